@@ -1,0 +1,21 @@
+/// What can go wrong between us and Redis. An error never means "the queue is empty".
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL is not one we understand.
+    #[error("bad Redis URL: {0}")]
+    Url(String),
+    /// Redis can't be reached, timed out, or refused the command.
+    #[error("Redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// Redis has no memory left for another job; what is queued stays (maxmemory with noeviction).
+    #[error("Redis is full: {0}")]
+    Full(String),
+    /// What stands in Redis is not what we wrote.
+    #[error("malformed {what} in Redis: {why}")]
+    Malformed {
+        /// The record that could not be read.
+        what: &'static str,
+        /// The decoder's message.
+        why: String,
+    },
+}
