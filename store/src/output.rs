@@ -1,0 +1,204 @@
+use std::time::Duration;
+
+use url::Url;
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// Names the images of jobs within our own UUID v5 namespace. Changing it would move every image.
+const IMAGES: Uuid = Uuid::from_u128(0x6f0d_8a5e_2c1b_5d47_9f3a_71c4_e2b8_0d96);
+
+/// Where a pool's images go and under which address they are seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The bucket; it must exist.
+    pub bucket: String,
+    /// `https://host[:port]` of an S3-compatible server; `None`: AWS.
+    pub endpoint: Option<String>,
+    /// `None`: what the SDK finds in the environment, else `us-east-1`.
+    pub region: Option<String>,
+    /// In front of every key, usually ending in `/`.
+    pub key_prefix: String,
+    /// What stands before a key in an image's URL, e.g. a CDN's; `None`: the bucket's own address.
+    pub public_url: Option<String>,
+    /// `https://host/bucket/key` rather than `https://bucket.host/key`; most servers that are not AWS want it.
+    pub path_style: bool,
+    /// Longest time one request may take.
+    pub request_timeout: Duration,
+}
+
+impl Output {
+    /// A request that takes longer than this is given up and tried again: an image of 30 MB at 1 MB/s.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A bucket on AWS, with no prefix.
+    #[must_use]
+    pub fn new(bucket: impl Into<String>) -> Self {
+        Self {
+            bucket: bucket.into(),
+            endpoint: None,
+            region: None,
+            key_prefix: String::new(),
+            public_url: None,
+            path_style: false,
+            request_timeout: Self::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The key of an image: output `n` of task `index` of the job; `n` = 0 is the task's own image.
+    #[must_use]
+    pub fn image_key(&self, job_uid: &str, index: u32, n: usize) -> String {
+        let id = Uuid::new_v5(&IMAGES, format!("{job_uid}/{index}").as_bytes());
+        match n {
+            0 => format!("{}{id}.png", self.key_prefix),
+            n => format!("{}{id}-{n}.png", self.key_prefix),
+        }
+    }
+
+    /// The key of a job's manifest.
+    #[must_use]
+    pub fn manifest_key(&self, job_uid: &str) -> String {
+        format!("{}{job_uid}/manifest.json", self.key_prefix)
+    }
+
+    /// The address of an object for people and applications. It opens only if the bucket or CDN lets them.
+    #[must_use]
+    pub fn url(&self, key: &str) -> String {
+        let base = match (&self.public_url, &self.endpoint) {
+            (Some(public), _) => public.clone(),
+            (None, Some(endpoint)) if self.path_style => format!("{}/{}", trimmed(endpoint), self.bucket),
+            (None, Some(endpoint)) => match endpoint.split_once("://") {
+                Some((scheme, host)) => format!("{scheme}://{}.{}", self.bucket, trimmed(host)),
+                None => format!("https://{}.{}", self.bucket, trimmed(endpoint)),
+            },
+            (None, None) => match &self.region {
+                Some(region) => format!("https://{}.s3.{region}.amazonaws.com", self.bucket),
+                None => format!("https://{}.s3.amazonaws.com", self.bucket),
+            },
+        };
+        joined(&base, key).unwrap_or_else(|| format!("{}/{key}", trimmed(&base)))
+    }
+
+    /// Refuses what can never work, before the first request.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Config { what });
+        if self.bucket.is_empty() {
+            return refuse("no bucket is given: set the output's bucket".into());
+        }
+        for (name, value) in [("endpoint", &self.endpoint), ("public URL", &self.public_url)] {
+            let Some(value) = value else { continue };
+            let usable = Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !usable {
+                return refuse(format!("the {name} {value:?} is not an http:// or https:// URL"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn trimmed(base: &str) -> &str {
+    base.trim_end_matches('/')
+}
+
+/// `base` + `/` + `key`, the key's slashes kept and all else that a path can't hold percent-encoded.
+fn joined(base: &str, key: &str) -> Option<String> {
+    let mut url = Url::parse(base).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend(key.split('/'));
+    Some(url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::Output;
+
+    fn minio() -> Output {
+        Output {
+            endpoint: Some("http://10.0.0.7:9000/".into()),
+            path_style: true,
+            key_prefix: "generated/".into(),
+            ..Output::new("pictures")
+        }
+    }
+
+    #[test]
+    fn an_image_always_lands_on_the_same_key() {
+        let key = minio().image_key("7d3c", 0, 0);
+        assert_eq!(key, "generated/be3a0d2f-5a8c-57b0-a7a5-b3a6f4f0a6a4.png");
+        assert_eq!(key, minio().image_key("7d3c", 0, 0));
+    }
+
+    #[test]
+    fn further_outputs_stand_beside_the_image() {
+        let image = minio().image_key("7d3c", 5, 0);
+        let extra = minio().image_key("7d3c", 5, 2);
+        assert_eq!(extra, image.replace(".png", "-2.png"));
+    }
+
+    #[test]
+    fn no_two_tasks_share_a_key() {
+        let keys: HashSet<_> = ["a", "a/1", "a1", "b"]
+            .iter()
+            .flat_map(|job| (0..50).map(move |i| minio().image_key(job, i, 0)))
+            .collect();
+        assert_eq!(keys.len(), 200);
+    }
+
+    #[test]
+    fn urls_follow_the_output() {
+        let url = |change: fn(&mut Output), key| {
+            let mut output = minio();
+            change(&mut output);
+            output.url(key)
+        };
+        let table = [
+            (url(|_| (), "a b/ü?#.png"), "http://10.0.0.7:9000/pictures/a%20b/%C3%BC%3F%23.png"),
+            (url(|o| o.path_style = false, "k.png"), "http://pictures.10.0.0.7:9000/k.png"),
+            (url(|o| o.endpoint = None, "k.png"), "https://pictures.s3.amazonaws.com/k.png"),
+            (
+                url(
+                    |o| {
+                        o.endpoint = None;
+                        o.region = Some("eu-west-1".into());
+                    },
+                    "k.png",
+                ),
+                "https://pictures.s3.eu-west-1.amazonaws.com/k.png",
+            ),
+            (
+                url(|o| o.public_url = Some("https://cdn.example.com/i/".into()), "g/k.png"),
+                "https://cdn.example.com/i/g/k.png",
+            ),
+            (
+                url(|o| o.public_url = Some("https://cdn.example.com".into()), "g/k.png"),
+                "https://cdn.example.com/g/k.png",
+            ),
+        ];
+        for (got, want) in table {
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn what_can_never_work_is_refused_with_a_word_on_why() {
+        for (output, word) in [
+            (Output::new(""), "bucket"),
+            (Output { endpoint: Some("minio:9000".into()), ..minio() }, "endpoint"),
+            (Output { public_url: Some("cdn.example.com".into()), ..minio() }, "public URL"),
+        ] {
+            let error = output.validate().expect_err("refused").to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_has_a_url_that_parses_and_keeps_its_depth(key in "[^/]{1,20}(/[^/]{1,20}){0,3}", n in any::<u8>()) {
+            let url = url::Url::parse(&minio().url(&format!("{n}x{key}"))).expect("a URL");
+            prop_assert_eq!(url.host_str(), Some("10.0.0.7"));
+        }
+    }
+}
