@@ -1,1 +1,25 @@
-//! .
+//! Real backing services for tests, each on free loopback ports and gone when its handle is dropped: Redis (single,
+//! Cluster, Sentinel), S3, and a proxy that makes the network between them misbehave.
+mod process;
+mod proxy;
+mod redis;
+mod redis_cluster;
+mod resp;
+mod s3;
+mod tls;
+mod wait;
+
+pub use process::Process;
+pub use proxy::{Fault, Proxy};
+pub use redis::{Access, Persistence, Redis, RedisOptions, Transport, redis_server};
+pub use redis_cluster::{RedisCluster, RedisSentinel};
+pub use s3::{Reading, S3, S3Options, S3Request};
+pub use wait::wait_for;
+
+/// A loopback port nobody listens on at this moment.
+///
+/// # Errors
+/// When the machine has no free port left.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

@@ -1,0 +1,159 @@
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What is wrong with the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each piece of data arrives this much later.
+    Delay(Duration),
+    /// Nobody listens: new connections are refused, existing ones end.
+    Refuse,
+    /// Connections, new and existing, end with a TCP reset.
+    Reset,
+    /// A reset once a connection has carried this many bytes to the server.
+    CutAfter(usize),
+    /// Connections stand, but no data arrives. It arrives when the fault is over.
+    Silent,
+}
+
+/// A TCP proxy in front of a service, to make the network fail at run time.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    /// The last fault that the accepting task acted on.
+    applied: watch::Receiver<Fault>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    /// Forwards a free loopback port to `target` (`host:port`).
+    ///
+    /// # Errors
+    /// When no port can be opened.
+    pub async fn start(target: impl Into<String>) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("can't open a port")?;
+        let address = listener.local_addr()?;
+        let (fault, seen) = watch::channel(Fault::None);
+        let (apply, applied) = watch::channel(Fault::None);
+        let accepting = tokio::spawn(accept(listener, target.into(), seen, apply));
+        Ok(Self { address, fault, applied, _accepting: AbortOnDropHandle::new(accepting) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on the network fails like this. On return new connections already feel it.
+    pub async fn set(&mut self, fault: Fault) {
+        self.fault.send_replace(fault);
+        // An error here means the accepting task is gone, and with it every connection.
+        let _ = self.applied.wait_for(|applied| *applied == fault).await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: String,
+    mut fault: watch::Receiver<Fault>,
+    applied: watch::Sender<Fault>,
+) {
+    let Ok(address) = listener.local_addr() else { return };
+    let mut listener = Some(listener);
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let now = *fault.borrow_and_update();
+        if now == Fault::Refuse {
+            listener = None;
+            connections.abort_all();
+            while connections.join_next().await.is_some() {}
+        } else if listener.is_none() {
+            listener = TcpListener::bind(address).await.ok();
+        }
+        applied.send_replace(now);
+        let accepted = async {
+            match &listener {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok((client, _)) = accepted => {
+                connections.spawn(carry(client, target.clone(), fault.clone()));
+            }
+            changed = fault.changed() => if changed.is_err() { return },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn carry(client: TcpStream, target: String, fault: watch::Receiver<Fault>) {
+    let Ok(server) = TcpStream::connect(target).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    // When either direction fails both are dropped; when one merely ends the other goes on.
+    let _ = tokio::try_join!(
+        pump(from_client, to_server, fault.clone(), Direction::ToServer),
+        pump(from_server, to_client, fault, Direction::ToClient),
+    );
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    ToServer,
+    ToClient,
+}
+
+struct Broken;
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut fault: watch::Receiver<Fault>,
+    direction: Direction,
+) -> Result<(), Broken> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut carried = 0;
+    loop {
+        let now = *fault.borrow_and_update();
+        let reset = match now {
+            Fault::Reset => true,
+            Fault::CutAfter(bytes) => direction == Direction::ToServer && carried >= bytes,
+            Fault::None | Fault::Delay(_) | Fault::Refuse | Fault::Silent => false,
+        };
+        if reset {
+            let _ = (from.as_ref().set_zero_linger(), to.as_ref().set_zero_linger());
+            return Err(Broken);
+        }
+        tokio::select! {
+            changed = fault.changed() => changed.map_err(|_| Broken)?,
+            read = from.read(&mut buffer), if now != Fault::Silent => {
+                let size = read.map_err(|_| Broken)?;
+                if size == 0 {
+                    return to.shutdown().await.map_err(|_| Broken);
+                }
+                if let Fault::Delay(delay) = now {
+                    sleep(delay).await;
+                }
+                to.write_all(&buffer[..size]).await.map_err(|_| Broken)?;
+                carried += size;
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+use std::{
+    iter,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::{Process, free_port, tls, wait_for};
+
+/// Generous: two cores may be building something else meanwhile.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+/// The port was free a moment ago, but another test may have been faster.
+const START_TRIES: usize = 5;
+
+/// What a [`Redis`] keeps across a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Persistence {
+    /// Nothing.
+    #[default]
+    None,
+    /// `appendonly yes`, `appendfsync everysec`: everything acknowledged, if only the process dies.
+    AppendOnly,
+}
+
+/// Who may use a [`Redis`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Anyone.
+    #[default]
+    Open,
+    /// Who knows the password.
+    Password(String),
+    /// One ACL user; the default user is off.
+    User {
+        /// The user's name.
+        name: String,
+        /// The user's password.
+        password: String,
+    },
+}
+
+/// How a [`Redis`] is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Plain TCP.
+    #[default]
+    Plain,
+    /// TLS, with a certificate from an authority of the test's own: see [`Redis::ca_file`].
+    Tls,
+}
+
+/// How to start a [`Redis`].
+#[derive(Debug, Clone, Default)]
+pub struct RedisOptions {
+    /// What it keeps across a crash.
+    pub persistence: Persistence,
+    /// Bytes; at the limit writes are refused (`noeviction`).
+    pub max_memory: Option<u64>,
+    /// Who may use it.
+    pub access: Access,
+    /// How it is reached.
+    pub transport: Transport,
+    /// More lines for redis.conf.
+    pub config: Vec<String>,
+}
+
+/// A real redis-server, version 7 or later, in a process and a directory of its own.
+#[derive(Debug)]
+pub struct Redis {
+    dir: TempDir,
+    port: u16,
+    access: Access,
+    transport: Transport,
+    process: Process,
+}
+
+impl Redis {
+    /// Starts one and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When there is no redis-server and none can be got, or it does not start: its log is in the error.
+    pub async fn start(options: RedisOptions) -> Result<Self> {
+        let mut failure = None;
+        for _ in 0..START_TRIES {
+            match Self::start_on(free_port()?, &options).await {
+                Ok(redis) => return Ok(redis),
+                Err(error) if format!("{error:#}").contains("Address already in use") => {
+                    failure = Some(error)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| anyhow::anyhow!("no port for redis-server")))
+    }
+
+    async fn start_on(port: u16, options: &RedisOptions) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("redis-").tempdir()?;
+        std::fs::write(dir.path().join("redis.conf"), config(dir.path(), port, options)?)?;
+        let process = launch(dir.path(), None).await?;
+        Ok(Self { dir, port, access: options.access.clone(), transport: options.transport, process })
+    }
+
+    /// Where to connect, credentials included: `redis://…` or `rediss://…`.
+    pub fn url(&self) -> String {
+        let scheme = match self.transport {
+            Transport::Plain => "redis",
+            Transport::Tls => "rediss",
+        };
+        let user = match &self.access {
+            Access::Open => String::new(),
+            Access::Password(password) => format!(":{password}@"),
+            Access::User { name, password } => format!("{name}:{password}@"),
+        };
+        format!("{scheme}://{user}127.0.0.1:{}/", self.port)
+    }
+
+    /// Its loopback port, the same for all its life.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The PEM file of the authority that signed its certificate; there only with [`Transport::Tls`].
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// The process, to signal it.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.process.kill9()
+    }
+
+    /// SIGSTOP: connections stay, nothing is answered.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn pause(&self) -> Result<()> {
+        self.process.pause()
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn resume(&self) -> Result<()> {
+        self.process.resume()
+    }
+
+    /// Starts it again on the same port and directory, after SIGKILL if it still runs.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill9()?;
+        self.process = launch(self.dir.path(), None).await?;
+        Ok(())
+    }
+}
+
+/// The redis-server to use: `REDIS_SERVER`, the one on the PATH, or one unpacked into the user's cache.
+///
+/// # Errors
+/// When there is none and none can be got; the error says what to install.
+pub fn redis_server() -> Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/redis.sh");
+    let output = Command::new("bash").arg(&script).output().context("can't run bash")?;
+    if !output.status.success() {
+        bail!("no redis-server: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+/// Starts the server whose redis.conf is in `dir`; `mode` is `--sentinel` for one of those.
+pub(crate) async fn launch(dir: &Path, mode: Option<&str>) -> Result<Process> {
+    let log = dir.join("redis.log");
+    std::fs::write(&log, "")?;
+    let server = tokio::task::spawn_blocking(redis_server).await??;
+    let process =
+        Process::spawn(server, iter::once(dir.join("redis.conf").into()).chain(mode.map(Into::into)))?;
+    wait_for("redis-server to accept connections or to end", START_DEADLINE, async || {
+        (!process.is_running() || is_ready(&log)).then_some(())
+    })
+    .await
+    .and_then(|()| if is_ready(&log) { Ok(process) } else { bail!("redis-server ended") })
+    .with_context(|| format!("its log:\n{}", std::fs::read_to_string(&log).unwrap_or_default()))
+}
+
+fn is_ready(log: &Path) -> bool {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    // The second is what a Sentinel says.
+    log.contains("Ready to accept connections") || log.contains("Sentinel ID is")
+}
+
+fn config(dir: &Path, port: u16, options: &RedisOptions) -> Result<String> {
+    let mut lines = vec![
+        "bind 127.0.0.1".to_owned(),
+        format!("dir {}", dir.display()),
+        format!("logfile {}", dir.join("redis.log").display()),
+        "save \"\"".to_owned(),
+        "maxmemory-policy noeviction".to_owned(),
+        "enable-debug-command yes".to_owned(),
+    ];
+    match options.persistence {
+        Persistence::None => {}
+        Persistence::AppendOnly => {
+            lines.extend(["appendonly yes".to_owned(), "appendfsync everysec".to_owned()])
+        }
+    }
+    if let Some(bytes) = options.max_memory {
+        lines.push(format!("maxmemory {bytes}"));
+    }
+    match &options.access {
+        Access::Open => lines.push("protected-mode no".to_owned()),
+        Access::Password(password) => lines.push(format!("requirepass {password}")),
+        Access::User { name, password } => {
+            lines.extend(["user default off".to_owned(), format!("user {name} on >{password} ~* &* +@all")]);
+        }
+    }
+    match options.transport {
+        Transport::Plain => lines.push(format!("port {port}")),
+        Transport::Tls => {
+            let files = tls::make(dir)?;
+            lines.extend([
+                "port 0".to_owned(),
+                format!("tls-port {port}"),
+                format!("tls-ca-cert-file {}", files.ca.display()),
+                format!("tls-cert-file {}", files.cert.display()),
+                format!("tls-key-file {}", files.key.display()),
+                "tls-auth-clients no".to_owned(),
+            ]);
+        }
+    }
+    lines.extend(options.config.iter().cloned());
+    Ok(lines.join("\n") + "\n")
+}

@@ -1,0 +1,240 @@
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use hyper::{StatusCode, service::service_fn};
+use hyper_util::rt::TokioIo;
+use s3s::{
+    Body, HttpRequest, HttpResponse, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::SimpleAuth,
+    s3_error,
+    service::{S3Service, S3ServiceBuilder},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Who may read objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Only signed requests.
+    #[default]
+    Signed,
+    /// Anyone, as from a bucket behind a CDN. Everything else must be signed.
+    Public,
+}
+
+/// How to start an [`S3`].
+#[derive(Debug, Clone)]
+pub struct S3Options {
+    /// The buckets there are.
+    pub buckets: Vec<String>,
+    /// The access key that requests must be signed with.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+    /// Who may read objects.
+    pub reading: Reading,
+    /// Where to keep the objects; by default in a directory that goes with the handle.
+    pub root: Option<PathBuf>,
+    /// Where to listen; by default on a free loopback port.
+    pub listen: SocketAddr,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            buckets: vec!["images".to_owned()],
+            access_key: "test-access-key".to_owned(),
+            secret_key: "test-secret-key".to_owned(),
+            reading: Reading::Signed,
+            root: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+/// A request that an [`S3`] answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Request {
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// `/bucket/key`, without the query.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// A server of the S3 protocol that checks signatures and keeps objects as files.
+#[derive(Debug)]
+pub struct S3 {
+    options: S3Options,
+    address: SocketAddr,
+    root: PathBuf,
+    service: Arc<Service>,
+    serving: Option<AbortOnDropHandle<()>>,
+    _dir: Option<TempDir>,
+}
+
+impl S3 {
+    /// Starts one in the calling runtime.
+    ///
+    /// # Errors
+    /// When its directory or port can't be had.
+    pub async fn start(options: S3Options) -> Result<Self> {
+        let (dir, root) = match &options.root {
+            Some(root) => (None, root.clone()),
+            None => {
+                let dir = tempfile::Builder::new().prefix("s3-").tempdir()?;
+                let root = dir.path().to_owned();
+                (Some(dir), root)
+            }
+        };
+        std::fs::create_dir_all(&root).with_context(|| format!("can't make {}", root.display()))?;
+        let service = Arc::new(Service::new(&options, &root)?);
+        let listener = listen(options.listen).await?;
+        let address = listener.local_addr()?;
+        let serving = Some(AbortOnDropHandle::new(tokio::spawn(serve(listener, service.clone()))));
+        let s3 = Self { options, address, root, service, serving, _dir: dir };
+        for bucket in &s3.options.buckets {
+            s3.create_bucket(bucket)?;
+        }
+        Ok(s3)
+    }
+
+    /// `http://127.0.0.1:…`; buckets are addressed by path.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &S3Options {
+        &self.options
+    }
+
+    /// Makes a bucket, unless it is there.
+    ///
+    /// # Errors
+    /// When its directory can't be made.
+    pub fn create_bucket(&self, name: &str) -> Result<()> {
+        std::fs::create_dir_all(self.root.join(name)).with_context(|| format!("can't make bucket {name}"))
+    }
+
+    /// The file that holds an object's bytes.
+    pub fn object_file(&self, bucket: &str, key: &str) -> PathBuf {
+        self.root.join(bucket).join(key)
+    }
+
+    /// Every request answered so far, in order.
+    pub fn requests(&self) -> Vec<S3Request> {
+        lock(&self.service.requests).clone()
+    }
+
+    /// The next requests are answered with these statuses, each used once, without looking at the request.
+    pub fn fail_next(&self, statuses: impl IntoIterator<Item = u16>) {
+        lock(&self.service.failures).extend(statuses);
+    }
+
+    /// Closes the port and every connection; the objects stay.
+    pub fn stop(&mut self) {
+        self.serving = None;
+    }
+
+    /// Serves again on the same port, after [`S3::stop`].
+    ///
+    /// # Errors
+    /// When the port is taken meanwhile.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop();
+        let listener = listen(self.address).await?;
+        self.serving = Some(AbortOnDropHandle::new(tokio::spawn(serve(listener, self.service.clone()))));
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
+}
+
+struct Service {
+    s3: S3Service,
+    requests: Mutex<Vec<S3Request>>,
+    failures: Mutex<VecDeque<u16>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    fn new(options: &S3Options, root: &std::path::Path) -> Result<Self> {
+        let files = s3s_fs::FileSystem::new(root)
+            .map_err(|error| anyhow::anyhow!("can't keep objects in {}: {error:?}", root.display()))?;
+        let mut builder = S3ServiceBuilder::new(files);
+        builder.set_auth(SimpleAuth::from_single(&options.access_key, options.secret_key.as_str()));
+        builder.set_access(options.reading);
+        Ok(Self { s3: builder.build(), requests: Mutex::default(), failures: Mutex::default() })
+    }
+
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, s3s::HttpError> {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        let failure = lock(&self.failures).pop_front();
+        let response = match failure.and_then(|status| StatusCode::from_u16(status).ok()) {
+            Some(status) => {
+                let mut response = HttpResponse::new(Body::from(String::new()));
+                *response.status_mut() = status;
+                response
+            }
+            None => self.s3.call(request).await?,
+        };
+        lock(&self.requests).push(S3Request { method, path, status: response.status().as_u16() });
+        Ok(response)
+    }
+}
+
+async fn serve(listener: TcpListener, service: Arc<Service>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((socket, _)) = listener.accept() => {
+                let _ = socket.set_nodelay(true);
+                let service = service.clone();
+                let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let service = service.clone();
+                    async move { service.answer(request.map(Body::from)).await }
+                });
+                connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Reading {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let reads = matches!(context.s3_op().name(), "GetObject" | "HeadObject");
+        match (self, context.credentials()) {
+            (_, Some(_)) => Ok(()),
+            (Self::Public, None) if reads => Ok(()),
+            (Self::Public | Self::Signed, None) => Err(s3_error!(AccessDenied, "the request is not signed")),
+        }
+    }
+}
+
+/// A test that panicked while holding the lock has failed already.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
