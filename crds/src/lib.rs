@@ -1,1 +1,38 @@
-//! .
+//! The ImageJob API, group `imagejob.dev/v1alpha1`: what users write and what the operator answers.
+//!
+//! The Rust types are the one source: `crdgen` writes the CustomResourceDefinitions in `crds/yaml` and the
+//! reference in `docs/api.md` from them. Everything the API server can check, it checks at admission, by schema
+//! or CEL; a value that reaches the operator is within the ranges given here.
+
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "printer columns of one type look like duplicates to the lint"
+)]
+#![allow(unreachable_pub, reason = "KubeSchema repeats each public struct inside a function")]
+
+pub mod conditions;
+mod constants;
+pub mod events;
+mod imagejob;
+mod money;
+pub mod names;
+mod schema;
+mod workerpool;
+
+pub use imagejob::{
+    Class, ConfigMapRef, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobSpec,
+    ImageJobStatus, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
+};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use money::{Money, MoneyError};
+pub use workerpool::{
+    AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
+    Fleet, Fleets, NamespacesFrom, Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost,
+    PoolDecision, PoolQueue, PoolWorkers, Scaling, TenantShare, Worker, WorkerCounts, WorkerPool,
+    WorkerPoolSpec, WorkerPoolStatus,
+};
+
+/// The API group.
+pub const GROUP: &str = "imagejob.dev";
+/// The API version, the only one so far.
+pub const VERSION: &str = "v1alpha1";

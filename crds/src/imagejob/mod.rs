@@ -1,0 +1,255 @@
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::schema;
+
+mod status;
+
+pub use status::{Cost, Counts, ExtraImage, Image, ImageFailure, ImageJobStatus, Sla};
+
+/// The name of a class, as the pool defines it.
+pub type Class = String;
+
+/// What a user asks for: one prompt or workflow, and how many images of it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(
+    group = "imagejob.dev",
+    version = "v1alpha1",
+    kind = "ImageJob",
+    plural = "imagejobs",
+    shortname = "ij",
+    category = "imagejob",
+    namespaced,
+    status = "ImageJobStatus",
+    derive = "PartialEq",
+    doc = "An ImageJob asks for images of one prompt or workflow. The operator queues them, GPU workers of a WorkerPool make them, and the URLs and the cost end up in the status.",
+    printcolumn(
+        name = "State",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "The reason of the Ready condition."
+    ),
+    printcolumn(
+        name = "Progress",
+        type_ = "string",
+        json_path = ".status.progress",
+        description = "Images made, of all asked for."
+    ),
+    printcolumn(name = "Class", type_ = "string", json_path = ".status.class", description = "How urgent."),
+    printcolumn(
+        name = "Pool",
+        type_ = "string",
+        json_path = ".status.pool",
+        description = "The WorkerPool that makes the images."
+    ),
+    printcolumn(
+        name = "Cost",
+        type_ = "string",
+        json_path = ".status.cost.amount",
+        description = "What the GPU time so far cost."
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Interruptions",
+        type_ = "integer",
+        json_path = ".status.interruptions",
+        description = "Times a machine went away under an image.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Retries",
+        type_ = "integer",
+        json_path = ".status.retries",
+        description = "Times a failed image was tried again.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "SLA",
+        type_ = "string",
+        json_path = ".status.sla",
+        description = "Whether the class's promise was kept.",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageJobSpec {
+    /// The WorkerPool to use. Default: the namespace's pool that has `default: true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_ref: Option<PoolRef>,
+
+    /// Whose job it is, for fair shares and quotas. Default: the namespace. An admission policy says who may
+    /// name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+
+    /// How urgent: the name of one of the pool's classes, e.g. `immediate`, `standard` or `relaxed`.
+    /// Default: the pool's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+
+    /// A plain text-to-image picture. Give exactly one of textToImage or workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_to_image: Option<TextToImage>,
+
+    /// Any ComfyUI workflow. Give exactly one of textToImage or workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Workflow>,
+
+    /// Images to make, 1 to 10000. Image i uses seed + i. Default: 1.
+    #[serde(default = "one")]
+    pub count: u32,
+
+    /// Longest time one image may take in the engine, in seconds, 1 to 86400. Default: 300.
+    #[serde(default = "default_timeout_seconds")]
+    pub timeout_seconds: u32,
+
+    /// Failures allowed per image before the job fails, 0 to 10. Machines that go away do not count. Default: 2.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+
+    /// Delete the job so many seconds after it finished, 0 to 31536000 (a year). The images stay in the bucket.
+    /// Default: the job is kept until somebody deletes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<u32>,
+
+    /// True: start no more images; finished ones stay. May be changed at any time. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// True: stop now and keep the record. Cannot be undone. Default: false.
+    #[serde(default)]
+    pub cancel: bool,
+}
+
+/// A reference to a WorkerPool.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolRef {
+    /// The pool's name.
+    pub name: String,
+    /// The pool's namespace, for a pool shared between namespaces. Default: the job's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// A plain text-to-image picture.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TextToImage {
+    /// The checkpoint's file name as the engine lists it, e.g. `v1-5-pruned.safetensors`.
+    pub model: String,
+    /// What the picture should show, up to 10000 characters.
+    pub prompt: String,
+    /// What it should not show, up to 10000 characters. Default: empty.
+    #[serde(default)]
+    pub negative_prompt: String,
+    /// Width in pixels, a multiple of 8 from 64 to 4096. Default: 512.
+    #[serde(default = "default_side")]
+    pub width: u32,
+    /// Height in pixels, a multiple of 8 from 64 to 4096. Default: 512.
+    #[serde(default = "default_side")]
+    pub height: u32,
+    /// Sampling steps, 1 to 1000. Default: 20.
+    #[serde(default = "default_steps")]
+    pub steps: u32,
+    /// How closely to follow the prompt (classifier-free guidance), 0 to 100. Default: 7.
+    #[serde(default = "default_cfg_scale")]
+    pub cfg_scale: f64,
+    /// The engine's sampler, e.g. `euler` or `dpmpp_2m`. Default: euler.
+    #[serde(default = "default_sampler")]
+    pub sampler: String,
+    /// The engine's noise schedule, e.g. `normal` or `karras`. Default: normal.
+    #[serde(default = "default_scheduler")]
+    pub scheduler: String,
+    /// Seed of image 0, 0 to 9007199254740991 (2^53 - 1). Default: drawn once and kept in status.seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// A ComfyUI workflow: given here, or in a ConfigMap.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Workflow {
+    /// The workflow in ComfyUI's API format (menu: Export (API)): node id to class_type and inputs, up to 500
+    /// nodes. Give exactly one of graph or configMapRef.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::graph")]
+    pub graph: Option<Map<String, Value>>,
+
+    /// A ConfigMap in the job's namespace that holds the workflow. Give exactly one of graph or configMapRef.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapRef>,
+
+    /// Inputs to set in the workflow, each named node.input, e.g. `6.text`; up to 100.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "schema::workflow_inputs")]
+    pub inputs: Map<String, Value>,
+}
+
+/// A ConfigMap's key.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapRef {
+    /// The ConfigMap's name.
+    pub name: String,
+    /// The key that holds the workflow's JSON. Default: workflow.json.
+    #[serde(default = "default_config_map_key")]
+    pub key: String,
+}
+
+/// What a job asks for, told apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Work<'a> {
+    /// `spec.textToImage`.
+    TextToImage(&'a TextToImage),
+    /// `spec.workflow`.
+    Workflow(&'a Workflow),
+}
+
+/// A spec with both or neither of textToImage and workflow; the API server lets none through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("give exactly one of textToImage or workflow")]
+pub struct NoWork;
+
+impl ImageJobSpec {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// If both or neither of textToImage and workflow are there.
+    pub fn work(&self) -> Result<Work<'_>, NoWork> {
+        match (&self.text_to_image, &self.workflow) {
+            (Some(text_to_image), None) => Ok(Work::TextToImage(text_to_image)),
+            (None, Some(workflow)) => Ok(Work::Workflow(workflow)),
+            _ => Err(NoWork),
+        }
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+const fn default_timeout_seconds() -> u32 {
+    300
+}
+const fn default_retries() -> u32 {
+    2
+}
+const fn default_side() -> u32 {
+    512
+}
+const fn default_steps() -> u32 {
+    20
+}
+const fn default_cfg_scale() -> f64 {
+    7.0
+}
+fn default_sampler() -> String {
+    "euler".to_owned()
+}
+fn default_scheduler() -> String {
+    "normal".to_owned()
+}
+fn default_config_map_key() -> String {
+    "workflow.json".to_owned()
+}

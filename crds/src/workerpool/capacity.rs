@@ -1,0 +1,116 @@
+use k8s_openapi::api::core::v1::Toleration;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Labels;
+use crate::{Money, schema};
+
+/// The machines workers may run on. At least one of spot and onDemand.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fleets {
+    /// Machines that are cheap and may be taken away at any moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<Fleet>,
+    /// Machines that stay, at full price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<Fleet>,
+    /// The currency of the prices, three capital letters. Default: USD.
+    #[serde(default = "default_currency")]
+    pub currency: String,
+}
+
+/// Machines of one kind.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fleet {
+    /// Workers to keep even without work, 0 to 10000. Default: 0.
+    #[serde(default)]
+    pub min: u32,
+    /// Workers to have at most, 0 to 10000.
+    pub max: u32,
+    /// Price of one worker's machine per hour: a decimal string such as `"0.90"`.
+    #[schemars(schema_with = "schema::price")]
+    pub price_per_hour: Money,
+    /// Labels a node must have, e.g. `karpenter.sh/capacity-type: spot`; up to 20.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    pub node_selector: Labels,
+    /// Taints of the nodes to put up with, up to 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::tolerations")]
+    pub tolerations: Vec<Toleration>,
+    /// Zones (topology.kubernetes.io/zone) to spread over, up to 20. Default: wherever the scheduler likes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::zones")]
+    pub zones: Vec<String>,
+}
+
+/// A kind of machine.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capacity {
+    /// Cheap, may be taken away at any moment.
+    Spot,
+    /// Stays, at full price.
+    OnDemand,
+}
+
+impl Capacity {
+    /// As in label values and metric labels: `spot`, `on-demand`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "on-demand",
+        }
+    }
+
+    /// The inverse of [`label`](Self::label).
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::Spot, Self::OnDemand].into_iter().find(|c| c.label() == label)
+    }
+}
+
+impl Fleets {
+    /// The fleet of one kind, if the pool has it.
+    #[must_use]
+    pub const fn get(&self, capacity: Capacity) -> Option<&Fleet> {
+        match capacity {
+            Capacity::Spot => self.spot.as_ref(),
+            Capacity::OnDemand => self.on_demand.as_ref(),
+        }
+    }
+}
+
+/// A class of urgency.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassSpec {
+    /// What jobs call it, e.g. `standard`.
+    pub name: String,
+    /// The promise: an image is made within so many seconds of its job's creation, 1 to 604800 (a week).
+    pub sla_seconds: u32,
+    /// Spot: spot machines only. SpotThenOnDemand: on demand where spot cannot keep the promise. OnDemand:
+    /// on-demand machines only.
+    pub capacity: ClassCapacity,
+    /// True: jobs that name no class use this one; at most one class. Default: false.
+    #[serde(default)]
+    pub default: bool,
+}
+
+/// The machines a class may use.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassCapacity {
+    /// Spot machines only.
+    Spot,
+    /// On demand where spot cannot keep the promise.
+    SpotThenOnDemand,
+    /// On-demand machines only.
+    OnDemand,
+}
+
+fn default_currency() -> String {
+    "USD".to_owned()
+}

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{EnvVar, ResourceRequirements, VolumeMount},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema;
+
+/// The container that makes pictures; it runs beside our worker container as a native sidecar.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Engine {
+    /// The protocol it speaks. Default: ComfyUI.
+    #[serde(default)]
+    pub kind: EngineKind,
+    /// The container image.
+    pub image: String,
+    /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pull_policy")]
+    pub image_pull_policy: Option<String>,
+    /// The TCP port it listens on. Default: 8188.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// How long it may take to start and answer, in seconds, 1 to 3600. Default: 600.
+    #[serde(default = "default_startup_seconds")]
+    pub startup_seconds: u32,
+    /// The container's entry point. Default: the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::arguments")]
+    pub command: Vec<String>,
+    /// The container's arguments. Default: the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::arguments")]
+    pub args: Vec<String>,
+    /// Environment variables, up to 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::env")]
+    pub env: Vec<EnvVar>,
+    /// Resources of the container. Default: one NVIDIA GPU (limits: nvidia.com/gpu: 1).
+    #[serde(default = "one_gpu")]
+    #[schemars(schema_with = "schema::resources")]
+    pub resources: ResourceRequirements,
+    /// Where to mount the volumes of podTemplate, e.g. the models, up to 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::volume_mounts")]
+    pub volume_mounts: Vec<VolumeMount>,
+}
+
+/// The protocol an engine speaks.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineKind {
+    /// ComfyUI's HTTP and WebSocket API.
+    #[default]
+    ComfyUI,
+}
+
+/// The container that claims work, drives the engine and uploads.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// The container image. Default: the one the operator was set up with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::pull_policy")]
+    pub image_pull_policy: Option<String>,
+    /// Environment variables, up to 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::env")]
+    pub env: Vec<EnvVar>,
+    /// Resources of the container. Default: requests of 100m CPU and 128Mi memory, limit of 512Mi memory.
+    #[serde(default = "small")]
+    #[schemars(schema_with = "schema::resources")]
+    pub resources: ResourceRequirements,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { image: None, image_pull_policy: None, env: vec![], resources: small() }
+    }
+}
+
+const fn default_port() -> u16 {
+    8188
+}
+const fn default_startup_seconds() -> u32 {
+    600
+}
+
+fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> Option<BTreeMap<String, Quantity>> {
+    Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value.to_owned()))).collect())
+}
+
+fn one_gpu() -> ResourceRequirements {
+    ResourceRequirements { limits: quantities([("nvidia.com/gpu", "1")]), ..Default::default() }
+}
+
+fn small() -> ResourceRequirements {
+    ResourceRequirements {
+        requests: quantities([("cpu", "100m"), ("memory", "128Mi")]),
+        limits: quantities([("memory", "512Mi")]),
+        ..Default::default()
+    }
+}
