@@ -119,14 +119,25 @@ impl Store {
         &self.output
     }
 
-    /// Does the bucket answer us? Reads a key that no object has: unlike a HEAD, the answer tells wrong
-    /// credentials from a missing bucket. Rights to write show at the first put.
+    /// Does the bucket answer us? Rights to write show at the first put.
     pub async fn check(&self) -> Result<()> {
-        match self.get(&format!("{}{PROBE}", self.output.key_prefix)).await {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+        let probe = format!("{}{PROBE}", self.output.key_prefix);
+        match self.get(&probe).await {
+            Ok(_) => return Ok(()),
             // Valid credentials that may not list are told AccessDenied for a missing key.
-            Err(Error::Denied { code, .. }) if code == "AccessDenied" => Ok(()),
-            Err(error) => Err(error),
+            Err(Error::Denied { code, .. }) if code == "AccessDenied" => return Ok(()),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        // The answer to a GET has a body that tells wrong credentials from missing rights; but not every server
+        // minds the bucket in it.
+        match self.client.head_bucket().bucket(&self.output.bucket).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match Error::sorted(self.place(&probe), &error) {
+                Error::NotFound { at } => Err(Error::NoSuchBucket { at }),
+                Error::Denied { .. } => Ok(()),
+                error => Err(error),
+            },
         }
     }
 

@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use store::{Error, Manifest, ManifestImage, Put};
+
+use crate::{facts, open, output, picture, server};
+
+#[tokio::test]
+async fn an_image_found_later_tells_all_about_itself() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    let key = store.output().image_key("7d3c", 0, 0);
+
+    let put = store.put_image(&key, picture(), &facts()).await.expect("stored");
+    let found = store.head(&key).await.expect("found");
+
+    assert_eq!(put, Put::Created { etag: found.etag.clone() });
+    assert_eq!(found.facts, Some(facts()));
+    assert_eq!(found.bytes, 14);
+    assert!(!found.etag.is_empty() && !found.etag.contains('"'), "{}", found.etag);
+    assert_eq!(store.get(&key).await.expect("read"), picture());
+}
+
+#[tokio::test]
+async fn a_late_writer_does_not_change_what_is_there() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    store.put_image("k.png", picture(), &facts()).await.expect("stored");
+
+    let late = store.put_image("k.png", Bytes::from_static(b"other"), &facts()).await.expect("answered");
+
+    let Put::Existed(found) = late else { panic!("overwritten") };
+    assert_eq!(found.facts, Some(facts()));
+    assert_eq!(store.get("k.png").await.expect("read"), picture());
+}
+
+#[tokio::test]
+async fn a_manifest_is_written_anew_each_time() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    let image = ManifestImage {
+        index: 0,
+        url: "https://cdn.example.com/k.png".into(),
+        key: "k.png".into(),
+        etag: "e".into(),
+        width: 8,
+        height: 8,
+        seed: None,
+        gpu_seconds: 1.5,
+        capacity: "onDemand".into(),
+        attempts: 1,
+    };
+    let mut manifest = Manifest {
+        namespace: "studio".into(),
+        name: "lighthouse".into(),
+        uid: "7d3c".into(),
+        images: vec![],
+    };
+
+    store.put_manifest(&manifest).await.expect("written");
+    manifest.images.push(image);
+    let key = store.put_manifest(&manifest).await.expect("written again");
+
+    assert_eq!(key, "generated/7d3c/manifest.json");
+    let read: Manifest = serde_json::from_slice(&store.get(&key).await.expect("read")).expect("JSON");
+    assert_eq!(read, manifest);
+}
+
+#[tokio::test]
+async fn a_presigned_url_opens_for_anybody_as_an_image_that_may_be_cached() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    store.put_image("a b/ü.png", picture(), &facts()).await.expect("stored");
+
+    let url = store.presign("a b/ü.png", Duration::from_secs(60)).await.expect("a URL");
+    let answer = reqwest::get(url).await.expect("an answer").error_for_status().expect("200");
+
+    assert_eq!(answer.headers()["content-type"], "image/png");
+    assert!(answer.headers()["cache-control"].to_str().expect("text").contains("immutable"));
+    assert_eq!(answer.bytes().await.expect("a body"), picture());
+
+    let unsigned = reqwest::get(store.output().url("a b/ü.png")).await.expect("an answer");
+    assert_eq!(unsigned.status(), 403);
+}
+
+#[tokio::test]
+async fn deleting_twice_is_fine() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    store.put_image("k.png", picture(), &facts()).await.expect("stored");
+
+    store.delete("k.png").await.expect("deleted");
+    store.delete("k.png").await.expect("nothing to delete");
+
+    assert!(matches!(store.head("k.png").await, Err(Error::NotFound { .. })));
+}

@@ -1,0 +1,47 @@
+//! The store against a real S3 protocol server that checks signatures.
+
+mod keeping;
+mod trouble;
+
+use bytes::Bytes;
+use store::{ImageFacts, Keys, Output, Store};
+use testkit::{S3, S3Options};
+
+async fn server() -> S3 {
+    S3::start(S3Options::default()).await.expect("an S3 server")
+}
+
+fn output(s3: &S3) -> Output {
+    Output {
+        endpoint: Some(s3.endpoint()),
+        path_style: true,
+        key_prefix: "generated/".into(),
+        ..Output::new("images")
+    }
+}
+
+async fn open(s3: &S3, output: &Output) -> Store {
+    let keys = Keys {
+        access_key_id: s3.options().access_key.clone(),
+        secret_access_key: s3.options().secret_key.clone(),
+        session_token: None,
+    };
+    Store::open_with_keys(output, keys).await.expect("a store")
+}
+
+fn picture() -> Bytes {
+    Bytes::from_static(b"\x89PNG and so on")
+}
+
+fn facts() -> ImageFacts {
+    ImageFacts {
+        width: 512,
+        height: 768,
+        seed: Some(9_007_199_254_740_991),
+        gpu_ms: 1234,
+        attempt: 2,
+        capacity: "spot".into(),
+        worker: "sd15-7x2kd".into(),
+        outputs: 1,
+    }
+}
