@@ -12,10 +12,12 @@
 
 pub mod conditions;
 mod constants;
+pub mod crd;
 pub mod events;
 mod imagejob;
 mod money;
 pub mod names;
+mod rules;
 mod schema;
 mod workerpool;
 

@@ -16,10 +16,11 @@ pub(crate) fn graph(_: &mut Gen) -> Schema {
             "x-kubernetes-preserve-unknown-fields": true,
             "properties": {
                 "class_type": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The node's type."},
+                "_meta": {"type": "object", "maxProperties": 20, "x-kubernetes-preserve-unknown-fields": true, "description": "What the editor notes, e.g. a title. Not used."},
                 "inputs": {
                     "type": "object",
                     "maxProperties": 200,
-                    "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+                    "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true, "nullable": true},
                     "description": "The node's inputs: values, or links as [node id, output].",
                 },
             },
@@ -31,7 +32,7 @@ pub(crate) fn workflow_inputs(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 100,
-        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true, "nullable": true},
     })
 }
 
@@ -121,9 +122,13 @@ pub(crate) fn resources(_: &mut Gen) -> Schema {
             "type": "object",
             "maxProperties": 20,
             "description": text,
+            "x-kubernetes-validations": [{
+                "rule": "self.all(name, type(self[name]) == int ? self[name] >= 0 : isQuantity(self[name]) && quantity(self[name]).sign() >= 0)",
+                "message": "give quantities of 0 or more, e.g. 1, 500m or 4Gi",
+                "messageExpression": "'give quantities of 0 or more, e.g. 1, 500m or 4Gi; not so: ' + self.filter(name, type(self[name]) == int ? self[name] < 0 : !(isQuantity(self[name]) && quantity(self[name]).sign() >= 0)).join(', ')",
+            }],
             "additionalProperties": {
                 "x-kubernetes-int-or-string": true,
-                "anyOf": [{"type": "integer"}, {"type": "string"}],
                 "maxLength": 32,
             },
         })

@@ -1,8 +1,12 @@
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::schema;
+use crate::{
+    rules::{self, exactly_one_of, fixed},
+    schema,
+};
 
 mod status;
 
@@ -72,6 +76,15 @@ pub type Class = String;
         priority = 1
     )
 )]
+#[x_kube(validation = exactly_one_of("textToImage", "workflow"))]
+#[x_kube(validation = fixed("poolRef"))]
+#[x_kube(validation = fixed("tenant"))]
+#[x_kube(validation = fixed("class"))]
+#[x_kube(validation = fixed("textToImage"))]
+#[x_kube(validation = fixed("workflow"))]
+#[x_kube(validation = fixed("count"))]
+#[x_kube(validation = fixed("timeoutSeconds"))]
+#[x_kube(validation = fixed("retries"))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageJobSpec {
     /// The WorkerPool to use. Default: the namespace's pool that has `default: true`.
@@ -81,11 +94,15 @@ pub struct ImageJobSpec {
     /// Whose job it is, for fair shares and quotas. Default: the namespace. An admission policy says who may
     /// name another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::tenant())]
     pub tenant: Option<String>,
 
     /// How urgent: the name of one of the pool's classes, e.g. `immediate`, `standard` or `relaxed`.
     /// Default: the pool's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
     pub class: Option<Class>,
 
     /// A plain text-to-image picture. Give exactly one of textToImage or workflow.
@@ -98,19 +115,23 @@ pub struct ImageJobSpec {
 
     /// Images to make, 1 to 10000. Image i uses seed + i. Default: 1.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
 
     /// Longest time one image may take in the engine, in seconds, 1 to 86400. Default: 300.
     #[serde(default = "default_timeout_seconds")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u32,
 
     /// Failures allowed per image before the job fails, 0 to 10. Machines that go away do not count. Default: 2.
     #[serde(default = "default_retries")]
+    #[schemars(range(min = 0, max = 10))]
     pub retries: u32,
 
     /// Delete the job so many seconds after it finished, 0 to 31536000 (a year). The images stay in the bucket.
     /// Default: the job is kept until somebody deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<u32>,
 
     /// True: start no more images; finished ones stay. May be changed at any time. Default: false.
@@ -119,6 +140,7 @@ pub struct ImageJobSpec {
 
     /// True: stop now and keep the record. Cannot be undone. Default: false.
     #[serde(default)]
+    #[x_kube(validation = Rule::new("self || !oldSelf").message("a cancelled job stays cancelled; create a new one"))]
     pub cancel: bool,
 }
 
@@ -127,48 +149,63 @@ pub struct ImageJobSpec {
 #[serde(rename_all = "camelCase")]
 pub struct PoolRef {
     /// The pool's name.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
     /// The pool's namespace, for a pool shared between namespaces. Default: the job's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::dns_label())]
     pub namespace: Option<String>,
 }
 
 /// A plain text-to-image picture.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TextToImage {
     /// The checkpoint's file name as the engine lists it, e.g. `v1-5-pruned.safetensors`.
+    #[schemars(length(min = 1, max = 253))]
     pub model: String,
     /// What the picture should show, up to 10000 characters.
+    #[schemars(length(max = 10_000))]
     pub prompt: String,
     /// What it should not show, up to 10000 characters. Default: empty.
     #[serde(default)]
+    #[schemars(length(max = 10_000))]
     pub negative_prompt: String,
     /// Width in pixels, a multiple of 8 from 64 to 4096. Default: 512.
     #[serde(default = "default_side")]
+    #[schemars(range(min = 64, max = 4096), extend("multipleOf" = 8))]
     pub width: u32,
     /// Height in pixels, a multiple of 8 from 64 to 4096. Default: 512.
     #[serde(default = "default_side")]
+    #[schemars(range(min = 64, max = 4096), extend("multipleOf" = 8))]
     pub height: u32,
     /// Sampling steps, 1 to 1000. Default: 20.
     #[serde(default = "default_steps")]
+    #[schemars(range(min = 1, max = 1000))]
     pub steps: u32,
     /// How closely to follow the prompt (classifier-free guidance), 0 to 100. Default: 7.
     #[serde(default = "default_cfg_scale")]
+    #[schemars(range(min = 0, max = 100))]
     pub cfg_scale: f64,
     /// The engine's sampler, e.g. `euler` or `dpmpp_2m`. Default: euler.
     #[serde(default = "default_sampler")]
+    #[schemars(length(min = 1, max = 64))]
     pub sampler: String,
     /// The engine's noise schedule, e.g. `normal` or `karras`. Default: normal.
     #[serde(default = "default_scheduler")]
+    #[schemars(length(min = 1, max = 64))]
     pub scheduler: String,
     /// Seed of image 0, 0 to 9007199254740991 (2^53 - 1). Default: drawn once and kept in status.seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
     pub seed: Option<u64>,
 }
 
 /// A ComfyUI workflow: given here, or in a ConfigMap.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[x_kube(validation = exactly_one_of("graph", "configMapRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct Workflow {
     /// The workflow in ComfyUI's API format (menu: Export (API)): node id to class_type and inputs, up to 500
@@ -192,9 +229,13 @@ pub struct Workflow {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapRef {
     /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::dns_subdomain())]
     pub name: String,
     /// The key that holds the workflow's JSON. Default: workflow.json.
     #[serde(default = "default_config_map_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::config_map_key())]
     pub key: String,
 }
 

@@ -19,6 +19,7 @@ pub struct ImageJobStatus {
 
     /// Images made, of all asked for, e.g. `3/4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
     pub progress: Option<String>,
 
     /// Images by what became of them.
@@ -27,14 +28,17 @@ pub struct ImageJobStatus {
 
     /// The pool that makes the images; namespace/name where it is in another namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub pool: Option<String>,
 
     /// The class the job runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
     pub class: Option<String>,
 
     /// Whose job it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
     pub tenant: Option<String>,
 
     /// Seed of image 0: the spec's, or the one drawn for it.
@@ -43,14 +47,17 @@ pub struct ImageJobStatus {
 
     /// The images made, in order, the first 100 of them; manifestURL lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub images: Vec<Image>,
 
     /// A JSON document that lists every image, once the job has finished; only where count is over 100.
     #[serde(rename = "manifestURL", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub manifest_url: Option<String>,
 
     /// Images that failed for good, the first 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub failures: Vec<ImageFailure>,
 
     /// When the first image was begun.
@@ -105,11 +112,14 @@ pub struct Image {
     /// Which of the job's images, from 0.
     pub index: u32,
     /// Where to fetch it.
+    #[schemars(length(max = 2048))]
     pub url: String,
     /// Its key in the bucket.
+    #[schemars(length(max = 1024))]
     pub key: String,
     /// The object's ETag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub etag: Option<String>,
     /// Width in pixels.
     pub width: u32,
@@ -126,6 +136,7 @@ pub struct Image {
     pub attempts: u32,
     /// Further images of a workflow with several outputs, the first 20 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub extra: Vec<ExtraImage>,
 }
 
@@ -134,8 +145,10 @@ pub struct Image {
 #[serde(rename_all = "camelCase")]
 pub struct ExtraImage {
     /// Where to fetch it.
+    #[schemars(length(max = 2048))]
     pub url: String,
     /// Its key in the bucket.
+    #[schemars(length(max = 1024))]
     pub key: String,
     /// Width in pixels.
     pub width: u32,
@@ -150,8 +163,10 @@ pub struct ImageFailure {
     /// Which of the job's images, from 0.
     pub index: u32,
     /// A constant, for machines: e.g. `OutOfMemory`.
+    #[schemars(length(max = 128))]
     pub reason: String,
     /// For people.
+    #[schemars(length(max = 1024))]
     pub message: String,
     /// Attempts made.
     pub attempts: u32,
@@ -170,10 +185,11 @@ pub struct Cost {
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_amount: Money,
     /// The currency of both, e.g. `USD`.
+    #[schemars(length(max = 3))]
     pub currency: String,
 }
 
-/// Whether a promise was kept.
+/// Whether the class's promise (creation + slaSeconds) was kept.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sla {
     /// There is still time.

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Labels;
-use crate::{Money, schema};
+use crate::{Money, rules, schema};
 
 /// The machines workers may run on. At least one of spot and onDemand.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[x_kube(validation = Rule::new("has(self.spot) || has(self.onDemand)").message("give spot, onDemand or both"))]
 #[serde(rename_all = "camelCase")]
 pub struct Fleets {
     /// Machines that are cheap and may be taken away at any moment.
@@ -18,20 +19,26 @@ pub struct Fleets {
     pub on_demand: Option<Fleet>,
     /// The currency of the prices, three capital letters. Default: USD.
     #[serde(default = "default_currency")]
+    #[schemars(length(min = 3, max = 3))]
+    #[x_kube(validation = rules::currency())]
     pub currency: String,
 }
 
 /// Machines of one kind.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[x_kube(validation = rules::max_not_below_min())]
 #[serde(rename_all = "camelCase")]
 pub struct Fleet {
     /// Workers to keep even without work, 0 to 10000. Default: 0.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000))]
     pub min: u32,
     /// Workers to have at most, 0 to 10000.
+    #[schemars(range(min = 0, max = 10_000))]
     pub max: u32,
     /// Price of one worker's machine per hour: a decimal string such as `"0.90"`.
     #[schemars(schema_with = "schema::price")]
+    #[x_kube(validation = rules::price())]
     pub price_per_hour: Money,
     /// Labels a node must have, e.g. `karpenter.sh/capacity-type: spot`; up to 20.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
@@ -89,8 +96,11 @@ impl Fleets {
 #[serde(rename_all = "camelCase")]
 pub struct ClassSpec {
     /// What jobs call it, e.g. `standard`.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
     pub name: String,
     /// The promise: an image is made within so many seconds of its job's creation, 1 to 604800 (a week).
+    #[schemars(range(min = 1, max = 604_800))]
     pub sla_seconds: u32,
     /// Spot: spot machines only. SpotThenOnDemand: on demand where spot cannot keep the promise. OnDemand:
     /// on-demand machines only.

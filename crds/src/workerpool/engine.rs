@@ -4,20 +4,20 @@ use k8s_openapi::{
     api::core::v1::{EnvVar, ResourceRequirements, VolumeMount},
     apimachinery::pkg::api::resource::Quantity,
 };
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
 
 /// The container that makes pictures; it runs beside our worker container as a native sidecar.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Engine {
     /// The protocol it speaks. Default: ComfyUI.
     #[serde(default)]
     pub kind: EngineKind,
     /// The container image.
+    #[schemars(length(min = 1, max = 1024))]
     pub image: String,
     /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,9 +25,11 @@ pub struct Engine {
     pub image_pull_policy: Option<String>,
     /// The TCP port it listens on. Default: 8188.
     #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
     /// How long it may take to start and answer, in seconds, 1 to 3600. Default: 600.
     #[serde(default = "default_startup_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
     pub startup_seconds: u32,
     /// The container's entry point. Default: the image's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,11 +62,12 @@ pub enum EngineKind {
 }
 
 /// The container that claims work, drives the engine and uploads.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
     /// The container image. Default: the one the operator was set up with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
     /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{rules, schema};
 
 mod capacity;
 mod engine;
@@ -29,6 +29,7 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
     namespaced,
     status = "WorkerPoolStatus",
     derive = "PartialEq",
+    validation = rules::pool_name(),
     doc = "A WorkerPool is a fleet of GPU workers of one shape: the engine they run, the machines they may run on and at what price, the classes of urgency it offers, and the bucket its images go to.",
     printcolumn(
         name = "State",
@@ -82,6 +83,8 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
         priority = 1
     )
 )]
+#[x_kube(validation = rules::classes_have_spot())]
+#[x_kube(validation = rules::classes_have_on_demand())]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerPoolSpec {
     /// True: jobs in this namespace that name no pool use this one. Default: false.
@@ -104,6 +107,8 @@ pub struct WorkerPoolSpec {
     pub capacity: Fleets,
 
     /// The classes of urgency the pool offers, 1 to 10.
+    #[schemars(length(min = 1, max = 10))]
+    #[x_kube(validation = rules::one_default_class(), merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub classes: Vec<ClassSpec>,
 
     /// Shares between tenants when work waits.
@@ -132,9 +137,12 @@ pub struct WorkerPoolSpec {
 pub struct Fairness {
     /// The weight of tenants not listed, 1 to 1000. Default: 1.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
     pub default_weight: u32,
     /// Tenants with a weight or a limit of their own, up to 500.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub tenants: Vec<TenantShare>,
 }
 
@@ -143,17 +151,22 @@ pub struct Fairness {
 #[serde(rename_all = "camelCase")]
 pub struct TenantShare {
     /// The tenant.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::tenant())]
     pub name: String,
     /// Its weight, 1 to 1000: with 4 it gets four times what a tenant with 1 gets. Default: 1.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
     pub weight: u32,
     /// How many of its images may be made at once, 1 to 100000. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_running: Option<u32>,
 }
 
 /// Which namespaces' jobs may use a pool.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+#[x_kube(validation = rules::selector_only_with_selector())]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedNamespaces {
     /// Same: the pool's own. All: every one. Selector: those whose labels match selector. Default: Same.
@@ -178,14 +191,16 @@ pub enum NamespacesFrom {
 }
 
 /// When workers come and go.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Scaling {
     /// A worker idle for so many seconds is taken away, 0 to 86400. Default: 60.
     #[serde(default = "default_idle_seconds")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub idle_seconds: u32,
     /// A spot worker that finds no machine for so many seconds means a spot shortage, 10 to 3600. Default: 75.
     #[serde(default = "default_spot_shortage_seconds")]
+    #[schemars(range(min = 10, max = 3600))]
     pub spot_shortage_seconds: u32,
 }
 
@@ -194,12 +209,17 @@ pub struct Scaling {
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// The bucket.
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = rules::bucket())]
     pub bucket: String,
     /// The store's URL, e.g. `https://minio.example.com`. Default: AWS S3 of the region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = rules::http_url())]
     pub endpoint: Option<String>,
     /// The bucket's region. Default: us-east-1.
     #[serde(default = "default_region")]
+    #[schemars(length(min = 1, max = 63))]
     pub region: String,
     /// True: name the bucket in the path of requests, not in the host name, as MinIO and others want it.
     /// Default: false.
@@ -207,9 +227,13 @@ pub struct Output {
     pub path_style: bool,
     /// Put before every key; empty or ending in a slash, e.g. `generated/`. Default: empty.
     #[serde(default)]
+    #[schemars(length(max = 200))]
+    #[x_kube(validation = rules::key_prefix())]
     pub key_prefix: String,
     /// Where the bucket's objects can be fetched, e.g. the CDN: an image's URL is this, a slash, and its key.
     #[serde(rename = "publicURL")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = rules::http_url())]
     pub public_url: String,
     /// The Secret, in the pool's namespace, with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     /// Default: what the worker's ServiceAccount or machine gives (web identity, instance role).
@@ -222,6 +246,8 @@ pub struct Output {
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsRef {
     /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::dns_subdomain())]
     pub name: String,
 }
 

@@ -91,6 +91,7 @@ pub struct PoolCost {
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_per_hour: Money,
     /// The currency of both, e.g. `USD`.
+    #[schemars(length(max = 3))]
     pub currency: String,
 }
 
@@ -101,7 +102,9 @@ pub struct PoolDecision {
     /// When.
     pub time: Time,
     /// A constant, for machines.
+    #[schemars(length(max = 128))]
     pub reason: String,
     /// For people.
+    #[schemars(length(max = 4096))]
     pub message: String,
 }

@@ -2,12 +2,13 @@ use k8s_openapi::{
     api::core::v1::{PodSpec, PodTemplateSpec},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Labels;
-use crate::schema;
+use crate::{rules, schema};
 
 /// What every worker Pod should have besides. Kept as it was written, so that a bad template is one pool's
 /// trouble, told in its conditions, and not an object the operator cannot read.
@@ -24,16 +25,18 @@ pub struct PodTemplate {
 }
 
 /// Labels and annotations of worker Pods.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplateMetadata {
     /// Labels, up to 20.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     #[schemars(schema_with = "schema::labels")]
+    #[x_kube(validation = rules::no_own_keys())]
     pub labels: Labels,
     /// Annotations, up to 20.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     #[schemars(schema_with = "schema::annotations")]
+    #[x_kube(validation = rules::no_own_keys())]
     pub annotations: Labels,
 }
 

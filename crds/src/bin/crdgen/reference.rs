@@ -1,0 +1,222 @@
+//! The API reference: one table a type, read off the schema, so it says what the API server checks.
+
+use crds::{
+    conditions::{ConditionType, JobReason, PoolReason},
+    events::EventReason,
+    names,
+};
+use serde_json::Value;
+
+const HEADER: &str = "\
+<!-- Written by crdgen from the types in crds/src. Do not edit; run: cargo run -p crds --bin crdgen -->
+# API reference
+
+Group `imagejob.dev`, version `v1alpha1`. Both kinds are namespaced. Everything below under *Limits* and *Rules* is
+checked by the API server when an object is written; what only the operator can see (an unknown pool, a ConfigMap
+that holds no workflow) is told by the [conditions](#conditions).
+
+Times are RFC 3339. Prices and amounts are decimal strings, exact to a millionth, in the currency beside them.
+Durations end in `Seconds`. `cfgScale` and `gpuSeconds` are the only numbers with a fraction.
+";
+
+pub(crate) fn document(crds: &[Value]) -> String {
+    let mut page = Page { text: HEADER.to_owned(), described: vec![] };
+    for crd in crds {
+        page.kind(crd);
+    }
+    page.conditions();
+    page.names();
+    page.text
+}
+
+struct Page {
+    text: String,
+    /// Object types written so far, to point at one that comes again.
+    described: Vec<(Value, String)>,
+}
+
+impl Page {
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    fn kind(&mut self, crd: &Value) {
+        let names = &crd["spec"]["names"];
+        let version = &crd["spec"]["versions"][0];
+        let schema = &version["schema"]["openAPIV3Schema"];
+        let kind = text(&names["kind"]);
+        self.line(format!("\n## {kind}\n\n{}\n", text(&schema["description"])));
+        self.line(format!(
+            "Short name `{}`, category `{}`. `kubectl get` shows:\n",
+            text(&names["shortNames"][0]),
+            text(&names["categories"][0])
+        ));
+        self.line("| Column | Field | |\n|---|---|---|");
+        for column in list(&version["additionalPrinterColumns"]) {
+            let wide = if column["priority"].as_i64().unwrap_or(0) > 0 { " (with -o wide)" } else { "" };
+            self.line(format!(
+                "| {} | `{}` | {}{wide} |",
+                text(&column["name"]),
+                text(&column["jsonPath"]),
+                text(&column["description"]),
+            ));
+        }
+        self.rules(schema);
+        for part in ["spec", "status"] {
+            self.object(&format!("{kind}.{part}"), &schema["properties"][part]);
+        }
+    }
+
+    /// A section for an object type, then for those inside it.
+    fn object(&mut self, path: &str, schema: &Value) {
+        let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+        self.line(format!("\n### {path}\n"));
+        if let Some(description) = schema["description"].as_str() {
+            self.line(format!("{description}\n"));
+        }
+        self.line("| Field | Type | Default | Limits | |\n|---|---|---|---|---|");
+        let required = list(&schema["required"]);
+        let mut inner = vec![];
+        for (name, field) in &properties {
+            let path = format!("{path}.{name}");
+            let (field_type, object) = self.field_type(&path, field);
+            inner.extend(object);
+            let default = match field.get("default") {
+                Some(default) => format!("`{default}`"),
+                None if required.contains(&Value::from(name.as_str())) => "**required**".to_owned(),
+                None => String::new(),
+            };
+            self.line(format!(
+                "| `{name}` | {field_type} | {default} | {} | {} |",
+                limits(field),
+                text(&field["description"])
+            ));
+        }
+        self.rules(schema);
+        for (path, schema) in inner {
+            self.object(&path, &schema);
+        }
+    }
+
+    /// How the type reads, and the object type in it that wants a section of its own.
+    fn field_type(&mut self, path: &str, field: &Value) -> (String, Option<(String, Value)>) {
+        match field["type"].as_str() {
+            Some("array") => {
+                let (inner, object) = self.field_type(&format!("{path}[]"), &field["items"]);
+                (format!("list of {inner}"), object)
+            }
+            Some("object") if field["properties"].is_object() => match self.seen(&field["properties"]) {
+                Some(earlier) => (format!("[as {earlier}](#{})", anchor(&earlier)), None),
+                None => {
+                    self.described.push((field["properties"].clone(), path.to_owned()));
+                    (format!("[object](#{})", anchor(path)), Some((path.to_owned(), field.clone())))
+                }
+            },
+            Some("object") if field["additionalProperties"].is_object() => {
+                let (inner, object) = self.field_type(&format!("{path}.*"), &field["additionalProperties"]);
+                (format!("map of {inner}"), object)
+            }
+            Some("object") => ("object, kept as it is".to_owned(), None),
+            Some("string") if field["format"] == "date-time" => ("time".to_owned(), None),
+            Some(scalar) => (scalar.to_owned(), None),
+            None if field["x-kubernetes-int-or-string"] == true => ("quantity".to_owned(), None),
+            None => ("any value".to_owned(), None),
+        }
+    }
+
+    fn seen(&self, properties: &Value) -> Option<String> {
+        self.described.iter().find(|(known, _)| known == properties).map(|(_, path)| path.clone())
+    }
+
+    /// The rules of an object and of its fields; those inside objects stand in their own sections.
+    fn rules(&mut self, schema: &Value) {
+        let own = list(&schema["x-kubernetes-validations"]).into_iter().map(|rule| rule_text(&rule));
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        let of_fields =
+            fields.filter(|(_, field)| !field["properties"].is_object()).flat_map(|(name, field)| {
+                let rules = list(&field["x-kubernetes-validations"]);
+                rules.into_iter().map(move |rule| format!("`{name}`: {}", rule_text(&rule)))
+            });
+        let lines: Vec<_> = own.chain(of_fields).map(|rule| format!("- {rule}")).collect();
+        if !lines.is_empty() {
+            self.line(format!("\nRules:\n\n{}", lines.join("\n")));
+        }
+    }
+
+    fn conditions(&mut self) {
+        self.line("\n## Conditions\n\nThey follow kstatus, so `kubectl wait`, Argo CD and Flux read them.\n");
+        self.constants("Type", ConditionType::ALL.iter().map(|c| (c.as_str(), c.meaning())));
+        self.line("\n### Reasons of an ImageJob\n");
+        self.constants("Reason", JobReason::ALL.iter().map(|c| (c.as_str(), c.meaning())));
+        self.line("\n### Reasons of a WorkerPool\n");
+        self.constants("Reason", PoolReason::ALL.iter().map(|c| (c.as_str(), c.meaning())));
+        self.line("\n## Events\n");
+        self.constants("Reason", EventReason::ALL.iter().map(|c| (c.as_str(), c.meaning())));
+    }
+
+    fn constants<'a>(&mut self, title: &str, constants: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.line(format!("| {title} | |\n|---|---|"));
+        for (name, meaning) in constants {
+            self.line(format!("| `{name}` | {meaning} |"));
+        }
+    }
+
+    fn names(&mut self) {
+        self.line("\n## Labels, annotations, finalizers\n\n| Name | |\n|---|---|");
+        for (name, meaning) in [
+            (names::LABEL_POOL, "label of a worker Pod: its WorkerPool"),
+            (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `on-demand`"),
+            (names::ANNOTATION_TEMPLATE, "annotation of a worker Pod: hash of the template it was made from"),
+            (names::FINALIZER, "finalizer of an ImageJob: its images are taken off the queue before it goes"),
+        ] {
+            self.line(format!("| `{name}` | {meaning} |"));
+        }
+    }
+}
+
+/// The rule's message, or the rule itself where the message depends on the values.
+fn rule_text(rule: &Value) -> String {
+    match rule["message"].as_str() {
+        Some(message) => message.to_owned(),
+        None => format!("`{}`", text(&rule["rule"])),
+    }
+}
+
+fn limits(field: &Value) -> String {
+    let number = |key: &str| field.get(key).map(ToString::to_string);
+    let range = |least: &str, most: &str, of: &str| match (number(least), number(most)) {
+        (Some(least), Some(most)) if least == most => Some(format!("{least}{of}")),
+        (Some(least), Some(most)) => Some(format!("{least} … {most}{of}")),
+        (Some(least), None) => Some(format!("≥ {least}{of}")),
+        (None, Some(most)) => Some(format!("≤ {most}{of}")),
+        (None, None) => None,
+    };
+    let choices = list(&field["enum"]).iter().map(|c| format!("`{}`", text(c))).collect::<Vec<_>>().join(" ");
+    [
+        (!choices.is_empty()).then_some(choices),
+        range("minimum", "maximum", ""),
+        number("multipleOf").map(|step| format!("multiple of {step}")),
+        range("minLength", "maxLength", " characters"),
+        range("minItems", "maxItems", " items"),
+        range("minProperties", "maxProperties", " entries"),
+        (field["x-kubernetes-list-type"] == "map").then(|| "unique names".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// GitHub's anchor of a heading.
+fn anchor(heading: &str) -> String {
+    heading.chars().filter(|c| c.is_alphanumeric() || *c == '-').flat_map(char::to_lowercase).collect()
+}

@@ -1,0 +1,53 @@
+//! The CustomResourceDefinitions, as they are installed.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use crate::{ImageJob, WorkerPool};
+
+/// All of them.
+///
+/// # Errors
+/// If what the types say is no CustomResourceDefinition; a test sees that first.
+pub fn custom_resource_definitions() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
+    [ImageJob::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
+}
+
+fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+    crd.metadata.labels = Some([("app.kubernetes.io/part-of".to_owned(), "imagejob".to_owned())].into());
+    let mut crd = serde_json::to_value(crd)?;
+    if let Some(versions) = crd.pointer_mut("/spec/versions").and_then(Value::as_array_mut) {
+        for version in versions {
+            if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
+                tidy(schema);
+            }
+        }
+    }
+    serde_json::from_value(crd)
+}
+
+/// Takes out what Rust says and Kubernetes does not:
+/// - `nullable`: without it the API server drops a null and applies the default, so null never reaches CEL or us;
+///   (values kept as they are stay nullable: null is a value there);
+/// - unsigned formats, which it does not know and warns of (the minimum stays);
+/// - the line breaks of doc comments, which kubectl would print.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.contains_key("type") {
+                fields.remove("nullable");
+            }
+            fields.remove("title");
+            if fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
+                fields.insert("format".to_owned(), "int64".into());
+            }
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            fields.values_mut().for_each(tidy);
+        }
+        Value::Array(list) => list.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}

@@ -1,0 +1,139 @@
+//! Validation rules in CEL, run by the API server at admission. Each message says what is wrong and what is
+//! right; the API server puts the field's path before it.
+
+use kube::core::{Message, Reason, Rule};
+
+fn rule(cel: impl Into<String>, message: &str) -> Rule {
+    Rule::new(cel).message(message)
+}
+
+/// A rule whose message is itself CEL, to show the value that broke it.
+fn explained(cel: impl Into<String>, message: impl Into<String>) -> Rule {
+    Rule::new(cel).message(Message::Expression(message.into()))
+}
+
+pub(crate) fn exactly_one_of(a: &str, b: &str) -> Rule {
+    explained(
+        format!("has(self.{a}) != has(self.{b})"),
+        format!("has(self.{a}) ? 'give either {a} or {b}, not both' : 'give one of {a} or {b}'"),
+    )
+}
+
+/// The field cannot change once the object is there, not even from or to absent.
+pub(crate) fn fixed(field: &str) -> Rule {
+    rule(
+        format!(
+            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+        ),
+        &format!("{field} cannot be changed; create a new job (suspend, cancel and ttlSecondsAfterFinished can)"),
+    )
+    .reason(Reason::FieldValueForbidden)
+    .field_path(format!(".{field}"))
+}
+
+pub(crate) fn dns_label() -> Rule {
+    rule(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "use small letters, digits and '-', with a letter or digit at both ends",
+    )
+}
+
+pub(crate) fn dns_subdomain() -> Rule {
+    rule(
+        "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+        "use small letters, digits, '-' and '.', with a letter or digit at both ends",
+    )
+}
+
+pub(crate) fn config_map_key() -> Rule {
+    rule("self.matches('^[-._a-zA-Z0-9]+$')", "use letters, digits, '-', '_' and '.', as ConfigMap keys do")
+}
+
+pub(crate) fn tenant() -> Rule {
+    rule(
+        "self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')",
+        "use letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+    )
+}
+
+/// The name goes into Pod names and label values, which end at 63 characters.
+pub(crate) fn pool_name() -> Rule {
+    rule(
+        "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "a pool's name has at most 40 small letters, digits and '-', and begins with a letter",
+    )
+    .field_path(".metadata.name")
+}
+
+pub(crate) fn classes_have_spot() -> Rule {
+    classes_have("Spot", "spot")
+}
+
+pub(crate) fn classes_have_on_demand() -> Rule {
+    classes_have("OnDemand", "onDemand")
+}
+
+/// Every class whose capacity names these machines (SpotThenOnDemand names both) finds them in the pool.
+fn classes_have(machines: &str, field: &str) -> Rule {
+    explained(
+        format!("has(self.capacity.{field}) || self.classes.all(c, !c.capacity.contains('{machines}'))"),
+        format!(
+            "'class ' + self.classes.filter(c, c.capacity.contains('{machines}'))[0].name + ' needs capacity.{field}'"
+        ),
+    )
+    .field_path(".classes")
+}
+
+pub(crate) fn one_default_class() -> Rule {
+    rule("self.filter(c, c.default).size() <= 1", "at most one class can have default: true")
+}
+
+pub(crate) fn max_not_below_min() -> Rule {
+    explained(
+        "self.max >= self.min",
+        "'max (' + string(self.max) + ') is below min (' + string(self.min) + ')'",
+    )
+}
+
+pub(crate) fn price() -> Rule {
+    rule(
+        "self.matches('^[0-9]{1,6}([.][0-9]{1,6})?$')",
+        "give a price of 0 or more as a quoted decimal with at most six places, e.g. \"0.90\"",
+    )
+}
+
+pub(crate) fn currency() -> Rule {
+    rule("self.matches('^[A-Z]{3}$')", "give a currency by its three capital letters, e.g. USD")
+}
+
+pub(crate) fn selector_only_with_selector() -> Rule {
+    explained(
+        "has(self.selector) == (self.from == 'Selector')",
+        "has(self.selector) ? 'selector needs from: Selector' : 'from: Selector needs a selector'",
+    )
+}
+
+pub(crate) fn bucket() -> Rule {
+    rule(
+        "self.matches('^[a-z0-9][-.a-z0-9]*[a-z0-9]$')",
+        "a bucket's name has small letters, digits, '-' and '.', with a letter or digit at both ends",
+    )
+}
+
+pub(crate) fn http_url() -> Rule {
+    rule(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != '' && !self.contains('?') && !self.contains('#')",
+        "give an http or https URL without query or fragment, e.g. https://cdn.example.com",
+    )
+}
+
+pub(crate) fn key_prefix() -> Rule {
+    rule(
+        "self.matches('^([-_.A-Za-z0-9]+/)*$')",
+        "use letters, digits, '-', '_' and '.', and end in a slash, e.g. generated/",
+    )
+}
+
+pub(crate) fn no_own_keys() -> Rule {
+    rule("self.all(key, !key.startsWith('imagejob.dev/'))", "keys under imagejob.dev/ are the operator's own")
+}
