@@ -1,5 +1,14 @@
 //! When work will be done.
-use crate::{Memory, Policy, Seen, Time};
+use crate::{
+    Memory, Policy, Seen, Time,
+    demand::{Bucket, demand},
+    gap::{Gap, gap, started},
+    on_demand::on_demand,
+    schedule::Schedule,
+    supply::{Outlook, supply},
+    view::View,
+    zones::Zones,
+};
 
 /// When the waiting work will be done, as things stand.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,14 +27,38 @@ pub struct Eta {
     pub due: Time,
     /// How many.
     pub tasks: u64,
+    /// How many of them will not be done in time.
+    pub late: u64,
     /// When the last of them should be done; `None`: not before something changes (no capacity it may use).
     pub done: Option<Time>,
 }
 
-/// Foretells when the work will be done by the workers there are and those the plan would start.
+/// Foretells when the work will be done by the workers there are and those the plan starts now or later.
 pub fn estimate(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Forecast {
-    let _ = (now, policy, seen, memory);
-    Forecast::default()
+    let view = View { now, policy, seen, memory };
+    let zones = Zones::learn(&view);
+    let demand = demand(&view);
+    let gap = gap(&view, &demand, &zones, on_demand(&view, &demand, &zones));
+    foretell(&view, &demand, &zones, &gap)
+}
+
+pub(crate) fn foretell(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap) -> Forecast {
+    let mut slots = supply(view, zones, Outlook::Expected);
+    slots.extend(started(view, gap, zones, Outlook::Expected));
+    let mut schedule = Schedule::new(slots);
+    let buckets = demand.iter().map(|bucket| {
+        let in_time = schedule.manages(bucket, view.until(bucket.due)).min(bucket.tasks);
+        let done = schedule.place(bucket).map(|seconds| view.at(seconds));
+        Eta {
+            class: bucket.class.to_owned(),
+            model: bucket.model.to_owned(),
+            due: bucket.due,
+            tasks: bucket.tasks,
+            late: bucket.tasks - in_time,
+            done,
+        }
+    });
+    Forecast { buckets: buckets.collect() }
 }
 
 impl Forecast {
@@ -35,11 +68,10 @@ impl Forecast {
     }
 
     /// When the waiting tasks of a job (its class, model and due time as enqueued) will all be done; `None`:
-    /// nothing of it waits, or no capacity is in sight. Add what the job has running.
+    /// nothing of it waits, or no capacity is in sight. What the job has running may take longer.
     pub fn job_done(&self, class: &str, model: &str, due: Time) -> Option<Time> {
-        self.buckets
-            .iter()
-            .rfind(|b| b.class == class && b.model == model && b.due <= due)
-            .and_then(|b| b.done)
+        let alike = self.buckets.iter().filter(|b| b.class == class && b.model == model);
+        // Due times are rounded down to buckets.
+        alike.filter(|b| b.due <= due).max_by_key(|b| b.due).and_then(|b| b.done)
     }
 }

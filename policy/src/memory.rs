@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Estimates, Time};
+use crate::{Action, Decision, Estimates, Time, Why};
 
 /// What the policy remembers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,4 +44,19 @@ pub struct IdleMeter {
     pub at: Time,
     /// Workers idle at that time.
     pub idle: u32,
+}
+
+impl IdleMeter {
+    /// Starts anew after the fleet was changed: what was gathered is paid for by letting one go, or was needed
+    /// after all.
+    pub(crate) fn settle(&mut self, decisions: &[Decision]) {
+        let changes = |d: &Decision| match d.action {
+            Action::Start { capacity, .. } => capacity == crate::Capacity::Spot,
+            Action::Retire { .. } => matches!(d.why, Why::Spare | Why::Idle { .. }),
+            _ => false,
+        };
+        if decisions.iter().any(changes) {
+            self.seconds = 0.0;
+        }
+    }
 }

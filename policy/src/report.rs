@@ -1,8 +1,15 @@
 //! Why the plan is what it is, in types. The one source for the pool's conditions, events, metric labels and
 //! `lastDecision`: `reason()` is the constant for machines, `Display` the sentence for people.
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use crate::{Capacity, Decision, Time};
+use crate::{
+    Action, Capacity, Decision, Forecast, Phase, Time, Why,
+    demand::Bucket,
+    gap::Gap,
+    view::View,
+    why::{Until, images},
+    zones::Zones,
+};
 
 /// What the plan found.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +28,8 @@ pub struct Report {
     pub late: Vec<Late>,
     /// Zones without spot machines (the empty name when the pool names none).
     pub short_zones: Vec<String>,
+    /// When the plan was made.
+    pub now: Time,
 }
 
 /// A number per capacity.
@@ -41,7 +50,7 @@ pub struct Late {
     pub due: Time,
     /// When the last of them should be done.
     pub done: Option<Time>,
-    /// How many, at most.
+    /// How many.
     pub tasks: u64,
 }
 
@@ -76,80 +85,6 @@ pub enum State {
     QueueUnknown,
 }
 
-/// Why one thing is done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Why {
-    /// The work would be late without it.
-    Due {
-        /// The class that asks for it.
-        class: String,
-        /// The tasks waiting or running.
-        tasks: u64,
-        /// Engine seconds of work in all.
-        seconds: f64,
-        /// When the tightest is due.
-        due: Time,
-        /// When the plan was made.
-        now: Time,
-    },
-    /// Work waits and nobody is there.
-    FirstWork {
-        /// The tasks waiting.
-        tasks: u64,
-    },
-    /// Urgent work waits and no on-demand worker is free.
-    Immediate {
-        /// Its class.
-        class: String,
-        /// The tasks waiting.
-        tasks: u64,
-    },
-    /// Spot can't make it in time any more.
-    FallBack {
-        /// The class that may.
-        class: String,
-        /// Time left until it is due.
-        left: Duration,
-    },
-    /// The pool's minimum.
-    Minimum,
-    /// It sat idle.
-    Idle {
-        /// For so long.
-        since: Duration,
-    },
-    /// The fleet is idle often enough to do with one less.
-    Spare,
-    /// Its work is gone before it came up.
-    NotNeeded,
-    /// The pool's maximum went down.
-    OverMaximum,
-    /// No machine for it in its zone; another zone is tried.
-    ZoneShort {
-        /// The zone.
-        zone: String,
-    },
-    /// Spot carries the work again.
-    SpotIsBack,
-    /// On-demand work is over.
-    OnDemandOver,
-    /// It is needed again.
-    NeededAgain,
-    /// Its node may die.
-    AtRisk,
-    /// The sign cleared.
-    RiskPassed,
-    /// Its node will die.
-    NodeDoomed {
-        /// When.
-        deadline: Time,
-        /// When the plan was made.
-        now: Time,
-    },
-    /// Its node or Pod is dead.
-    NodeGone,
-}
-
 impl State {
     /// For conditions and metric labels: one of a fixed set.
     pub const fn reason(&self) -> &'static str {
@@ -168,47 +103,172 @@ impl State {
     }
 }
 
-impl Why {
-    /// For events and metric labels: one of a fixed set.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Due { .. } => "Due",
-            Self::FirstWork { .. } => "FirstWork",
-            Self::Immediate { .. } => "Immediate",
-            Self::FallBack { .. } => "FallBack",
-            Self::Minimum => "Minimum",
-            Self::Idle { .. } => "Idle",
-            Self::Spare => "Spare",
-            Self::NotNeeded => "NotNeeded",
-            Self::OverMaximum => "OverMaximum",
-            Self::ZoneShort { .. } => "ZoneShort",
-            Self::SpotIsBack => "SpotIsBack",
-            Self::OnDemandOver => "OnDemandOver",
-            Self::NeededAgain => "NeededAgain",
-            Self::AtRisk => "AtRisk",
-            Self::RiskPassed => "RiskPassed",
-            Self::NodeDoomed { .. } => "NodeDoomed",
-            Self::NodeGone => "NodeGone",
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
-    }
-}
-
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
+        match self {
+            Self::Empty => f.write_str("nothing to do"),
+            Self::OnTime => f.write_str("the work will be done in time"),
+            Self::Growing => f.write_str("workers are coming up"),
+            Self::Shrinking => f.write_str("workers are let go"),
+            Self::Gathering { .. } => f.write_str("the first images wait for company"),
+            Self::SpotShortage => f.write_str("no spot machines are to be had"),
+            Self::FallenBack => f.write_str("no spot machines are to be had, on-demand stands in"),
+            Self::AtMaximum { capacity } => {
+                write!(f, "more {capacity} workers are wanted than the pool may have")
+            }
+            Self::Paused => f.write_str("paused: no workers are started"),
+            Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
+        }
     }
 }
 
 impl Report {
     /// The sentence for `lastDecision` and the pool's condition: what is done and why, or how things stand.
     pub fn message(&self, decisions: &[Decision]) -> String {
-        let _ = decisions;
-        self.state.to_string()
+        let mut parts = changes(decisions);
+        if parts.is_empty() {
+            parts.push(self.state.to_string());
+        }
+        parts.extend(self.late.first().map(|late| late.message(self.now)));
+        parts.join("; ")
+    }
+}
+
+/// One sentence per kind of change and reason.
+fn changes(decisions: &[Decision]) -> Vec<String> {
+    let mut counted: Vec<(String, u32, &Why)> = Vec::new();
+    for Decision { action, why } in decisions {
+        let (verb, n) = match action {
+            Action::Start { capacity, n, .. } => (format!("start {capacity}"), *n),
+            other => (other.label().to_owned(), 1),
+        };
+        match counted.iter_mut().find(|(v, _, w)| *v == verb && w.reason() == why.reason()) {
+            Some((_, sum, _)) => *sum += n,
+            None => counted.push((verb, n, why)),
+        }
+    }
+    counted.into_iter().map(|(verb, n, why)| format!("{verb} {n}: {why}")).collect()
+}
+
+/// What is reported while the queue can't be read.
+pub(crate) fn unknown_queue(view: &View) -> Report {
+    Report {
+        state: State::QueueUnknown,
+        work_seconds: 0.0,
+        capacity: Counts::of(|capacity| claiming(view, capacity)),
+        wanted: Counts::of(|capacity| claiming(view, capacity)),
+        cost_per_hour_micros: cost(view),
+        late: Vec::new(),
+        short_zones: Vec::new(),
+        now: view.now,
+    }
+}
+
+/// What a plan found.
+pub(crate) fn report(
+    view: &View,
+    demand: &[Bucket],
+    zones: &Zones,
+    gap: &Gap,
+    forecast: &Forecast,
+    decisions: &[Decision],
+) -> Report {
+    let running = view.running().iter().map(|task| crate::demand::remaining(view, task)).sum::<f64>();
+    Report {
+        state: state(view, demand, zones, gap, decisions),
+        work_seconds: demand.iter().map(Bucket::seconds).sum::<f64>() + running,
+        capacity: Counts::of(|capacity| claiming(view, capacity)),
+        wanted: Counts::of(|capacity| wanted(view, capacity, gap, decisions)),
+        cost_per_hour_micros: cost(view),
+        late: late(forecast),
+        short_zones: zones.short(),
+        now: view.now,
+    }
+}
+
+/// The first that is true, from the outside in.
+fn state(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap, decisions: &[Decision]) -> State {
+    let waits_for_spot = demand.iter().any(|b| b.rule.may_start(Capacity::Spot));
+    let on_demand = view.placed(Capacity::OnDemand).any(|w| w.claims()) || gap.starts(Capacity::OnDemand) > 0;
+    let comes_up = |w: &&crate::Worker| matches!(w.phase, Phase::Unscheduled | Phase::Starting { .. });
+    let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
+    if view.policy.paused {
+        State::Paused
+    } else if waits_for_spot && !zones.any_open() {
+        if on_demand { State::FallenBack } else { State::SpotShortage }
+    } else if let Some(capacity) = gap.at_maximum {
+        State::AtMaximum { capacity }
+    } else if gap.missing.iter().any(|missing| missing.after <= 0.0) {
+        State::Growing
+    } else if let Some(until) = gap.gather_until {
+        State::Gathering { until }
+    } else if retires {
+        State::Shrinking
+    } else if view.workers().iter().filter(comes_up).any(crate::Worker::claims) {
+        State::Growing
+    } else if demand.is_empty() && view.running().is_empty() {
+        State::Empty
+    } else {
+        State::OnTime
+    }
+}
+
+fn claiming(view: &View, capacity: Capacity) -> usize {
+    view.placed(capacity).filter(|worker| worker.claims()).count()
+}
+
+fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) -> usize {
+    let leaves = |worker: &&crate::Worker| {
+        decisions.iter().any(|d| {
+            matches!(&d.action, Action::Retire { worker: id } | Action::Hold { worker: id } if *id == worker.id)
+        })
+    };
+    let leaving = view.placed(capacity).filter(|w| w.claims()).filter(leaves).count();
+    claiming(view, capacity) + gap.starts(capacity) - leaving
+}
+
+/// Of every worker that has a machine.
+fn cost(view: &View) -> u64 {
+    let on_machines = view.workers().iter().filter(|worker| worker.phase != Phase::Unscheduled);
+    on_machines.filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
+}
+
+/// By class, the class with the most late images first.
+fn late(forecast: &Forecast) -> Vec<Late> {
+    let mut late: Vec<Late> = Vec::new();
+    for eta in forecast.buckets().iter().filter(|eta| eta.late > 0) {
+        match late.iter_mut().find(|known| known.class == eta.class) {
+            Some(known) => {
+                known.tasks += eta.late;
+                known.done = known.done.zip(eta.done).map(|(a, b)| a.max(b));
+            }
+            None => {
+                late.push(Late { class: eta.class.clone(), due: eta.due, done: eta.done, tasks: eta.late });
+            }
+        }
+    }
+    late.sort_by_key(|late| std::cmp::Reverse(late.tasks));
+    late
+}
+
+impl Late {
+    /// A sentence for people.
+    pub fn message(&self, now: Time) -> String {
+        let (who, due) = (images(self.tasks), Until(self.due, now));
+        match self.done {
+            Some(done) => {
+                format!("{who} of class {} will be late: due {due}, done {}", self.class, Until(done, now))
+            }
+            None => {
+                format!("{who} of class {} will be late: due {due}, and no capacity is in sight", self.class)
+            }
+        }
+    }
+}
+
+impl Counts {
+    fn of(count: impl Fn(Capacity) -> usize) -> Self {
+        let count = |capacity| u32::try_from(count(capacity)).unwrap_or(u32::MAX);
+        Self { spot: count(Capacity::Spot), on_demand: count(Capacity::OnDemand) }
     }
 }

@@ -1,0 +1,87 @@
+//! Step 1: the work, in the order in which it is due.
+use crate::{CapacityRule, Health, Order, Running, Time, view::View};
+
+/// Waiting tasks of one class and model that are due at one time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bucket<'a> {
+    pub(crate) class: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) rule: CapacityRule,
+    /// The class's promise, seconds.
+    pub(crate) sla: f64,
+    pub(crate) due: Time,
+    pub(crate) tasks: u64,
+    /// Engine seconds of one task, > 0.
+    pub(crate) each: f64,
+    /// Seconds to load their model.
+    pub(crate) load: f64,
+}
+
+/// No task is shorter, seconds; keeps divisions finite whatever was learned.
+const SHORTEST_TASK: f64 = 0.01;
+
+impl Bucket<'_> {
+    pub(crate) fn seconds(&self) -> f64 {
+        self.each * self.tasks as f64
+    }
+}
+
+/// What waits and what will come back to wait, earliest due first. Tasks of a class the pool no longer has are
+/// left out: no worker may claim them.
+pub(crate) fn demand<'a>(view: &View<'a>) -> Vec<Bucket<'a>> {
+    let waiting = view
+        .backlog()
+        .iter()
+        .filter(|b| b.tasks > 0)
+        .filter_map(|b| bucket(view, &b.class, &b.model, b.due, b.tasks, b.units));
+    let returning = view
+        .running()
+        .iter()
+        .filter(|task| comes_back(view, task))
+        .filter_map(|task| bucket(view, &task.class, &task.model, task.due, 1, task.units));
+    let mut buckets: Vec<Bucket> = waiting.chain(returning).collect();
+    buckets.sort_by(|a, b| (a.due, a.class, a.model).cmp(&(b.due, b.class, b.model)));
+    buckets
+}
+
+fn bucket<'a>(
+    view: &View<'a>,
+    class: &str,
+    model: &'a str,
+    due: Time,
+    tasks: u64,
+    units: f64,
+) -> Option<Bucket<'a>> {
+    let class = view.class(class)?;
+    Some(Bucket {
+        class: &class.name,
+        model,
+        rule: class.capacity,
+        sla: class.sla.as_secs_f64(),
+        due,
+        tasks,
+        each: view.estimates().task_seconds(model, units / tasks as f64).max(SHORTEST_TASK),
+        load: view.estimates().load_seconds(model),
+    })
+}
+
+/// Whether a leased task will wait again: its worker is dead or unknown, or its machine stops too early.
+fn comes_back(view: &View, task: &Running) -> bool {
+    let Some(worker) = view.workers().iter().find(|worker| worker.id == task.worker) else { return true };
+    match (worker.health, worker.order) {
+        (Health::Gone, _) | (_, Order::Evicted) => true,
+        (Health::Doomed { deadline }, _) => remaining(view, task) > view.until(deadline),
+        _ => false,
+    }
+}
+
+/// Engine seconds still in a leased task, taken as being run since it was claimed.
+pub(crate) fn remaining(view: &View, task: &Running) -> f64 {
+    let whole = view.estimates().task_seconds(&task.model, task.units);
+    // A task that takes longer than expected isn't over the moment it should have been.
+    let least = 0.1 * whole;
+    match task.progress {
+        Some((done, all)) if all > 0 => (whole * (1.0 - f64::from(done) / f64::from(all))).max(least),
+        _ => (whole - view.now.since(task.started).as_secs_f64()).max(least),
+    }
+}

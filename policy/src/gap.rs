@@ -1,0 +1,198 @@
+//! Step 3: what is missing, and which capacity fills it.
+use crate::{
+    Capacity, CapacityRule, Health, Order, Time, Why, Worker,
+    demand::Bucket,
+    need::{Limit, Question},
+    on_demand::{OnDemand, without_on_demand},
+    supply::{Outlook, Slot, fresh, supply},
+    view::View,
+    zones::Zones,
+};
+
+/// Workers that are missing.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Missing<'a> {
+    pub(crate) capacity: Capacity,
+    pub(crate) why: Why,
+    /// Each with the model it is to warm.
+    pub(crate) models: Vec<Option<&'a str>>,
+    /// Not to be started before so many seconds; 0: now.
+    pub(crate) after: f64,
+}
+
+/// What is missing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Gap<'a> {
+    pub(crate) missing: Vec<Missing<'a>>,
+    /// Until when the first tasks of an empty fleet wait for company.
+    pub(crate) gather_until: Option<Time>,
+    /// More would be needed than the fleet may have.
+    pub(crate) at_maximum: Option<Capacity>,
+}
+
+/// A decision to wait must leave more than this, seconds: plans are made every few seconds.
+const LEAST_WAIT: f64 = 15.0;
+
+/// What is missing so that everything is done in time: on-demand for what can't wait, then spot, then on-demand
+/// where spot can't make it any more, then the minimum.
+pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, on_demand: OnDemand) -> Gap<'a> {
+    let mut gap = Gap::default();
+    if view.policy.paused {
+        return gap;
+    }
+    urgent(view, demand, zones, &mut gap);
+    spot(view, demand, zones, on_demand, &mut gap);
+    fall_back(view, demand, zones, &mut gap);
+    minimum(view, zones, &mut gap);
+    gap
+}
+
+/// Tasks that run on demand only come too suddenly for a start-up: their fleet is sized as if there were none.
+fn urgent<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
+    let urgent: Vec<Bucket> = demand.iter().filter(|b| b.rule == CapacityRule::OnDemand).copied().collect();
+    let question = Question {
+        view,
+        demand: &urgent,
+        slots: supply(view, zones, Outlook::AtOnce),
+        capacity: Capacity::OnDemand,
+        outlook: Outlook::AtOnce,
+        limit: Limit::Hard,
+        asks: |_| true,
+        room: room(view, zones, Capacity::OnDemand, gap),
+    };
+    let why = |bucket: &Bucket| Why::Immediate {
+        class: bucket.class.to_owned(),
+        tasks: urgent.iter().map(|b| b.tasks).sum(),
+    };
+    fill(&question, why, 0.0, gap);
+}
+
+fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, on_demand: OnDemand, gap: &mut Gap<'a>) {
+    let mut slots = supply(view, zones, Outlook::Planned);
+    if on_demand == OnDemand::Over {
+        slots = without_on_demand(view, slots);
+    }
+    slots.extend(started(view, gap, zones, Outlook::Planned));
+    let question = Question {
+        view,
+        demand,
+        slots,
+        capacity: Capacity::Spot,
+        outlook: Outlook::Planned,
+        limit: Limit::Soft,
+        asks: |bucket| bucket.rule.may_start(Capacity::Spot),
+        room: room(view, zones, Capacity::Spot, gap),
+    };
+    let tasks = demand.iter().map(|b| b.tasks).sum();
+    let nobody = question.slots.is_empty();
+    let after = if nobody && question.misses().is_some() { gather(&question, gap) } else { 0.0 };
+    let why = |bucket: &Bucket| {
+        if nobody && tasks == 1 {
+            return Why::FirstWork { tasks };
+        }
+        let seconds = demand.iter().map(Bucket::seconds).sum();
+        Why::Due { class: bucket.class.to_owned(), tasks, seconds, due: bucket.due, now: view.now }
+    };
+    fill(&question, why, after, gap);
+}
+
+/// How long the first tasks of an empty fleet may wait for company.
+fn gather(question: &Question, gap: &mut Gap) -> f64 {
+    let view = question.view;
+    if view.policy.scaling.patience.is_zero() {
+        return 0.0;
+    }
+    let until = view.memory.gather_until.unwrap_or(view.now.plus(view.policy.scaling.patience));
+    let patience = view.until(until);
+    let slack = if patience > 0.0 { question.slack() } else { 0.0 };
+    if patience <= 0.0 || slack <= LEAST_WAIT {
+        return 0.0;
+    }
+    gap.gather_until = Some(until);
+    patience.min(slack - LEAST_WAIT)
+}
+
+/// Work that may fall back waits for spot as long as there is hope, and not a moment longer.
+fn fall_back<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
+    let mut slots = supply(view, zones, Outlook::Doubtful);
+    slots.extend(started(view, gap, zones, Outlook::Doubtful));
+    let question = Question {
+        view,
+        demand,
+        slots,
+        capacity: Capacity::OnDemand,
+        outlook: Outlook::Planned,
+        limit: Limit::Hard,
+        asks: |bucket| bucket.rule == CapacityRule::SpotThenOnDemand,
+        room: room(view, zones, Capacity::OnDemand, gap),
+    };
+    if question.misses().is_none() || question.room == 0 {
+        return;
+    }
+    let slack = question.slack();
+    let after = if slack > LEAST_WAIT { slack - LEAST_WAIT } else { 0.0 };
+    let why =
+        |bucket: &Bucket| Why::FallBack { class: bucket.class.to_owned(), left: bucket.due.since(view.now) };
+    fill(&question, why, after, gap);
+}
+
+fn minimum(view: &View, zones: &Zones, gap: &mut Gap) {
+    for capacity in Capacity::ALL {
+        let there = view.placed(capacity).filter(|w| w.claims() && !zones.abandons(view, w)).count();
+        let coming = gap.starts(capacity);
+        let n = view.min(capacity).saturating_sub(there + coming).min(room(view, zones, capacity, gap));
+        if n > 0 {
+            let why = Why::Minimum;
+            gap.missing.push(Missing { capacity, why, models: vec![None; n], after: 0.0 });
+        }
+    }
+}
+
+/// Notes what a question's answer says is missing.
+fn fill<'a>(question: &Question<'_, 'a>, why: impl Fn(&Bucket) -> Why, after: f64, gap: &mut Gap<'a>) {
+    let Some(missed) = question.misses() else { return };
+    let answer = question.answer(after);
+    if !answer.enough && answer.n == question.room {
+        gap.at_maximum = gap.at_maximum.or(question.view.fleet(question.capacity).map(|_| question.capacity));
+    }
+    if answer.n > 0 {
+        let models = question.new_slots(after).iter().take(answer.n).map(|slot| slot.model).collect();
+        gap.missing.push(Missing { capacity: question.capacity, why: why(missed), models, after });
+    }
+}
+
+/// The workers a gap asks for so far, as they'd come up. Spot ones don't where there is no spot.
+pub(crate) fn started<'a>(view: &View<'a>, gap: &Gap<'a>, zones: &Zones, outlook: Outlook) -> Vec<Slot<'a>> {
+    let come = |missing: &&Missing| missing.capacity == Capacity::OnDemand || zones.any_open();
+    let slots = |missing: &Missing<'a>| -> Vec<Slot<'a>> {
+        let slot = |model: &Option<&'a str>| fresh(view, missing.capacity, *model, outlook);
+        let late = |slot: Slot<'a>| Slot { free: slot.free + missing.after, ..slot };
+        missing.models.iter().map(slot).map(late).collect()
+    };
+    gap.missing.iter().filter(come).flat_map(slots).collect()
+}
+
+/// How many more workers a fleet may have.
+fn room(view: &View, zones: &Zones, capacity: Capacity, gap: &Gap) -> usize {
+    // A held on-demand worker is resumed before another is started, so its place counts as free.
+    let taken = view.placed(capacity).filter(|w| !zones.abandons(view, w) && !resumable(w)).count();
+    view.max(capacity).saturating_sub(taken + gap.asks_for(capacity))
+}
+
+/// A worker that was held because it was no longer needed.
+pub(crate) fn resumable(worker: &Worker) -> bool {
+    worker.capacity == Capacity::OnDemand && worker.health == Health::Well && worker.order == Order::Hold
+}
+
+impl Gap<'_> {
+    /// How many workers of a capacity it asks for so far.
+    pub(crate) fn asks_for(&self, capacity: Capacity) -> usize {
+        self.missing.iter().filter(|m| m.capacity == capacity).map(|m| m.models.len()).sum()
+    }
+
+    /// Likewise, those to be started now.
+    pub(crate) fn starts(&self, capacity: Capacity) -> usize {
+        let now = self.missing.iter().filter(|m| m.capacity == capacity && m.after <= 0.0);
+        now.map(|m| m.models.len()).sum()
+    }
+}

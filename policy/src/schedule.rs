@@ -1,0 +1,126 @@
+//! The queue's order, foretold: tasks go to the workers that are free first, earliest due first.
+use crate::{demand::Bucket, supply::Slot};
+
+/// Workers and when each is free, as tasks are given to them.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule<'a> {
+    slots: Vec<Slot<'a>>,
+}
+
+/// Finish times closer than this are one, seconds.
+const RESOLUTION: f64 = 1e-3;
+
+impl<'a> Schedule<'a> {
+    pub(crate) fn new(slots: Vec<Slot<'a>>) -> Self {
+        Self { slots }
+    }
+
+    /// Gives a bucket's tasks to the workers that are through with them first; says when the last is done,
+    /// seconds from now (`None`: no worker may run it). As its tasks are alike, it is enough to find the
+    /// earliest time by which all workers together manage as many.
+    pub(crate) fn place(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        let done = self.earliest(bucket)?;
+        let mut given: Vec<u64> = self.slots.iter().map(|slot| fits(slot, bucket, done)).collect();
+        self.take_back(bucket, &mut given);
+        for (slot, tasks) in self.slots.iter_mut().zip(given) {
+            if tasks > 0 {
+                slot.free = finish(slot, bucket, tasks);
+                slot.model = Some(bucket.model);
+            }
+        }
+        Some(done)
+    }
+
+    /// How many of a bucket's tasks all workers together manage in so many seconds.
+    pub(crate) fn manages(&self, bucket: &Bucket, seconds: f64) -> u64 {
+        self.slots.iter().map(|slot| fits(slot, bucket, seconds)).fold(0, u64::saturating_add)
+    }
+
+    fn earliest(&self, bucket: &Bucket) -> Option<f64> {
+        let eligible = self.slots.iter().filter(|slot| bucket.rule.runs_on(slot.capacity));
+        let mut low = eligible.map(|slot| slot.free).min_by(f64::total_cmp)?;
+        let mut high = low + bucket.load + bucket.seconds() + RESOLUTION;
+        while high - low > RESOLUTION {
+            let middle = f64::midpoint(low, high);
+            if self.manages(bucket, middle) >= bucket.tasks {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Some(high)
+    }
+
+    /// Several workers may finish one at the last moment; those that aren't needed give it back.
+    fn take_back(&self, bucket: &Bucket, given: &mut [u64]) {
+        let mut over = given.iter().sum::<u64>().saturating_sub(bucket.tasks);
+        while over > 0 {
+            let last = (0..given.len()).filter(|i| given[*i] > 0).max_by(|a, b| {
+                let (a_done, b_done) =
+                    (finish(&self.slots[*a], bucket, given[*a]), finish(&self.slots[*b], bucket, given[*b]));
+                // Among equals on-demand workers stay free for what only they may run.
+                a_done.total_cmp(&b_done).then(self.slots[*a].capacity.cmp(&self.slots[*b].capacity))
+            });
+            let Some(last) = last else { return };
+            given[last] -= 1;
+            over -= 1;
+        }
+    }
+}
+
+/// How many of a bucket's tasks one worker manages in so many seconds.
+fn fits(slot: &Slot, bucket: &Bucket, seconds: f64) -> u64 {
+    if !bucket.rule.runs_on(slot.capacity) {
+        return 0;
+    }
+    // `as` saturates: nothing below zero, and more than there are is enough.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let tasks = ((seconds - finish(slot, bucket, 0)) / bucket.each) as u64;
+    tasks.min(bucket.tasks)
+}
+
+/// When a worker is through with so many of a bucket's tasks.
+fn finish(slot: &Slot, bucket: &Bucket, tasks: u64) -> f64 {
+    let load = if slot.model == Some(bucket.model) { 0.0 } else { bucket.load };
+    slot.free + load + tasks as f64 * bucket.each
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Capacity, CapacityRule, Time};
+
+    fn bucket(tasks: u64, each: f64) -> Bucket<'static> {
+        let (class, model, rule, due) = ("standard", "m", CapacityRule::SpotThenOnDemand, Time::default());
+        Bucket { class, model, rule, sla: 300.0, due, tasks, each, load: 10.0 }
+    }
+
+    fn slot(free: f64, model: Option<&'static str>) -> Slot<'static> {
+        Slot { capacity: Capacity::Spot, free, model }
+    }
+
+    fn near(got: Option<f64>, want: f64) {
+        assert!(got.is_some_and(|got| (got - want).abs() < 0.01), "{got:?} instead of {want}");
+    }
+
+    #[test]
+    fn tasks_are_whole() {
+        let mut two = Schedule::new(vec![slot(0.0, Some("m")), slot(0.0, Some("m"))]);
+        near(two.place(&bucket(3, 8.0)), 16.0);
+        near(two.place(&bucket(1, 8.0)), 16.0);
+        near(two.place(&bucket(1, 8.0)), 24.0);
+    }
+
+    #[test]
+    fn the_worker_with_the_model_comes_first_while_it_is_quicker() {
+        let mut two = Schedule::new(vec![slot(0.0, Some("other")), slot(5.0, Some("m"))]);
+        near(two.place(&bucket(1, 8.0)), 13.0);
+        near(two.place(&bucket(1, 8.0)), 18.0);
+    }
+
+    #[test]
+    fn spot_never_runs_what_is_for_on_demand_only() {
+        let immediate = Bucket { rule: CapacityRule::OnDemand, ..bucket(1, 8.0) };
+        assert_eq!(Schedule::new(vec![slot(0.0, None)]).place(&immediate), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Where spot machines are to be had, and where new workers go.
+use std::collections::BTreeMap;
+
+use crate::{Capacity, Phase, Shortage, Worker, view::View};
+
+/// The zones of the spot fleet and their shortages. A pool that names no zones has one without a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Zones {
+    names: Vec<String>,
+    shortages: BTreeMap<String, Shortage>,
+    now: crate::Time,
+}
+
+/// The avoidance of a zone doubles at most so often.
+const DOUBLINGS: u32 = 4;
+
+impl Zones {
+    /// What the workers that wait for machines, and those that got one, tell of the zones.
+    pub(crate) fn learn(view: &View) -> Self {
+        let mut shortages = view.memory.shortages.clone();
+        shortages.retain(|zone, shortage| !recovered(view, zone, shortage));
+        for worker in view.workers().iter().filter(|worker| waits_too_long(view, worker)) {
+            note(view, &mut shortages, zone_of(worker));
+        }
+        let named = view.fleet(Capacity::Spot).map_or(&[][..], |fleet| &fleet.zones);
+        let names = if named.is_empty() { vec![String::new()] } else { named.to_vec() };
+        Self { names, shortages, now: view.now }
+    }
+
+    /// What to remember: shortages, and for a while after they ended how often they came.
+    pub(crate) fn remembered(&self, view: &View) -> BTreeMap<String, Shortage> {
+        let keep = view.policy.scaling.shortage_backoff * 2u32.pow(DOUBLINGS);
+        self.shortages
+            .iter()
+            .filter(|(_, shortage)| self.now < shortage.until.plus(keep))
+            .map(|(zone, shortage)| (zone.clone(), *shortage))
+            .collect()
+    }
+
+    /// The zones without spot machines.
+    pub(crate) fn short(&self) -> Vec<String> {
+        self.shortages.keys().filter(|zone| self.is_short(zone)).cloned().collect()
+    }
+
+    /// Whether spot machines may be had in some zone.
+    pub(crate) fn any_open(&self) -> bool {
+        self.names.iter().any(|zone| !self.is_short(zone))
+    }
+
+    /// A spot worker that waits for a machine where there are none.
+    pub(crate) fn hopeless(&self, worker: &Worker) -> bool {
+        worker.capacity == Capacity::Spot
+            && worker.phase == Phase::Unscheduled
+            && self.is_short(zone_of(worker))
+    }
+
+    /// Such a worker is replaced by one elsewhere, if there is an elsewhere. Where there is none it goes on
+    /// waiting: that costs nothing, and shows when machines return.
+    pub(crate) fn abandons(&self, view: &View, worker: &Worker) -> bool {
+        self.hopeless(worker) && self.any_open() && !view.policy.paused
+    }
+
+    /// Zones for `n` new workers: open ones before short ones, then the one with the fewest workers.
+    pub(crate) fn choose(&self, view: &View, capacity: Capacity, n: usize) -> Vec<Option<String>> {
+        let zones = view.fleet(capacity).map_or(&[][..], |fleet| &fleet.zones);
+        let mut there: BTreeMap<&str, usize> = BTreeMap::new();
+        for worker in view.placed(capacity).filter(|worker| !self.abandons(view, worker)) {
+            *there.entry(zone_of(worker)).or_default() += 1;
+        }
+        (0..n)
+            .map(|_| {
+                let best = zones.iter().min_by_key(|zone| {
+                    let short_until =
+                        self.shortages.get(*zone).filter(|s| s.until > self.now).map(|s| s.until);
+                    let short_until = short_until.filter(|_| capacity == Capacity::Spot);
+                    (short_until, there.get(zone.as_str()).copied().unwrap_or(0))
+                })?;
+                *there.entry(best).or_default() += 1;
+                Some(best.clone())
+            })
+            .collect()
+    }
+
+    fn is_short(&self, zone: &str) -> bool {
+        self.shortages.get(zone).is_some_and(|shortage| shortage.until > self.now)
+    }
+}
+
+fn zone_of(worker: &Worker) -> &str {
+    worker.zone.as_deref().unwrap_or("")
+}
+
+fn waits_too_long(view: &View, worker: &Worker) -> bool {
+    worker.capacity == Capacity::Spot
+        && worker.phase == Phase::Unscheduled
+        && worker.takes_a_place()
+        && view.now.since(worker.created) >= view.policy.scaling.spot_shortage_after
+}
+
+/// A worker that got its machine after the shortage began ends it.
+fn recovered(view: &View, zone: &str, shortage: &Shortage) -> bool {
+    view.placed(Capacity::Spot).filter(|worker| zone_of(worker) == zone).any(|worker| match worker.phase {
+        Phase::Unscheduled => false,
+        Phase::Starting { scheduled } => scheduled > shortage.since,
+        Phase::Idle { .. } | Phase::Busy => worker.created > shortage.since,
+    })
+}
+
+/// A shortage begins, or goes on when the time it was given is over.
+fn note(view: &View, shortages: &mut BTreeMap<String, Shortage>, zone: &str) {
+    let known = shortages.get(zone).copied();
+    if known.is_some_and(|shortage| shortage.until > view.now) {
+        return;
+    }
+    let before = known.map_or(0, |shortage| shortage.times);
+    let avoided = view.policy.scaling.shortage_backoff * 2u32.pow(before.min(DOUBLINGS));
+    shortages.insert(
+        zone.to_owned(),
+        Shortage { since: view.now, until: view.now.plus(avoided), times: before.saturating_add(1) },
+    );
+}

@@ -1,0 +1,180 @@
+//! Reads a scenario file: a pool, and what happens to it.
+use std::time::Duration;
+
+use policy::{CapacityRule, Class, Fleet, Health, Policy, Scaling};
+
+use crate::world::{Pace, World, secs};
+
+pub struct Story {
+    pub policy: Policy,
+    pub pace: Pace,
+    pub new_pool: bool,
+    events: Vec<(u64, Event)>,
+    until: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Images { n: u32, class: String, model: String },
+    Spot { zone: String, there: bool },
+    Dies { zone: String },
+    Notice { zone: String, left: Duration },
+    Paused(bool),
+    Readable(bool),
+}
+
+impl Story {
+    pub fn read(text: &str) -> Self {
+        let mut story = Self {
+            policy: Policy {
+                classes: Vec::new(),
+                spot: None,
+                on_demand: None,
+                scaling: Scaling::default(),
+                paused: false,
+            },
+            pace: Pace::default(),
+            new_pool: false,
+            events: Vec::new(),
+            until: 0,
+        };
+        for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(story.line(&words).is_some(), "can't read {line:?}");
+        }
+        story.events.sort_by_key(|(at, _)| *at);
+        story
+    }
+
+    fn line(&mut self, words: &[&str]) -> Option<()> {
+        match words {
+            ["spot", range, "price", price, zones @ ..] => {
+                self.policy.spot = Some(fleet(range, price, zones)?)
+            }
+            ["on-demand", range, "price", price, zones @ ..] => {
+                self.policy.on_demand = Some(fleet(range, price, zones)?);
+            }
+            ["class", name, sla, capacity] => self.policy.classes.push(Class {
+                name: (*name).into(),
+                sla: secs(seconds(sla)?),
+                capacity: match *capacity {
+                    "on-demand" => CapacityRule::OnDemand,
+                    "spot" => CapacityRule::Spot,
+                    "spot-then-on-demand" => CapacityRule::SpotThenOnDemand,
+                    _ => return None,
+                },
+            }),
+            ["patience", patience] => self.policy.scaling.patience = secs(seconds(patience)?),
+            ["idle", idle] => self.policy.scaling.idle_after = secs(seconds(idle)?),
+            ["machine", machine, "boot", boot, "load", load, "image", image] => {
+                self.pace = Pace {
+                    machine: seconds(machine)?,
+                    boot: seconds(boot)?,
+                    load: seconds(load)?,
+                    image: seconds(image)?,
+                };
+            }
+            ["new", "pool"] => self.new_pool = true,
+            ["at", time, event @ ..] => self.events.push((seconds(time)?, Event::read(event)?)),
+            ["every", step, "from", from, "to", to, event @ ..] => {
+                let (event, step) = (Event::read(event)?, seconds(step)?);
+                let times = (seconds(from)?..seconds(to)?).step_by(usize::try_from(step).ok()?);
+                self.events.extend(times.map(|at| (at, event.clone())));
+            }
+            ["until", until] => self.until = seconds(until)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Tells the story; the log is what came of it.
+    pub fn tell(self) -> World {
+        let make = if self.new_pool { World::new } else { World::learned };
+        let mut world = make(self.policy, self.pace);
+        let mut events = self.events.into_iter().peekable();
+        for second in 0..self.until {
+            while let Some((_, event)) = events.next_if(|(at, _)| *at <= second) {
+                event.happen(&mut world);
+            }
+            world.tick();
+        }
+        world
+    }
+}
+
+impl Event {
+    fn read(words: &[&str]) -> Option<Self> {
+        Some(match words {
+            [n, "images" | "image", class, model] => {
+                Self::Images { n: n.parse().ok()?, class: (*class).into(), model: (*model).into() }
+            }
+            ["no", "spot", "in", zone] => Self::Spot { zone: (*zone).into(), there: false },
+            ["spot", "in", zone] => Self::Spot { zone: (*zone).into(), there: true },
+            ["zone", zone, "dies"] => Self::Dies { zone: (*zone).into() },
+            ["zone", zone, "gets", left, "notice"] => {
+                Self::Notice { zone: (*zone).into(), left: secs(seconds(left)?) }
+            }
+            ["pause"] => Self::Paused(true),
+            ["resume"] => Self::Paused(false),
+            ["queue", "unreadable"] => Self::Readable(false),
+            ["queue", "readable"] => Self::Readable(true),
+            _ => return None,
+        })
+    }
+
+    fn happen(self, world: &mut World) {
+        match self {
+            Self::Images { n, class, model } => world.arrive(n, &class, &model),
+            Self::Spot { zone, there } => {
+                world.note(&format!(
+                    "* {} spot machines in zone {zone}",
+                    if there { "there are" } else { "no" }
+                ));
+                world.spot_machines(&zone, there);
+            }
+            Self::Dies { zone } => {
+                world.note(&format!("* zone {zone} dies"));
+                world.strike(&zone, Health::Gone);
+            }
+            Self::Notice { zone, left } => {
+                world.note(&format!("* zone {zone} gets {}s notice", left.as_secs()));
+                world.strike(&zone, Health::Doomed { deadline: world.now.plus(left) });
+            }
+            Self::Paused(paused) => {
+                world.note(if paused { "* paused" } else { "* resumed" });
+                world.policy.paused = paused;
+                world.change();
+            }
+            Self::Readable(readable) => {
+                world.note(if readable { "* the queue is back" } else { "* the queue can't be read" });
+                world.queue_readable = readable;
+                world.change();
+            }
+        }
+    }
+}
+
+/// `0..20 price 0.90 zones a b`
+fn fleet(range: &str, price: &str, zones: &[&str]) -> Option<Fleet> {
+    let (min, max) = range.split_once("..")?;
+    let zones = match zones {
+        [] => Vec::new(),
+        ["zones", names @ ..] => names.iter().map(|name| (*name).to_owned()).collect(),
+        _ => return None,
+    };
+    let (whole, cents) = price.split_once('.')?;
+    let price_per_hour_micros = whole.parse::<u64>().ok()? * 1_000_000 + cents.parse::<u64>().ok()? * 10_000;
+    Some(Fleet { min: min.parse().ok()?, max: max.parse().ok()?, price_per_hour_micros, zones })
+}
+
+/// `90s`, `5m`, `2h`
+fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    Some(number.parse::<u64>().ok()? * factor)
+}
