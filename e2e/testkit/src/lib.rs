@@ -1,5 +1,6 @@
 //! Real backing services for tests, each on free loopback ports and gone when its handle is dropped: Redis (single,
-//! Cluster, Sentinel), S3, and a proxy that makes the network between them misbehave.
+//! Cluster, Sentinel), S3, a Kubernetes control plane, and a proxy that makes the network between them misbehave.
+mod cluster;
 mod process;
 mod proxy;
 mod redis;
@@ -9,6 +10,7 @@ mod s3;
 mod tls;
 mod wait;
 
+pub use cluster::{Cluster, ClusterOptions};
 pub use process::Process;
 pub use proxy::{Fault, Proxy};
 pub use redis::{Access, Persistence, Redis, RedisOptions, Transport, redis_server};

@@ -5,7 +5,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
     time::sleep,
@@ -102,16 +102,19 @@ async fn accept(
     }
 }
 
-async fn carry(client: TcpStream, target: String, fault: watch::Receiver<Fault>) {
-    let Ok(server) = TcpStream::connect(target).await else { return };
+async fn carry(mut client: TcpStream, target: String, fault: watch::Receiver<Fault>) {
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    // When either direction fails both are dropped; when one merely ends the other goes on.
-    let _ = tokio::try_join!(
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    // A direction that fails ends both; one that merely ends leaves the other going.
+    let end = tokio::try_join!(
         pump(from_client, to_server, fault.clone(), Direction::ToServer),
         pump(from_server, to_client, fault, Direction::ToClient),
     );
+    if matches!(end, Err(Broken::OnPurpose)) {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -120,11 +123,14 @@ enum Direction {
     ToClient,
 }
 
-struct Broken;
+enum Broken {
+    OnPurpose,
+    ByEitherEnd,
+}
 
 async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut fault: watch::Receiver<Fault>,
     direction: Direction,
 ) -> Result<(), Broken> {
@@ -138,20 +144,19 @@ async fn pump(
             Fault::None | Fault::Delay(_) | Fault::Refuse | Fault::Silent => false,
         };
         if reset {
-            let _ = (from.as_ref().set_zero_linger(), to.as_ref().set_zero_linger());
-            return Err(Broken);
+            return Err(Broken::OnPurpose);
         }
         tokio::select! {
-            changed = fault.changed() => changed.map_err(|_| Broken)?,
+            changed = fault.changed() => changed.map_err(|_| Broken::ByEitherEnd)?,
             read = from.read(&mut buffer), if now != Fault::Silent => {
-                let size = read.map_err(|_| Broken)?;
+                let size = read.map_err(|_| Broken::ByEitherEnd)?;
                 if size == 0 {
-                    return to.shutdown().await.map_err(|_| Broken);
+                    return to.shutdown().await.map_err(|_| Broken::ByEitherEnd);
                 }
                 if let Fault::Delay(delay) = now {
                     sleep(delay).await;
                 }
-                to.write_all(&buffer[..size]).await.map_err(|_| Broken)?;
+                to.write_all(&buffer[..size]).await.map_err(|_| Broken::ByEitherEnd)?;
                 carried += size;
             }
         }

@@ -88,7 +88,7 @@ impl Redis {
             match Self::start_on(free_port()?, &options).await {
                 Ok(redis) => return Ok(redis),
                 Err(error) if format!("{error:#}").contains("Address already in use") => {
-                    failure = Some(error)
+                    failure = Some(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -213,7 +213,7 @@ fn config(dir: &Path, port: u16, options: &RedisOptions) -> Result<String> {
     match options.persistence {
         Persistence::None => {}
         Persistence::AppendOnly => {
-            lines.extend(["appendonly yes".to_owned(), "appendfsync everysec".to_owned()])
+            lines.extend(["appendonly yes".to_owned(), "appendfsync everysec".to_owned()]);
         }
     }
     if let Some(bytes) = options.max_memory {

@@ -1,0 +1,4 @@
+mod network;
+mod processes;
+mod redis;
+mod s3;
