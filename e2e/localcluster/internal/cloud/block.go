@@ -1,0 +1,51 @@
+package cloud
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"imagejob.dev/localcluster/internal/node"
+)
+
+// claimPort is listened on, at an address of the block, for as long as a
+// machine uses the block: so two clusters on one computer never share one, and
+// a dead supervisor's claims end with it. The metadata service answers there.
+const claimPort = 10253
+
+const blocks = 254
+
+// addressBlock is a machine's claimed share of the loopback network.
+type addressBlock struct {
+	node.AddressBlock
+	index    int
+	listener net.Listener
+}
+
+func claimAddressBlock() (*addressBlock, error) {
+	for index := 1; index <= blocks; index++ {
+		block, err := node.NewAddressBlock(index)
+		if err != nil {
+			return nil, err
+		}
+		listener, err := net.Listen("tcp", net.JoinHostPort(block.Metadata().String(), strconv.Itoa(claimPort)))
+		if err == nil {
+			return &addressBlock{AddressBlock: block, index: index, listener: listener}, nil
+		}
+	}
+	return nil, errors.New("no loopback network 127.1.0.0/16 to 127.254.0.0/16 is free: too many machines, or something listens on every address at port " + strconv.Itoa(claimPort))
+}
+
+// release lets another machine have the block.
+func (b *addressBlock) release() { b.listener.Close() }
+
+func formatLabels(labels map[string]string) string {
+	var items []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		items = append(items, key+"="+labels[key])
+	}
+	return strings.Join(items, ",")
+}
