@@ -10,6 +10,14 @@ pub enum Error {
     /// Redis has no memory left for another job; what is queued stays (maxmemory with noeviction).
     #[error("Redis is full: {0}")]
     Full(String),
+    /// The job can't be queued as it is.
+    #[error("job {uid}: {why}")]
+    Job {
+        /// The job's uid.
+        uid: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// What stands in Redis is not what we wrote.
     #[error("malformed {what} in Redis: {why}")]
     Malformed {
@@ -18,4 +26,10 @@ pub enum Error {
         /// The decoder's message.
         why: String,
     },
+}
+
+impl Error {
+    pub(crate) fn malformed(what: &'static str, why: impl ToString) -> Self {
+        Self::Malformed { what, why: why.to_string() }
+    }
 }

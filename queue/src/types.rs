@@ -71,6 +71,16 @@ pub struct Job {
     pub payload: Bytes,
 }
 
+impl TaskSpec {
+    /// As [`Job::payload`].
+    ///
+    /// # Errors
+    /// Never for a spec that came from JSON.
+    pub fn to_payload(&self) -> serde_json::Result<Bytes> {
+        serde_json::to_vec(self).map(Bytes::from)
+    }
+}
+
 /// The work of a job's tasks; travels as [`Job::payload`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -148,6 +158,17 @@ pub struct Lease {
     pub units: f64,
     /// [`Job::payload`].
     pub payload: Bytes,
+}
+
+impl Lease {
+    /// The work. What can't be read is to be [rejected](Release::Rejected): it will not read better elsewhere.
+    ///
+    /// # Errors
+    /// When the payload is not the JSON of a [`TaskSpec`].
+    pub fn spec(&self) -> crate::Result<TaskSpec> {
+        serde_json::from_slice(&self.payload)
+            .map_err(|error| crate::Error::Malformed { what: "payload", why: error.to_string() })
+    }
 }
 
 /// What became of one lease at a renewal.
@@ -265,6 +286,17 @@ pub struct StoredImage {
     pub seed: Option<u64>,
 }
 
+/// One finished task among several that are written at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt that made it.
+    pub attempt: u32,
+    /// What came of it.
+    pub result: TaskResult,
+}
+
 /// Was a worker's write taken?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -294,11 +326,13 @@ pub struct JobState {
     pub succeeded: u32,
     /// Tasks that are dead letters.
     pub failed: u32,
+    /// Tasks that [`cancel`](crate::Queue::cancel) stopped.
+    pub cancelled: u32,
     /// Times a task came back because its machine went away.
     pub interruptions: u32,
     /// Times a task was tried again after a failure.
     pub retries: u32,
-    /// Claims may take it.
+    /// Claims pass it by.
     pub suspended: bool,
     /// First claim, ms since the Unix epoch.
     pub started_ms: Option<u64>,
@@ -314,7 +348,7 @@ pub struct Outcome {
     /// Milliseconds since the Unix epoch.
     pub finished_ms: u64,
     /// The image, or why there is none.
-    pub result: std::result::Result<TaskResult, TaskError>,
+    pub result: Result<TaskResult, TaskError>,
 }
 
 /// The queue at a glance; cost independent of the number of jobs and tasks waiting.
@@ -322,13 +356,16 @@ pub struct Outcome {
 pub struct Stats {
     /// Redis' clock, ms since the Unix epoch.
     pub now_ms: u64,
-    /// Waiting tasks by class, model and due time (quantised up to buckets, see the contract).
+    /// Waiting tasks by class, model and due time, as far as their tenants' `max_running` lets them run beside
+    /// what runs already. Suspended jobs are not in it.
     pub backlog: Vec<Backlog>,
-    /// When the oldest waiting job arrived, ms since the Unix epoch.
+    /// Waiting tasks that are not in `backlog` because their tenants run as much as they may.
+    pub held_back: u64,
+    /// When the oldest waiting job arrived, ms since the Unix epoch, rounded down by at most 1/32 of its SLA.
     pub oldest_ms: Option<u64>,
     /// All leases.
     pub leases: Vec<LeaseSeen>,
-    /// All workers seen lately.
+    /// All workers seen within the last minute, or holding a lease.
     pub workers: Vec<WorkerSeen>,
 }
 
@@ -343,7 +380,7 @@ pub struct Backlog {
     pub due_ms: u64,
     /// How many.
     pub tasks: u64,
-    /// Their work, in units.
+    /// Their work, in units; exact to two digits.
     pub units: f64,
 }
 
@@ -388,4 +425,77 @@ pub enum Retired {
     Yes,
     /// It holds a lease; nothing was changed.
     Busy,
+}
+
+/// A task that will not be tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The task.
+    pub task: TaskId,
+    /// Attempts it took, interruptions included.
+    pub attempts: u32,
+    /// Milliseconds since the Unix epoch.
+    pub failed_ms: u64,
+    /// Why.
+    pub error: TaskError,
+}
+
+/// What the reaper found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReapReport {
+    /// Leases that had ended; their tasks wait at the front again, or are dead letters.
+    pub expired: u32,
+    /// Active tasks whose lease was missing; likewise.
+    pub missing: u32,
+    /// Failed tasks whose delay is over.
+    pub ready: u32,
+    /// Jobs that had waited for their longest time and go before all others now.
+    pub overdue: u32,
+}
+
+/// Whether this Redis still holds what the operator put into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Epoch {
+    /// The same server as at the last [`set_epoch`](crate::Queue::set_epoch), never restarted since.
+    Same,
+    /// Another server, the same one restarted, or an emptied one: it may have lost something. Enqueue every
+    /// unfinished job again (with `recheck`), then [`set_epoch`](crate::Queue::set_epoch) this.
+    Changed(ServerRun),
+}
+
+/// One run of one Redis server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRun(pub(crate) String);
+
+/// Something happened to a job; look at its state for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultEvent {
+    /// For [`ack`](crate::Results::ack).
+    pub id: String,
+    /// The job.
+    pub job: JobUid,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// Its first task was claimed.
+    Started,
+    /// One or more of its tasks finished with an image; others are left.
+    Advanced,
+    /// A task of it became a dead letter; others are left.
+    Dead,
+    /// Nothing of it waits or runs any more.
+    Finished,
+}
+
+/// Why the [bell](crate::Bell) rang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// There may be work: claim.
+    Work,
+    /// There is an order for this worker: send a heartbeat to read it.
+    Order,
 }

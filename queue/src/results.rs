@@ -1,0 +1,153 @@
+//! The stream that wakes the operator for jobs that something happened to.
+
+use std::time::{Duration, Instant};
+
+use redis::{
+    Cmd, RedisResult,
+    streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
+};
+
+use crate::{
+    Error, EventKind, JobUid, Queue, Redis, Result, ResultEvent, connection::RESPONSE_TIMEOUT, spec,
+};
+
+/// The one group: the operator.
+const GROUP: &str = "operator";
+/// Longest single wait in Redis.
+const LONGEST_BLOCK: Duration = Duration::from_secs(5);
+/// What was taken and not acknowledged for so long is given out again: its consumer is gone.
+const ABANDONED: Duration = Duration::from_secs(30);
+
+/// A consumer of a queue's results. Events come at least once; [`ack`](Self::ack) after acting on them. They
+/// only say where to look: [`Queue::job`] and [`Queue::outcomes`] are the truth.
+#[derive(Debug)]
+pub struct Results {
+    /// Its own: a blocking read holds up all behind it.
+    redis: Redis,
+    stream: String,
+    consumer: String,
+    /// The last event of an earlier life under this name that was given out; `None` when all were.
+    replayed: Option<String>,
+    looked_for_abandoned: Option<Instant>,
+}
+
+impl Results {
+    /// Opens the stream under a consumer's name, which should be the process's own. What was taken under that
+    /// name before and not acknowledged comes again.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn open(queue: &Queue, consumer: &str) -> Result<Self> {
+        let results = Self {
+            redis: queue.redis.dedicated(LONGEST_BLOCK + RESPONSE_TIMEOUT),
+            stream: queue.key("results"),
+            consumer: consumer.to_owned(),
+            replayed: Some("0".to_owned()),
+            looked_for_abandoned: None,
+        };
+        results.create_group().await?;
+        Ok(results)
+    }
+
+    async fn create_group(&self) -> RedisResult<()> {
+        let mut call = redis::cmd("XGROUP");
+        call.arg("CREATE").arg(&self.stream).arg(GROUP).arg("0").arg("MKSTREAM");
+        match self.redis.query::<()>(&call).await {
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Waits for events, at most `wait` (and 5 s); none when there were none.
+    ///
+    /// # Errors
+    /// When Redis can't be reached; nothing is lost by it.
+    pub async fn next(&mut self, max: u32, wait: Duration) -> Result<Vec<ResultEvent>> {
+        match self.try_next(max, wait).await {
+            Ok(found) => found.into_iter().map(event).collect(),
+            // Redis was emptied.
+            Err(error) if error.code() == Some("NOGROUP") => {
+                self.create_group().await?;
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn try_next(&mut self, max: u32, wait: Duration) -> RedisResult<Vec<StreamId>> {
+        if let Some(after) = &self.replayed {
+            let found = self.read(max, after, None).await?;
+            self.replayed = found.last().map(|last| last.id.clone());
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        let abandoned = self.abandoned(max).await?;
+        if !abandoned.is_empty() {
+            return Ok(abandoned);
+        }
+        self.read(max, ">", Some(wait.min(LONGEST_BLOCK))).await
+    }
+
+    /// Events after `after` of those this consumer took before, or with `>` those nobody has taken yet.
+    async fn read(&self, max: u32, after: &str, wait: Option<Duration>) -> RedisResult<Vec<StreamId>> {
+        let mut call = redis::cmd("XREADGROUP");
+        call.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(max);
+        if let Some(wait) = wait {
+            // 0 would mean for ever.
+            call.arg("BLOCK").arg(spec::millis(wait).max(1));
+        }
+        call.arg("STREAMS").arg(&self.stream).arg(after);
+        let reply: Option<StreamReadReply> = self.redis.query(&call).await?;
+        Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
+    }
+
+    /// Takes over what other consumers, or a cancelled call of our own, left.
+    async fn abandoned(&mut self, max: u32) -> RedisResult<Vec<StreamId>> {
+        if self.looked_for_abandoned.is_some_and(|looked| looked.elapsed() < ABANDONED) {
+            return Ok(Vec::new());
+        }
+        let mut call = redis::cmd("XAUTOCLAIM");
+        call.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(spec::millis(ABANDONED));
+        call.arg("0-0").arg("COUNT").arg(max);
+        let reply: StreamAutoClaimReply = self.redis.query(&call).await?;
+        if reply.next_stream_id == "0-0" {
+            self.looked_for_abandoned = Some(Instant::now());
+        }
+        Ok(reply.claimed)
+    }
+
+    /// These were acted upon; they will not come again.
+    ///
+    /// # Errors
+    /// When Redis can't be reached; they may come again then.
+    pub async fn ack<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let command = |name: &str| {
+            let mut call: Cmd = redis::cmd(name);
+            call.arg(&self.stream);
+            call
+        };
+        self.redis.query::<()>(command("XACK").arg(GROUP).arg(&ids)).await?;
+        // There is no other group: nobody will read them.
+        Ok(self.redis.query::<()>(command("XDEL").arg(&ids)).await?)
+    }
+}
+
+/// `j` is the job, `k` the kind.
+fn event(entry: StreamId) -> Result<ResultEvent> {
+    let bad = || Error::malformed("result event", &entry.id);
+    let job: String = entry.get("j").ok_or_else(bad)?;
+    let kind: String = entry.get("k").ok_or_else(bad)?;
+    let kind = match kind.as_str() {
+        "S" => EventKind::Started,
+        "A" => EventKind::Advanced,
+        "D" => EventKind::Dead,
+        "F" => EventKind::Finished,
+        _ => return Err(bad()),
+    };
+    Ok(ResultEvent { id: entry.id, job: JobUid(job), kind })
+}

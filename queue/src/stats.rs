@@ -1,0 +1,121 @@
+//! The queue at a glance.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::{
+    Backlog, Error, LeaseSeen, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
+    spec::{Bucket, whole},
+    task,
+};
+
+/// A worker that was not seen for longer is gone.
+const LATELY_MS: u64 = 60_000;
+
+type Answer =
+    (u64, HashMap<Vec<u8>, i64>, HashMap<String, Vec<u8>>, HashMap<String, f64>, HashMap<String, String>);
+
+impl Queue {
+    /// What waits, what runs, and who is there, at one moment.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a record is malformed.
+    pub async fn stats(&self) -> Result<Stats> {
+        let (now_ms, backlog, active, expiries, workers): Answer = self.run(|s| &s.stats, |_| {}).await?;
+        let leases = active
+            .iter()
+            .map(|(member, record)| {
+                // A lease without an expiry is as good as ended: the reaper will find it.
+                let expires = expiries.get(member).copied().map_or(now_ms, whole);
+                task::seen(member, record, expires)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let workers = workers_seen(now_ms, &workers, &leases)?;
+        let mut stats = Stats { now_ms, leases, workers, ..Stats::default() };
+        let mut buckets = Vec::new();
+        for (bucket, tasks) in backlog {
+            if let Ok(tasks) = u64::try_from(tasks) {
+                buckets.push((Bucket::decode(&bucket)?, tasks));
+            }
+        }
+        count_backlog(buckets, &mut stats);
+        Ok(stats)
+    }
+}
+
+fn workers_seen(
+    now_ms: u64,
+    records: &HashMap<String, String>,
+    leases: &[LeaseSeen],
+) -> Result<Vec<WorkerSeen>> {
+    let busy: HashSet<&WorkerId> = leases.iter().map(|lease| &lease.worker).collect();
+    let mut seen = Vec::new();
+    for (name, record) in records {
+        let worker = WorkerId(name.clone());
+        let busy = busy.contains(&worker);
+        let worker = worker_seen(worker, record, busy)?;
+        if busy || worker.seen_ms + LATELY_MS >= now_ms {
+            seen.push(worker);
+        }
+    }
+    seen.sort_by(|a, b| a.worker.cmp(&b.worker));
+    Ok(seen)
+}
+
+/// `order deadline seen idle ordered\nloaded`, as lua/worker.lua writes it.
+fn worker_seen(worker: WorkerId, record: &str, busy: bool) -> Result<WorkerSeen> {
+    let bad = || Error::malformed("worker", record);
+    let (head, loaded) = record.split_once('\n').ok_or_else(bad)?;
+    let (letter, numbers) = head.split_once(' ').ok_or_else(bad)?;
+    let numbers: Vec<u64> =
+        numbers.split(' ').map(str::parse).collect::<std::result::Result<_, _>>().map_err(|_| bad())?;
+    let [deadline, seen_ms, idle, _ordered] = numbers[..] else { return Err(bad()) };
+    Ok(WorkerSeen {
+        order: Order::decode(letter, deadline)?,
+        worker,
+        loaded: (!loaded.is_empty()).then(|| loaded.to_owned()),
+        seen_ms,
+        // Idle 0: it was given work. Without a lease it has finished since, and has not claimed again.
+        idle_since_ms: (!busy).then_some(if idle == 0 { seen_ms } else { idle }),
+    })
+}
+
+/// Counts what may run; of a tenant with a limit, the most urgent tasks that fit beside what runs.
+fn count_backlog(mut buckets: Vec<(Bucket, u64)>, stats: &mut Stats) {
+    let mut running: HashMap<&str, u64> = HashMap::new();
+    for lease in &stats.leases {
+        *running.entry(&lease.tenant).or_default() += 1;
+    }
+    buckets.sort_by_key(|(bucket, _)| bucket.due_ms);
+    let mut backlog: BTreeMap<(String, String, u64), Backlog> = BTreeMap::new();
+    let mut granted: HashMap<String, u64> = HashMap::new();
+    for (bucket, waiting) in buckets {
+        let Bucket { class, model, due_ms, sla_ms, units, limited } = bucket;
+        let tasks = limited.map_or(waiting, |(tenant, limit)| {
+            let running = running.get(tenant.as_str()).copied().unwrap_or_default();
+            let granted = granted.entry(tenant).or_default();
+            let room = u64::from(limit).saturating_sub(running + *granted);
+            let fits = waiting.min(room);
+            *granted += fits;
+            fits
+        });
+        stats.held_back += waiting - tasks;
+        let arrival = due_ms.saturating_sub(sla_ms);
+        stats.oldest_ms = Some(stats.oldest_ms.map_or(arrival, |oldest| oldest.min(arrival)));
+        if tasks > 0 {
+            let key = (class, model, due_ms);
+            let entry = backlog.entry(key).or_insert_with_key(|(class, model, due_ms)| Backlog {
+                class: class.clone(),
+                model: model.clone(),
+                due_ms: *due_ms,
+                tasks: 0,
+                units: 0.0,
+            });
+            entry.tasks += tasks;
+            #[allow(clippy::cast_precision_loss)] // tasks are far below 2^53
+            {
+                entry.units += units * tasks as f64;
+            }
+        }
+    }
+    stats.backlog = backlog.into_values().collect();
+}

@@ -1,0 +1,82 @@
+//! The records of single tasks: a finished one in its job's hash, a leased one in `active`.
+
+use bytes::Bytes;
+
+use crate::{
+    Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, WorkerId,
+    spec::{Reader, Spec, whole},
+};
+
+/// `D attempts finished_ms worker\nJSON of the result`, or `X attempts finished_ms\nJSON of the error`.
+pub(crate) fn outcome(index: u32, record: &[u8]) -> Result<Outcome> {
+    let bad = |why: &str| Error::malformed("outcome", why);
+    let end = record.iter().position(|byte| *byte == b'\n').ok_or_else(|| bad("it has one line"))?;
+    let (head, json) = (&record[..end], &record[end + 1..]);
+    let head = std::str::from_utf8(head).map_err(|_| bad("its head is not text"))?;
+    let mut words = head.split(' ');
+    let mut word = || words.next().ok_or_else(|| bad("its head is cut short"));
+    let kind = word()?;
+    let attempts = word()?.parse().map_err(|_| bad("attempts is not a number"))?;
+    let finished_ms = word()?.parse().map_err(|_| bad("its time is not a number"))?;
+    let wrong = |error: serde_json::Error| Error::malformed("outcome", error);
+    let result = match kind {
+        "D" => Ok(serde_json::from_slice(json).map_err(wrong)?),
+        "X" => Err(serde_json::from_slice(json).map_err(wrong)?),
+        _ => return Err(bad("neither a result nor an error")),
+    };
+    Ok(Outcome { index, attempts, finished_ms, result })
+}
+
+/// Tasks of one job that were claimed together, as the claim script returns them: uid, first index, how many,
+/// attempt, whether to look for the object first, when the leases end, the job's record and payload.
+pub(crate) type Chunk = (String, u32, u32, u32, bool, u64, Vec<u8>, Vec<u8>);
+
+/// One lease per task of the chunk; they share the payload.
+pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
+    let (uid, first, count, attempt, recheck, expires_ms, record, payload) = chunk;
+    let spec = Spec::decode(&record)?;
+    let payload = Bytes::from(payload);
+    Ok((first..first + count).map(move |index| Lease {
+        task: TaskId { job: JobUid(uid.clone()), index },
+        attempt,
+        expires_ms,
+        recheck,
+        tenant: spec.tenant.clone(),
+        class: spec.class.clone(),
+        model: spec.model.clone(),
+        due_ms: spec.due_ms,
+        units: spec.units,
+        payload: payload.clone(),
+    }))
+}
+
+/// An entry of `active`, as lua/lease.lua packs it: attempt, start, steps done and in all, worker, then the
+/// job's record.
+pub(crate) fn seen(member: &str, record: &[u8], expires_ms: u64) -> Result<LeaseSeen> {
+    let mut read = Reader { what: "lease", bytes: record };
+    let attempt = read.u32()?;
+    let [started] = read.floats()?;
+    let (done, all) = (read.u32()?, read.u32()?);
+    let worker = WorkerId(read.text()?);
+    let Spec { due_ms, units, total: _, class, model, tenant } = Spec::decode(read.bytes)?;
+    Ok(LeaseSeen {
+        task: task_id(member)?,
+        attempt,
+        worker,
+        tenant,
+        class,
+        model,
+        units,
+        due_ms,
+        started_ms: whole(started),
+        expires_ms,
+        progress: (all > 0).then_some((done, all)),
+    })
+}
+
+/// Splits `uid/index`.
+pub(crate) fn task_id(member: &str) -> Result<TaskId> {
+    let (uid, index) = member.rsplit_once('/').ok_or_else(|| Error::malformed("task", member))?;
+    let index = index.parse().map_err(|_| Error::malformed("task", member))?;
+    Ok(TaskId { job: JobUid(uid.to_owned()), index })
+}
