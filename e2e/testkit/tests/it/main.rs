@@ -1,3 +1,4 @@
+//! The services do what a test relies on.
 mod network;
 mod processes;
 mod redis;

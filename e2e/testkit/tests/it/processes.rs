@@ -2,8 +2,8 @@ use std::{ffi::OsString, process::Command, time::Duration};
 
 use testkit::{Process, wait_for};
 
-fn sleeper() -> Process {
-    Process::spawn("sleep", [OsString::from("600")]).unwrap()
+fn sleeper() -> anyhow::Result<Process> {
+    Process::spawn("sleep", [OsString::from("600")])
 }
 
 fn is_alive(pid: i32) -> bool {
@@ -14,7 +14,7 @@ fn is_alive(pid: i32) -> bool {
 
 #[test]
 fn a_process_ends_with_its_handle() {
-    let process = sleeper();
+    let process = sleeper().unwrap();
     let pid = process.pid();
     assert!(is_alive(pid));
     drop(process);
@@ -23,7 +23,7 @@ fn a_process_ends_with_its_handle() {
 
 #[test]
 fn a_process_outlives_the_thread_that_started_it() {
-    let process = std::thread::spawn(sleeper).join().unwrap();
+    let process = std::thread::spawn(sleeper).join().unwrap().unwrap();
     assert!(process.is_running() && is_alive(process.pid()));
 }
 
@@ -45,7 +45,7 @@ fn a_program_that_is_not_there_is_named() {
 async fn a_process_dies_with_the_test_process() -> anyhow::Result<()> {
     const PID_FILE: &str = "TESTKIT_PID_FILE";
     if let Some(file) = std::env::var_os(PID_FILE) {
-        let process = sleeper();
+        let process = sleeper()?;
         std::fs::write(file, process.pid().to_string())?;
         let command = format!("/proc/{}/comm", process.pid());
         wait_for("the process to be set up", Duration::from_secs(5), async || {
