@@ -30,7 +30,7 @@ fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition,
 /// Takes out what Rust says and Kubernetes does not:
 /// - `nullable`: without it the API server drops a null and applies the default, so null never reaches CEL or us;
 ///   (values kept as they are stay nullable: null is a value there);
-/// - unsigned formats, which it does not know and warns of (the minimum stays);
+/// - unsigned formats, which it does not know and warns of (the limits stay);
 /// - the line breaks of doc comments, which kubectl would print.
 fn tidy(schema: &mut Value) {
     match schema {
@@ -40,7 +40,7 @@ fn tidy(schema: &mut Value) {
             }
             fields.remove("title");
             if fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
-                fields.insert("format".to_owned(), "int64".into());
+                fields.remove("format");
             }
             if let Some(Value::String(text)) = fields.get_mut("description") {
                 *text = text.replace('\n', " ");

@@ -16,9 +16,8 @@ pub const WORKER_APP: &str = "imagejob-worker";
 
 /// Annotation of a worker Pod: hash of the pool's template it was made from; another hash means out of date.
 pub const ANNOTATION_TEMPLATE: &str = "imagejob.dev/template";
-
-/// Finalizer of an ImageJob: its entry is taken off the queue before the object goes.
-pub const FINALIZER: &str = "imagejob.dev/queue";
+/// Annotation of a worker Pod: the model it loads before its first claim.
+pub const ANNOTATION_MODEL: &str = "imagejob.dev/model";
 
 /// Name of the engine container in worker Pods.
 pub const ENGINE_CONTAINER: &str = "engine";

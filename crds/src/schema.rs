@@ -1,6 +1,7 @@
 //! Schemas of fields whose own type says too little, or far too much: values kept as they are (workflows, Pod
 //! specs), and Kubernetes types, whose full schemas with their texts would make a CRD of half a megabyte.
 
+use crate::rules;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 type Gen = SchemaGenerator;
@@ -122,11 +123,7 @@ pub(crate) fn resources(_: &mut Gen) -> Schema {
             "type": "object",
             "maxProperties": 20,
             "description": text,
-            "x-kubernetes-validations": [{
-                "rule": "self.all(name, type(self[name]) == int ? self[name] >= 0 : isQuantity(self[name]) && quantity(self[name]).sign() >= 0)",
-                "message": "give quantities of 0 or more, e.g. 1, 500m or 4Gi",
-                "messageExpression": "'give quantities of 0 or more, e.g. 1, 500m or 4Gi; not so: ' + self.filter(name, type(self[name]) == int ? self[name] < 0 : !(isQuantity(self[name]) && quantity(self[name]).sign() >= 0)).join(', ')",
-            }],
+            "x-kubernetes-validations": [rules::quantities()],
             "additionalProperties": {
                 "x-kubernetes-int-or-string": true,
                 "maxLength": 32,

@@ -23,7 +23,7 @@ pub type Class = String;
     kind = "ImageJob",
     plural = "imagejobs",
     shortname = "ij",
-    category = "imagejob",
+    category = "imaging",
     namespaced,
     status = "ImageJobStatus",
     derive = "PartialEq",

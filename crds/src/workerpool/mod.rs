@@ -25,7 +25,7 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
     kind = "WorkerPool",
     plural = "workerpools",
     shortname = "wp",
-    category = "imagejob",
+    category = "imaging",
     namespaced,
     status = "WorkerPoolStatus",
     derive = "PartialEq",

@@ -163,12 +163,15 @@ impl Page {
     }
 
     fn names(&mut self) {
-        self.line("\n## Labels, annotations, finalizers\n\n| Name | |\n|---|---|");
+        self.line("\n## Labels and annotations\n\n| Name | |\n|---|---|");
         for (name, meaning) in [
             (names::LABEL_POOL, "label of a worker Pod: its WorkerPool"),
             (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `on-demand`"),
             (names::ANNOTATION_TEMPLATE, "annotation of a worker Pod: hash of the template it was made from"),
-            (names::FINALIZER, "finalizer of an ImageJob: its images are taken off the queue before it goes"),
+            (
+                names::ANNOTATION_MODEL,
+                "annotation of a worker Pod: the model it loads before its first claim",
+            ),
         ] {
             self.line(format!("| `{name}` | {meaning} |"));
         }

@@ -1,0 +1,245 @@
+//! Every rule of the API, on a real API server: an object it lets pass, and one it refuses, by the words of its
+//! refusal.
+
+use serde_json::{Value, json};
+
+use crate::{
+    objects::{config_map_job, full_job, full_pool, graph_job, job, pool, with},
+    server::Server,
+};
+
+struct Case {
+    base: fn() -> Value,
+    /// A JSON pointer to the field.
+    field: &'static str,
+    good: Value,
+    bad: Value,
+    /// What the refusal says.
+    says: &'static str,
+}
+
+fn case(
+    base: fn() -> Value,
+    field: &'static str,
+    good: impl Into<Value>,
+    bad: impl Into<Value>,
+    says: &'static str,
+) -> Case {
+    Case { base, field, good: good.into(), bad: bad.into(), says }
+}
+
+const LABEL: &str = "use small letters, digits and '-', with a letter or digit at both ends";
+const TENANT: &str = "use letters, digits, '-', '_' and '.', with a letter or digit at both ends";
+const URL: &str = "give an http or https URL without query or fragment, e.g. https://cdn.example.com";
+const PRICE: &str = "give a price of 0 or more as a quoted decimal with at most six places, e.g. \"0.90\"";
+const QUANTITIES: &str = "give quantities of 0 or more, e.g. 1, 500m or 4Gi";
+const OWN_KEYS: &str = "keys under imagejob.dev/ are the operator's own";
+
+#[rustfmt::skip]
+fn jobs() -> Vec<Case> {
+    let text = job()["spec"]["textToImage"].clone();
+    let graph = graph_job()["spec"]["workflow"].clone();
+    let node = json!({"class_type": "SaveImage"});
+    vec![
+        case(job, "/spec/workflow", Value::Null, graph, "spec: Invalid value: give either textToImage or workflow, not both"),
+        case(job, "/spec/textToImage", text, Value::Null, "spec: Invalid value: give one of textToImage or workflow"),
+        case(job, "/spec", json!({"workflow": {"configMapRef": {"name": "a"}}}), Value::Null, "spec: Required value"),
+        case(graph_job, "/spec/workflow/configMapRef", Value::Null, json!({"name": "a"}), "spec.workflow: Invalid value: give either graph or configMapRef, not both"),
+        case(config_map_job, "/spec/workflow/configMapRef", json!({"name": "a"}), Value::Null, "spec.workflow: Invalid value: give one of graph or configMapRef"),
+        case(config_map_job, "/spec/workflow/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(config_map_job, "/spec/workflow/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
+        case(graph_job, "/spec/workflow/graph/9", node, json!("SaveImage"), "spec.workflow.graph.9 in body must be of type object"),
+        case(graph_job, "/spec/workflow/graph/9/class_type", "PreviewImage", Value::Null, "spec.workflow.graph.9.class_type: Required value"),
+        case(graph_job, "/spec/workflow/graph", json!({"1": {"class_type": "A"}}), json!({}), "spec.workflow.graph in body should have at least 1 properties"),
+        case(graph_job, "/spec/workflow/graph", nodes(500), nodes(501), "spec.workflow.graph: Too many: 501: must have at most 500 items"),
+        case(full_job, "/spec/poolRef/name", "sd-15", "SD15", LABEL),
+        case(full_job, "/spec/poolRef/namespace", "studio", "-studio", LABEL),
+        case(full_job, "/spec/class", "relaxed", "Relaxed!", LABEL),
+        case(full_job, "/spec/tenant", "Acme.eu_1", "{acme}", TENANT),
+        case(full_job, "/spec/count", 10_000, 0, "spec.count in body should be greater than or equal to 1"),
+        case(full_job, "/spec/textToImage/width", 104, 100, "spec.textToImage.width in body should be a multiple of 8"),
+        case(full_job, "/spec/textToImage/height", 4096, 4104, "spec.textToImage.height in body should be less than or equal to 4096"),
+        case(full_job, "/spec/textToImage/seed", 9_007_199_254_740_991_i64, -1, "spec.textToImage.seed in body should be greater than or equal to 0"),
+        case(full_job, "/spec/textToImage/seed", 0, 9_007_199_254_740_992_i64, "spec.textToImage.seed in body should be less than or equal to 9007199254740991"),
+        case(full_job, "/spec/textToImage/steps", 150, 12.5, "spec.textToImage.steps in body must be of type integer"),
+        case(full_job, "/spec/textToImage/cfgScale", 0.0, 100.5, "spec.textToImage.cfgScale in body should be less than or equal to 100"),
+    ]
+}
+
+#[rustfmt::skip]
+fn pools() -> Vec<Case> {
+    let classes = |names: &[(&str, &str, bool)]| -> Value {
+        names.iter().map(|(name, capacity, default)| json!({"name": name, "slaSeconds": 60, "capacity": capacity, "default": default})).collect()
+    };
+    let fleet = json!({"max": 1, "pricePerHour": "1"});
+    let selector = json!({"matchLabels": {"images": "yes"}});
+    vec![
+        case(pool, "/metadata/name", "sd15-xl", "sd15.xl", "a pool's name has at most 40 small letters, digits and '-', and begins with a letter"),
+        case(pool, "/metadata/name", "a".repeat(40), "a".repeat(41), "a pool's name has at most 40 small letters"),
+        case(pool, "/spec/capacity", json!({"spot": fleet}), json!({}), "spec.capacity: Invalid value: give spot, onDemand or both"),
+        case(pool, "/spec/capacity/spot/min", 20, 21, "spec.capacity.spot.max: Invalid value: max is below min"),
+        case(full_pool, "/spec/capacity/onDemand/max", 0, -1, "spec.capacity.onDemand.max in body should be greater than or equal to 0"),
+        case(full_pool, "/spec/capacity/onDemand/min", 10_000, 10_001, "spec.capacity.onDemand.min in body should be less than or equal to 10000"),
+        case(with_equal_on_demand, "/spec/capacity/onDemand/max", 6, 4, "spec.capacity.onDemand.max: Invalid value: max is below min"),
+        case(full_pool, "/spec/capacity/spot/pricePerHour", "0.000125", "-0.90", PRICE),
+        case(full_pool, "/spec/capacity/onDemand/pricePerHour", "0", "3,06", PRICE),
+        case(full_pool, "/spec/capacity/spot/pricePerHour", "12", 0.9, "pricePerHour in body must be of type string"),
+        case(full_pool, "/spec/capacity/currency", "EUR", "eur", "give a currency by its three capital letters, e.g. USD"),
+        case(pool, "/spec/classes", classes(&[("a", "Spot", false)]), classes(&[("a", "OnDemand", false)]), "spec.classes: Invalid value: a class with capacity OnDemand or SpotThenOnDemand needs capacity.onDemand"),
+        case(on_demand_pool, "/spec/classes", classes(&[("a", "OnDemand", true)]), classes(&[("a", "SpotThenOnDemand", true)]), "spec.classes: Invalid value: a class with capacity Spot or SpotThenOnDemand needs capacity.spot"),
+        case(pool, "/spec/classes", classes(&[("a", "Spot", true), ("b", "Spot", false)]), classes(&[("a", "Spot", true), ("b", "Spot", true)]), "spec.classes: Invalid value: at most one class can have default: true"),
+        case(pool, "/spec/classes", classes(&[("a", "Spot", false), ("b", "Spot", false)]), classes(&[("a", "Spot", false), ("a", "Spot", false)]), "spec.classes[1]: Duplicate value"),
+        case(pool, "/spec/classes", classes(&[("a", "Spot", false)]), json!([]), "spec.classes in body should have at least 1 items"),
+        case(full_pool, "/spec/classes/0/name", "now", "Now", LABEL),
+        case(full_pool, "/spec/fairness/tenants/0/name", "acme.eu", "acme eu", TENANT),
+        case(full_pool, "/spec/fairness/tenants", json!([{"name": "a"}, {"name": "b"}]), json!([{"name": "a"}, {"name": "a"}]), "spec.fairness.tenants[1]: Duplicate value"),
+        case(pool, "/spec/allowedNamespaces", json!({"from": "Selector", "selector": selector}), json!({"from": "Selector"}), "spec.allowedNamespaces: Invalid value: from: Selector needs a selector"),
+        case(pool, "/spec/allowedNamespaces", json!({"from": "All"}), json!({"selector": selector}), "spec.allowedNamespaces: Invalid value: selector needs from: Selector"),
+        case(full_pool, "/spec/output/bucket", "my.images-1", "My_Images", "a bucket's name has small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(full_pool, "/spec/output/endpoint", "http://127.0.0.1:9000", "127.0.0.1:9000", URL),
+        case(full_pool, "/spec/output/publicURL", "https://cdn.example.com/a", "https://cdn.example.com/a?b=c", URL),
+        case(full_pool, "/spec/output/keyPrefix", "a/b_c/", "/a/", "use letters, digits, '-', '_' and '.', and end in a slash, e.g. generated/"),
+        case(full_pool, "/spec/output/keyPrefix", "", "a", "spec.output.keyPrefix: Invalid value: \"a\": use letters"),
+        case(full_pool, "/spec/output/credentialsSecretRef/name", "s3.keys", "s3_keys", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(full_pool, "/spec/engine/resources/limits", json!({"nvidia.com/gpu": 2, "memory": "16Gi"}), json!({"memory": "16 GB"}), QUANTITIES),
+        case(full_pool, "/spec/engine/resources/requests", json!({"cpu": "0.5"}), json!({"cpu": -1}), QUANTITIES),
+        case(full_pool, "/spec/worker/resources/limits", json!({}), json!({"cpu": "-1"}), QUANTITIES),
+        case(full_pool, "/spec/worker/resources/requests", json!({"cpu": 1}), json!({"cpu": ""}), QUANTITIES),
+        case(full_pool, "/spec/podTemplate/metadata/labels", json!({"team": "a"}), json!({"imagejob.dev/pool": "a"}), OWN_KEYS),
+        case(full_pool, "/spec/podTemplate/metadata/annotations", json!({"a": "b"}), json!({"imagejob.dev/x": "a"}), OWN_KEYS),
+        case(full_pool, "/spec/engine/env", json!([{"name": "A"}]), json!([{"name": "A"}, {"name": "A"}]), "spec.engine.env[1]: Duplicate value"),
+        case(full_pool, "/spec/engine/kind", "ComfyUI", "Automatic1111", "Unsupported value: \"Automatic1111\": supported values: \"ComfyUI\""),
+    ]
+}
+
+fn on_demand_pool() -> Value {
+    let fleet = json!({"onDemand": {"max": 4, "pricePerHour": "3.06"}});
+    with(
+        with(pool(), "/spec/capacity", &fleet),
+        "/spec/classes",
+        &json!([{"name": "a", "slaSeconds": 60, "capacity": "OnDemand"}]),
+    )
+}
+
+fn with_equal_on_demand() -> Value {
+    with(full_pool(), "/spec/capacity/onDemand/min", &json!(5))
+}
+
+fn nodes(n: usize) -> Value {
+    (0..n).map(|id| (id.to_string(), json!({"class_type": "A"}))).collect()
+}
+
+/// The refusals a table met with.
+async fn run(server: &Server, cases: Vec<Case>) -> Vec<String> {
+    let mut wrong = vec![];
+    let mut refusals = vec![];
+    for Case { base, field, good, bad, says } in cases {
+        if let Err(refusal) = server.admit(&with(base(), field, &good)).await {
+            wrong.push(format!("{field}: {good} was refused: {refusal}"));
+        }
+        match server.admit(&with(base(), field, &bad)).await {
+            Ok(_) => wrong.push(format!("{field}: {bad} was let pass")),
+            Err(refusal) if refusal.contains(says) => refusals.push(refusal),
+            Err(refusal) => wrong.push(format!("{field}: {bad}: expected {says:?} in: {refusal}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    refusals
+}
+
+/// The message of every CEL rule of a kind that can be met at creation.
+fn messages(kind: &str) -> Vec<String> {
+    fn collect(schema: &Value, messages: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                for rule in
+                    fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
+                {
+                    let at_creation = !rule["rule"].as_str().unwrap().contains("oldSelf");
+                    messages.extend(rule["message"].as_str().filter(|_| at_creation).map(str::to_owned));
+                }
+                fields.values().for_each(|inner| collect(inner, messages));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| collect(inner, messages)),
+            _ => {}
+        }
+    }
+    let definitions = crds::crd::custom_resource_definitions().unwrap();
+    let definition = definitions.iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+    let mut messages = vec![];
+    collect(&serde_json::to_value(definition).unwrap(), &mut messages);
+    messages
+}
+
+#[tokio::test]
+async fn jobs_are_checked_at_admission() {
+    let refusals = run(&Server::get().await, jobs()).await;
+    for message in messages("ImageJob") {
+        assert!(refusals.iter().any(|refusal| refusal.contains(&message)), "no case for: {message}");
+    }
+}
+
+#[tokio::test]
+async fn pools_are_checked_at_admission() {
+    let refusals = run(&Server::get().await, pools()).await;
+    for message in messages("WorkerPool") {
+        assert!(refusals.iter().any(|refusal| refusal.contains(&message)), "no case for: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_fixed_but_for_suspend_cancel_and_ttl() {
+    let server = Server::get().await;
+    let named = |job: Value, name: &str| with(job, "/metadata/name", &json!(name));
+    let text = server.create(&named(full_job(), "fixed-text")).await;
+    let graph = server.create(&named(graph_job(), "fixed-graph")).await;
+    let bare = server.create(&named(job(), "fixed-bare")).await;
+
+    let refused = |field: &str| {
+        format!(
+            "spec.{field}: Forbidden: {field} cannot be changed; create a new job (suspend, cancel and ttlSecondsAfterFinished can)"
+        )
+    };
+    for (job, pointer, value, says) in [
+        (&text, "/spec/poolRef/name", json!("other"), refused("poolRef")),
+        (&text, "/spec/poolRef", Value::Null, refused("poolRef")),
+        (&bare, "/spec/poolRef", json!({"name": "sd15"}), refused("poolRef")),
+        (&text, "/spec/tenant", json!("other"), refused("tenant")),
+        (&text, "/spec/class", Value::Null, refused("class")),
+        (&text, "/spec/textToImage/prompt", json!("a boat"), refused("textToImage")),
+        (&text, "/spec/textToImage/cfgScale", json!(7), refused("textToImage")),
+        (&bare, "/spec/textToImage/seed", json!(1), refused("textToImage")),
+        (&graph, "/spec/workflow/graph/3/inputs/seed", json!(6), refused("workflow")),
+        (&graph, "/spec/workflow/graph/3/inputs/note", json!("x"), refused("workflow")),
+        (&graph, "/spec/workflow/graph/9/class_type", json!("PreviewImage"), refused("workflow")),
+        (&graph, "/spec/workflow/inputs/3.seed", json!(8), refused("workflow")),
+        (&text, "/spec/count", json!(5), refused("count")),
+        (&text, "/spec/timeoutSeconds", json!(5), refused("timeoutSeconds")),
+        (&text, "/spec/retries", json!(5), refused("retries")),
+    ] {
+        let refusal = server.admit_change(&with(job.clone(), pointer, &value)).await.expect_err(pointer);
+        assert!(refusal.contains(&says), "{pointer}: {refusal}");
+    }
+    for (job, pointer, value) in [
+        (&text, "/spec/suspend", json!(true)),
+        (&text, "/spec/cancel", json!(true)),
+        (&text, "/spec/ttlSecondsAfterFinished", json!(5)),
+        (&text, "/spec/ttlSecondsAfterFinished", Value::Null),
+        (&graph, "/spec/suspend", json!(true)),
+    ] {
+        server.admit_change(&with(job.clone(), pointer, &value)).await.expect(pointer);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stays_cancelled() {
+    let server = Server::get().await;
+    let cancelled = with(with(job(), "/metadata/name", &json!("cancelled")), "/spec/cancel", &json!(true));
+    let cancelled = server.create(&cancelled).await;
+    let refusal = server.admit_change(&with(cancelled, "/spec/cancel", &json!(false))).await.unwrap_err();
+    assert!(
+        refusal
+            .contains("spec.cancel: Invalid value: false: a cancelled job stays cancelled; create a new one"),
+        "{refusal}"
+    );
+}

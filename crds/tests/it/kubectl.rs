@@ -1,0 +1,198 @@
+//! What a person sees with kubectl.
+
+use crds::{
+    Capacity, Condition, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobStatus, Money,
+    PoolCost, PoolDecision, PoolQueue, PoolWorkers, Sla, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    conditions::{ConditionType, ConditionUpdate, JobReason, MESSAGE_MAX, PoolReason, set_condition},
+};
+use jiff::Timestamp;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    objects::{job, pool, with},
+    server::Server,
+};
+
+fn now() -> Time {
+    Time(Timestamp::from_second(1_790_000_000).unwrap())
+}
+
+fn conditions(reason: &'static str, kinds: &[(ConditionType, bool)]) -> Vec<Condition> {
+    let mut conditions = vec![];
+    for (kind, status) in kinds {
+        let message = "ü".repeat(MESSAGE_MAX + 1);
+        let update =
+            ConditionUpdate { kind: *kind, status: *status, reason, message, observed_generation: Some(1) };
+        set_condition(&mut conditions, update, &now());
+    }
+    conditions
+}
+
+/// A status with everything in it, as full as it may get.
+fn full_job_status() -> ImageJobStatus {
+    let kinds =
+        [(ConditionType::Ready, true), (ConditionType::Complete, true), (ConditionType::Reconciling, false)];
+    let extra = ExtraImage {
+        url: "https://cdn.example.com/1".into(),
+        key: "generated/1".into(),
+        width: 8,
+        height: 8,
+    };
+    let image = |index| Image {
+        index,
+        url: format!("https://cdn.example.com/{index}"),
+        key: format!("generated/{index}"),
+        etag: Some("\"abc\"".into()),
+        width: 512,
+        height: 512,
+        seed: Some(9_007_199_254_740_991),
+        gpu_seconds: 12.345,
+        capacity: Capacity::Spot,
+        attempts: 2,
+        extra: vec![extra.clone(); 20],
+    };
+    let failure =
+        |index| ImageFailure { index, reason: "OutOfMemory".into(), message: "x".repeat(1024), attempts: 3 };
+    ImageJobStatus {
+        observed_generation: Some(1),
+        conditions: conditions(JobReason::Completed.as_str(), &kinds),
+        progress: Some("3/4".into()),
+        counts: Some(Counts { total: 4, waiting: 0, running: 1, succeeded: 3, failed: 0 }),
+        pool: Some("shared/sd15".into()),
+        class: Some("standard".into()),
+        tenant: Some("acme".into()),
+        seed: Some(42),
+        images: (0..100).map(image).collect(),
+        manifest_url: Some("https://cdn.example.com/manifest.json".into()),
+        failures: (0..20).map(failure).collect(),
+        start_time: Some(now()),
+        completion_time: Some(now()),
+        estimated_completion_time: Some(now()),
+        sla: Some(Sla::Met),
+        interruptions: Some(1),
+        retries: Some(2),
+        cost: Some(Cost {
+            gpu_seconds: 49.38,
+            amount: Money::from_micros(12_345),
+            on_demand_amount: Money::from_micros(41_973),
+            currency: "USD".into(),
+        }),
+    }
+}
+
+fn full_pool_status() -> WorkerPoolStatus {
+    let workers = WorkerCounts { total: 4, starting: 1, idle: 1, busy: 1, draining: 1 };
+    let Value::Object(memory) = json!({"seconds": {"v1-5-pruned.safetensors": 3.5}}) else { unreachable!() };
+    WorkerPoolStatus {
+        observed_generation: Some(1),
+        conditions: conditions(PoolReason::Serving.as_str(), &[(ConditionType::Ready, true)]),
+        queue: Some(PoolQueue { waiting: 7, running: 3, oldest_seconds: Some(12) }),
+        workers: Some(PoolWorkers {
+            spot: workers,
+            on_demand: WorkerCounts { total: 1, ..WorkerCounts::default() },
+        }),
+        cost: Some(PoolCost {
+            per_hour: Money::from_micros(6_660_000),
+            on_demand_per_hour: Money::from_micros(15_300_000),
+            currency: "USD".into(),
+        }),
+        last_decision: Some(PoolDecision {
+            time: now(),
+            reason: "WorkWaits".into(),
+            message: "started 1".into(),
+        }),
+        memory,
+    }
+}
+
+async fn finished_job(server: &Server, name: &str) -> ImageJob {
+    server.create(&with(job(), "/metadata/name", &json!(name))).await;
+    let jobs: Api<ImageJob> = Api::namespaced(server.client.clone(), "default");
+    let status = Patch::Merge(json!({"status": full_job_status()}));
+    jobs.patch_status(name, &PatchParams::default(), &status).await.unwrap()
+}
+
+async fn busy_pool(server: &Server, name: &str) -> WorkerPool {
+    server.create(&with(pool(), "/metadata/name", &json!(name))).await;
+    let pools: Api<WorkerPool> = Api::namespaced(server.client.clone(), "default");
+    let status = Patch::Merge(json!({"status": full_pool_status()}));
+    pools.patch_status(name, &PatchParams::default(), &status).await.unwrap()
+}
+
+/// One row of a table, cells apart.
+fn row(table: &str, name: &str) -> Vec<String> {
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_full_status_is_kept_whole() {
+    let server = Server::get().await;
+    assert!(finished_job(&server, "whole").await.status == Some(full_job_status()));
+    assert!(busy_pool(&server, "whole").await.status == Some(full_pool_status()));
+}
+
+#[tokio::test]
+async fn get_shows_a_job_at_a_glance() {
+    let server = Server::get().await;
+    finished_job(&server, "glance").await;
+    let kubectl = |args: &[&str]| server.cluster.kubectl(args).unwrap();
+
+    let table = kubectl(&["get", "ij"]);
+    assert_eq!(row(&table, "NAME"), ["NAME", "STATE", "PROGRESS", "CLASS", "POOL", "COST", "AGE"]);
+    let shown = row(&table, "glance");
+    assert_eq!(shown[..6], ["glance", "Completed", "3/4", "standard", "shared/sd15", "0.012345"]);
+
+    let wide = kubectl(&["get", "imagejobs", "-o", "wide"]);
+    assert_eq!(row(&wide, "NAME")[7..], ["INTERRUPTIONS", "RETRIES", "SLA"]);
+    assert_eq!(row(&wide, "glance")[7..], ["1", "2", "Met"]);
+
+    kubectl(&["wait", "--for=condition=Complete", "imagejob/glance", "--timeout=5s"]);
+    let urls = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.images[*].url}"]);
+    assert_eq!(urls.split(' ').count(), 100);
+}
+
+#[tokio::test]
+async fn get_shows_a_pool_at_a_glance() {
+    let server = Server::get().await;
+    busy_pool(&server, "glance").await;
+    let kubectl = |args: &[&str]| server.cluster.kubectl(args).unwrap();
+
+    let table = kubectl(&["get", "wp"]);
+    assert_eq!(
+        row(&table, "NAME"),
+        ["NAME", "STATE", "WAITING", "RUNNING", "SPOT", "ONDEMAND", "COST/H", "AGE"]
+    );
+    assert_eq!(row(&table, "glance")[..7], ["glance", "Serving", "7", "3", "4", "1", "6.66"]);
+
+    let category = kubectl(&["get", "imaging", "-o", "name"]);
+    assert!(category.contains("workerpool.imagejob.dev/glance"), "{category}");
+}
+
+#[tokio::test]
+async fn explain_tells_units_and_defaults() {
+    let server = Server::get().await;
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let explain = |field: &str| words(server.cluster.kubectl(["explain", field]).unwrap());
+    assert!(explain("imagejob.spec.timeoutSeconds").contains("in seconds, 1 to 86400. Default: 300."));
+    assert!(explain("workerpool.spec.capacity.spot.pricePerHour").contains("per hour"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_field_and_what_is_right() {
+    let server = Server::get().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bad = with(job(), "/spec/textToImage/width", &json!(100));
+    std::fs::write(file.path(), bad.to_string()).unwrap();
+    let refusal =
+        server.cluster.kubectl(["create", "-f", file.path().to_str().unwrap()]).unwrap_err().to_string();
+    assert!(
+        refusal
+            .contains("The ImageJob \"lighthouse\" is invalid: spec.textToImage.width: Invalid value: 100"),
+        "{refusal}"
+    );
+}

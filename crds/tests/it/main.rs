@@ -1,0 +1,11 @@
+//! The API as users and the operator meet it: on a real API server wherever one is needed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+mod admission;
+mod crdgen;
+mod every_field;
+mod kubectl;
+mod objects;
+mod round_trip;
+mod schema;
+mod server;

@@ -1,0 +1,175 @@
+//! Objects to start from, and how to change one field of them.
+
+use serde_json::{Value, json};
+
+/// The least a job needs.
+pub(crate) fn job() -> Value {
+    json!({
+        "apiVersion": "imagejob.dev/v1alpha1",
+        "kind": "ImageJob",
+        "metadata": {"name": "lighthouse"},
+        "spec": {"textToImage": {"model": "v1-5-pruned.safetensors", "prompt": "a lighthouse at dusk"}},
+    })
+}
+
+/// A job with every field that goes with textToImage.
+pub(crate) fn full_job() -> Value {
+    let mut job = job();
+    job["spec"] = json!({
+        "poolRef": {"name": "sd15", "namespace": "shared"},
+        "tenant": "acme",
+        "class": "standard",
+        "textToImage": {
+            "model": "v1-5-pruned.safetensors",
+            "prompt": "a lighthouse at dusk",
+            "negativePrompt": "blurry",
+            "width": 512,
+            "height": 768,
+            "steps": 20,
+            "cfgScale": 7.5,
+            "sampler": "euler",
+            "scheduler": "normal",
+            "seed": 42,
+        },
+        "count": 4,
+        "timeoutSeconds": 300,
+        "retries": 2,
+        "ttlSecondsAfterFinished": 86400,
+        "suspend": false,
+        "cancel": false,
+    });
+    job
+}
+
+/// A job with a workflow given in it.
+pub(crate) fn graph_job() -> Value {
+    let mut job = job();
+    job["spec"] = json!({
+        "workflow": {
+            "graph": {
+                "3": {
+                    "class_type": "KSampler",
+                    "inputs": {"seed": 5, "cfg": 7.5, "model": ["4", 0], "note": null, "denoise": 1},
+                    "_meta": {"title": "KSampler"},
+                },
+                "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+            },
+            "inputs": {"3.seed": 7, "3.note": null},
+        },
+    });
+    job
+}
+
+/// A job with a workflow in a ConfigMap.
+pub(crate) fn config_map_job() -> Value {
+    let mut job = job();
+    job["spec"] = json!({"workflow": {"configMapRef": {"name": "portrait", "key": "workflow.json"}}});
+    job
+}
+
+/// The least a pool needs.
+pub(crate) fn pool() -> Value {
+    json!({
+        "apiVersion": "imagejob.dev/v1alpha1",
+        "kind": "WorkerPool",
+        "metadata": {"name": "sd15"},
+        "spec": {
+            "engine": {"image": "registry.example.com/comfyui:cu128"},
+            "capacity": {"spot": {"max": 20, "pricePerHour": "0.90"}},
+            "classes": [{"name": "standard", "slaSeconds": 300, "capacity": "Spot"}],
+            "output": {"bucket": "images", "publicURL": "https://cdn.example.com"},
+        },
+    })
+}
+
+/// A pool with every field.
+pub(crate) fn full_pool() -> Value {
+    let fleet = json!({
+        "min": 0,
+        "max": 10000,
+        "pricePerHour": "0.90",
+        "nodeSelector": {"karpenter.sh/capacity-type": "spot"},
+        "tolerations": [{
+            "key": "nvidia.com/gpu",
+            "operator": "Equal",
+            "value": "present",
+            "effect": "NoExecute",
+            "tolerationSeconds": 30,
+        }],
+        "zones": ["a", "b"],
+    });
+    let resources = json!({"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}, "requests": {"cpu": "500m"}});
+    let env = json!([
+        {"name": "A", "value": "1"},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+    ]);
+    let mut pool = pool();
+    pool["spec"] = json!({
+        "default": true,
+        "engine": {
+            "kind": "ComfyUI",
+            "image": "registry.example.com/comfyui:cu128",
+            "imagePullPolicy": "IfNotPresent",
+            "port": 8188,
+            "startupSeconds": 600,
+            "command": ["python3", "main.py"],
+            "args": ["--listen"],
+            "env": env,
+            "resources": resources,
+            "volumeMounts": [{"name": "models", "mountPath": "/models", "subPath": "sd", "readOnly": true}],
+        },
+        "worker": {
+            "image": "registry.example.com/gpu-worker:1",
+            "imagePullPolicy": "Always",
+            "env": env,
+            "resources": resources,
+        },
+        "podTemplate": {
+            "metadata": {"labels": {"team": "studio"}, "annotations": {"example.com/owner": "studio"}},
+            "spec": {"serviceAccountName": "models", "volumes": [{"name": "models", "emptyDir": {}}]},
+        },
+        "capacity": {"spot": fleet, "onDemand": fleet, "currency": "EUR"},
+        "classes": [
+            {"name": "immediate", "slaSeconds": 30, "capacity": "OnDemand", "default": false},
+            {"name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true},
+        ],
+        "fairness": {"defaultWeight": 1, "tenants": [{"name": "acme", "weight": 4, "maxRunning": 8}]},
+        "allowedNamespaces": {
+            "from": "Selector",
+            "selector": {
+                "matchLabels": {"images": "yes"},
+                "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}],
+            },
+        },
+        "scaling": {"idleSeconds": 60, "spotShortageSeconds": 75},
+        "output": {
+            "bucket": "images",
+            "endpoint": "https://minio.example.com:9000",
+            "region": "eu-central-1",
+            "pathStyle": true,
+            "keyPrefix": "generated/",
+            "publicURL": "https://cdn.example.com/i",
+            "credentialsSecretRef": {"name": "s3"},
+        },
+        "paused": false,
+    });
+    pool
+}
+
+/// The object with the value at a JSON pointer, whose parents are made where they are missing; null takes it away.
+pub(crate) fn with(mut object: Value, pointer: &str, value: &Value) -> Value {
+    let (parents, name) = pointer.rsplit_once('/').unwrap();
+    let mut at = &mut object;
+    for parent in parents.split('/').skip(1) {
+        at = match parent.parse::<usize>() {
+            Ok(index) if at.is_array() => &mut at[index],
+            _ => &mut at[parent],
+        };
+    }
+    match (at, value) {
+        (Value::Object(fields), Value::Null) => drop(fields.remove(name)),
+        (Value::Array(items), value) => items[name.parse::<usize>().unwrap()] = value.clone(),
+        (at, value) => at[name.replace("~1", "/")] = value.clone(),
+    }
+    object
+}

@@ -1,0 +1,89 @@
+//! The API server that the tests of this binary share, with the CustomResourceDefinitions installed.
+
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use crds::{ImageJob, WorkerPool};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, Config, Error,
+    api::{DynamicObject, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::ApiResource,
+    runtime::{conditions::is_crd_established, wait::await_condition},
+};
+use serde_json::Value;
+use testkit::Cluster;
+
+const ESTABLISHED_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Server {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) client: Client,
+}
+
+impl Server {
+    pub(crate) async fn get() -> Self {
+        static CRYPTO: Once = Once::new();
+        CRYPTO.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
+        let cluster = Cluster::shared().await.unwrap();
+        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let client = Client::try_from(config).unwrap();
+        install(&client).await;
+        Self { cluster, client }
+    }
+
+    /// Creates the object if it is valid, without keeping it.
+    pub(crate) async fn admit(&self, object: &Value) -> Result<Value, String> {
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let created = self.api(object).create(&dry_run, &typeless(object)).await;
+        created.map(|object| serde_json::to_value(object).unwrap()).map_err(refusal)
+    }
+
+    /// Creates the object for good.
+    pub(crate) async fn create(&self, object: &Value) -> Value {
+        let created = self.api(object).create(&PostParams::default(), &typeless(object)).await.unwrap();
+        serde_json::to_value(created).unwrap()
+    }
+
+    /// Replaces the object if the change is valid, without keeping it.
+    pub(crate) async fn admit_change(&self, object: &Value) -> Result<Value, String> {
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let replaced = self.api(object).replace(name, &dry_run, &typeless(object)).await;
+        replaced.map(|object| serde_json::to_value(object).unwrap()).map_err(refusal)
+    }
+
+    fn api(&self, object: &Value) -> Api<DynamicObject> {
+        let resource = match object["kind"].as_str() {
+            Some("ImageJob") => ApiResource::erase::<ImageJob>(&()),
+            Some("WorkerPool") => ApiResource::erase::<WorkerPool>(&()),
+            kind => panic!("no kind of ours: {kind:?}"),
+        };
+        Api::namespaced_with(self.client.clone(), "default", &resource)
+    }
+}
+
+async fn install(client: &Client) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in crds::crd::custom_resource_definitions().unwrap() {
+        let name = definition.metadata.name.clone().unwrap();
+        definitions.patch(&name, &PatchParams::apply("test"), &Patch::Apply(&definition)).await.unwrap();
+        let established = await_condition(definitions.clone(), &name, is_crd_established());
+        tokio::time::timeout(ESTABLISHED_DEADLINE, established).await.unwrap().unwrap();
+    }
+}
+
+fn typeless(object: &Value) -> DynamicObject {
+    serde_json::from_value(object.clone()).unwrap()
+}
+
+fn refusal(error: Error) -> String {
+    match error {
+        Error::Api(status) => status.message.clone(),
+        error => panic!("the API server did not answer: {error}"),
+    }
+}
