@@ -1,0 +1,255 @@
+//! Wires the watches to the reconciles.
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use crds::{ImageJob, WorkerPool, names};
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{
+    Api, Client, ResourceExt as _,
+    runtime::{
+        Controller, PredicateConfig, WatchStreamExt as _,
+        controller::{Action, Config as ControllerConfig},
+        predicates,
+        reflector::{self, ObjectRef},
+        watcher::{self, Event},
+    },
+};
+use queue::Redis;
+use tokio::sync::mpsc;
+
+use crate::{
+    config::Config,
+    context::{Context, Followers, PoolKey, Wake, Watched},
+    garbage::{self, Gone},
+    imagejob,
+    metrics::Metrics,
+    watch, workerpool,
+};
+
+/// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
+const POOL_DEBOUNCE: Duration = Duration::from_millis(20);
+/// Jobs reconciled at once.
+const JOB_CONCURRENCY: u16 = 64;
+/// After a reconcile that failed.
+const RETRY: Duration = Duration::from_secs(2);
+/// After one that met a newer object than it looked at: the watch brings it in a moment.
+const CONFLICT_RETRY: Duration = Duration::from_millis(100);
+
+/// Runs both controllers until the process ends.
+pub(crate) async fn run(
+    client: Client,
+    redis: Redis,
+    config: Config,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    let (jobs, jobs_writer) = reflector::store::<ImageJob>();
+    let (pools, pools_writer) = reflector::store::<WorkerPool>();
+    let (pods, pods_writer) = reflector::store::<Pod>();
+    let (nodes, nodes_writer) = reflector::store::<Node>();
+    let seen = Watched { jobs, pools, pods, nodes };
+    let (wake, woken) = Wake::new();
+    let (gone_sender, gone) = mpsc::unbounded_channel();
+    let followers = Followers::default();
+    let context = Arc::new(Context::new(
+        client.clone(),
+        config,
+        redis,
+        Arc::clone(&metrics),
+        seen.clone(),
+        wake.clone(),
+        &followers,
+    ));
+
+    let pods =
+        watch::reflect(Api::all(client.clone()), workers_only(), pods_writer, trim_pod, metrics.clone());
+    let pods = pods.boxed().for_each(|event| {
+        wake_by_pod(event, &wake);
+        ready(())
+    });
+    let everything = watcher::Config::default;
+    let nodes =
+        watch::reflect(Api::all(client.clone()), everything(), nodes_writer, trim_node, metrics.clone());
+    let nodes = nodes.boxed().for_each(|event| {
+        wake_by_node(event, &seen, &wake);
+        ready(())
+    });
+    let jobs = watch::reflect(Api::all(client.clone()), everything(), jobs_writer, trim_job, metrics.clone());
+    let jobs = jobs.inspect_ok(move |event| follow_jobs(event, &followers, &gone_sender));
+    let pools = watch::reflect(Api::all(client.clone()), everything(), pools_writer, |_| (), metrics);
+    let watched = Arc::clone(&context);
+    let pools = pools.inspect_ok(move |event| follow_pools(event, &watched));
+
+    tokio::select! {
+        () = run_jobs(jobs.boxed(), woken.jobs, &context) => anyhow::bail!("the ImageJob controller ended"),
+        () = run_pools(pools.boxed(), woken.pools, &context) => anyhow::bail!("the WorkerPool controller ended"),
+        () = pods => anyhow::bail!("the watch of Pods ended"),
+        () = nodes => anyhow::bail!("the watch of Nodes ended"),
+        () = garbage::collect(gone, Arc::clone(&context)) => anyhow::bail!("the garbage collector ended"),
+    }
+}
+
+async fn run_jobs(
+    events: impl Stream<Item = watcher::Result<Event<ImageJob>>> + Send + 'static,
+    woken: impl Stream<Item = ObjectRef<ImageJob>> + Send + 'static,
+    context: &Arc<Context>,
+) {
+    let changed =
+        events.applied_objects().predicate_filter(predicates::generation, PredicateConfig::default());
+    Controller::for_stream(changed.boxed(), context.seen.jobs.clone())
+        .with_config(ControllerConfig::default().concurrency(JOB_CONCURRENCY))
+        .reconcile_on(woken)
+        .run(reconcile_job, retry_job, Arc::clone(context))
+        .boxed()
+        .for_each(|_| ready(()))
+        .await;
+}
+
+async fn run_pools(
+    events: impl Stream<Item = watcher::Result<Event<WorkerPool>>> + Send + 'static,
+    woken: impl Stream<Item = ObjectRef<WorkerPool>> + Send + 'static,
+    context: &Arc<Context>,
+) {
+    let changed =
+        events.applied_objects().predicate_filter(predicates::generation, PredicateConfig::default());
+    Controller::for_stream(changed.boxed(), context.seen.pools.clone())
+        .with_config(ControllerConfig::default().debounce(POOL_DEBOUNCE))
+        .reconcile_on(woken)
+        .run(reconcile_pool, retry_pool, Arc::clone(context))
+        .boxed()
+        .for_each(|_| ready(()))
+        .await;
+}
+
+/// Boxed, as the next: the controllers keep one such future per object at work.
+fn reconcile_job(
+    job: Arc<ImageJob>,
+    context: Arc<Context>,
+) -> BoxFuture<'static, Result<Action, imagejob::Error>> {
+    async move {
+        context.seen.complete().await;
+        let _timer = context.metrics.reconcile_seconds.with_label_values(&["imagejob"]).start_timer();
+        imagejob::reconcile(job, Arc::clone(&context)).await
+    }
+    .boxed()
+}
+
+fn reconcile_pool(
+    pool: Arc<WorkerPool>,
+    context: Arc<Context>,
+) -> BoxFuture<'static, Result<Action, workerpool::Error>> {
+    async move {
+        context.seen.complete().await;
+        let _timer = context.metrics.reconcile_seconds.with_label_values(&["workerpool"]).start_timer();
+        workerpool::reconcile(pool, Arc::clone(&context)).await
+    }
+    .boxed()
+}
+
+#[allow(clippy::needless_pass_by_value)] // kube's signature
+fn retry_job(job: Arc<ImageJob>, error: &imagejob::Error, context: Arc<Context>) -> Action {
+    if error.is_conflict() {
+        return Action::requeue(CONFLICT_RETRY);
+    }
+    let labels = ["imagejob", error.step()];
+    context.metrics.reconcile_errors.with_label_values(&labels).inc();
+    tracing::warn!(namespace = job.namespace(), name = job.name_any(), %error, "ImageJob not reconciled, trying again");
+    Action::requeue(RETRY)
+}
+
+#[allow(clippy::needless_pass_by_value)] // kube's signature
+fn retry_pool(pool: Arc<WorkerPool>, error: &workerpool::Error, context: Arc<Context>) -> Action {
+    let labels = ["workerpool", error.step()];
+    context.metrics.reconcile_errors.with_label_values(&labels).inc();
+    tracing::warn!(namespace = pool.namespace(), name = pool.name_any(), %error, "WorkerPool not reconciled, trying again");
+    Action::requeue(RETRY)
+}
+
+fn follow_jobs(event: &Event<ImageJob>, followers: &Followers, gone: &mpsc::UnboundedSender<Gone>) {
+    followers.uids.follow(event);
+    // A closed channel means that the process is ending.
+    match event {
+        Event::Apply(job) | Event::InitApply(job) => followers.writes.caught_up(job),
+        Event::Delete(job) => drop(gone.send(Gone::Job(Box::new(job.clone())))),
+        Event::InitDone => drop(gone.send(Gone::Listed)),
+        Event::Init => {}
+    }
+}
+
+/// A pool that appears or changes is what jobs may have waited for.
+fn follow_pools(event: &Event<WorkerPool>, context: &Context) {
+    match event {
+        Event::Apply(pool) | Event::InitApply(pool) => {
+            let new = context.pools.is_new_generation(&PoolKey::of(pool), pool.metadata.generation);
+            if new {
+                wake_waiting_jobs(context);
+            }
+        }
+        Event::Delete(pool) => {
+            context.forget_pool(&PoolKey::of(pool));
+            wake_waiting_jobs(context);
+        }
+        Event::Init | Event::InitDone => {}
+    }
+}
+
+fn wake_waiting_jobs(context: &Context) {
+    for job in context.seen.jobs.state_filter(|job| !imagejob::ended(job)) {
+        context.wake.job(ObjectRef::from_obj(&*job));
+    }
+}
+
+fn wake_by_pod(event: watcher::Result<Event<Pod>>, wake: &Wake) {
+    if let Ok(Event::Apply(pod) | Event::Delete(pod)) = event {
+        wake_pool_of(&pod, wake);
+    }
+}
+
+fn wake_by_node(event: watcher::Result<Event<Node>>, seen: &Watched, wake: &Wake) {
+    if let Ok(Event::Apply(node) | Event::Delete(node)) = event {
+        let on_it = |pod: &Pod| {
+            pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref()
+        };
+        for pod in seen.pods.state_filter(on_it) {
+            wake_pool_of(&pod, wake);
+        }
+    }
+}
+
+fn wake_pool_of(pod: &Pod, wake: &Wake) {
+    if let (Some(namespace), Some(pool)) = (pod.namespace(), pod.labels().get(names::LABEL_POOL)) {
+        wake.pool(&PoolKey::new(namespace, pool));
+    }
+}
+
+fn workers_only() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{}={}", names::LABEL_APP, names::WORKER_APP))
+}
+
+/// An ended job is only looked at for its time to live.
+fn trim_job(job: &mut ImageJob) {
+    if imagejob::ended(job) {
+        job.spec.text_to_image = None;
+        job.spec.workflow = None;
+        if let Some(status) = &mut job.status {
+            status.images = Vec::new();
+            status.failures = Vec::new();
+        }
+    }
+}
+
+fn trim_pod(pod: &mut Pod) {
+    if let Some(spec) = &mut pod.spec {
+        spec.containers = Vec::new();
+        spec.init_containers = None;
+        spec.volumes = None;
+    }
+}
+
+fn trim_node(node: &mut Node) {
+    if let Some(status) = &mut node.status {
+        status.images = None;
+        status.allocatable = None;
+        status.capacity = None;
+    }
+}

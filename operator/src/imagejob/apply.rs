@@ -1,0 +1,199 @@
+//! What reconciling a job does to the queue, the store and the job itself.
+
+use std::time::Duration;
+
+use crds::{
+    ImageJob, WorkerPool,
+    conditions::{ConditionType, find_condition},
+};
+use jiff::Timestamp;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Preconditions},
+    runtime::controller::Action,
+};
+use queue::{Enqueued, Job, JobState, Outcome};
+use store::{Manifest, ManifestImage, Output, Store};
+
+use super::{
+    Error,
+    status::{self, Results},
+    validate::{created_ms, namespace, uid},
+};
+use crate::{
+    context::{Context, PoolKey},
+    lock,
+    workerpool::credentials,
+};
+
+/// Outcomes are read in pages of this many.
+const PAGE: u32 = 1000;
+
+/// Puts a job on its pool's queue and wakes the pool.
+pub(crate) async fn enqueue(
+    mut job: Job,
+    key: &PoolKey,
+    recheck: bool,
+    context: &Context,
+) -> Result<(), Error> {
+    job.recheck = recheck;
+    let enqueued = context.queue(key).enqueue(&job).await.map_err(Error::Queue)?;
+    if enqueued == Enqueued::New {
+        context.wake.pool(key);
+    }
+    Ok(())
+}
+
+/// Lets claims take a job, or not.
+pub(crate) async fn suspend(
+    job: &ImageJob,
+    key: &PoolKey,
+    suspend: bool,
+    context: &Context,
+) -> Result<(), Error> {
+    context.queue(key).suspend(&uid(job), suspend).await.map_err(Error::Queue)?;
+    context.wake.pool(key);
+    Ok(())
+}
+
+/// Stops a job in the queue; its workers hear of it at their next heartbeat.
+pub(crate) async fn cancel(job: &ImageJob, key: &PoolKey, context: &Context) -> Result<JobState, Error> {
+    let queue = context.queue(key);
+    queue.cancel(&uid(job)).await.map_err(Error::Queue)?;
+    context.wake.pool(key);
+    Ok(queue.job(&uid(job)).await.map_err(Error::Queue)?.unwrap_or_default())
+}
+
+/// Removes all the queue knows of a job: it ended, or its object is gone.
+pub(crate) async fn take_off_queue(job: &ImageJob, key: &PoolKey, context: &Context) -> Result<(), Error> {
+    context.queue(key).forget(&uid(job)).await.map_err(Error::Queue)?;
+    context.wake.pool(key);
+    Ok(())
+}
+
+/// What came of the job's tasks so far, by index.
+pub(crate) async fn outcomes(
+    job: &ImageJob,
+    key: &PoolKey,
+    context: &Context,
+) -> Result<Vec<Outcome>, Error> {
+    let queue = context.queue(key);
+    let mut all = Vec::new();
+    for from in (0..job.spec.count).step_by(PAGE as usize) {
+        all.extend(queue.outcomes(&uid(job), from, PAGE).await.map_err(Error::Queue)?);
+    }
+    all.sort_by_key(|outcome| outcome.index);
+    Ok(all)
+}
+
+/// Where the pool's images go.
+pub(crate) fn output(pool: &WorkerPool) -> Output {
+    let crds::Output {
+        bucket,
+        endpoint,
+        region,
+        path_style,
+        key_prefix,
+        public_url,
+        credentials_secret_ref: _,
+    } = &pool.spec.output;
+    Output {
+        endpoint: endpoint.clone(),
+        region: Some(region.clone()),
+        path_style: *path_style,
+        key_prefix: key_prefix.clone(),
+        public_url: Some(public_url.clone()),
+        ..Output::new(bucket.clone())
+    }
+}
+
+/// Writes the listing of all images of a job with many; its address.
+pub(crate) async fn write_manifest(
+    job: &ImageJob,
+    pool: &WorkerPool,
+    results: &Results<'_>,
+    context: &Context,
+) -> Result<Option<String>, Error> {
+    let images = results.outcomes.iter().filter_map(|outcome| {
+        let image = status::image(outcome, results.output)?;
+        Some(ManifestImage {
+            index: image.index,
+            url: image.url,
+            key: image.key,
+            etag: image.etag.unwrap_or_default(),
+            width: image.width,
+            height: image.height,
+            seed: image.seed,
+            gpu_seconds: image.gpu_seconds,
+            capacity: image.capacity.label().to_owned(),
+            attempts: image.attempts,
+        })
+    });
+    let manifest = Manifest {
+        namespace: namespace(job).to_owned(),
+        name: job.name_any(),
+        uid: uid(job).0,
+        images: images.collect(),
+    };
+    let store = match credentials::keys(pool, &context.client).await.map_err(Error::Credentials)? {
+        Some(keys) => Store::open_with_keys(results.output, keys).await,
+        None => Store::open(results.output).await,
+    }
+    .map_err(Error::Store)?;
+    let written = store.put_manifest(&manifest).await.map_err(Error::Store)?;
+    Ok(Some(results.output.url(&written)))
+}
+
+/// Deletes an ended job whose time to live is over, or says when to look again.
+pub(crate) async fn expire(job: &ImageJob, context: &Context) -> Result<Action, Error> {
+    let ended = job.status.as_ref().and_then(|status| status.completion_time.as_ref());
+    let (Some(ttl), Some(ended)) = (job.spec.ttl_seconds_after_finished, ended) else {
+        return Ok(Action::await_change());
+    };
+    let age = Timestamp::now().duration_since(ended.0);
+    let left = Duration::from_secs(u64::from(ttl)).saturating_sub(age.try_into().unwrap_or_default());
+    if !left.is_zero() {
+        return Ok(Action::requeue(left));
+    }
+    let api: Api<ImageJob> = Api::namespaced(context.client.clone(), namespace(job));
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: job.uid(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&job.name_any(), &params).await {
+        Ok(_) => Ok(Action::await_change()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            Ok(Action::await_change())
+        }
+        Err(error) => Err(Error::Api(error)),
+    }
+}
+
+/// When the job's waiting images should all be made, by the pool's last plan. In whole seconds.
+pub(crate) fn expected(
+    job: &ImageJob,
+    key: &PoolKey,
+    pool: Option<&WorkerPool>,
+    context: &Context,
+) -> Option<Timestamp> {
+    let class = job.status.as_ref()?.class.as_deref()?;
+    let sla_seconds = pool?.spec.classes.iter().find(|c| c.name == class)?.sla_seconds;
+    let model = job.spec.text_to_image.as_ref().map_or("", |work| work.model.as_str());
+    let due = policy::Time::from_millis(created_ms(job)).plus(Duration::from_secs(u64::from(sla_seconds)));
+    let done = lock(&context.pools.get(key)).forecast.job_done(class, model, due)?;
+    Timestamp::from_second(i64::try_from(done.as_millis() / 1000).ok()?).ok()
+}
+
+/// Counts a finished job.
+pub(crate) fn count_end(job: &ImageJob, key: &PoolKey, context: &Context) {
+    let Some(status) = &job.status else { return };
+    if let Some(ready) = find_condition(&status.conditions, ConditionType::Ready) {
+        let labels = [key.to_string(), ready.reason.clone()];
+        context.metrics.jobs_finished.with_label_values(&labels).inc();
+    }
+    if let Some(end) = &status.completion_time {
+        let end_ms = u64::try_from(end.0.as_millisecond()).unwrap_or_default();
+        let took = Duration::from_millis(end_ms.saturating_sub(created_ms(job)));
+        context.metrics.job_seconds.observe(took.as_secs_f64());
+    }
+}

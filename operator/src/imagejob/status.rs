@@ -1,0 +1,309 @@
+//! From what is known of a job to the status its user reads. Pure.
+
+use std::time::Duration;
+
+use crds::{
+    Cost, Counts, ExtraImage, Fleets, Image, ImageFailure, ImageJob, ImageJobStatus, Money, Sla, Time,
+    WorkerPool,
+    conditions::{ConditionType, ConditionUpdate, JobReason, cut, set_condition},
+};
+use jiff::Timestamp;
+use queue::{JobState, Outcome, StoredImage};
+use store::Output;
+
+use super::validate::{Outlook, Problem, created_ms, namespace, tenant};
+use crate::{capacity, context::PoolKey};
+
+/// The reason a worker gives for work that its engine refuses.
+const ENGINE_REJECTED: &str = "EngineRejected";
+/// Images listed in a status; more are in the manifest.
+pub(crate) const MAX_IMAGES: usize = 100;
+/// Failures listed in a status.
+const MAX_FAILURES: usize = 20;
+/// Further images listed per image.
+const MAX_EXTRA: usize = 20;
+const MAX_FAILURE_MESSAGE: usize = 1024;
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    ImagesFailed,
+    Cancelled,
+}
+
+/// What came of a job's tasks so far, and what is needed to tell of it.
+pub(crate) struct Results<'a> {
+    pub(crate) outcomes: &'a [Outcome],
+    pub(crate) output: &'a Output,
+    pub(crate) fleets: &'a Fleets,
+    /// What the job's class promises, if the pool still has it.
+    pub(crate) promised: Option<Duration>,
+}
+
+/// Accepted, and on the queue.
+pub(crate) fn queued(
+    job: &ImageJob,
+    pool: &PoolKey,
+    class: &str,
+    seed: Option<u64>,
+    now: Timestamp,
+) -> ImageJobStatus {
+    let total = job.spec.count;
+    let mut status = begun(job);
+    status.pool = Some(shown_pool(job, pool));
+    status.class = Some(class.to_owned());
+    status.tenant = Some(tenant(job));
+    status.seed = seed;
+    status.sla = Some(Sla::Pending);
+    progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
+    let (reason, message) = match job.spec.suspend {
+        true => (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned()),
+        false => (JobReason::Waiting, format!("{total} image(s) wait for a worker of {pool}")),
+    };
+    under_way(&mut status, job, reason, &message, now);
+    status
+}
+
+/// On the queue, some tasks may be running or done.
+pub(crate) fn following(
+    job: &ImageJob,
+    state: &JobState,
+    pool: Option<&WorkerPool>,
+    expected: Option<Timestamp>,
+    now: Timestamp,
+) -> ImageJobStatus {
+    let mut status = begun(job);
+    status.estimated_completion_time = expected.map(Time);
+    progress(&mut status, counts(job, state));
+    status.start_time = state.started_ms.and_then(time);
+    status.interruptions = Some(state.interruptions);
+    status.retries = Some(state.retries);
+    let done = state.succeeded + state.failed;
+    let total = job.spec.count;
+    let (reason, message) = if state.suspended {
+        (JobReason::Suspended, format!("spec.suspend is true; {done} of {total} image(s) are done"))
+    } else if state.running > 0 {
+        (JobReason::Running, format!("{} image(s) running, {done} of {total} done", state.running))
+    } else if pool.is_none() {
+        (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())
+    } else if pool.is_some_and(|pool| pool.spec.paused) {
+        (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
+    } else {
+        (JobReason::Waiting, format!("{} image(s) wait for a worker, {done} of {total} done", state.waiting))
+    };
+    under_way(&mut status, job, reason, &message, now);
+    status
+}
+
+/// Something is missing, or the job can never work.
+pub(crate) fn problem(job: &ImageJob, problem: &Problem, now: Timestamp) -> ImageJobStatus {
+    let mut status = begun(job);
+    let total = job.spec.count;
+    if status.counts.is_none() {
+        progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
+    }
+    match problem.outlook {
+        Outlook::MayPass => under_way(&mut status, job, problem.reason, &problem.message, now),
+        Outlook::Final => {
+            status.completion_time = Some(Time(now));
+            failed(&mut status, job, problem.reason, &problem.message, now);
+        }
+    }
+    status
+}
+
+/// All is over.
+pub(crate) fn ended(
+    job: &ImageJob,
+    end: End,
+    state: &JobState,
+    results: &Results<'_>,
+    now: Timestamp,
+) -> ImageJobStatus {
+    let mut status = begun(job);
+    let total = job.spec.count;
+    let counts = Counts { waiting: 0, running: 0, ..counts(job, state) };
+    progress(&mut status, counts);
+    status.start_time = state.started_ms.and_then(time);
+    status.interruptions = Some(state.interruptions);
+    status.retries = Some(state.retries);
+    status.estimated_completion_time = None;
+    list(&mut status, results);
+    let last = results.outcomes.iter().map(|outcome| outcome.finished_ms).max();
+    let completion = match end {
+        End::Cancelled => now,
+        End::Completed | End::ImagesFailed => last.and_then(time).map_or(now, |time| time.0),
+    };
+    status.completion_time = Some(Time(completion));
+    match end {
+        End::Completed => {
+            status.sla = sla(job, results.promised, completion);
+            completed(&mut status, job, &format!("{total} of {total} image(s) made"), now);
+        }
+        End::ImagesFailed => {
+            status.sla = Some(Sla::Missed);
+            let (reason, message) = failure_summary(&status, state, total);
+            failed(&mut status, job, reason, &message, now);
+        }
+        End::Cancelled => {
+            let message = format!("cancelled; {} of {total} image(s) were made before", state.succeeded);
+            failed(&mut status, job, JobReason::Cancelled, &message, now);
+        }
+    }
+    status
+}
+
+/// Lists the images made and adds up their cost.
+pub(crate) fn list(status: &mut ImageJobStatus, results: &Results<'_>) {
+    let Results { outcomes, output, fleets, promised: _ } = results;
+    status.images = outcomes.iter().filter_map(|o| image(o, output)).take(MAX_IMAGES).collect();
+    status.failures = outcomes.iter().filter_map(failure).take(MAX_FAILURES).collect();
+    status.cost = Some(cost(outcomes, fleets));
+}
+
+/// One image as shown, if the task made one.
+pub(crate) fn image(outcome: &Outcome, output: &Output) -> Option<Image> {
+    let result = outcome.result.as_ref().ok()?;
+    let (StoredImage { key, etag, bytes: _, width, height, seed }, extra) = result.images.split_first()?;
+    Some(Image {
+        index: outcome.index,
+        url: output.url(key),
+        key: key.clone(),
+        etag: Some(etag.clone()),
+        width: *width,
+        height: *height,
+        seed: *seed,
+        gpu_seconds: seconds(result.gpu_ms),
+        capacity: capacity::from_label(&result.capacity),
+        attempts: outcome.attempts,
+        extra: extra
+            .iter()
+            .take(MAX_EXTRA)
+            .map(|image| ExtraImage {
+                url: output.url(&image.key),
+                key: image.key.clone(),
+                width: image.width,
+                height: image.height,
+            })
+            .collect(),
+    })
+}
+
+fn failure(outcome: &Outcome) -> Option<ImageFailure> {
+    let error = outcome.result.as_ref().err()?;
+    Some(ImageFailure {
+        index: outcome.index,
+        reason: error.reason.clone(),
+        message: cut(&error.message, MAX_FAILURE_MESSAGE),
+        attempts: outcome.attempts,
+    })
+}
+
+/// GPU time at the pool's price for where it was spent, and at its on-demand price.
+pub(crate) fn cost(outcomes: &[Outcome], fleets: &Fleets) -> Cost {
+    let price = |capacity| fleets.get(capacity).map(|fleet| fleet.price_per_hour);
+    let on_demand =
+        price(crds::Capacity::OnDemand).or_else(|| price(crds::Capacity::Spot)).unwrap_or_default();
+    let mut gpu_ms = 0;
+    let mut amount = Money::default();
+    let mut on_demand_amount = Money::default();
+    for result in outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()) {
+        let here = price(capacity::from_label(&result.capacity)).unwrap_or(on_demand);
+        gpu_ms += result.gpu_ms;
+        amount = amount.plus(here.per_hour_for(result.gpu_ms));
+        on_demand_amount = on_demand_amount.plus(on_demand.per_hour_for(result.gpu_ms));
+    }
+    Cost { gpu_seconds: seconds(gpu_ms), amount, on_demand_amount, currency: fleets.currency.clone() }
+}
+
+/// A job whose tasks the engine all refused says so; else some images failed too often.
+fn failure_summary(status: &ImageJobStatus, state: &JobState, total: u32) -> (JobReason, String) {
+    let first = status.failures.first();
+    let rejected = first.is_some_and(|failure| failure.reason == ENGINE_REJECTED);
+    let reason = if rejected { JobReason::Rejected } else { JobReason::ImagesFailed };
+    let detail =
+        first.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
+    (reason, format!("{} of {total} image(s) failed{detail}", state.failed))
+}
+
+/// Kept when the last image was there within the class's seconds from the job's creation.
+fn sla(job: &ImageJob, promised: Option<Duration>, completion: Timestamp) -> Option<Sla> {
+    let due_ms = created_ms(job) + u64::try_from(promised?.as_millis()).ok()?;
+    let met = u64::try_from(completion.as_millisecond()).is_ok_and(|done_ms| done_ms <= due_ms);
+    Some(if met { Sla::Met } else { Sla::Missed })
+}
+
+/// The status so far, speaking of the spec as it is now.
+fn begun(job: &ImageJob) -> ImageJobStatus {
+    let mut status = job.status.clone().unwrap_or_default();
+    status.observed_generation = job.metadata.generation;
+    status
+}
+
+fn counts(job: &ImageJob, state: &JobState) -> Counts {
+    Counts {
+        total: job.spec.count,
+        waiting: state.waiting,
+        running: state.running,
+        succeeded: state.succeeded,
+        failed: state.failed,
+    }
+}
+
+fn progress(status: &mut ImageJobStatus, counts: Counts) {
+    status.progress = Some(format!("{}/{}", counts.succeeded, counts.total));
+    status.counts = Some(counts);
+}
+
+fn under_way(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {
+    set(status, job, ConditionType::Ready, false, reason, message, now);
+    set(status, job, ConditionType::Reconciling, true, reason, message, now);
+}
+
+fn completed(status: &mut ImageJobStatus, job: &ImageJob, message: &str, now: Timestamp) {
+    let reason = JobReason::Completed;
+    set(status, job, ConditionType::Ready, true, reason, message, now);
+    set(status, job, ConditionType::Reconciling, false, reason, message, now);
+    set(status, job, ConditionType::Complete, true, reason, message, now);
+}
+
+fn failed(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {
+    set(status, job, ConditionType::Ready, false, reason, message, now);
+    set(status, job, ConditionType::Reconciling, false, reason, message, now);
+    set(status, job, ConditionType::Failed, true, reason, message, now);
+    set(status, job, ConditionType::Stalled, true, reason, message, now);
+}
+
+fn set(
+    status: &mut ImageJobStatus,
+    job: &ImageJob,
+    kind: ConditionType,
+    is: bool,
+    reason: JobReason,
+    message: &str,
+    now: Timestamp,
+) {
+    let update = ConditionUpdate {
+        kind,
+        status: is,
+        reason: reason.as_str(),
+        message: message.to_owned(),
+        observed_generation: job.metadata.generation,
+    };
+    set_condition(&mut status.conditions, update, &Time(now));
+}
+
+fn shown_pool(job: &ImageJob, pool: &PoolKey) -> String {
+    if pool.namespace == namespace(job) { pool.name.clone() } else { pool.to_string() }
+}
+
+/// The API server keeps whole seconds; so do we, or every status would differ from the one read back.
+fn time(ms: u64) -> Option<Time> {
+    Timestamp::from_second(i64::try_from(ms / 1000).ok()?).ok().map(Time)
+}
+
+#[allow(clippy::cast_precision_loss)] // exact for 285,000 years
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}

@@ -1,0 +1,51 @@
+//! Reads a pool's results stream and wakes the jobs concerned.
+//!
+//! An event is acknowledged once its job was woken, not once its status was written: it never carries the only
+//! copy of anything, and an operator that starts looks at every unfinished job anyway.
+
+use std::{sync::Arc, time::Duration};
+
+use queue::{ResultEvent, Results};
+use tokio::task::AbortHandle;
+
+use crate::context::{Context, PoolKey};
+
+/// Longest wait for an event in one call.
+const BLOCK: Duration = Duration::from_secs(5);
+/// Events read in one call.
+const BATCH: u32 = 500;
+/// After an error of Redis.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Starts reading a pool's results; ends when aborted.
+pub(crate) fn consume(key: PoolKey, context: Arc<Context>) -> AbortHandle {
+    tokio::spawn(async move {
+        loop {
+            if let Err(error) = read(&key, &context).await {
+                tracing::warn!(pool = %key, %error, "results can't be read, trying again");
+                tokio::time::sleep(BACKOFF).await;
+            }
+        }
+    })
+    .abort_handle()
+}
+
+async fn read(key: &PoolKey, context: &Context) -> queue::Result<()> {
+    let mut results = Results::open(&context.queue(key), &context.config.identity).await?;
+    loop {
+        let events = results.next(BATCH, BLOCK).await?;
+        for event in &events {
+            hear(event, context);
+        }
+        if !events.is_empty() {
+            context.wake.pool(key);
+            results.ack(events.iter().map(|event| event.id.as_str())).await?;
+        }
+    }
+}
+
+fn hear(event: &ResultEvent, context: &Context) {
+    if let Some(job) = context.uids.get(&event.job) {
+        context.wake.job(job);
+    }
+}

@@ -1,0 +1,82 @@
+//! Watches that one bad object can't stop: what does not parse is reported and left out, the rest goes on.
+
+use std::{fmt::Debug, future::ready, sync::Arc};
+
+use futures::{Stream, StreamExt as _};
+use kube::{
+    Api, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::store::Writer,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::metrics::Metrics;
+
+/// What a watch says of `K`, kept in `writer`'s store as it passes. `trim` takes off what we never read, so
+/// that thousands of objects stay small in memory.
+pub(crate) fn reflect<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: watcher::Config,
+    mut writer: Writer<K>,
+    trim: fn(&mut K),
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    watcher(api, config).default_backoff().filter_map(move |event| {
+        let event = match event {
+            Ok(event) => parse(event, &metrics).map(|mut event| {
+                trim_event(&mut event, trim);
+                writer.apply_watcher_event(&event);
+                Ok(event)
+            }),
+            Err(error) => {
+                tracing::warn!(%error, kind = %K::kind(&()), "watch interrupted, it is tried again");
+                Some(Err(error))
+            }
+        };
+        ready(event)
+    })
+}
+
+fn parse<K>(event: Event<DeserializeGuard<K>>, metrics: &Metrics) -> Option<Event<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let keep = |guard: DeserializeGuard<K>| match guard.0 {
+        Ok(object) => Some(object),
+        Err(invalid) => {
+            metrics.unparseable.with_label_values(&[K::kind(&()).as_ref()]).inc();
+            tracing::error!(
+                kind = %K::kind(&()),
+                namespace = invalid.metadata.namespace,
+                name = invalid.metadata.name,
+                error = invalid.error,
+                "object does not parse and is left alone"
+            );
+            None
+        }
+    };
+    match event {
+        Event::Apply(object) => keep(object).map(Event::Apply),
+        Event::Delete(object) => keep(object).map(Event::Delete),
+        Event::InitApply(object) => keep(object).map(Event::InitApply),
+        Event::Init => Some(Event::Init),
+        Event::InitDone => Some(Event::InitDone),
+    }
+}
+
+fn trim_event<K: Resource>(event: &mut Event<K>, trim: fn(&mut K)) {
+    match event {
+        Event::Apply(object) | Event::InitApply(object) => {
+            object.managed_fields_mut().clear();
+            trim(object);
+        }
+        Event::Delete(_) | Event::Init | Event::InitDone => {}
+    }
+}

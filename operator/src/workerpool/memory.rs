@@ -1,0 +1,114 @@
+//! What the operator knows of a pool besides its object: what scaling has learnt, and what it did a moment ago
+//! that the watches do not show yet.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use crds::{PoolDecision, WorkerPool};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use policy::{Forecast, Memory, Sample};
+use queue::WorkerId;
+use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use crate::{context::PoolKey, lock};
+
+/// A Pod we created that the watch does not show after this long is not there.
+const CREATED_SHOWS_WITHIN: Duration = Duration::from_secs(60);
+
+/// All pools.
+#[derive(Default)]
+pub(crate) struct Pools(Mutex<HashMap<PoolKey, Arc<Mutex<PoolState>>>>);
+
+/// One pool.
+#[derive(Default)]
+pub(crate) struct PoolState {
+    /// `None` until read from the pool's status.
+    pub(crate) memory: Option<Memory>,
+    /// What was learnt since the last plan.
+    pub(crate) samples: Vec<Sample>,
+    /// When the waiting work should be done, as of the last plan.
+    pub(crate) forecast: Forecast,
+    /// Pods created that the watch may not show yet.
+    created: HashMap<String, (Instant, Arc<Pod>)>,
+    /// Workers seen at work, whose start-up time was learnt.
+    pub(crate) up: HashSet<WorkerId>,
+    /// Workers whose leases were taken back for good.
+    pub(crate) evicted: HashSet<WorkerId>,
+    /// The Secret with the queue's URL stands, for the pool of this uid.
+    pub(crate) secret_of: Option<String>,
+    pub(crate) last_decision: Option<PoolDecision>,
+    pub(crate) last_status_write: Option<Instant>,
+    /// Why the API server refused the last Pod, until one is accepted.
+    pub(crate) refused: Option<String>,
+    generation: Option<i64>,
+    consumer: Option<Consumer>,
+}
+
+/// A task that reads the pool's results; ends with the pool.
+struct Consumer(AbortHandle);
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Pools {
+    /// The pool's state, made on first sight.
+    pub(crate) fn get(&self, key: &PoolKey) -> Arc<Mutex<PoolState>> {
+        Arc::clone(lock(&self.0).entry(key.clone()).or_default())
+    }
+
+    /// Whether the pool's spec is one not seen before.
+    pub(crate) fn is_new_generation(&self, key: &PoolKey, generation: Option<i64>) -> bool {
+        let state = self.get(key);
+        let mut state = lock(&state);
+        std::mem::replace(&mut state.generation, generation) != generation
+    }
+
+    /// The pool was deleted.
+    pub(crate) fn forget(&self, key: &PoolKey) {
+        lock(&self.0).remove(key);
+    }
+}
+
+impl PoolState {
+    /// What scaling remembers: from the pool's status at first, then our own.
+    pub(crate) fn memory(&mut self, pool: &WorkerPool) -> Memory {
+        let stored = || {
+            let memory = pool.status.as_ref().map(|status| status.memory.clone()).unwrap_or_default();
+            serde_json::from_value(Value::Object(memory)).unwrap_or_else(|error| {
+                tracing::warn!(pool = %pool.name_any(), %error, "status.memory is unreadable; starting afresh");
+                Memory::default()
+            })
+        };
+        let mut memory = self.memory.take().unwrap_or_else(stored);
+        for sample in self.samples.drain(..) {
+            memory.estimates.observe(&sample);
+        }
+        memory
+    }
+
+    /// Keeps a Pod in view until the watch shows it.
+    pub(crate) fn created(&mut self, pod: Pod) {
+        self.created.insert(pod.name_any(), (Instant::now(), Arc::new(pod)));
+    }
+
+    /// The Pods the watch shows, and those it will show in a moment.
+    pub(crate) fn with_created(&mut self, mut shown: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
+        let names: HashSet<String> = shown.iter().map(|pod| pod.name_any()).collect();
+        self.created.retain(|name, (at, _)| !names.contains(name) && at.elapsed() < CREATED_SHOWS_WITHIN);
+        shown.extend(self.created.values().map(|(_, pod)| Arc::clone(pod)));
+        shown
+    }
+
+    /// Starts what `spawn` starts, once.
+    pub(crate) fn consume(&mut self, spawn: impl FnOnce() -> AbortHandle) {
+        self.consumer.get_or_insert_with(|| Consumer(spawn()));
+    }
+}

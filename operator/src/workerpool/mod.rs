@@ -1,0 +1,257 @@
+//! WorkerPools: observe → decide (the policy) → apply → status.
+//!
+//! A pool is reconciled when its spec, its Pods or their nodes change, when work arrives or ends, and every
+//! second while anything is leased, because a lease that ends tells nobody.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use crds::{
+    Capacity, PoolDecision, Time, WorkerPool,
+    conditions::{PoolReason, cut},
+    events::EventReason,
+};
+use jiff::Timestamp;
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::controller::Action as Next,
+};
+use policy::{Action, Phase, Plan, Sample, estimate, plan};
+use queue::{Epoch, Stats};
+
+mod apply;
+pub(crate) mod credentials;
+mod error;
+pub(crate) mod memory;
+mod observe;
+mod pod;
+mod secret;
+mod status;
+mod wishes;
+
+pub(crate) use error::Error;
+
+use apply::Work;
+use memory::PoolState;
+use observe::Observed;
+use status::Trouble;
+
+use crate::{
+    context::{Context, PoolKey},
+    events::Kind,
+    imagejob, lock, results,
+};
+
+/// A pool's status is written at most this often, turns of its life included: it changes with every image.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
+/// What changes all the time (what scaling learnt) is written this often while there is work.
+const MEMORY_EVERY: Duration = Duration::from_secs(30);
+/// The decision's message in the status is cut here, characters.
+const MAX_DECISION: usize = 1024;
+
+/// Brings one pool forward.
+pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> Result<Next, Error> {
+    let key = PoolKey::of(&pool);
+    let state = context.pools.get(&key);
+    if pool.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::await_change());
+    }
+    prepare(&pool, &key, &state, &context).await?;
+    let (stats, queue_error) = match read_queue(&key, &context).await {
+        Ok(stats) => (Some(stats), None),
+        Err(error) => (None, Some(error)),
+    };
+    let now = Timestamp::now();
+    let (observed, mut plan) = {
+        let mut state = lock(&state);
+        let observed = observe::observe(&pool, &context.seen, &mut state, stats, now);
+        learn_start_up(&observed, &mut state, now);
+        let memory = state.memory(&pool);
+        let (at, policy) = (crate::node::time(now), wishes::policy(&pool));
+        let plan = plan(at, &policy, &observed.seen, &memory);
+        state.forecast = estimate(at, &policy, &observed.seen, &plan.memory);
+        state.memory = Some(plan.memory.clone());
+        (observed, plan)
+    };
+    let work = Work { pool: &pool, key: &key, observed: &observed, state: &state, context: &context };
+    let applied = work.carry_out(&plan.actions).await;
+    retire_outdated(&work, &plan).await?;
+    remember_decision(&mut plan, &state, now, &work);
+    measure(&key, &observed, &plan, &context);
+    let trouble = trouble(&applied, queue_error.as_ref(), &observed, &state);
+    write_status(&work, &plan, trouble, now).await?;
+    applied?;
+    if let Some(error) = queue_error {
+        return Err(Error::Queue(error));
+    }
+    Ok(Next::requeue(apply::look_again(plan.wake_after, &observed)))
+}
+
+/// What stands before the first worker: the Secret it reads, the reader of its results, an intact queue.
+async fn prepare(
+    pool: &WorkerPool,
+    key: &PoolKey,
+    state: &Arc<Mutex<PoolState>>,
+    context: &Arc<Context>,
+) -> Result<(), Error> {
+    let uid = pool.uid();
+    if lock(state).secret_of != uid {
+        let url = context.config.url_for_workers();
+        secret::apply(pool, url, &context.client).await.map_err(Error::Api)?;
+        lock(state).secret_of = uid;
+    }
+    lock(state).consume(|| results::consume(key.clone(), Arc::clone(context)));
+    Ok(())
+}
+
+/// Takes back what nobody holds any more, and reads what there is. A queue that may have lost something is
+/// filled again first.
+async fn read_queue(key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stats> {
+    let queue = context.queue(key);
+    if let Epoch::Changed(run) = queue.epoch().await? {
+        tracing::warn!(pool = %key, "Redis was restarted, failed over or emptied: enqueueing unfinished jobs again");
+        match imagejob::rebuild(key, context).await {
+            Ok(jobs) => tracing::info!(pool = %key, jobs, "queue rebuilt"),
+            Err(imagejob::Error::Queue(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(pool = %key, %error, "queue not rebuilt, trying again");
+                return queue.stats().await;
+            }
+        }
+        context.metrics.rebuilds.inc();
+        queue.set_epoch(&run).await?;
+    }
+    let reaped = queue.reap().await?;
+    let taken_back = u64::from(reaped.expired) + u64::from(reaped.missing);
+    let labels = [key.to_string(), "leaseEnded".to_owned()];
+    context.metrics.requeued.with_label_values(&labels).inc_by(taken_back);
+    queue.stats().await
+}
+
+/// A worker seen ready for the first time tells how long starting takes.
+fn learn_start_up(observed: &Observed, state: &mut PoolState, now: Timestamp) {
+    let now = crate::node::time(now);
+    for worker in &observed.seen.workers {
+        let ready = matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+        if ready
+            && state.up.insert(queue::WorkerId(worker.id.0.clone()))
+            && observed.pods.contains_key(&worker.id.0)
+        {
+            let took = now.since(worker.created);
+            state.samples.push(Sample::Started { capacity: worker.capacity, took });
+        }
+    }
+    let here = |id: &queue::WorkerId| observed.seen.workers.iter().any(|worker| worker.id.0 == id.0);
+    state.up.retain(here);
+    state.evicted.retain(here);
+}
+
+/// Workers made from an older template go once they are idle; the plan then starts new ones as needed.
+async fn retire_outdated(work: &Work<'_>, plan: &Plan) -> Result<(), Error> {
+    let retired = |id: &policy::WorkerId| {
+        plan.actions.iter().any(|d| matches!(&d.action, Action::Retire { worker } if worker == id))
+    };
+    for worker in work.observed.outdated.iter().filter(|id| !retired(id)) {
+        work.retire(&worker.0).await?;
+    }
+    Ok(())
+}
+
+fn remember_decision(plan: &mut Plan, state: &Mutex<PoolState>, now: Timestamp, work: &Work<'_>) {
+    let scaled = |d: &&policy::Decision| matches!(d.action, Action::Start { .. } | Action::Retire { .. });
+    let Some(first) = plan.actions.iter().find(scaled) else { return };
+    let up = matches!(first.action, Action::Start { .. });
+    let message = cut(&plan.report.message(&plan.actions), MAX_DECISION);
+    let reason = if up { EventReason::ScaledUp } else { EventReason::ScaledDown };
+    work.tell(Kind::Normal, reason, if up { "Start" } else { "Retire" }, message.clone());
+    lock(state).last_decision =
+        Some(PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message });
+}
+
+fn trouble(
+    applied: &Result<(), Error>,
+    queue_error: Option<&queue::Error>,
+    observed: &Observed,
+    state: &Mutex<PoolState>,
+) -> Option<Trouble> {
+    let of = |reason, message: String| Some(Trouble { reason, message });
+    if let Some(error) = queue_error {
+        return of(PoolReason::QueueUnavailable, error.to_string());
+    }
+    if let Err(error @ Error::Template(_)) = applied {
+        return of(PoolReason::PodTemplateInvalid, error.to_string());
+    }
+    if let Some(refused) = lock(state).refused.clone() {
+        return of(PoolReason::PodsRefused, refused);
+    }
+    observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message))
+}
+
+async fn write_status(
+    work: &Work<'_>,
+    plan: &Plan,
+    trouble: Option<Trouble>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let pool = work.pool;
+    let (last_decision, last_write) = {
+        let state = lock(work.state);
+        (state.last_decision.clone(), state.last_status_write)
+    };
+    let status = status::status(pool, work.observed, plan, trouble, last_decision, now);
+    let since = last_write.map_or(Duration::MAX, |at| at.elapsed());
+    let due = match status::worth_writing(pool.status.as_ref(), &status) {
+        true => since >= STATUS_EVERY,
+        false => since >= MEMORY_EVERY && pool.status.as_ref() != Some(&status),
+    };
+    if !due {
+        return Ok(());
+    }
+    let api: Api<WorkerPool> = Api::namespaced(work.context.client.clone(), &work.key.namespace);
+    let patch = crate::patch::status(pool.resource_version(), &status).map_err(Error::Serialize)?;
+    match api.patch_status(&pool.name_any(), &PatchParams::default(), &Patch::Json::<()>(patch)).await {
+        Ok(_) => {
+            lock(work.state).last_status_write = Some(Instant::now());
+            work.context.metrics.status_writes.with_label_values(&["workerpool"]).inc();
+            Ok(())
+        }
+        // Somebody changed the pool meanwhile; the change wakes us.
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::Api(error)),
+    }
+}
+
+fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
+    let metrics = &context.metrics;
+    let pool = key.to_string();
+    if let Some(stats) = &observed.stats {
+        let waiting: u64 = stats.backlog.iter().map(|bucket| bucket.tasks).sum();
+        metrics.waiting.with_label_values(&[&pool]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let running = i64::try_from(stats.leases.len()).unwrap_or(i64::MAX);
+        metrics.running.with_label_values(&[&pool]).set(running);
+    }
+    for capacity in policy::Capacity::ALL {
+        for (phase, is) in [
+            ("unscheduled", (|p| matches!(p, Phase::Unscheduled)) as fn(&Phase) -> bool),
+            ("starting", |p| matches!(p, Phase::Starting { .. })),
+            ("idle", |p| matches!(p, Phase::Idle { .. })),
+            ("busy", |p| matches!(p, Phase::Busy)),
+        ] {
+            let workers = observed.seen.workers.iter();
+            let n = workers.filter(|w| w.capacity == capacity && is(&w.phase)).count();
+            let labels = [pool.as_str(), capacity.label(), phase];
+            metrics.workers.with_label_values(&labels).set(i64::try_from(n).unwrap_or(i64::MAX));
+        }
+    }
+    #[allow(clippy::cast_precision_loss)] // a price, in millionths
+    let per_hour = plan.report.cost_per_hour_micros as f64 / 1e6;
+    metrics.cost_per_hour.with_label_values(&[&pool]).set(per_hour);
+}
+
+/// What the names of a pool's workers on this capacity begin with.
+fn worker_prefix(pool: &str, capacity: Capacity) -> String {
+    format!("{pool}-{}-", capacity.label())
+}

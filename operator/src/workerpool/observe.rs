@@ -1,0 +1,223 @@
+//! What is seen of a pool: its queue, its Pods, the nodes below them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crds::{Capacity, WorkerPool, names};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use policy::{Health, Phase, Seen, Time, Worker};
+use queue::{Stats, WorkerSeen};
+
+use super::{memory::PoolState, pod};
+use crate::{
+    capacity,
+    context::Watched,
+    node::{self, Signs, time},
+};
+
+/// A worker that missed so many heartbeats (one every 3 s) is not counted as ready.
+const SILENT: Duration = Duration::from_secs(12);
+/// One silent for this long is given up; its leases ended long before.
+const LOST: Duration = Duration::from_secs(45);
+
+/// A pool at one moment.
+pub(crate) struct Observed {
+    pub(crate) seen: Seen,
+    pub(crate) stats: Option<Stats>,
+    /// The Pod of each worker that has one.
+    pub(crate) pods: HashMap<String, Arc<Pod>>,
+    /// Why workers do not come up, if any container says so.
+    pub(crate) trouble: Option<String>,
+    /// Idle workers made from an older template.
+    pub(crate) outdated: Vec<policy::WorkerId>,
+}
+
+/// The Pods of a pool, by its label.
+pub(crate) fn pods_of(pool: &WorkerPool, watched: &Watched) -> Vec<Arc<Pod>> {
+    let name = pool.name_any();
+    watched.pods.state_filter(|pod: &Pod| {
+        pod.metadata.namespace == pool.metadata.namespace
+            && pod.labels().get(names::LABEL_POOL) == Some(&name)
+    })
+}
+
+/// Puts together what is seen. Pure but for the caches it reads.
+pub(crate) fn observe(
+    pool: &WorkerPool,
+    watched: &Watched,
+    state: &mut PoolState,
+    stats: Option<Stats>,
+    now: Timestamp,
+) -> Observed {
+    let pods = state.with_created(pods_of(pool, watched));
+    let seen_by_queue: HashMap<&str, &WorkerSeen> =
+        stats.iter().flat_map(|stats| &stats.workers).map(|seen| (seen.worker.0.as_str(), seen)).collect();
+    let holders: HashSet<&str> =
+        stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
+    let hash = pod::template_hash(pool);
+    let mut workers = Vec::with_capacity(pods.len());
+    let mut outdated = Vec::new();
+    for pod in &pods {
+        let name = pod.name_any();
+        let seen = seen_by_queue.get(name.as_str()).copied();
+        let worker = worker(pod, seen, holders.contains(name.as_str()), watched, state, now);
+        let stale = pod.annotations().get(names::ANNOTATION_TEMPLATE) != Some(&hash);
+        if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
+            outdated.push(worker.id.clone());
+        }
+        workers.push(worker);
+    }
+    let by_name: HashMap<String, Arc<Pod>> =
+        pods.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect();
+    let podless = holders.iter().filter(|holder| !by_name.contains_key(**holder));
+    workers.extend(podless.map(|holder| without_pod(holder, pool, state, now)));
+    Observed {
+        seen: Seen { queue: stats.as_ref().map(queue), workers },
+        trouble: pods.iter().find_map(|pod| trouble(pod)),
+        stats,
+        pods: by_name,
+        outdated,
+    }
+}
+
+fn worker(
+    pod: &Pod,
+    seen: Option<&WorkerSeen>,
+    busy: bool,
+    watched: &Watched,
+    state: &PoolState,
+    now: Timestamp,
+) -> Worker {
+    let id = policy::WorkerId(pod.name_any());
+    let spec = pod.spec.as_ref();
+    let node_name = spec.and_then(|spec| spec.node_name.clone());
+    let node = node_name.as_ref().and_then(|name| watched.nodes.get(&ObjectRef::new(name)));
+    let silent = seen.map(|seen| time(now).since(Time::from_millis(seen.seen_ms)));
+    let mut health = node::health(&Signs { pod, node: node.as_deref(), now });
+    if silent.is_some_and(|silent| silent > LOST) {
+        health = Health::Gone;
+    }
+    let zone = node
+        .as_ref()
+        .and_then(|node| node.labels().get(pod::ZONE).cloned())
+        .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
+    let evicted = state.evicted.contains(&queue::WorkerId(id.0.clone()));
+    let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str).unwrap_or_default();
+    Worker {
+        capacity: capacity::to_policy(capacity::from_label(label)),
+        zone,
+        model: seen
+            .and_then(|seen| seen.loaded.clone())
+            .or_else(|| pod.annotations().get(names::ANNOTATION_MODEL).cloned()),
+        created: pod.creation_timestamp().map_or_else(|| time(now), |created| time(created.0)),
+        phase: phase(pod, node_name.is_some(), seen, silent, busy, now),
+        health,
+        order: if evicted { policy::Order::Evicted } else { order(seen) },
+        node: node_name,
+        id,
+    }
+}
+
+fn phase(
+    pod: &Pod,
+    has_node: bool,
+    seen: Option<&WorkerSeen>,
+    silent: Option<Duration>,
+    busy: bool,
+    now: Timestamp,
+) -> Phase {
+    if busy {
+        return Phase::Busy;
+    }
+    if let Some(seen) = seen
+        && silent.is_some_and(|silent| silent <= SILENT)
+    {
+        return Phase::Idle { since: Time::from_millis(seen.idle_since_ms.unwrap_or(seen.seen_ms)) };
+    }
+    match has_node {
+        false => Phase::Unscheduled,
+        true => Phase::Starting { scheduled: time(node::scheduled_at(pod).unwrap_or(now)) },
+    }
+}
+
+/// A worker that holds a lease but has no Pod: one of ours whose Pod is gone, or one that runs by itself.
+fn without_pod(holder: &str, pool: &WorkerPool, state: &PoolState, now: Timestamp) -> Worker {
+    let ours = [Capacity::Spot, Capacity::OnDemand]
+        .into_iter()
+        .any(|capacity| holder.starts_with(&super::worker_prefix(&pool.name_any(), capacity)));
+    let evicted = state.evicted.contains(&queue::WorkerId(holder.to_owned()));
+    Worker {
+        id: policy::WorkerId(holder.to_owned()),
+        capacity: policy::Capacity::Spot,
+        zone: None,
+        node: None,
+        model: None,
+        created: time(now),
+        phase: Phase::Busy,
+        health: if ours { Health::Gone } else { Health::Well },
+        order: if evicted { policy::Order::Evicted } else { policy::Order::Work },
+    }
+}
+
+fn order(seen: Option<&WorkerSeen>) -> policy::Order {
+    match seen.map_or(queue::Order::Work, |seen| seen.order) {
+        queue::Order::Work => policy::Order::Work,
+        queue::Order::Hold => policy::Order::Hold,
+        queue::Order::Retire => policy::Order::Retire,
+        queue::Order::Doomed { .. } => policy::Order::Doomed,
+    }
+}
+
+fn queue(stats: &Stats) -> policy::Queue {
+    let backlog = stats.backlog.iter().map(|b| policy::Backlog {
+        class: b.class.clone(),
+        model: b.model.clone(),
+        due: Time::from_millis(b.due_ms),
+        tasks: b.tasks,
+        units: b.units,
+    });
+    let running = stats.leases.iter().map(|lease| policy::Running {
+        worker: policy::WorkerId(lease.worker.0.clone()),
+        class: lease.class.clone(),
+        model: lease.model.clone(),
+        units: lease.units,
+        due: Time::from_millis(lease.due_ms),
+        started: Time::from_millis(lease.started_ms),
+        attempt: lease.attempt,
+        progress: lease.progress,
+    });
+    policy::Queue { backlog: backlog.collect(), running: running.collect() }
+}
+
+/// Reasons of a waiting container that mean that it will not come up by waiting alone.
+const FAILING: [&str; 6] = [
+    "CrashLoopBackOff",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+];
+
+fn trouble(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    containers
+        .filter_map(|container| failing(container.state.as_ref()?).map(|why| (container, why)))
+        .map(|(container, why)| format!("container {} of Pod {}: {why}", container.name, pod.name_any()))
+        .next()
+}
+
+fn failing(state: &ContainerState) -> Option<String> {
+    let waiting = state.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    FAILING.contains(&reason).then(|| match waiting.message.as_deref() {
+        Some(message) => format!("{reason}: {message}"),
+        None => reason.to_owned(),
+    })
+}

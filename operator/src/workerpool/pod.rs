@@ -1,0 +1,316 @@
+//! The Pod of one worker, from its pool. Pure.
+//!
+//! Two containers: the engine is a native sidecar (an init container that keeps running), so it is up before
+//! our container starts and is stopped after it: on SIGTERM the worker drains while the engine still works.
+//! What the pool's podTemplate says lies under what is generated here.
+
+use std::collections::BTreeMap;
+
+use crds::{Capacity, Fleet, PodTemplateError, WorkerPool, names};
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
+        Pod, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector,
+        SecurityContext, VolumeMount,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
+
+use super::secret;
+
+/// Where nodes say which zone they are in.
+pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
+/// Lets cluster-autoscaler take a node whose only Pods are idle workers.
+pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+
+/// Fits the shortest notice before a spot machine dies that leaves Pods a choice (Azure, 30 s), less a margin.
+const GRACE_SECONDS: i64 = 25;
+/// Of those, what is left for the engine to stop once the worker is done.
+const ENGINE_STOP_SECONDS: i64 = 3;
+const METRICS_PORT: i32 = 9090;
+const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// The user our image runs as.
+const WORKER_UID: i64 = 65532;
+
+/// What is particular to one worker.
+pub(crate) struct Shape<'a> {
+    pub(crate) name: String,
+    pub(crate) capacity: Capacity,
+    pub(crate) zone: Option<&'a str>,
+    pub(crate) classes: &'a [String],
+    /// The model to load before the first claim.
+    pub(crate) model: Option<&'a str>,
+}
+
+/// The Pod of one worker.
+pub(crate) fn build(
+    pool: &WorkerPool,
+    shape: &Shape<'_>,
+    worker_image: &str,
+) -> Result<Pod, PodTemplateError> {
+    let template = match &pool.spec.pod_template {
+        Some(template) => template.parse()?,
+        None => PodTemplateSpec::default(),
+    };
+    let spec = template.spec.unwrap_or_default();
+    Ok(Pod {
+        metadata: metadata(pool, shape, template.metadata.unwrap_or_default()),
+        spec: Some(pod_spec(pool, shape, worker_image, spec)),
+        status: None,
+    })
+}
+
+fn metadata(pool: &WorkerPool, shape: &Shape<'_>, template: ObjectMeta) -> ObjectMeta {
+    let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut labels = template.labels.unwrap_or_default();
+    labels.extend([
+        own(names::LABEL_APP, names::WORKER_APP),
+        own(names::LABEL_MANAGED_BY, names::FIELD_MANAGER),
+        own(names::LABEL_POOL, &pool.name_any()),
+        own(names::LABEL_CAPACITY, shape.capacity.label()),
+    ]);
+    let mut annotations = template.annotations.unwrap_or_default();
+    annotations.extend([
+        own(names::ANNOTATION_TEMPLATE, &template_hash(pool)),
+        // A starting worker is nobody's work yet: an autoscaler may move it.
+        own(SAFE_TO_EVICT, "true"),
+    ]);
+    if let Some(model) = shape.model {
+        annotations.insert(names::ANNOTATION_MODEL.to_owned(), model.to_owned());
+    }
+    ObjectMeta {
+        name: Some(shape.name.clone()),
+        namespace: pool.namespace(),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        owner_references: pool.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn pod_spec(pool: &WorkerPool, shape: &Shape<'_>, worker_image: &str, template: PodSpec) -> PodSpec {
+    let fleet = pool.spec.capacity.get(shape.capacity);
+    let grace = template.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
+    let mut containers = template.containers;
+    let worker = take(&mut containers, names::WORKER_CONTAINER);
+    containers.insert(0, worker_container(pool, shape, worker_image, grace, worker));
+    let mut init_containers = template.init_containers.unwrap_or_default();
+    let engine = take(&mut init_containers, names::ENGINE_CONTAINER)
+        .or_else(|| take(&mut containers, names::ENGINE_CONTAINER));
+    init_containers.push(engine_container(pool, engine));
+    let mut tolerations = template.tolerations.unwrap_or_default();
+    tolerations.extend(fleet.map(|fleet| fleet.tolerations.clone()).unwrap_or_default());
+    PodSpec {
+        containers,
+        init_containers: Some(init_containers),
+        tolerations: Some(tolerations),
+        node_selector: Some(node_selector(fleet, shape, template.node_selector.unwrap_or_default())),
+        termination_grace_period_seconds: Some(grace),
+        restart_policy: Some("OnFailure".to_owned()),
+        automount_service_account_token: Some(template.automount_service_account_token.unwrap_or(false)),
+        enable_service_links: Some(false),
+        security_context: Some(template.security_context.unwrap_or_else(|| PodSecurityContext {
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        })),
+        ..template
+    }
+}
+
+fn node_selector(
+    fleet: Option<&Fleet>,
+    shape: &Shape<'_>,
+    mut selector: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    selector.extend(fleet.map(|fleet| fleet.node_selector.clone()).unwrap_or_default());
+    if let Some(zone) = shape.zone {
+        selector.insert(ZONE.to_owned(), zone.to_owned());
+    }
+    selector
+}
+
+fn engine_container(pool: &WorkerPool, template: Option<Container>) -> Container {
+    let engine = &pool.spec.engine;
+    let template = template.unwrap_or_default();
+    let port = i32::from(engine.port);
+    let startup_seconds = i32::try_from(engine.startup_seconds).unwrap_or(i32::MAX);
+    Container {
+        name: names::ENGINE_CONTAINER.to_owned(),
+        image: Some(engine.image.clone()),
+        image_pull_policy: engine.image_pull_policy.clone().or(template.image_pull_policy),
+        command: not_empty(engine.command.clone()).or(template.command),
+        args: not_empty(engine.args.clone()).or(template.args),
+        env: Some(merged_env(template.env, engine.env.clone())),
+        ports: Some(vec![ContainerPort {
+            name: Some("engine".to_owned()),
+            container_port: port,
+            ..ContainerPort::default()
+        }]),
+        resources: Some(engine.resources.clone()),
+        volume_mounts: Some(merged_mounts(template.volume_mounts, engine.volume_mounts.clone())),
+        restart_policy: Some("Always".to_owned()),
+        startup_probe: Some(template.startup_probe.unwrap_or_else(|| Probe {
+            http_get: Some(http_get("/system_stats", port)),
+            period_seconds: Some(STARTUP_PERIOD_SECONDS),
+            failure_threshold: Some((startup_seconds / STARTUP_PERIOD_SECONDS).max(1)),
+            timeout_seconds: Some(STARTUP_PERIOD_SECONDS),
+            ..Probe::default()
+        })),
+        security_context: Some(template.security_context.unwrap_or_else(restricted)),
+        ..template
+    }
+}
+
+fn worker_container(
+    pool: &WorkerPool,
+    shape: &Shape<'_>,
+    worker_image: &str,
+    grace: i64,
+    template: Option<Container>,
+) -> Container {
+    let worker = &pool.spec.worker;
+    let template = template.unwrap_or_default();
+    let mut env = merged_env(template.env, worker.env.clone());
+    env = merged_env(Some(env), worker_env(pool, shape, grace));
+    let probe = |path: &str, period_seconds| Probe {
+        http_get: Some(http_get(path, METRICS_PORT)),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(3),
+        timeout_seconds: Some(3),
+        ..Probe::default()
+    };
+    Container {
+        name: names::WORKER_CONTAINER.to_owned(),
+        image: Some(worker.image.clone().unwrap_or_else(|| worker_image.to_owned())),
+        image_pull_policy: worker.image_pull_policy.clone().or(template.image_pull_policy),
+        env: Some(env),
+        ports: Some(vec![ContainerPort {
+            name: Some("metrics".to_owned()),
+            container_port: METRICS_PORT,
+            ..ContainerPort::default()
+        }]),
+        resources: Some(worker.resources.clone()),
+        readiness_probe: Some(probe("/readyz", 5)),
+        liveness_probe: Some(probe("/healthz", 10)),
+        security_context: Some(template.security_context.unwrap_or_else(|| SecurityContext {
+            run_as_user: Some(WORKER_UID),
+            read_only_root_filesystem: Some(true),
+            ..restricted()
+        })),
+        ..template
+    }
+}
+
+fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
+    let value =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
+    let field = |name: &str, path: &str| EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    };
+    let output = &pool.spec.output;
+    let namespace = pool.namespace().unwrap_or_default();
+    let mut env = vec![
+        from_secret("REDIS_URL", &secret::name(&pool.name_any()), secret::KEY, false),
+        value("POOL", format!("{namespace}/{}", pool.name_any())),
+        field("POD_NAME", "metadata.name"),
+        field("POD_IP", "status.podIP"),
+        value("LISTEN", format!("$(POD_IP):{METRICS_PORT}")),
+        value("ENGINE_URL", format!("http://127.0.0.1:{}", pool.spec.engine.port)),
+        value("CLASSES", shape.classes.join(",")),
+        value("CAPACITY", shape.capacity.label().to_owned()),
+        value("BUCKET", output.bucket.clone()),
+        value("S3_REGION", output.region.clone()),
+        value("S3_PATH_STYLE", output.path_style.to_string()),
+        value("KEY_PREFIX", output.key_prefix.clone()),
+        value("PUBLIC_URL", output.public_url.clone()),
+        value("DRAIN_GRACE_SECONDS", (grace - ENGINE_STOP_SECONDS).max(0).to_string()),
+    ];
+    env.extend(output.endpoint.clone().map(|endpoint| value("S3_ENDPOINT", endpoint)));
+    env.extend(shape.model.map(|model| value("WARM_MODEL", model.to_owned())));
+    if let Some(credentials) = &output.credentials_secret_ref {
+        for (key, optional) in
+            [("AWS_ACCESS_KEY_ID", false), ("AWS_SECRET_ACCESS_KEY", false), ("AWS_SESSION_TOKEN", true)]
+        {
+            env.push(from_secret(key, &credentials.name, key, optional));
+        }
+    }
+    env
+}
+
+fn from_secret(variable: &str, secret: &str, key: &str, optional: bool) -> EnvVar {
+    let selector =
+        SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: Some(optional) };
+    EnvVar {
+        name: variable.to_owned(),
+        value_from: Some(EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() }),
+        ..EnvVar::default()
+    }
+}
+
+/// What Pod Security "restricted" asks of a container.
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        run_as_non_root: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
+        ..SecurityContext::default()
+    }
+}
+
+fn http_get(path: &str, port: i32) -> HTTPGetAction {
+    HTTPGetAction { path: Some(path.to_owned()), port: IntOrString::Int(port), ..HTTPGetAction::default() }
+}
+
+fn take(containers: &mut Vec<Container>, name: &str) -> Option<Container> {
+    let at = containers.iter().position(|container| container.name == name)?;
+    Some(containers.remove(at))
+}
+
+/// `over` after `under`, whose variables of the same name go. Order matters: $(POD_IP) refers backwards.
+fn merged_env(under: Option<Vec<EnvVar>>, over: Vec<EnvVar>) -> Vec<EnvVar> {
+    let mut env = under.unwrap_or_default();
+    env.retain(|variable| !over.iter().any(|o| o.name == variable.name));
+    env.extend(over);
+    env
+}
+
+fn merged_mounts(under: Option<Vec<VolumeMount>>, over: Vec<VolumeMount>) -> Vec<VolumeMount> {
+    let mut mounts = under.unwrap_or_default();
+    mounts.retain(|mount| !over.iter().any(|o| o.mount_path == mount.mount_path));
+    mounts.extend(over);
+    mounts
+}
+
+fn not_empty(list: Vec<String>) -> Option<Vec<String>> {
+    if list.is_empty() { None } else { Some(list) }
+}
+
+/// Changes when workers made now would differ from those made before. A worker with another hash is replaced
+/// once it is idle.
+pub(crate) fn template_hash(pool: &WorkerPool) -> String {
+    let spec = &pool.spec;
+    let parts = (&spec.engine, &spec.worker, &spec.pod_template, &spec.output);
+    // Serialising typed values of our own API does not fail; if it did, all workers would count as up to date.
+    let text = serde_json::to_string(&parts).unwrap_or_default();
+    format!("{:016x}", fnv1a(text.as_bytes()))
+}
+
+/// FNV-1a, 64 bits: the same in every process and version, which std's hasher does not promise.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

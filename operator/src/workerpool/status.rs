@@ -1,0 +1,160 @@
+//! From what is seen of a pool to the status its owner reads. Pure.
+
+use crds::{
+    PoolCost, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    conditions::{ConditionType, ConditionUpdate, PoolReason, set_condition},
+};
+use jiff::Timestamp;
+use policy::{Health, Order, Phase, Plan, State};
+use queue::Stats;
+use serde_json::Value;
+
+use super::observe::Observed;
+use crate::capacity;
+
+/// A pool's trouble that only the operator sees, and which outdoes what the policy says.
+pub(crate) struct Trouble {
+    pub(crate) reason: PoolReason,
+    pub(crate) message: String,
+}
+
+pub(crate) fn status(
+    pool: &WorkerPool,
+    observed: &Observed,
+    plan: &Plan,
+    trouble: Option<Trouble>,
+    last_decision: Option<PoolDecision>,
+    now: Timestamp,
+) -> WorkerPoolStatus {
+    let mut status = pool.status.clone().unwrap_or_default();
+    status.observed_generation = pool.metadata.generation;
+    if let Some(stats) = &observed.stats {
+        status.queue = Some(queue(stats));
+    }
+    let workers = workers(observed);
+    status.cost = Some(cost(pool, &workers));
+    status.workers = Some(workers);
+    status.last_decision = last_decision.or(status.last_decision);
+    if let Ok(Value::Object(memory)) = serde_json::to_value(&plan.memory) {
+        status.memory = memory;
+    }
+    let (reason, message) = match trouble {
+        Some(Trouble { reason, message }) => (reason, message),
+        None => (reason(&plan.report.state), plan.report.message(&plan.actions)),
+    };
+    let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::Gathering { .. });
+    conditions(&mut status, pool, reason, &message, moving, now);
+    status
+}
+
+fn conditions(
+    status: &mut WorkerPoolStatus,
+    pool: &WorkerPool,
+    reason: PoolReason,
+    message: &str,
+    moving: bool,
+    now: Timestamp,
+) {
+    let ready = matches!(
+        reason,
+        PoolReason::Idle
+            | PoolReason::Serving
+            | PoolReason::ScalingUp
+            | PoolReason::SpotShortage
+            | PoolReason::AtLimit
+            | PoolReason::Paused
+    );
+    let stalled = matches!(reason, PoolReason::PodTemplateInvalid);
+    for (kind, is) in [
+        (ConditionType::Ready, ready),
+        (ConditionType::Reconciling, (moving || !ready) && !stalled),
+        (ConditionType::Stalled, stalled),
+    ] {
+        let update = ConditionUpdate {
+            kind,
+            status: is,
+            reason: reason.as_str(),
+            message: message.to_owned(),
+            observed_generation: pool.metadata.generation,
+        };
+        set_condition(&mut status.conditions, update, &Time(now));
+    }
+}
+
+fn reason(state: &State) -> PoolReason {
+    match state {
+        State::Empty => PoolReason::Idle,
+        State::OnTime | State::Shrinking => PoolReason::Serving,
+        State::Growing | State::Gathering { .. } => PoolReason::ScalingUp,
+        State::SpotShortage | State::FallenBack => PoolReason::SpotShortage,
+        State::AtMaximum { .. } => PoolReason::AtLimit,
+        State::Paused => PoolReason::Paused,
+        State::QueueUnknown => PoolReason::QueueUnavailable,
+    }
+}
+
+fn queue(stats: &Stats) -> PoolQueue {
+    PoolQueue {
+        waiting: stats.backlog.iter().map(|bucket| bucket.tasks).sum(),
+        running: stats.leases.len() as u64,
+        oldest_seconds: stats.oldest_ms.map(|oldest| stats.now_ms.saturating_sub(oldest) / 1000),
+    }
+}
+
+fn workers(observed: &Observed) -> PoolWorkers {
+    let mut workers = PoolWorkers::default();
+    for worker in &observed.seen.workers {
+        let counts = match worker.capacity {
+            policy::Capacity::Spot => &mut workers.spot,
+            policy::Capacity::OnDemand => &mut workers.on_demand,
+        };
+        count(counts, worker);
+    }
+    workers
+}
+
+fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
+    let going = matches!(worker.order, Order::Retire | Order::Doomed)
+        || matches!(worker.health, Health::Doomed { .. });
+    match (worker.health, worker.phase) {
+        (Health::Gone, _) => return,
+        _ if going => counts.draining += 1,
+        (_, Phase::Busy) => counts.busy += 1,
+        (_, Phase::Idle { .. }) => counts.idle += 1,
+        (_, Phase::Unscheduled | Phase::Starting { .. }) => counts.starting += 1,
+    }
+    counts.total += 1;
+}
+
+fn cost(pool: &WorkerPool, workers: &PoolWorkers) -> PoolCost {
+    let fleets = &pool.spec.capacity;
+    let price = |capacity| fleets.get(capacity).map(|fleet| fleet.price_per_hour);
+    let spot = price(capacity::to_crd(policy::Capacity::Spot));
+    let on_demand = price(capacity::to_crd(policy::Capacity::OnDemand));
+    let full = on_demand.or(spot).unwrap_or_default();
+    let machines = |counts: &WorkerCounts| u64::from(counts.total);
+    let per_hour = spot
+        .unwrap_or_default()
+        .times(machines(&workers.spot))
+        .plus(on_demand.unwrap_or_default().times(machines(&workers.on_demand)));
+    let all: u64 = machines(&workers.spot) + machines(&workers.on_demand);
+    PoolCost { per_hour, on_demand_per_hour: full.times(all), currency: fleets.currency.clone() }
+}
+
+/// Whether two statuses differ in what a person or a new leader would want to know now; the rest (what scaling
+/// learnt, how old the oldest image is) can wait for the next write.
+pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> bool {
+    let Some(old) = old else { return true };
+    let told = |status: &WorkerPoolStatus| {
+        let mut told = status.clone();
+        told.memory.clear();
+        if let Some(queue) = &mut told.queue {
+            queue.oldest_seconds = None;
+        }
+        for condition in &mut told.conditions {
+            condition.message.clear();
+        }
+        told
+    };
+    told(old) != told(new)
+}
