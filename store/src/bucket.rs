@@ -102,7 +102,7 @@ impl Store {
         if let Some(region) = &output.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        let shared = loader.load().await;
+        let shared = Box::pin(loader.load()).await; // a very deep future
         let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
         if shared.region().is_none() {
             config = config.region(Region::from_static("us-east-1"));

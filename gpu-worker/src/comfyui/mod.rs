@@ -1,0 +1,54 @@
+//! The engine: a ComfyUI server on this machine, spoken to over HTTP and one WebSocket.
+//!
+//! The wire protocol promises less than it seems to. What this module relies on:
+//! - the end of a prompt is `executing` with no node and its id; only then is `/history` complete;
+//! - nothing is replayed to a new connection, and a client id used twice goes deaf: every connection gets an id
+//!   of its own, and `/history` and `/queue` are looked at now and then whatever the socket says;
+//! - a POST that failed may have been queued all the same: look before trying again;
+//! - an answer of 200 may carry node errors, and history says `error` for an interrupted prompt too.
+
+mod client;
+mod engine;
+mod event;
+mod failure;
+mod generate;
+mod history;
+mod progress;
+mod refusal;
+mod socket;
+
+pub use client::{Client, Error};
+pub use engine::{Engine, State};
+pub use failure::{Failure, Kind};
+pub use generate::{Generated, Output, Prompt, Trouble};
+pub use progress::{Phase, Progress};
+
+/// A prompt's name in the engine: a lowercase UUID that we draw.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PromptId(String);
+
+impl PromptId {
+    /// One that nobody has used.
+    #[must_use]
+    pub fn draw() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// As it goes over the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for PromptId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
+impl std::fmt::Display for PromptId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}

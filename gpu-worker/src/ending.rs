@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use queue::{Release, TaskError, TaskResult};
+
+use crate::{comfyui::Trouble, held::Stop, text::cut};
+
+/// What a user is shown of an error, bytes.
+const MESSAGE: usize = 1024;
+/// A failed task is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// After trouble with the bucket somebody has to act first.
+const RETRY_OUTPUT_AFTER: Duration = Duration::from_secs(30);
+
+/// How a task ended with us.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Its pictures are stored.
+    Done(TaskResult),
+    /// Back to the queue.
+    GivenBack(Release),
+    /// Told to stop.
+    Stopped(Stop),
+}
+
+/// Why a task failed; the names are what users and metrics see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// What the queue holds is no task.
+    BadPayload,
+    /// The engine refuses the graph.
+    EngineRejected,
+    /// A node raised an exception.
+    EngineError,
+    /// The engine died of it again and again.
+    EngineCrashed,
+    /// Even with an empty GPU there was too little memory.
+    OutOfMemory,
+    /// It took longer than the job allows.
+    Timeout,
+    /// The workflow made no image, or none that is a PNG.
+    NoImage,
+    /// All its images are black.
+    BlackImage,
+    /// The bucket refuses our credentials.
+    OutputDenied,
+    /// The bucket does not exist.
+    OutputMissing,
+    /// The bucket answers what nobody understands.
+    OutputFailed,
+}
+
+impl Reason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BadPayload => "BadPayload",
+            Self::EngineRejected => "EngineRejected",
+            Self::EngineError => "EngineError",
+            Self::EngineCrashed => "EngineCrashed",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::Timeout => "Timeout",
+            Self::NoImage => "NoImage",
+            Self::BlackImage => "BlackImage",
+            Self::OutputDenied => "OutputDenied",
+            Self::OutputMissing => "OutputMissing",
+            Self::OutputFailed => "OutputFailed",
+        }
+    }
+
+    fn error(self, why: impl std::fmt::Display) -> TaskError {
+        TaskError { reason: self.as_str().into(), message: cut(&why.to_string(), MESSAGE) }
+    }
+}
+
+impl Ending {
+    /// Wrong now, perhaps not the next time.
+    pub(crate) fn failed(reason: Reason, why: impl std::fmt::Display) -> Self {
+        Self::GivenBack(Release::Failed { error: reason.error(why), retry_after: RETRY_AFTER })
+    }
+
+    /// Wrong for good.
+    pub(crate) fn rejected(reason: Reason, why: impl std::fmt::Display) -> Self {
+        Self::GivenBack(Release::Rejected { error: reason.error(why) })
+    }
+
+    /// Nothing wrong with the task.
+    pub(crate) fn interrupted() -> Self {
+        Self::GivenBack(Release::Interrupted)
+    }
+
+    /// The picture can't be stored.
+    pub(crate) fn not_stored(error: &store::Error) -> Self {
+        let reason = match error {
+            store::Error::Denied { .. } => Reason::OutputDenied,
+            store::Error::NoSuchBucket { .. } => Reason::OutputMissing,
+            _ => Reason::OutputFailed,
+        };
+        Self::GivenBack(Release::Failed { error: reason.error(error), retry_after: RETRY_OUTPUT_AFTER })
+    }
+
+    /// `fatal`: the engine has died under this task so often that the task is to blame.
+    pub(crate) fn in_trouble(trouble: &Trouble, fatal: bool) -> Self {
+        match trouble {
+            Trouble::Refused(_) => Self::rejected(Reason::EngineRejected, trouble),
+            Trouble::NothingMade => Self::rejected(Reason::NoImage, trouble),
+            Trouble::OutOfMemory(_) => Self::failed(Reason::OutOfMemory, trouble),
+            Trouble::Failed(_) => Self::failed(Reason::EngineError, trouble),
+            Trouble::TimedOut(_) => Self::failed(Reason::Timeout, trouble),
+            Trouble::Machine(_) if fatal => Self::failed(Reason::EngineCrashed, trouble),
+            Trouble::Machine(_) | Trouble::Lost(_) => Self::interrupted(),
+        }
+    }
+}

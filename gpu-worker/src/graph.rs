@@ -1,0 +1,197 @@
+use queue::{TextToImage, Work};
+use serde_json::{Map, Value, json};
+
+/// Sizes that are no multiple of this are silently floored by the engine.
+const SIZE_STEP: u32 = 8;
+/// Inputs that a seed goes into, in the engine's own nodes.
+const SEED_INPUTS: [&str; 2] = ["seed", "noise_seed"];
+/// The input that names the files a node saves.
+const PREFIX_INPUT: &str = "filename_prefix";
+
+/// A graph that makes one image of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Graph {
+    /// node id → {class_type, inputs}
+    pub(crate) nodes: Map<String, Value>,
+    /// The seed of this image; `None` for a workflow with none, or with several.
+    pub(crate) seed: Option<u64>,
+}
+
+impl Graph {
+    /// The graph for image `index` of a job. `prefix` names its files and has to be new each time: the engine
+    /// answers a prompt it has run before with the old file's name.
+    #[must_use]
+    pub(crate) fn new(work: &Work, index: u32, prefix: &str) -> Self {
+        match work {
+            Work::TextToImage(picture) => text_to_image(picture, index, prefix),
+            Work::Workflow { graph } => workflow(graph, index, prefix),
+        }
+    }
+}
+
+/// Node ids as in the engine's own default workflow, which its users know.
+fn text_to_image(picture: &TextToImage, index: u32, prefix: &str) -> Graph {
+    let TextToImage {
+        model,
+        prompt,
+        negative_prompt,
+        width,
+        height,
+        steps,
+        cfg_scale,
+        sampler,
+        scheduler,
+        seed,
+    } = picture;
+    let seed = seed.wrapping_add(u64::from(index));
+    let node = |id: &str, class: &str, inputs: Value| {
+        (id.to_owned(), json!({"class_type": class, "inputs": inputs}))
+    };
+    let nodes = [
+        node("4", "CheckpointLoaderSimple", json!({"ckpt_name": model})),
+        node(
+            "5",
+            "EmptyLatentImage",
+            json!({"width": rounded(*width), "height": rounded(*height), "batch_size": 1}),
+        ),
+        node("6", "CLIPTextEncode", json!({"text": prompt, "clip": ["4", 1]})),
+        node("7", "CLIPTextEncode", json!({"text": negative_prompt, "clip": ["4", 1]})),
+        node(
+            "3",
+            "KSampler",
+            json!({
+                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+                "seed": seed, "steps": steps, "cfg": cfg_scale,
+                "sampler_name": sampler, "scheduler": scheduler, "denoise": 1.0,
+            }),
+        ),
+        node("8", "VAEDecode", json!({"samples": ["3", 0], "vae": ["4", 2]})),
+        node("9", "SaveImage", json!({"images": ["8", 0], PREFIX_INPUT: prefix})),
+    ];
+    Graph { nodes: nodes.into_iter().collect(), seed: Some(seed) }
+}
+
+fn rounded(size: u32) -> u32 {
+    (size.saturating_add(SIZE_STEP / 2) / SIZE_STEP * SIZE_STEP).max(SIZE_STEP)
+}
+
+/// The user's graph as it is, but for literal seeds (which move on by `index`) and file names (which are ours).
+/// What is linked from another node stays linked.
+fn workflow(graph: &Map<String, Value>, index: u32, prefix: &str) -> Graph {
+    let mut nodes = graph.clone();
+    let mut seeds = Vec::new();
+    for node in nodes.values_mut() {
+        let Some(inputs) = node.get_mut("inputs").and_then(Value::as_object_mut) else { continue };
+        for name in SEED_INPUTS {
+            let Some(input) = inputs.get_mut(name) else { continue };
+            let Some(literal) = input.as_u64() else { continue };
+            let seed = literal.wrapping_add(u64::from(index));
+            *input = seed.into();
+            seeds.push(seed);
+        }
+        if let Some(input @ Value::String(_)) = inputs.get_mut(PREFIX_INPUT) {
+            *input = prefix.into();
+        }
+    }
+    seeds.dedup();
+    let seed = if let [seed] = seeds[..] { Some(seed) } else { None };
+    Graph { nodes, seed }
+}
+
+#[cfg(test)]
+mod tests {
+    use queue::{TextToImage, Work};
+    use serde_json::{Value, json};
+
+    use super::Graph;
+
+    const LARGEST_SEED: u64 = (1 << 53) - 1;
+
+    fn picture() -> TextToImage {
+        TextToImage {
+            model: "sd15.safetensors".into(),
+            prompt: "a lighthouse".into(),
+            negative_prompt: "blurry".into(),
+            width: 512,
+            height: 768,
+            steps: 20,
+            cfg_scale: 7.5,
+            sampler: "dpmpp_2m".into(),
+            scheduler: "karras".into(),
+            seed: 42,
+        }
+    }
+
+    fn workflow(graph: Value) -> Work {
+        let Value::Object(graph) = graph else { panic!("a graph") };
+        Work::Workflow { graph }
+    }
+
+    #[test]
+    fn text_to_image_is_the_plain_seven_node_graph() {
+        let graph = Graph::new(&Work::TextToImage(picture()), 0, "job/0-x");
+        let expected = json!({
+            "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}},
+            "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768, "batch_size": 1}},
+            "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse", "clip": ["4", 1]}},
+            "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}},
+            "3": {"class_type": "KSampler", "inputs": {
+                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+                "seed": 42, "steps": 20, "cfg": 7.5, "sampler_name": "dpmpp_2m", "scheduler": "karras",
+                "denoise": 1.0}},
+            "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+            "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "job/0-x"}}
+        });
+        assert_eq!(Value::Object(graph.nodes), expected);
+        assert_eq!(graph.seed, Some(42));
+    }
+
+    #[test]
+    fn the_largest_seed_stays_a_whole_number() {
+        let picture = TextToImage { seed: LARGEST_SEED, ..picture() };
+        let graph = Graph::new(&Work::TextToImage(picture), 9_999, "p");
+        assert_eq!(graph.seed, Some(9_007_199_254_750_990));
+        let sent = serde_json::to_string(&graph.nodes).expect("JSON");
+        assert!(sent.contains(r#""seed":9007199254750990,"#), "{sent}");
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_what_the_engine_can_draw() {
+        let picture = TextToImage { width: 100, height: 3, ..picture() };
+        let graph = Graph::new(&Work::TextToImage(picture), 0, "p");
+        assert_eq!(graph.nodes["5"]["inputs"]["width"], 104);
+        assert_eq!(graph.nodes["5"]["inputs"]["height"], 8);
+    }
+
+    #[test]
+    fn a_workflow_keeps_all_but_literal_seeds_and_file_names() {
+        let work = workflow(json!({
+            "1": {"class_type": "RandomNoise", "inputs": {"noise_seed": 7}},
+            "2": {"class_type": "KSampler", "inputs": {"seed": ["9", 0], "cfg": 7.0, "steps": 4}},
+            "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "../../evil", "images": ["2", 0]}},
+            "4": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["8", 0]}},
+            "5": "not a node"
+        }));
+        let graph = Graph::new(&work, 3, "p");
+        let expected = json!({
+            "1": {"class_type": "RandomNoise", "inputs": {"noise_seed": 10}},
+            "2": {"class_type": "KSampler", "inputs": {"seed": ["9", 0], "cfg": 7.0, "steps": 4}},
+            "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "p", "images": ["2", 0]}},
+            "4": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["8", 0]}},
+            "5": "not a node"
+        });
+        assert_eq!(Value::Object(graph.nodes), expected);
+        assert_eq!(graph.seed, Some(10));
+    }
+
+    #[test]
+    fn a_workflow_with_several_seeds_has_no_seed_of_its_own() {
+        let two = workflow(json!({
+            "1": {"class_type": "KSampler", "inputs": {"seed": 1}},
+            "2": {"class_type": "KSampler", "inputs": {"seed": 2}}
+        }));
+        assert_eq!(Graph::new(&two, 0, "p").seed, None);
+        let none = workflow(json!({"1": {"class_type": "EmptyImage", "inputs": {"color": 1}}}));
+        assert_eq!(Graph::new(&none, 0, "p").seed, None);
+    }
+}

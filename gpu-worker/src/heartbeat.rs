@@ -1,0 +1,67 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use queue::{Beat, Bell, HEARTBEAT, Ring};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::worker::Worker;
+
+/// While Redis is away every second counts: the leases end ten seconds after the last heartbeat.
+const RETRY: Duration = Duration::from_secs(1);
+/// The bell is listened to this long at a time.
+const LISTEN: Duration = Duration::from_secs(60);
+
+/// Renews the leases and hears orders, for ever. Runs on its own, whatever engine and store are doing.
+pub(crate) async fn run(worker: Arc<Worker>) {
+    let mut tick = interval(HEARTBEAT);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = worker.order.notified() => tick.reset(),
+        }
+        let leases = worker.held.leases();
+        let beat = Beat { leases: leases.clone(), loaded: worker.held.loaded() };
+        match worker.queue.beat(&worker.id, &beat).await {
+            Ok(reply) => {
+                worker.health.redis.well();
+                worker.held.renewed(&leases, &reply.leases);
+                worker.duty.ordered(reply.order, (wall_clock_ms(), Instant::now()));
+            }
+            Err(error) => {
+                worker.health.redis.ill(error);
+                tick.reset_after(RETRY);
+            }
+        }
+    }
+}
+
+/// Listens to the bell, for ever.
+pub(crate) async fn listen(worker: Arc<Worker>) {
+    loop {
+        let mut bell = match Bell::open(&worker.queue, &worker.id).await {
+            Ok(bell) => bell,
+            Err(_) => {
+                // The heartbeat says what is wrong with Redis.
+                sleep(RETRY).await;
+                continue;
+            }
+        };
+        loop {
+            match bell.wait(LISTEN).await {
+                Ok(Some(Ring::Work)) => worker.work.notify_one(),
+                Ok(Some(Ring::Order)) => worker.order.notify_one(),
+                Ok(None) => {}
+                Err(_) => sleep(RETRY).await,
+            }
+        }
+    }
+}
+
+/// Deadlines come as wall-clock times.
+fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
