@@ -5,7 +5,7 @@ pub const FIELD_MANAGER: &str = "imagejob-operator";
 
 /// Label of a worker Pod: the name of its WorkerPool.
 pub const LABEL_POOL: &str = "imagejob.dev/pool";
-/// Label of a worker Pod: the capacity it asked for, `spot` or `on-demand` (see [`crate::Capacity::label`]).
+/// Label of a worker Pod: the capacity it asked for, `spot` or `onDemand` (see [`crate::Capacity::label`]).
 pub const LABEL_CAPACITY: &str = "imagejob.dev/capacity";
 /// Recommended label, value [`WORKER_APP`] on worker Pods.
 pub const LABEL_APP: &str = "app.kubernetes.io/name";

@@ -64,12 +64,12 @@ pub enum Capacity {
 }
 
 impl Capacity {
-    /// As in label values and metric labels: `spot`, `on-demand`.
+    /// As in label values and metric labels: `spot`, `onDemand`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Spot => "spot",
-            Self::OnDemand => "on-demand",
+            Self::OnDemand => "onDemand",
         }
     }
 

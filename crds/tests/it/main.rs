@@ -5,6 +5,7 @@ mod admission;
 mod crdgen;
 mod every_field;
 mod kubectl;
+mod manifests;
 mod objects;
 mod round_trip;
 mod schema;

@@ -71,7 +71,10 @@ async fn install(client: &Client) {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in crds::crd::custom_resource_definitions().unwrap() {
         let name = definition.metadata.name.clone().unwrap();
-        definitions.patch(&name, &PatchParams::apply("test"), &Patch::Apply(&definition)).await.unwrap();
+        definitions
+            .patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&definition))
+            .await
+            .unwrap();
         let established = await_condition(definitions.clone(), &name, is_crd_established());
         tokio::time::timeout(ESTABLISHED_DEADLINE, established).await.unwrap().unwrap();
     }

@@ -166,7 +166,7 @@ impl Page {
         self.line("\n## Labels and annotations\n\n| Name | |\n|---|---|");
         for (name, meaning) in [
             (names::LABEL_POOL, "label of a worker Pod: its WorkerPool"),
-            (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `on-demand`"),
+            (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `onDemand`"),
             (names::ANNOTATION_TEMPLATE, "annotation of a worker Pod: hash of the template it was made from"),
             (
                 names::ANNOTATION_MODEL,
