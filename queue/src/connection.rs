@@ -8,7 +8,7 @@ use std::{
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError,
-    RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
+    RedisFuture, RedisResult, ServerErrorKind, TlsCertificates, TlsMode, Value,
     aio::{ConnectionLike, MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -118,9 +118,16 @@ impl Redis {
     }
 
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut live = self.live().await?;
-        let answer = live.connection.req_packed_command(command).await;
-        Ok(redis::from_redis_value(self.watch(&live, answer)?)?)
+        Ok(redis::from_redis_value(self.answer(command).await?)?)
+    }
+
+    /// Boxed: the redis crate's futures are so deep that callers a few levels up would not compile.
+    fn answer<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut live = self.live().await?;
+            let answer = command.query_async(&mut live.connection).await;
+            self.watch(&live, answer)
+        })
     }
 
     /// Forgets the connection where its error says that it is of no more use.
@@ -252,11 +259,11 @@ impl Redis {
 
     /// Subscribes to a channel, over a connection of its own.
     pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
-        let subscribe = async {
+        let subscribe: RedisFuture<'_, PubSub> = Box::pin(async {
             let mut pubsub = self.client().await?.get_async_pubsub().await?;
             pubsub.subscribe(channel).await?;
             Ok(pubsub)
-        };
+        });
         tokio::time::timeout(CONNECT_TIMEOUT, subscribe).await.map_err(std::io::Error::from)?
     }
 }
@@ -270,7 +277,7 @@ fn is_lost(error: &RedisError) -> bool {
 }
 
 impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> redis::RedisFuture<'a, Value> {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::Single(connection) => connection.req_packed_command(cmd),
             Self::Cluster(connection) => connection.req_packed_command(cmd),
@@ -282,7 +289,7 @@ impl ConnectionLike for Connection {
         cmd: &'a Pipeline,
         offset: usize,
         count: usize,
-    ) -> redis::RedisFuture<'a, Vec<Value>> {
+    ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Single(connection) => connection.req_packed_commands(cmd, offset, count),
             Self::Cluster(connection) => connection.req_packed_commands(cmd, offset, count),

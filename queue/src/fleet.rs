@@ -62,7 +62,7 @@ impl Queue {
     /// When Redis can't be reached; to repeat is safe.
     pub async fn evict(&self, worker: &WorkerId) -> Result<u32> {
         let fill = |call: &mut Cmd| {
-            call.arg(&worker.0).arg(self.stream_length());
+            call.arg(&worker.0);
         };
         self.run(|s| &s.evict, fill).await
     }
@@ -76,11 +76,8 @@ impl Queue {
     pub async fn reap(&self) -> Result<ReapReport> {
         let mut report = ReapReport::default();
         for _ in 0..REAP_ROUNDS {
-            let fill = |call: &mut Cmd| {
-                call.arg(self.stream_length());
-            };
             let (expired, missing, ready, overdue, more): (u32, u32, u32, u32, bool) =
-                self.run(|s| &s.reap, fill).await?;
+                self.run(|s| &s.reap, |_| {}).await?;
             report.expired += expired;
             report.missing += missing;
             report.ready += ready;

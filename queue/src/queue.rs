@@ -16,8 +16,6 @@ pub const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How often one task may come back because its machine went away; once more and it is a dead letter, since
 /// something that kills every machine it meets must not do so for ever.
 pub const MAX_INTERRUPTIONS: u32 = 20;
-/// About how many events the results stream keeps; losing older ones loses no result.
-const STREAM_LENGTH: u32 = 100_000;
 
 /// What can be set on a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +67,6 @@ impl Queue {
 
     pub(crate) fn lease_ms(&self) -> u64 {
         crate::spec::millis(self.shared.options.lease)
-    }
-
-    pub(crate) fn stream_length(&self) -> u32 {
-        STREAM_LENGTH
     }
 
     /// One call of a script, with the arguments that `fill` adds.

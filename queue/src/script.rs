@@ -90,8 +90,8 @@ impl Scripts {
     pub(crate) fn new() -> Self {
         Self {
             enqueue: script!("", "enqueue", "spec", "lane"),
-            claim: script!("allow-oom", "claim", "spec", "worker"),
-            beat: script!("allow-oom", "beat", "spec", "lane", "lease", "worker"),
+            claim: script!("allow-oom", "claim", "spec", "lane", "lease", "worker"),
+            beat: script!("allow-oom", "beat", "spec", "lane", "lease", "back", "worker"),
             complete: script!("allow-oom", "complete", "spec", "lane", "lease"),
             release: script!("allow-oom", "release", "spec", "lane", "lease", "back"),
             retire: script!("allow-oom", "retire", "spec", "lane", "lease", "worker"),
@@ -102,7 +102,7 @@ impl Scripts {
             suspend: script!("allow-oom", "suspend", "spec", "lane", "withdraw"),
             forget: script!("allow-oom", "forget", "spec", "lane", "withdraw"),
             redrive: script!("allow-oom", "redrive", "spec", "lane"),
-            outcomes: script!("no-writes", "outcomes"),
+            outcomes: script!("no-writes", "outcomes", "spec"),
             dead_letters: script!("no-writes", "dead_letters"),
             stats: script!("no-writes", "stats"),
             epoch: script!("no-writes", "epoch"),

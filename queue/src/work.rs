@@ -7,11 +7,13 @@ use crate::{
     TaskId, TaskResult, WorkerId, Written, names, spec, task,
 };
 
+/// A script can't pass more to one command.
+const LARGEST_BATCH: usize = 1000;
 /// A user reads it in a condition; more would be cut there anyway.
 const LONGEST_MESSAGE: usize = 1024;
 
 impl Queue {
-    /// Takes tasks that wait, the most urgent first. None when there are none, or when the worker was told to
+    /// Takes tasks that wait, the most urgent first, at most 1000. None when there are none, or when the worker was told to
     /// hold or retire, is doomed, or was evicted.
     ///
     /// # Errors
@@ -20,7 +22,10 @@ impl Queue {
         let Claim { worker, classes, loaded, max } = claim;
         let fill = |call: &mut Cmd| {
             let loaded = loaded.as_deref();
-            call.arg(&worker.0).arg(self.lease_ms()).arg(*max).arg(loaded.unwrap_or_default());
+            call.arg(&worker.0)
+                .arg(self.lease_ms())
+                .arg(LARGEST_BATCH.min(*max as usize))
+                .arg(loaded.unwrap_or_default());
             call.arg(loaded.map(names::digest).unwrap_or_default()).arg(classes);
         };
         let chunks: Vec<task::Chunk> = self.run(|s| &s.claim, fill).await?;
@@ -74,7 +79,12 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached; to repeat is safe.
     pub async fn complete_many(&self, worker: &WorkerId, done: &[Completion]) -> Result<Vec<Written>> {
-        self.complete_each(worker, done.iter().map(|done| (&done.task, done.attempt, &done.result))).await
+        let mut written = Vec::with_capacity(done.len());
+        for batch in done.chunks(LARGEST_BATCH) {
+            let batch = batch.iter().map(|done| (&done.task, done.attempt, &done.result));
+            written.extend(self.complete_each(worker, batch).await?);
+        }
+        Ok(written)
     }
 
     async fn complete_each<'a>(
@@ -90,7 +100,7 @@ impl Queue {
             return Ok(Vec::new());
         }
         let fill = |call: &mut Cmd| {
-            call.arg(&worker.0).arg(self.stream_length());
+            call.arg(&worker.0);
             for (task, attempt, result) in &tasks {
                 call.arg(&task.job.0).arg(task.index).arg(*attempt).arg(result);
             }
@@ -117,7 +127,7 @@ impl Queue {
             Release::Rejected { error } => ("R", 0, brief(error)?),
         };
         let fill = |call: &mut Cmd| {
-            call.arg(&worker.0).arg(self.stream_length()).arg(&task.job.0).arg(task.index).arg(attempt);
+            call.arg(&worker.0).arg(&task.job.0).arg(task.index).arg(attempt);
             call.arg(how).arg(retry_after).arg(error);
         };
         self.run(|s| &s.release, fill).await.map(written)

@@ -1,1 +1,30 @@
--- beat
+local worker, lease, loaded = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local now = clock()
+local fates = {}
+for i = 4, #ARGV, 5 do
+  local uid, index, attempt, done, all = unpack(ARGV, i, i + 4)
+  attempt, done, all = tonumber(attempt), tonumber(done), tonumber(all)
+  local task = uid .. '/' .. index
+  local entry = call('HGET', P .. 'active', task)
+  local held = read_lease(entry)
+  local known, flags = unpack(call('HMGET', P .. 'job:' .. uid, 's', 'f'))
+  local unwanted = not known or (flags and flags:find('c'))
+  local fate = unwanted and 'C' or 'L'
+  if held and held.worker == worker and held.attempt == attempt then
+    if unwanted then
+      give_back(uid, index, attempt, end_lease(task, held), 'I', now)
+    else
+      fate = 'K'
+      call('ZADD', P .. 'leases', now + lease, task)
+      if held.done ~= done or held.all ~= all then
+        call('HSET', P .. 'active', task, pack_lease(attempt, held.started, done, all, worker, held.record))
+      end
+    end
+  end
+  fates[#fates + 1] = fate
+end
+local w = read_worker(worker)
+if #fates > 0 then w.idle = 0 elseif w.idle == 0 then w.idle = now end
+w.seen, w.loaded = now, loaded
+write_worker(worker, w)
+return { w.order, w.deadline, fates }

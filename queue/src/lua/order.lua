@@ -1,1 +1,2 @@
--- order
+local worker, order, deadline = unpack(ARGV)
+give_order(worker, order, tonumber(deadline))

@@ -1,1 +1,19 @@
--- prelude
+-- All keys of the pool begin with KEYS[1], which carries its hash tag; no script touches any other.
+local P = KEYS[1]
+local call = redis.call
+
+-- Redis' own clock, ms since the Unix epoch.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Wakes the operator for a job: S started, A advanced, D a dead letter, F nothing waits or runs any more.
+-- Bounded, and never the only copy: who misses an event finds the same in the job.
+local function event(uid, kind)
+  call('XADD', P .. 'results', 'MAXLEN', '~', 100000, '*', 'j', uid, 'k', kind)
+end
+
+local function count(value)
+  return tonumber(value or 0)
+end

@@ -1,0 +1,8 @@
+//! The queue's contract, against a real Redis.
+
+mod fleet;
+mod lease;
+mod order;
+mod outcome;
+mod results;
+mod setup;
