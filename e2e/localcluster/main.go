@@ -18,6 +18,7 @@ import (
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 
+	"imagejob.dev/localcluster/internal/control"
 	"imagejob.dev/localcluster/internal/node"
 	"imagejob.dev/localcluster/internal/supervisor"
 )
@@ -73,8 +74,10 @@ var programs = map[string]func(argv []string) int{
 		os.Args = argv
 		return cli.Run(kubectl.NewDefaultKubectlCommand())
 	},
-	"localnode": node.Main,
-	"up":        supervisor.Up,
-	"down":      supervisor.Down,
-	"status":    supervisor.Status,
+	"localnode":  node.Main,
+	"up":         supervisor.Up,
+	"down":       supervisor.Down,
+	"status":     supervisor.Status,
+	"node":       control.Node,
+	"components": control.Components,
 }

@@ -25,8 +25,11 @@ type addressBlock struct {
 	listener net.Listener
 }
 
-func claimAddressBlock() (*addressBlock, error) {
-	for index := 1; index <= blocks; index++ {
+// claimAddressBlock tries the blocks after the one given, in turn: like a real
+// cloud it doesn't give a dead machine's addresses to the next one.
+func claimAddressBlock(after int) (*addressBlock, error) {
+	for offset := range blocks {
+		index := 1 + (after+offset)%blocks
 		block, err := node.NewAddressBlock(index)
 		if err != nil {
 			return nil, err
@@ -37,6 +40,10 @@ func claimAddressBlock() (*addressBlock, error) {
 		}
 	}
 	return nil, errors.New("no loopback network 127.1.0.0/16 to 127.254.0.0/16 is free: too many machines, or something listens on every address at port " + strconv.Itoa(claimPort))
+}
+
+func (b *addressBlock) metadataURL() string {
+	return "http://" + net.JoinHostPort(b.Metadata().String(), strconv.Itoa(claimPort))
 }
 
 // release lets another machine have the block.

@@ -4,7 +4,9 @@ package cloud
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,137 +15,183 @@ import (
 	"syscall"
 	"time"
 
-	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
 
 	"imagejob.dev/localcluster/internal/controlplane"
+	"imagejob.dev/localcluster/internal/metadata"
 	"imagejob.dev/localcluster/internal/node"
 	"imagejob.dev/localcluster/internal/process"
 )
 
-// Spec is the machine that someone asks for.
-type Spec struct {
-	Name   string
-	Group  string
-	Zone   string
-	Labels map[string]string
-	Taints []v1.Taint
-	GPUs   int
-}
+// metadataVariable tells a Pod's process where its machine's metadata service is.
+const metadataVariable = "LOCALCLUSTER_METADATA_URL"
 
-// State is what has become of a machine.
-type State string
+// burialTimeout bounds the hunt for a dead machine's processes.
+const burialTimeout = 5 * time.Second
 
-// The states of a machine.
-const (
-	Running State = "Running"
-	// Silent: its kubelet is cut off; its Pods' processes go on.
-	Silent State = "Silent"
-	// Interrupted: it has been told when it will be taken away.
-	Interrupted State = "Interrupted"
-	// Gone: its processes are dead, its Node object may still be there.
-	Gone State = "Gone"
-)
-
-// Machine is one machine and what is known of it.
-type Machine struct {
-	Spec
-	State   State
-	Started time.Time
-	// GoneAt is when it died.
-	GoneAt time.Time
-
-	block *addressBlock
-	child *process.Child
+// Options is what a cloud needs of its cluster.
+type Options struct {
+	Client  kubernetes.Interface
+	Plane   *controlplane.ControlPlane
+	Layout  controlplane.Layout
+	Spawner *process.Spawner
+	// Self is this binary, which runs as a node.
+	Self string
+	// Images is the path of the image table.
+	Images string
+	Config Config
+	// Log gets progress and trouble.
+	Log io.Writer
 }
 
 // Cloud is all the machines of one cluster.
 type Cloud struct {
-	client  kubernetes.Interface
-	plane   *controlplane.ControlPlane
-	layout  controlplane.Layout
-	spawner *process.Spawner
-	self    string
-	images  string
+	Options
+
+	began    time.Time
+	recorder record.EventRecorder
+	// refusals is what each waiting Pod was told last.
+	refusals map[types.UID]string
 
 	mu       sync.Mutex
 	machines map[string]*Machine
+	numbers  map[string]int
+	stopped  bool
+	// lastBlock is the address block given out last; 0 before the first.
+	lastBlock int
 }
 
-// New returns a cloud without machines. Images is the path of the image table.
-func New(client kubernetes.Interface, plane *controlplane.ControlPlane, layout controlplane.Layout, spawner *process.Spawner, self, images string) *Cloud {
+// New returns a cloud without machines.
+func New(o Options) *Cloud {
 	return &Cloud{
-		client: client, plane: plane, layout: layout, spawner: spawner, self: self, images: images,
-		machines: map[string]*Machine{},
+		Options: o, began: time.Now(), recorder: newRecorder(o.Client),
+		refusals: map[types.UID]string{}, machines: map[string]*Machine{}, numbers: map[string]int{},
 	}
 }
 
-// Launch starts a machine; its Node appears when its kubelet has registered.
-func (c *Cloud) Launch(spec Spec) (*Machine, error) {
+// LaunchSystem starts the machine that no group describes.
+func (c *Cloud) LaunchSystem(name string) error {
+	return c.launch(Spec{Name: name, Group: systemGroup}, 0)
+}
+
+// Launch orders a machine of a group, whatever the group's capacity.
+func (c *Cloud) Launch(group string) (string, error) {
+	g := c.group(group)
+	if g == nil {
+		return "", fmt.Errorf("there is no node group %q in the provisioner file", group)
+	}
+	return c.order(g)
+}
+
+func (c *Cloud) order(g *Group) (string, error) {
+	c.mu.Lock()
+	c.numbers[g.Name]++
+	name := fmt.Sprintf("%s-%d", g.Name, c.numbers[g.Name])
+	c.mu.Unlock()
+	return name, c.launch(g.spec(name), g.StartDelay.Duration)
+}
+
+// launch registers a machine and boots it after a delay.
+func (c *Cloud) launch(spec Spec, delay time.Duration) error {
+	if err := c.Layout.CheckNodeName(spec.Name); err != nil {
+		return err
+	}
+	m := &Machine{Spec: spec, State: Starting}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.machines[spec.Name]; old != nil {
-		return nil, fmt.Errorf("there is a machine %s already", spec.Name)
-	}
-	block, err := claimAddressBlock()
-	if err != nil {
-		return nil, err
-	}
-	m := &Machine{Spec: spec, State: Running, Started: time.Now(), block: block}
-	if err := c.boot(m); err != nil {
-		block.release()
-		return nil, fmt.Errorf("starting machine %s: %w", spec.Name, err)
+	if c.stopped {
+		return errors.New("the cluster is stopping")
 	}
 	c.machines[spec.Name] = m
-	go func() {
-		<-m.child.Done()
-		c.buried(m)
-	}()
-	return m, nil
+	if delay == 0 {
+		return c.boot(m)
+	}
+	time.AfterFunc(delay, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err := c.boot(m); err != nil {
+			fmt.Fprintf(c.Log, "cloud: %v\n", err)
+		}
+	})
+	return nil
 }
 
+// boot starts the machine's process, unless it was given up meanwhile; its Node
+// appears when its kubelet has registered. The caller holds the lock.
 func (c *Cloud) boot(m *Machine) error {
-	root := filepath.Join(c.layout.Nodes(), m.Name)
+	if m.State != Starting || c.stopped {
+		return nil
+	}
+	if err := c.start(m); err != nil {
+		m.State, m.GoneAt = Gone, time.Now()
+		return fmt.Errorf("starting machine %s: %w", m.Name, err)
+	}
+	m.State, m.Booted = Running, time.Now()
+	go func() {
+		<-m.child.Done()
+		c.bury(m)
+	}()
+	return nil
+}
+
+func (c *Cloud) start(m *Machine) error {
+	root := c.Layout.Node(m.Name)
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return fmt.Errorf("creating its folder: %w", err)
 	}
-	kubeconfig := filepath.Join(root, "kubeconfig")
-	serving, err := c.plane.NodeCredentials(m.Name, m.block.Kubelet().String(), kubeconfig)
+	block, err := claimAddressBlock(c.lastBlock)
 	if err != nil {
+		return err
+	}
+	c.lastBlock = block.index
+	kubeconfig := filepath.Join(root, "kubeconfig")
+	serving, err := c.Plane.NodeCredentials(m.Name, block.Kubelet().String(), kubeconfig)
+	if err != nil {
+		block.release()
 		return err
 	}
 	args := []string{
 		"localnode",
 		"--name", m.Name,
-		"--index", fmt.Sprint(m.block.index),
+		"--index", fmt.Sprint(block.index),
 		"--gpus", fmt.Sprint(m.GPUs),
 		"--labels", formatLabels(m.Labels),
 		"--taints", node.FormatTaints(m.Taints),
-		"--images", c.images,
+		"--images", c.Images,
 		"--root", root,
 		"--kubeconfig", kubeconfig,
-		"--client-ca", c.plane.CAPath(),
+		"--client-ca", c.Plane.CAPath(),
 		"--tls-cert", serving.Cert,
 		"--tls-key", serving.Key,
+		"--pod-env", metadataVariable + "=" + block.metadataURL(),
 	}
-	cmd := &exec.Cmd{Path: c.self, Args: args, Env: append(os.Environ(), c.marker())}
-	m.child, err = c.spawner.StartChild("localnode "+m.Name, c.layout.Log("node-"+m.Name), cmd)
-	return err
+	cmd := &exec.Cmd{Path: c.Self, Args: args, Env: append(os.Environ(), c.marker())}
+	child, err := c.Spawner.StartChild("localnode "+m.Name, c.Layout.Log("node-"+m.Name), cmd)
+	if err != nil {
+		block.release()
+		return err
+	}
+	m.block, m.child = block, child
+	m.imds = metadata.Serve(block.listener, c.Config.Metadata, m.Name)
+	return nil
 }
 
-func (c *Cloud) marker() string { return process.StateMarker + "=" + c.layout.State }
+func (c *Cloud) marker() string { return process.StateMarker + "=" + c.Layout.State }
 
-// buried notes a machine's death and ends what its kubelet's death did not:
+// bury notes a machine's death and ends what its kubelet's death did not:
 // processes that its Pods' processes had forked.
-func (c *Cloud) buried(m *Machine) {
+func (c *Cloud) bury(m *Machine) {
 	process.KillMarked(burialTimeout, c.marker(), process.NodeMarker+"="+m.Name)
+	m.imds.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.State, m.GoneAt = Gone, time.Now()
-	m.block.release()
+	if m.removed {
+		delete(c.machines, m.Name)
+	}
 }
-
-const burialTimeout = 5 * time.Second
 
 // Machines lists the machines by name.
 func (c *Cloud) Machines() []Machine {
@@ -159,12 +207,29 @@ func (c *Cloud) Machines() []Machine {
 
 // Kill takes the machine away at once, as a power failure does.
 func (c *Cloud) Kill(name string) error {
-	m, err := c.living(name)
+	m, err := c.booted(name)
 	if err != nil {
 		return err
 	}
 	m.child.Kill()
 	return nil
+}
+
+// KillZone takes a whole zone's machines away at once, and says which.
+func (c *Cloud) KillZone(zone string) ([]string, error) {
+	var names []string
+	var deaths sync.WaitGroup
+	for _, m := range c.Machines() {
+		if m.Zone == zone && m.living() && m.child != nil {
+			names = append(names, m.Name)
+			deaths.Go(m.child.Kill)
+		}
+	}
+	deaths.Wait()
+	if len(names) == 0 {
+		return nil, fmt.Errorf("there is no living machine in zone %q", zone)
+	}
+	return names, nil
 }
 
 // Silence stops the kubelet, though not its Pods' processes.
@@ -174,51 +239,44 @@ func (c *Cloud) Silence(name string) error { return c.signal(name, syscall.SIGST
 func (c *Cloud) Resume(name string) error { return c.signal(name, syscall.SIGCONT, Running) }
 
 func (c *Cloud) signal(name string, sig syscall.Signal, state State) error {
-	m, err := c.living(name)
+	m, err := c.booted(name)
 	if err != nil {
 		return err
 	}
 	if err := m.child.Signal(sig); err != nil {
 		return err
 	}
-	c.setState(m, state)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.State == Running || m.State == Silent {
+		m.State = state
+	}
 	return nil
 }
 
-func (c *Cloud) setState(m *Machine, state State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m.State != Gone {
-		m.State = state
-	}
-}
-
-func (c *Cloud) living(name string) (*Machine, error) {
+// booted finds a machine that has a process.
+func (c *Cloud) booted(name string) (*Machine, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.machines[name]
-	if m == nil {
+	switch {
+	case m == nil:
 		return nil, fmt.Errorf("there is no machine %q", name)
-	}
-	if m.State == Gone {
+	case m.State == Gone:
 		return nil, fmt.Errorf("machine %q is gone already", name)
+	case m.State == Starting:
+		return nil, fmt.Errorf("machine %q is still starting", name)
 	}
 	return m, nil
 }
 
-// forget drops a dead machine whose Node is gone too.
-func (c *Cloud) forget(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.machines, name)
-}
-
-// Stop switches every machine off.
+// Stop switches every machine off, for good.
 func (c *Cloud) Stop(grace time.Duration) {
 	var ends sync.WaitGroup
 	c.mu.Lock()
+	c.stopped = true
 	for _, m := range c.machines {
-		if m.State == Gone {
+		if m.child == nil || m.State == Gone {
 			continue
 		}
 		// A silent machine can't hear SIGTERM.

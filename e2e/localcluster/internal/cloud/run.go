@@ -3,41 +3,55 @@ package cloud
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	v1core "k8s.io/client-go/kubernetes/typed/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
-	cloudproviderapi "k8s.io/cloud-provider/api"
+	"k8s.io/client-go/tools/record"
 )
 
-// tick is how often the cloud looks at its machines without a cause.
-const tick = 500 * time.Millisecond
+const (
+	// tick is how often the cloud looks around without a cause.
+	tick = 500 * time.Millisecond
+	// apiTimeout bounds the calls of one look around.
+	apiTimeout = 10 * time.Second
+)
 
-// Run looks after the Nodes until ctx ends. Progress and trouble go to log.
-func (c *Cloud) Run(ctx context.Context, log io.Writer) error {
-	factory := informers.NewSharedInformerFactory(c.client, 0)
-	nodes := factory.Core().V1().Nodes()
-	wake := make(chan struct{}, 1)
-	poke := func(any) {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    poke,
-		UpdateFunc: func(_, changed any) { poke(changed) },
-		DeleteFunc: poke,
-	}); err != nil {
-		return fmt.Errorf("watching Nodes: %w", err)
+// controllerName is the source of the cloud's events.
+const controllerName = "localcluster"
+
+// world is what the cloud sees of the cluster.
+type world struct {
+	nodes corelisters.NodeLister
+	pods  corelisters.PodLister
+}
+
+// newRecorder records events on Nodes and Pods in the cloud's name.
+func newRecorder(client kubernetes.Interface) record.EventRecorder {
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&v1core.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return broadcaster.NewRecorder(scheme.Scheme, v1.EventSource{Component: controllerName})
+}
+
+// Run looks after the machines until ctx ends.
+func (c *Cloud) Run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactory(c.Client, 0)
+	core := factory.Core().V1()
+	wake, err := wakeOn(core.Nodes().Informer(), core.Pods().Informer())
+	if err != nil {
+		return err
 	}
 	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	w := world{nodes: core.Nodes().Lister(), pods: core.Pods().Lister()}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,30 +59,50 @@ func (c *Cloud) Run(ctx context.Context, log io.Writer) error {
 		case <-wake:
 		case <-ticker.C:
 		}
-		if err := c.lookAfter(ctx, nodes.Lister()); err != nil && ctx.Err() == nil {
-			fmt.Fprintf(log, "cloud: %v\n", err)
+		trouble := ""
+		if err := c.lookAround(ctx, w); err != nil {
+			trouble = err.Error()
 		}
+		// The same trouble comes at every tick while the API server is away.
+		if trouble != "" && trouble != said && ctx.Err() == nil {
+			fmt.Fprintf(c.Log, "cloud: %s\n", trouble)
+		}
+		said = trouble
 	}
 }
 
-// lookAfter brings every Node on that needs something of its cloud.
-func (c *Cloud) lookAfter(ctx context.Context, lister corelisters.NodeLister) error {
-	list, err := lister.List(labels.Everything())
-	if err != nil {
-		return err
+// wakeOn returns a channel that has an item when an object has changed.
+func wakeOn(sources ...cache.SharedIndexInformer) (<-chan struct{}, error) {
+	wake := make(chan struct{}, 1)
+	poke := func(any) {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
+	for _, source := range sources {
+		if _, err := source.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    poke,
+			UpdateFunc: func(_, changed any) { poke(changed) },
+			DeleteFunc: poke,
+		}); err != nil {
+			return nil, fmt.Errorf("watching the cluster: %w", err)
+		}
+	}
+	return wake, nil
+}
+
+// lookAround does whatever is due.
+func (c *Cloud) lookAround(ctx context.Context, w world) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	for _, n := range list {
-		if needsInitialising(n) {
-			if err := c.initialise(ctx, n.Name); err != nil {
-				return err
-			}
+	now := time.Now()
+	for _, step := range []func(context.Context, world, time.Time) error{
+		c.initialiseNew, c.deleteGone, c.followTraces, c.provision, c.removeEmpty,
+	} {
+		if err := step(ctx, w, now); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func needsInitialising(n *v1.Node) bool {
-	return hasTaint(n, cloudproviderapi.TaintExternalCloudProvider)
 }

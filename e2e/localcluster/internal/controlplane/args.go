@@ -5,7 +5,7 @@ import "fmt"
 // Names under which the binary runs a component.
 const (
 	etcd              = "etcd"
-	apiserver         = "kube-apiserver"
+	APIServer         = "kube-apiserver"
 	controllerManager = "kube-controller-manager"
 	scheduler         = "kube-scheduler"
 )

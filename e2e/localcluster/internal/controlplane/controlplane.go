@@ -98,27 +98,28 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 		if err == nil || attempt == portAttempts || !strings.Contains(err.Error(), "address already in use") {
 			return err
 		}
+		<-cp.died // That death is dealt with here.
 	}
 }
 
 // RestartAPIServer starts the API server where it was before and waits until
 // it is ready.
 func (cp *ControlPlane) RestartAPIServer(ctx context.Context) error {
-	if cp.alive(apiserver) {
+	if cp.alive(APIServer) {
 		cp.StopAPIServer()
 	}
-	if err := cp.run(apiserver, apiserverArgs(cp.layout, cp.creds, cp.port)); err != nil {
+	if err := cp.run(APIServer, apiserverArgs(cp.layout, cp.creds, cp.port)); err != nil {
 		return err
 	}
-	return cp.waitReady(ctx)
+	return cp.waitReady(ctx, cp.child(APIServer))
 }
 
 // StopAPIServer makes the API server absent.
-func (cp *ControlPlane) StopAPIServer() { cp.stop(apiserver) }
+func (cp *ControlPlane) StopAPIServer() { cp.stop(APIServer) }
 
 // KillAPIServer makes it absent without a farewell.
 func (cp *ControlPlane) KillAPIServer() {
-	if child := cp.expectEnd(apiserver); child != nil {
+	if child := cp.expectEnd(APIServer); child != nil {
 		child.Kill()
 	}
 }
@@ -144,7 +145,7 @@ func (cp *ControlPlane) CAPath() string { return cp.creds.ca.CertPath() }
 // Components lists the components and whether each is running.
 func (cp *ControlPlane) Components() map[string]bool {
 	running := map[string]bool{}
-	for _, name := range []string{etcd, apiserver, controllerManager, scheduler} {
+	for _, name := range []string{etcd, APIServer, controllerManager, scheduler} {
 		running[name] = cp.alive(name)
 	}
 	return running
@@ -158,7 +159,7 @@ func (cp *ControlPlane) Stop() {
 		clients.Go(func() { cp.stop(name) })
 	}
 	clients.Wait()
-	cp.stop(apiserver)
+	cp.stop(APIServer)
 	cp.stop(etcd)
 }
 
@@ -190,7 +191,7 @@ func (cp *ControlPlane) run(name string, args []string) error {
 
 // binary prefers the user's own etcd and kube-apiserver, as envtest does.
 func (cp *ControlPlane) binary(name string) string {
-	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" && (name == etcd || name == apiserver) {
+	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" && (name == etcd || name == APIServer) {
 		path := filepath.Join(assets, name)
 		if _, err := os.Stat(path); err == nil {
 			return path
@@ -216,23 +217,30 @@ func (cp *ControlPlane) stop(name string) {
 	}
 }
 
-func (cp *ControlPlane) alive(name string) bool {
+func (cp *ControlPlane) child(name string) *process.Child {
 	cp.mu.Lock()
-	c := cp.components[name]
-	cp.mu.Unlock()
-	if c == nil {
+	defer cp.mu.Unlock()
+	if c := cp.components[name]; c != nil {
+		return c.child
+	}
+	return nil
+}
+
+func (cp *ControlPlane) alive(name string) bool {
+	child := cp.child(name)
+	if child == nil {
 		return false
 	}
 	select {
-	case <-c.child.Done():
+	case <-child.Done():
 		return false
 	default:
 		return true
 	}
 }
 
-// waitReady polls /readyz, and gives up when a component has ended.
-func (cp *ControlPlane) waitReady(ctx context.Context) error {
+// waitReady polls /readyz, and gives up when the API server has ended.
+func (cp *ControlPlane) waitReady(ctx context.Context, server *process.Child) error {
 	client, err := cp.readyClient()
 	if err != nil {
 		return err
@@ -243,10 +251,10 @@ func (cp *ControlPlane) waitReady(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-cp.died:
-			return err
+		case <-server.Done():
+			return server.Failure()
 		case <-ctx.Done():
-			return fmt.Errorf("the API server was not ready in time (%w); see %s", last, cp.layout.Log(apiserver))
+			return fmt.Errorf("the API server was not ready in time (%w); see %s", last, cp.layout.Log(APIServer))
 		case <-time.After(pollInterval):
 		}
 	}

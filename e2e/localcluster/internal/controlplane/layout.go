@@ -15,9 +15,14 @@ type Layout struct {
 	State string
 }
 
-// maxStateLength keeps the unix sockets below the state folder within the 107
-// bytes that the kernel allows: the longest is nodes/<name>/pod-resources/kubelet.sock.
-const maxStateLength = 56
+// The kernel allows a unix socket's path 107 bytes. The longest ones are the
+// kubelets' nodes/<name>/pod-resources/kubelet.sock; maxState leaves room for
+// names of 20 bytes.
+const (
+	maxSocket     = 107
+	kubeletSocket = "pod-resources/kubelet.sock"
+	maxState      = maxSocket - len("/nodes//"+kubeletSocket) - 20
+)
 
 // NewLayout resolves the state folder and creates it.
 func NewLayout(state string) (Layout, error) {
@@ -25,8 +30,8 @@ func NewLayout(state string) (Layout, error) {
 	if err != nil {
 		return Layout{}, fmt.Errorf("resolving the state folder %s: %w", state, err)
 	}
-	if len(abs) > maxStateLength {
-		return Layout{}, fmt.Errorf("the state folder %s is longer than %d bytes, which unix sockets below it cannot bear: choose a shorter path", abs, maxStateLength)
+	if len(abs) > maxState {
+		return Layout{}, fmt.Errorf("the state folder %s is longer than %d bytes, which unix sockets below it cannot bear: choose a shorter path", abs, maxState)
 	}
 	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return Layout{}, fmt.Errorf("creating the state folder: %w", err)
@@ -53,6 +58,17 @@ func (l Layout) PKI() string { return l.path("pki") }
 
 // Nodes holds one folder for each node.
 func (l Layout) Nodes() string { return l.path("nodes") }
+
+// Node is a node's folder.
+func (l Layout) Node(name string) string { return filepath.Join(l.Nodes(), name) }
+
+// CheckNodeName refuses a name too long for the node's unix sockets.
+func (l Layout) CheckNodeName(name string) error {
+	if over := len(filepath.Join(l.Node(name), kubeletSocket)) - maxSocket; over > 0 {
+		return fmt.Errorf("node name %q is %d bytes too long for unix sockets below %s: choose a shorter group name or state folder", name, over, l.State)
+	}
+	return nil
+}
 
 // Log is the log file of a component or node.
 func (l Layout) Log(name string) string { return filepath.Join(l.State, "logs", name+".log") }

@@ -91,7 +91,7 @@ func startKubelet(ctx context.Context, c config, block AddressBlock, clients *cl
 		OOMAdjuster:               oom.NewFakeOOMAdjuster(),
 		Mounter:                   mount.NewFakeMounter(nil),
 		Subpather:                 &subpath.FakeSubpath{},
-		HostUtil:                  hostutil.NewHostUtil(),
+		HostUtil:                  hostUtil{hostutil.NewHostUtil()},
 		PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),
 		NodeStartupLatencyTracker: kubeletutil.NewNodeStartupLatencyTracker(klog.FromContext(ctx)),
 		TLSOptions: &server.TLSOptions{
@@ -129,6 +129,7 @@ func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error)
 	if k.RegisterWithTaints, err = parseTaints(c.taints); err != nil {
 		return nil, err
 	}
+	k.MaxPods = maxPods
 	k.ProviderID = "localcluster://" + c.name
 	k.Address = block.Kubelet().String()
 	port, err := freePort(k.Address)

@@ -13,6 +13,7 @@ import (
 	cadvisortest "k8s.io/kubernetes/pkg/kubelet/cadvisor/testing"
 	"k8s.io/kubernetes/pkg/kubelet/cm"
 	kubecontainer "k8s.io/kubernetes/pkg/kubelet/container"
+	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 )
 
 // What a node claims to be: large enough for any Pod a GPU machine would bear,
@@ -21,7 +22,22 @@ const (
 	nodeCores   = 16
 	nodeMemory  = 64 << 30
 	nodeStorage = 200 << 30
+	maxPods     = 110
 )
+
+// Capacity is what a node has to give, and gives to the last bit.
+func Capacity(gpus int) v1.ResourceList {
+	capacity := v1.ResourceList{
+		v1.ResourceCPU:              *resource.NewQuantity(nodeCores, resource.DecimalSI),
+		v1.ResourceMemory:           *resource.NewQuantity(nodeMemory, resource.BinarySI),
+		v1.ResourceEphemeralStorage: *resource.NewQuantity(nodeStorage, resource.BinarySI),
+		v1.ResourcePods:             *resource.NewQuantity(maxPods, resource.DecimalSI),
+	}
+	if gpus > 0 {
+		capacity[gpuResource] = *resource.NewQuantity(int64(gpus), resource.DecimalSI)
+	}
+	return capacity
+}
 
 // syncFrequency is how often the kubelet looks at each Pod without a cause;
 // also how soon volumes follow their ConfigMap or Secret.
@@ -106,3 +122,11 @@ func (o nodeOS) Glob(pattern string) ([]string, error) {
 	}
 	return o.RealOS.Glob(pattern)
 }
+
+// hostUtil is the real one but for the kubelet's bind mount of its own folder,
+// which a plain user may not make and which would outlive the node.
+type hostUtil struct {
+	hostutil.HostUtils
+}
+
+func (hostUtil) MakeRShared(string) error { return nil }

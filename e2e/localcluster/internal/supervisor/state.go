@@ -18,6 +18,7 @@ import (
 
 	"imagejob.dev/localcluster/internal/cloud"
 	"imagejob.dev/localcluster/internal/controlplane"
+	"imagejob.dev/localcluster/internal/images"
 	"imagejob.dev/localcluster/internal/process"
 )
 
@@ -126,7 +127,7 @@ func locked(layout controlplane.Layout) bool {
 // becomeReady starts the system node and waits for what every user relies on.
 func becomeReady(ctx context.Context, o options, machines *cloud.Cloud, client kubernetes.Interface, say func(string, ...any)) error {
 	if o.systemNode {
-		if _, err := machines.Launch(cloud.Spec{Name: systemNode}); err != nil {
+		if err := machines.LaunchSystem(systemNode); err != nil {
 			return err
 		}
 	}
@@ -163,7 +164,9 @@ func waitFor(ctx context.Context, what string, done func() (bool, error)) error 
 	}
 }
 
-func absolute(path string) (string, error) {
+// checkedTable resolves the image table's path and reads it once, so that a
+// mistake is told now and not by every node.
+func checkedTable(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
@@ -171,5 +174,6 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("resolving %s: %w", path, err)
 	}
-	return abs, nil
+	_, err = images.NewTable(abs)
+	return abs, err
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"imagejob.dev/localcluster/internal/cloud"
+	"imagejob.dev/localcluster/internal/control"
 	"imagejob.dev/localcluster/internal/controlplane"
 	"imagejob.dev/localcluster/internal/process"
 )
@@ -78,7 +79,11 @@ func up(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	images, err := absolute(o.images)
+	images, err := checkedTable(o.images)
+	if err != nil {
+		return err
+	}
+	config, err := cloud.ReadConfig(o.provisioner)
 	if err != nil {
 		return err
 	}
@@ -94,10 +99,13 @@ func up(ctx context.Context, o options) error {
 		plane.Stop()
 		return err
 	}
-	machines := cloud.New(client, plane, layout, spawner, self, images)
+	machines := cloud.New(cloud.Options{
+		Client: client, Plane: plane, Layout: layout, Spawner: spawner, Self: self,
+		Images: images, Config: config, Log: os.Stderr,
+	})
 	cloudCtx, stopCloud := context.WithCancel(context.Background())
 	cloudDone := make(chan error, 1)
-	go func() { cloudDone <- machines.Run(cloudCtx, os.Stderr) }()
+	go func() { cloudDone <- machines.Run(cloudCtx) }()
 
 	failure := serve(ctx, o, layout, plane, machines, client, say)
 
@@ -130,6 +138,9 @@ func serve(ctx context.Context, o options, layout controlplane.Layout, plane *co
 			return err
 		}
 	case err := <-plane.Died():
+		return err
+	}
+	if err := control.Serve(ctx, layout.Control(), machines, plane); err != nil {
 		return err
 	}
 	if err := writeReady(layout, plane); err != nil {
