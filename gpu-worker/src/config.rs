@@ -131,9 +131,8 @@ fn pool(text: &str) -> Result<String, String> {
 }
 
 fn engine(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    match url.scheme() {
-        "http" if url.has_host() => Ok(url),
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
         _ => Err("expected http://host:port, as in http://127.0.0.1:8188".into()),
     }
 }

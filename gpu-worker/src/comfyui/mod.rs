@@ -21,7 +21,7 @@ pub use client::{Client, Error};
 pub use engine::{Engine, State};
 pub use failure::{Failure, Kind};
 pub use generate::{Generated, Output, Prompt, Trouble};
-pub use progress::{Phase, Progress};
+pub use progress::{Phase, Progress, Steps};
 
 /// A prompt's name in the engine: a lowercase UUID that we draw.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
