@@ -3,7 +3,8 @@
 /// From the label in a queue's result. One we don't know is charged as on demand: rather too much than too
 /// little.
 pub(crate) fn from_label(label: &str) -> crds::Capacity {
-    crds::Capacity::from_label(label).unwrap_or(crds::Capacity::OnDemand)
+    let known = policy::Capacity::ALL.into_iter().find(|capacity| capacity.label() == label);
+    known.map_or(crds::Capacity::OnDemand, to_crd)
 }
 
 pub(crate) fn to_policy(capacity: crds::Capacity) -> policy::Capacity {

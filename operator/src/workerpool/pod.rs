@@ -18,6 +18,7 @@ use k8s_openapi::{
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
 use super::secret;
+use crate::capacity;
 
 /// Where nodes say which zone they are in.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
@@ -68,7 +69,7 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, template: ObjectMeta) -> Objec
         own(names::LABEL_APP, names::WORKER_APP),
         own(names::LABEL_MANAGED_BY, names::FIELD_MANAGER),
         own(names::LABEL_POOL, &pool.name_any()),
-        own(names::LABEL_CAPACITY, shape.capacity.label()),
+        own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
     let mut annotations = template.annotations.unwrap_or_default();
     annotations.extend([
@@ -226,17 +227,16 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
         from_secret("REDIS_URL", &secret::name(&pool.name_any()), secret::KEY, false),
         value("POOL", format!("{namespace}/{}", pool.name_any())),
         field("POD_NAME", "metadata.name"),
-        field("POD_IP", "status.podIP"),
-        value("LISTEN", format!("$(POD_IP):{METRICS_PORT}")),
+        value("LISTEN", format!("0.0.0.0:{METRICS_PORT}")),
         value("ENGINE_URL", format!("http://127.0.0.1:{}", pool.spec.engine.port)),
         value("CLASSES", shape.classes.join(",")),
-        value("CAPACITY", shape.capacity.label().to_owned()),
+        value("CAPACITY", capacity::to_policy(shape.capacity).label().to_owned()),
         value("BUCKET", output.bucket.clone()),
         value("S3_REGION", output.region.clone()),
         value("S3_PATH_STYLE", output.path_style.to_string()),
         value("KEY_PREFIX", output.key_prefix.clone()),
         value("PUBLIC_URL", output.public_url.clone()),
-        value("DRAIN_GRACE_SECONDS", (grace - ENGINE_STOP_SECONDS).max(0).to_string()),
+        value("DRAIN_GRACE", (grace - ENGINE_STOP_SECONDS).max(0).to_string()),
     ];
     env.extend(output.endpoint.clone().map(|endpoint| value("S3_ENDPOINT", endpoint)));
     env.extend(shape.model.map(|model| value("WARM_MODEL", model.to_owned())));
@@ -279,7 +279,7 @@ fn take(containers: &mut Vec<Container>, name: &str) -> Option<Container> {
     Some(containers.remove(at))
 }
 
-/// `over` after `under`, whose variables of the same name go. Order matters: $(POD_IP) refers backwards.
+/// `over` after `under`, whose variables of the same name go.
 fn merged_env(under: Option<Vec<EnvVar>>, over: Vec<EnvVar>) -> Vec<EnvVar> {
     let mut env = under.unwrap_or_default();
     env.retain(|variable| !over.iter().any(|o| o.name == variable.name));

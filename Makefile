@@ -1,0 +1,66 @@
+# The two commands that matter: `make demo` and `make test`. Each gets or builds what it needs (see
+# CONTRIBUTING.md) and keeps it in ~/.cache/imagejob; the second run is quick.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/imagejob
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
+
+# Long builds show progress on a terminal and stay readable in a log.
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+# The programs that the demo, the tests and the benchmarks run beside themselves.
+PROGRAMS := --package operator --package gpu-worker --package comfyui-sim --package testkit
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: tools ## run the whole system on this machine and watch it work (COMFYUI_URL=… for a real engine)
+	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	@target/debug/demo
+
+.PHONY: up down
+up: tools ## start the demo's cluster and leave it running for kubectl
+	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	@target/debug/demo up
+
+down: ## stop what `make up` started
+	@target/debug/demo down
+
+.PHONY: test
+test: tools ## run every test
+	cargo test --quiet --workspace --exclude e2e
+	cargo build --quiet --bins $(PROGRAMS)
+	cargo test --quiet --package e2e -- --test-threads=1
+	cd e2e/localcluster && go test ./...
+
+.PHONY: bench
+bench: tools ## measure; prints tables and writes target/bench/summary.json
+	cargo build --quiet --profile fast --bins $(PROGRAMS) --package e2e
+	cargo bench --quiet --profile fast --package queue --bench queue
+	cargo bench --quiet --profile fast --package gpu-worker --bench overhead
+	@target/fast/bench
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## format, lints, generated files, licences
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	cargo run --quiet --package crds --bin crdgen -- --check
+	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources
+	cd e2e/localcluster && test -z "$$(gofmt -l .)" && go vet ./...
+
+.PHONY: generate
+generate: ## write crds/yaml and docs/api.md from the Rust types
+	cargo run --quiet --package crds --bin crdgen
+
+.PHONY: tools
+tools: # redis-server and the control plane, built or found once
+	@e2e/tools/redis.sh >/dev/null
+	@e2e/localcluster/build.sh >/dev/null
+
+$(CARGO_DENY):
+	cargo install --quiet --locked --root $(CACHE)/tools cargo-deny@$(CARGO_DENY_VERSION)

@@ -1,0 +1,89 @@
+//! Machines that come and go: node groups, and what may happen to a machine.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use testkit::Cluster;
+
+/// The cloud the cluster's machines come from.
+#[derive(Debug, Clone)]
+pub struct CloudOptions {
+    /// The zones with spot machines.
+    pub zones: Vec<String>,
+    /// Spot machines per zone, at most.
+    pub spot: u32,
+    /// On-demand machines, at most.
+    pub on_demand: u32,
+    /// How long a machine takes to boot.
+    pub boot: Duration,
+    /// How long an empty machine stays.
+    pub keep_empty: Duration,
+}
+
+impl Default for CloudOptions {
+    fn default() -> Self {
+        Self {
+            zones: vec!["zone-a".to_owned(), "zone-b".to_owned()],
+            spot: 4,
+            on_demand: 2,
+            boot: Duration::from_secs(2),
+            keep_empty: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A machine of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Machine {
+    /// The node's name.
+    pub name: String,
+    /// The node group it belongs to.
+    #[serde(default)]
+    pub group: String,
+}
+
+impl CloudOptions {
+    /// Writes the provisioner's file.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let group = |name: String, capacity: &str, zone: &str, max: u32| {
+            json!({
+                "name": name, "capacityType": capacity, "zone": zone, "instanceType": "gpu-1x", "gpus": 1,
+                "max": max, "startDelay": seconds(self.boot), "removeAfterEmpty": seconds(self.keep_empty),
+            })
+        };
+        let mut groups: Vec<_> =
+            self.zones.iter().map(|zone| group(format!("spot-{zone}"), "spot", zone, self.spot)).collect();
+        if let (Some(zone), true) = (self.zones.first(), self.on_demand > 0) {
+            groups.push(group(format!("on-demand-{zone}"), "on-demand", zone, self.on_demand));
+        }
+        std::fs::write(file, serde_json::to_vec_pretty(&json!({ "groups": groups }))?)
+            .with_context(|| format!("write {}", file.display()))
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// Does something to the machines of a cluster: `localcluster node VERB`.
+pub(crate) fn node(cluster: &Cluster, verb: &str, args: &[&str]) -> Result<String> {
+    localcluster(cluster, "node", verb, args)
+}
+
+/// Stops or starts a part of the control plane: `localcluster components VERB`.
+pub(crate) fn component(cluster: &Cluster, verb: &str, name: &str) -> Result<String> {
+    localcluster(cluster, "components", verb, &[name])
+}
+
+fn localcluster(cluster: &Cluster, noun: &str, verb: &str, args: &[&str]) -> Result<String> {
+    let state = cluster.state().context("the cluster has no state folder")?;
+    let mut command = cluster.command();
+    command.args([noun, verb]).args(args).arg("--state").arg(state).stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("can't run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

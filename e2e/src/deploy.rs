@@ -1,0 +1,88 @@
+//! Deploys the operator as a user would: the manifests, with an overlay of our own.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testkit::Cluster;
+
+use crate::programs::{Programs, workspace};
+
+/// The namespace of the operator.
+pub(crate) const SYSTEM: &str = "imagejob-system";
+
+/// How fast the simulated engine works.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineOptions {
+    /// The container's arguments, besides where to listen.
+    pub args: Vec<String>,
+    /// The program instead of the simulator, with its first arguments.
+    pub command: Option<Vec<String>>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { args: vec!["--step-ms".to_owned(), "20".to_owned()], command: None }
+    }
+}
+
+/// The table of programs that run in place of container images.
+pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOptions) -> Result<()> {
+    let program = |name: &str| vec![programs.path(name).display().to_string()];
+    let engine = engine.command.clone().unwrap_or_else(|| program("comfyui-sim"));
+    let table = json!({ "images": {
+        "imagejob/operator:*": { "command": program("operator") },
+        "imagejob/gpu-worker:*": { "command": program("gpu-worker") },
+        "comfyui:*": { "command": engine },
+    }});
+    let table = table["images"].clone();
+    fs::write(file, serde_json::to_vec_pretty(&table)?).with_context(|| format!("write {}", file.display()))
+}
+
+/// Applies the base with the address of our Redis, and returns once the API server took all of it.
+pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replicas: u32) -> Result<()> {
+    let overlay = directory.join("overlay");
+    fs::create_dir_all(&overlay)?;
+    let base = relative(&overlay.canonicalize()?, &workspace().join("manifests/base").canonicalize()?);
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": SYSTEM,
+        "resources": [base],
+        "replicas": [{ "name": "imagejob-operator", "count": replicas }],
+        "secretGenerator": [{
+            "name": "imagejob-redis",
+            "literals": [format!("url={redis_url}")],
+            "options": { "disableNameSuffixHash": true },
+        }],
+    });
+    write_yaml(&overlay.join("kustomization.yaml"), &kustomization)?;
+    cluster.kubectl(["apply", "--server-side", "-k", &overlay.display().to_string()])?;
+    Ok(())
+}
+
+fn write_yaml(file: &Path, value: &Value) -> Result<()> {
+    fs::write(file, serde_yaml_ng::to_string(value)?).with_context(|| format!("write {}", file.display()))
+}
+
+/// `to`, as seen from the folder `from`; both absolute and without links. Kustomize takes no absolute folders.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(common)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_from_one_folder_to_another() {
+        let way = |from: &str, to: &str| relative(Path::new(from), Path::new(to));
+        assert_eq!(way("/tmp/a", "/home/b/c"), Path::new("../../home/b/c"));
+        assert_eq!(way("/a/b", "/a/c"), Path::new("../c"));
+    }
+}

@@ -1,0 +1,60 @@
+//! The programs under test, built from this checkout.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// What the cluster's containers run.
+const PACKAGES: [&str; 4] = ["operator", "gpu-worker", "comfyui-sim", "testkit"];
+
+/// Where the built programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    directory: PathBuf,
+}
+
+impl Programs {
+    /// Builds them, in the profile this program was built in; instant when they are up to date.
+    ///
+    /// # Errors
+    /// When they do not compile.
+    pub fn build() -> Result<Self> {
+        let directory = beside_us()?;
+        let profile = match directory.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev".to_owned(),
+            Some(profile) => profile.to_owned(),
+        };
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(workspace()).args(["build", "--bins", "--quiet", "--profile", &profile]);
+        for package in PACKAGES {
+            command.args(["--package", package]);
+        }
+        let status = command.status().with_context(|| format!("can't run {command:?}"))?;
+        ensure!(status.success(), "{command:?} failed; its words stand above");
+        Ok(Self { directory })
+    }
+
+    /// The path of one.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// The root of the checkout.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Programs lie in target/PROFILE, tests in target/PROFILE/deps.
+fn beside_us() -> Result<PathBuf> {
+    let us = env::current_exe().context("where are we?")?;
+    let directory = us.parent().context("we are in no directory")?;
+    let deps = directory.file_name().is_some_and(|name| name == "deps");
+    Ok(if deps { directory.parent().unwrap_or(directory) } else { directory }.to_owned())
+}

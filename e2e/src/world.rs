@@ -1,0 +1,166 @@
+//! Everything the product needs around it, and the product itself, on one machine.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tempfile::TempDir;
+use testkit::{Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
+
+use crate::{
+    cloud::{self, CloudOptions, Machine},
+    deploy,
+    programs::Programs,
+};
+
+pub use crate::deploy::EngineOptions;
+
+/// The bucket of every pool.
+pub(crate) const BUCKET: &str = "images";
+const OPERATOR_READY: Duration = Duration::from_secs(60);
+
+/// What is particular to a world.
+#[derive(Debug, Clone)]
+pub struct WorldOptions {
+    /// Where machines come from.
+    pub cloud: CloudOptions,
+    /// The engine in the workers' Pods.
+    pub engine: EngineOptions,
+    /// Replicas of the operator.
+    pub operators: u32,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self { cloud: CloudOptions::default(), engine: EngineOptions::default(), operators: 1 }
+    }
+}
+
+/// A cluster with machines that come and go, Redis, S3, and the operator deployed on it. All of it ends with
+/// this value, and with the process.
+pub struct World {
+    /// The control plane and the machines.
+    pub cluster: Cluster,
+    /// The queue's Redis; survives a kill with its data.
+    pub redis: Redis,
+    /// The store.
+    pub s3: S3,
+    /// The administrator's client.
+    pub client: Client,
+    /// The programs under test.
+    pub programs: Programs,
+    engine_args: Vec<String>,
+    _files: TempDir,
+}
+
+impl World {
+    /// Starts everything and waits until the operator is ready.
+    ///
+    /// # Errors
+    /// When a part can't be built or does not get ready.
+    pub async fn start(options: &WorldOptions) -> Result<Self> {
+        install_tls_provider();
+        let programs = tokio::task::spawn_blocking(Programs::build).await??;
+        let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
+        let images = files.path().join("images.json");
+        let provisioner = files.path().join("provisioner.json");
+        deploy::write_images(&images, &programs, &options.engine)?;
+        options.cloud.write(&provisioner)?;
+        let cluster =
+            ClusterOptions { system_node: true, images: Some(images), provisioner: Some(provisioner) };
+        let redis = RedisOptions { persistence: Persistence::AppendOnly, ..RedisOptions::default() };
+        let s3 =
+            S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
+        let (cluster, redis, s3) =
+            tokio::try_join!(Cluster::start(cluster), Redis::start(redis), S3::start(s3))?;
+        let client = client(cluster.kubeconfig()).await?;
+        deploy::apply(&cluster, files.path(), &redis.url(), options.operators)?;
+        let engine_args = options.engine.args.clone();
+        let world = Self { cluster, redis, s3, client, programs, engine_args, _files: files };
+        world.operator_ready().await?;
+        Ok(world)
+    }
+
+    pub(crate) fn engine_args(&self) -> &[String] {
+        &self.engine_args
+    }
+
+    /// Waits until the operator's Deployment is available.
+    ///
+    /// # Errors
+    /// When it does not get there in time; its Pods and log are in the error.
+    pub async fn operator_ready(&self) -> Result<()> {
+        let available = ["-n", deploy::SYSTEM, "get", "deployment", "imagejob-operator", "-o"];
+        let path = "jsonpath={.status.availableReplicas}";
+        let ready = wait_for("the operator to be available", OPERATOR_READY, async || {
+            let replicas = self.cluster.kubectl(available.iter().chain([&path]));
+            replicas.ok().and_then(|n| n.parse::<u32>().ok()).filter(|n| *n > 0)
+        })
+        .await;
+        ready.map(drop).with_context(|| self.dump())
+    }
+
+    /// What a person would look at when something is wrong.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let mut dump = String::new();
+        for args in [
+            vec!["get", "nodes,pods,imagejobs,workerpools", "-A", "-o", "wide"],
+            vec!["get", "events", "-A", "--sort-by=.lastTimestamp"],
+            vec!["-n", deploy::SYSTEM, "logs", "deployment/imagejob-operator", "--tail=80"],
+        ] {
+            let words = self.cluster.kubectl(&args).unwrap_or_else(|error| format!("{error:#}"));
+            dump.push_str(&format!("--- kubectl {}\n{words}\n", args.join(" ")));
+        }
+        dump
+    }
+
+    /// Kills a machine: it vanishes, and nobody says goodbye.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn kill_machine(&self, name: &str) -> Result<()> {
+        cloud::node(&self.cluster, "kill", &[name]).map(drop)
+    }
+
+    /// Takes a spot machine away as a cloud does: a notice, then the end.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn interrupt_machine(&self, name: &str, notice: Duration) -> Result<()> {
+        let notice = format!("{}s", notice.as_secs());
+        cloud::node(&self.cluster, "interrupt", &[name, "--notice", &notice]).map(drop)
+    }
+
+    /// The machines there are.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub fn machines(&self) -> Result<Vec<Machine>> {
+        let json = cloud::node(&self.cluster, "list", &["-o", "json"])?;
+        serde_json::from_str(&json).with_context(|| format!("not a list of machines: {json}"))
+    }
+
+    /// Stops or starts a part of the control plane.
+    ///
+    /// # Errors
+    /// When there is no such part.
+    pub fn control_plane(&self, verb: &str, component: &str) -> Result<()> {
+        cloud::component(&self.cluster, verb, component).map(drop)
+    }
+}
+
+/// Our own HTTPS clients and kube's use one TLS provider.
+fn install_tls_provider() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

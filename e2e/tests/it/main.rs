@@ -1,0 +1,3 @@
+//! The whole system, as deployed, on real parts.
+
+mod main_job;
