@@ -57,6 +57,11 @@ pub(crate) fn tenant() -> Rule {
     )
 }
 
+/// As long as a label's value may be; also, names of Events are made from it.
+pub(crate) fn job_name() -> Rule {
+    rule("self.metadata.name.size() <= 63", "a job's name has at most 63 characters")
+}
+
 /// The name goes into Pod names and label values, which end at 63 characters.
 pub(crate) fn pool_name() -> Rule {
     rule(

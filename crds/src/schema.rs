@@ -3,6 +3,7 @@
 
 use crate::rules;
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 type Gen = SchemaGenerator;
 
@@ -106,11 +107,47 @@ pub(crate) fn env(_: &mut Gen) -> Schema {
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The variable's name."},
                 "value": {"type": "string", "maxLength": 32768, "description": "Its value. Default: empty."},
-                "valueFrom": {
-                    "type": "object",
-                    "maxProperties": 1,
-                    "x-kubernetes-preserve-unknown-fields": true,
-                    "description": "Where its value comes from (see kubectl explain pod.spec.containers.env.valueFrom).",
+                "valueFrom": env_source(),
+            },
+        },
+    })
+}
+
+fn env_source() -> Value {
+    let key_of = |what: &str| {
+        json!({
+            "type": "object",
+            "required": ["name", "key"],
+            "description": format!("A key of a {what} in the pool's namespace."),
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 253, "description": format!("The {what}'s name.")},
+                "key": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The key."},
+                "optional": {"type": "boolean", "description": "True: go without if it is not there. Default: false."},
+            },
+        })
+    };
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "description": "Where its value comes from: one of these.",
+        "properties": {
+            "secretKeyRef": key_of("Secret"),
+            "configMapKeyRef": key_of("ConfigMap"),
+            "fieldRef": {
+                "type": "object",
+                "required": ["fieldPath"],
+                "description": "A field of the Pod.",
+                "properties": {
+                    "fieldPath": {"type": "string", "minLength": 1, "maxLength": 253, "description": "Its path, e.g. status.podIP."},
+                },
+            },
+            "resourceFieldRef": {
+                "type": "object",
+                "required": ["resource"],
+                "description": "A limit or request of the container.",
+                "properties": {
+                    "resource": {"type": "string", "minLength": 1, "maxLength": 253, "description": "Which, e.g. limits.memory."},
                 },
             },
         },
@@ -119,7 +156,7 @@ pub(crate) fn env(_: &mut Gen) -> Schema {
 
 pub(crate) fn resources(_: &mut Gen) -> Schema {
     let quantities = |text: &str| {
-        serde_json::json!({
+        json!({
             "type": "object",
             "maxProperties": 20,
             "description": text,

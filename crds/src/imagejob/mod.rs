@@ -27,6 +27,7 @@ pub type Class = String;
     namespaced,
     status = "ImageJobStatus",
     derive = "PartialEq",
+    validation = rules::job_name(),
     doc = "An ImageJob asks for images of one prompt or workflow. The operator queues them, GPU workers of a WorkerPool make them, and the URLs and the cost end up in the status.",
     printcolumn(
         name = "State",

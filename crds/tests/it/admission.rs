@@ -41,6 +41,7 @@ fn jobs() -> Vec<Case> {
     let graph = graph_job()["spec"]["workflow"].clone();
     let node = json!({"class_type": "SaveImage"});
     vec![
+        case(job, "/metadata/name", "a".repeat(63), "a".repeat(64), "a job's name has at most 63 characters"),
         case(job, "/spec/workflow", Value::Null, graph, "spec: Invalid value: give either textToImage or workflow, not both"),
         case(job, "/spec/textToImage", text, Value::Null, "spec: Invalid value: give one of textToImage or workflow"),
         case(job, "/spec", json!({"workflow": {"configMapRef": {"name": "a"}}}), Value::Null, "spec: Required value"),
@@ -108,6 +109,7 @@ fn pools() -> Vec<Case> {
         case(full_pool, "/spec/podTemplate/metadata/labels", json!({"team": "a"}), json!({"imagejob.dev/pool": "a"}), OWN_KEYS),
         case(full_pool, "/spec/podTemplate/metadata/annotations", json!({"a": "b"}), json!({"imagejob.dev/x": "a"}), OWN_KEYS),
         case(full_pool, "/spec/engine/env", json!([{"name": "A"}]), json!([{"name": "A"}, {"name": "A"}]), "spec.engine.env[1]: Duplicate value"),
+        case(full_pool, "/spec/worker/env/0/valueFrom", json!({"fieldRef": {"fieldPath": "status.podIP"}}), json!({}), "spec.worker.env[0].valueFrom in body should have at least 1 properties"),
         case(full_pool, "/spec/engine/kind", "ComfyUI", "Automatic1111", "Unsupported value: \"Automatic1111\": supported values: \"ComfyUI\""),
     ]
 }

@@ -101,7 +101,10 @@ pub(crate) fn full_pool() -> Value {
     let resources = json!({"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}, "requests": {"cpu": "500m"}});
     let env = json!([
         {"name": "A", "value": "1"},
-        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": true}}},
+        {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k", "optional": false}}},
+        {"name": "D", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "E", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
     ]);
     let mut pool = pool();
     pool["spec"] = json!({

@@ -71,9 +71,7 @@ fn few_fields_are_kept_as_they_are() {
             "ImageJob.spec.workflow.graph.*._meta",
             "ImageJob.spec.workflow.graph.*.inputs.*",
             "ImageJob.spec.workflow.inputs.*",
-            "WorkerPool.spec.engine.env[].valueFrom",
             "WorkerPool.spec.podTemplate.spec",
-            "WorkerPool.spec.worker.env[].valueFrom",
             "WorkerPool.status.memory",
         ]
     );

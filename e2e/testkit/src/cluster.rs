@@ -1,5 +1,6 @@
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Weak},
@@ -44,12 +45,16 @@ impl Cluster {
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         let binary = tokio::task::spawn_blocking(build).await??;
         let state = tempfile::Builder::new().prefix("localcluster-").tempdir()?;
-        let process = Process::spawn(&binary, arguments(&options, state.path()))?;
+        let log = state.path().join("up.log");
+        let process =
+            Process::spawn_logged(&binary, arguments(&options, state.path()), fs::File::create(&log)?)?;
         let ready = state.path().join("ready.json");
         let up = wait_for("the cluster to be ready", READY_DEADLINE, async || {
             (ready.exists() || !process.is_running()).then_some(process.is_running())
         });
-        ensure!(up.await?, "{} ended before it was ready; its words stand above", binary.display());
+        let up = up.await;
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        ensure!(up.with_context(said)?, "{} ended before it was ready: {}", binary.display(), said());
         let kubeconfig = state.path().join("kubeconfig");
         Ok(Self { process, state: Some(state), binary, kubeconfig })
     }

@@ -1,5 +1,7 @@
 use std::{
     ffi::OsString,
+    fs::File,
+    io,
     process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread::{self, JoinHandle},
@@ -23,12 +25,34 @@ impl Process {
     /// # Errors
     /// When it can't be started.
     pub fn spawn(program: impl Into<OsString>, args: impl IntoIterator<Item = OsString>) -> Result<Self> {
-        let program = program.into();
+        Self::start(program.into(), args, None)
+    }
+
+    /// The same, with what it says in a file.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn_logged(
+        program: impl Into<OsString>,
+        args: impl IntoIterator<Item = OsString>,
+        log: File,
+    ) -> Result<Self> {
+        Self::start(program.into(), args, Some(log))
+    }
+
+    fn start(program: OsString, args: impl IntoIterator<Item = OsString>, log: Option<File>) -> Result<Self> {
+        let output = |log: File| Ok::<_, io::Error>([log.try_clone()?, log]);
+        let output = log.map(output).transpose()?;
         let args: Vec<OsString> = args.into_iter().collect();
         let shown = program.clone();
         let (started, pid) = mpsc::channel();
         let parent = thread::Builder::new().name("process".into()).spawn(move || {
-            match dying_with_parent(program).args(args).stdin(Stdio::null()).spawn() {
+            let mut command = dying_with_parent(program);
+            command.args(args).stdin(Stdio::null());
+            if let Some([stdout, stderr]) = output {
+                command.stdout(stdout).stderr(stderr);
+            }
+            match command.spawn() {
                 Ok(mut child) => {
                     // A receiver that is gone means nobody wants the child any more.
                     if started.send(Ok(child.id())).is_err() {
