@@ -167,7 +167,7 @@ func (c *Cloud) start(m *Machine) error {
 		"--tls-key", serving.Key,
 		"--pod-env", metadataVariable + "=" + block.metadataURL(),
 	}
-	cmd := &exec.Cmd{Path: c.Self, Args: args, Env: append(os.Environ(), c.marker())}
+	cmd := &exec.Cmd{Path: c.Self, Args: args, Env: os.Environ()}
 	child, err := c.Spawner.StartChild("localnode "+m.Name, c.Layout.Log("node-"+m.Name), cmd)
 	if err != nil {
 		block.release()

@@ -167,7 +167,7 @@ func (cp *ControlPlane) run(name string, args []string) error {
 	cmd := &exec.Cmd{
 		Path: cp.binary(name),
 		Args: append([]string{name}, args...),
-		Env:  append(os.Environ(), process.StateMarker+"="+cp.layout.State),
+		Env:  os.Environ(),
 	}
 	child, err := cp.spawner.StartChild(name, cp.layout.Log(name), cmd)
 	if err != nil {

@@ -89,9 +89,12 @@ func run(c config) error {
 		Addresses: cri.NewAddresses(byte(c.index)),
 		NodeIP:    address.Kubelet(),
 		Server:    clients.server,
-		Env:       append(splitList(c.podEnv), process.NodeMarker+"="+c.name, process.StateMarker+"="+os.Getenv(process.StateMarker)),
+		Env:       splitList(c.podEnv),
 		Images:    table,
-		Spawner:   process.NewSpawner(),
+		Spawner: process.NewSpawner(
+			process.StateMarker+"="+os.Getenv(process.StateMarker),
+			process.RunMarker+"="+os.Getenv(process.RunMarker),
+			process.NodeMarker+"="+c.name),
 	})
 	if err := startKubelet(ctx, c, address, clients, runtime, cri.NewImages(table, c.root)); err != nil {
 		return err

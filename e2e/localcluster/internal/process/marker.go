@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// Environment variables that mark a process as part of a cluster and of a
-// node. They are inherited, so they also find grandchildren, which the
-// parent-death signal does not reach.
+// Environment variables that mark a process as part of a cluster, of one run of
+// it, and of a node. They are inherited, so they also find grandchildren, which
+// the parent-death signal does not reach.
 const (
 	StateMarker = "LOCALCLUSTER_STATE"
+	RunMarker   = "LOCALCLUSTER_RUN"
 	NodeMarker  = "LOCALCLUSTER_NODE"
 )
 

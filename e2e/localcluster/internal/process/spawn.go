@@ -14,6 +14,7 @@ import (
 // locked thread, children would be killed at random.
 type Spawner struct {
 	starts chan start
+	marks  []string
 }
 
 type start struct {
@@ -21,9 +22,10 @@ type start struct {
 	done chan error
 }
 
-// NewSpawner starts the locked thread.
-func NewSpawner() *Spawner {
-	s := &Spawner{starts: make(chan start)}
+// NewSpawner starts the locked thread. Every child has the marks, NAME=value,
+// in its environment.
+func NewSpawner(marks ...string) *Spawner {
+	s := &Spawner{starts: make(chan start), marks: marks}
 	go func() {
 		runtime.LockOSThread()
 		for req := range s.starts {
@@ -36,6 +38,7 @@ func NewSpawner() *Spawner {
 // Start starts cmd in a process group of its own (a terminal's Ctrl-C must not
 // reach it) and has the kernel SIGKILL it when this process ends.
 func (s *Spawner) Start(cmd *exec.Cmd) error {
+	cmd.Env = append(cmd.Env, s.marks...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	req := start{cmd: cmd, done: make(chan error, 1)}
 	s.starts <- req

@@ -3,6 +3,7 @@ package supervisor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -87,7 +88,13 @@ func up(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	spawner := process.NewSpawner()
+	run := process.RunMarker + "=" + rand.Text()
+	undertaker, err := process.NewUndertaker(run)
+	if err != nil {
+		return err
+	}
+	defer undertaker.Dismiss()
+	spawner := process.NewSpawner(process.StateMarker+"="+layout.State, run)
 	say("starting the control plane in %s", layout.State)
 	plane, err := controlplane.Start(ctx, layout, spawner, self)
 	if err != nil {
