@@ -1,0 +1,273 @@
+//! ComfyUI's HTTP routes, each also under `/api`, and the simulator's own under `/sim`.
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Path, Query, Request, State, WebSocketUpgrade},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{
+    faults::Fault,
+    files::Folder,
+    http_files, python,
+    queue::{self, Item},
+    server::Server,
+    sockets,
+    validate::{self, validate},
+};
+
+/// The largest body taken, 100 MiB.
+pub(crate) const MAX_BODY: usize = 100 * 1024 * 1024;
+
+pub(crate) type Shared = State<Arc<Server>>;
+
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    let routes = Router::new()
+        .route("/ws", get(socket))
+        .route("/prompt", get(exec_info).post(prompt))
+        .route("/queue", get(queue).post(change_queue))
+        .route("/history", get(history).post(change_history))
+        .route("/history/{id}", get(history_of))
+        .route("/interrupt", post(interrupt))
+        .route("/free", post(free))
+        .route("/view", get(http_files::view))
+        .route("/upload/image", post(http_files::upload))
+        .route("/system_stats", get(system_stats))
+        .route("/features", get(async || Json(sockets::server_features())))
+        .route("/models/{folder}", get(models))
+        .route("/object_info", get(object_info))
+        .route("/object_info/{class}", get(object_info_of));
+    Router::new()
+        .merge(routes.clone())
+        .nest("/api", routes)
+        .route("/sim/faults", get(faults).put(set_faults))
+        .route("/sim/stats", get(async |State(server): Shared| Json(server.state().stats)))
+        .layer(middleware::from_fn(same_origin))
+        .with_state(server)
+}
+
+/// What aiohttp answers when a handler raises.
+pub(crate) fn internal_error() -> Response {
+    let text = "500 Internal Server Error\n\nServer got itself in trouble";
+    (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONNECTION, "close")], text).into_response()
+}
+
+/// The whole body, whatever its content type.
+pub(crate) async fn body(body: Body) -> Result<Bytes, Response> {
+    let too_large = format!("Maximum request body size {MAX_BODY} exceeded.");
+    to_bytes(body, MAX_BODY).await.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, too_large).into_response())
+}
+
+async fn json_body(request: Request) -> Result<Value, Response> {
+    let bytes = body(request.into_body()).await?;
+    serde_json::from_slice(&bytes).map_err(|_| internal_error())
+}
+
+/// A page of another site must not use a ComfyUI on the loopback address.
+async fn same_origin(request: Request, next: Next) -> Response {
+    if is_foreign(request.headers()) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    next.run(request).await
+}
+
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(host), Some(origin)) = (header(header::HOST), header(header::ORIGIN)) else { return false };
+    let origin = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    ["localhost", "127.0.0.1", "[::1]"].contains(&name) && host != origin && name != origin
+}
+
+async fn socket(
+    State(server): Shared,
+    Query(query): Query<HashMap<String, String>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let id = match query.get("clientId") {
+        Some(id) if !id.is_empty() => id.clone(),
+        _ => Uuid::new_v4().simple().to_string(),
+    };
+    upgrade.on_upgrade(async move |socket| {
+        let greeting = server.greeting(&id);
+        server.sockets.serve(socket, id, greeting).await;
+    })
+}
+
+async fn exec_info(State(server): Shared) -> Json<Value> {
+    Json(server.status())
+}
+
+async fn prompt(State(server): Shared, request: Request) -> Result<Response, Response> {
+    let request = match json_body(request).await? {
+        Value::Object(request) => request,
+        Value::Array(_) | Value::String(_) => Map::new(),
+        _ => return Err(internal_error()),
+    };
+    let number = match request.get("number") {
+        Some(number) => python::float(number).map_err(|_| internal_error())?,
+        None => server.next_number(request.get("front").is_some_and(truthy)),
+    };
+    let Some(prompt) = request.get("prompt") else {
+        let error = validate::error("no_prompt", "No prompt provided", "No prompt provided");
+        return Err(refused(&error, &Map::new()));
+    };
+    let mut prompt = match prompt {
+        Value::Object(prompt) => prompt.clone(),
+        Value::Array(nodes) if nodes.is_empty() => Map::new(),
+        _ => return Err(internal_error()),
+    };
+    let id = request.get("prompt_id").map_or_else(|| Uuid::new_v4().to_string(), python::str);
+    let targets = request.get("partial_execution_targets").and_then(Value::as_array);
+    let targets = targets.map(|targets| targets.iter().map(python::str).collect::<Vec<_>>());
+    let accepted = validate(&server.catalog, &server.files, &mut prompt, targets.as_deref())
+        .map_err(|refusal| refused(&refusal.error, &refusal.node_errors))?;
+    let mut extra = match request.get("extra_data") {
+        None => Map::new(),
+        Some(Value::Object(extra)) => extra.clone(),
+        Some(_) => return Err(internal_error()),
+    };
+    if let Some(client) = request.get("client_id") {
+        extra.insert("client_id".to_owned(), client.clone());
+    }
+    let answer =
+        json!({"prompt_id": id, "number": queue::number(number), "node_errors": accepted.node_errors});
+    let item = Item { number, id, prompt, extra, outputs: accepted.outputs };
+    let seems_to_fail = server.prompt_error();
+    if server.put(item).is_err() || seems_to_fail {
+        return Err(internal_error());
+    }
+    Ok(Json(answer).into_response())
+}
+
+fn refused(error: &Value, node_errors: &Map<String, Value>) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": error, "node_errors": node_errors}))).into_response()
+}
+
+/// What Python takes for true.
+fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+async fn queue(State(server): Shared) -> Json<Value> {
+    Json(server.state().queue.to_json())
+}
+
+async fn change_queue(State(server): Shared, request: Request) -> Result<(), Response> {
+    let request = json_body(request).await?;
+    if request["clear"] == true {
+        server.change_queue(queue::Queue::clear);
+    }
+    for id in ids(&request["delete"]) {
+        server.change_queue(|queue| queue.delete(&id));
+    }
+    Ok(())
+}
+
+async fn history(
+    State(server): Shared,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Map<String, Value>>, Response> {
+    let max = query.get("max_items").map(|max| max.parse().map_err(|_| internal_error())).transpose()?;
+    Ok(Json(server.state().queue.history(max)))
+}
+
+async fn history_of(State(server): Shared, Path(id): Path<String>) -> Json<Map<String, Value>> {
+    Json(server.state().queue.history_of(&id))
+}
+
+async fn change_history(State(server): Shared, request: Request) -> Result<(), Response> {
+    let request = json_body(request).await?;
+    let mut state = server.state();
+    if request["clear"] == true {
+        state.queue.forget(None);
+    }
+    for id in ids(&request["delete"]) {
+        state.queue.forget(Some(&id));
+    }
+    Ok(())
+}
+
+fn ids(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(python::str).collect()
+}
+
+async fn interrupt(State(server): Shared, request: Request) -> Result<(), Response> {
+    // Without a body, or with one that is no JSON, it means whatever runs.
+    let bytes = body(request.into_body()).await?;
+    let request: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    server.interrupt(request["prompt_id"].as_str());
+    Ok(())
+}
+
+async fn free(State(server): Shared, request: Request) -> Result<(), Response> {
+    let request = json_body(request).await?;
+    if request["unload_models"] == true || request["free_memory"] == true {
+        server.state().free = true;
+    }
+    Ok(())
+}
+
+async fn models(State(server): Shared, Path(folder): Path<String>) -> Result<Json<Vec<String>>, StatusCode> {
+    match folder.as_str() {
+        "checkpoints" => Ok(Json(server.options.models.clone())),
+        _ => Err(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn object_info(State(server): Shared) -> Json<Map<String, Value>> {
+    Json(server.catalog.descriptions(&server.files.input_names()))
+}
+
+async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Json<Map<String, Value>> {
+    let mut all = server.catalog.descriptions(&server.files.input_names());
+    Json(all.remove_entry(&class).into_iter().collect())
+}
+
+async fn system_stats() -> Json<Value> {
+    const GIB: u64 = 1 << 30;
+    Json(json!({
+        "system": {
+            "os": "posix", "ram_total": 32 * GIB, "ram_free": 16 * GIB, "comfyui_version": "0.3.64",
+            "python_version": "simulated", "pytorch_version": "simulated", "embedded_python": false,
+            "argv": ["comfyui-sim"],
+        },
+        "devices": [{
+            "name": "cuda:0 simulated", "type": "cuda", "index": 0, "vram_total": 24 * GIB, "vram_free": 20 * GIB,
+            "torch_vram_total": 2 * GIB, "torch_vram_free": GIB,
+        }],
+    }))
+}
+
+async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
+    Json(server.state().faults.list().to_vec())
+}
+
+async fn set_faults(State(server): Shared, Json(faults): Json<Vec<Fault>>) {
+    server.set_faults(faults);
+}
+
+/// `filename="…"`, as ComfyUI's downloads say.
+pub(crate) fn disposition(name: &str) -> HeaderMap {
+    let value = format!("filename=\"{name}\"").parse().ok();
+    value.map(|value| (header::CONTENT_DISPOSITION, value)).into_iter().collect()
+}
+
+/// The folder named in a request; `default` if none is.
+pub(crate) fn folder(name: Option<&String>, default: Folder) -> Option<Folder> {
+    name.map_or(Some(default), |name| Folder::parse(name))
+}

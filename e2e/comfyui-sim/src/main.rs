@@ -1,0 +1,101 @@
+//! The simulator as a program, for Pods and for trying things by hand.
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use comfyui_sim::{Fault, Options, Previews, Sim, Timing};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A simulator of a ComfyUI server.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Flags {
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    listen: IpAddr,
+    /// The port to listen on.
+    #[arg(long, default_value_t = 8188)]
+    port: u16,
+    /// The checkpoints installed.
+    #[arg(long, value_delimiter = ',', default_value = "v1-5-pruned.safetensors,sd_xl_base_1.0.safetensors")]
+    models: Vec<String>,
+    /// Milliseconds before it listens.
+    #[arg(long, default_value_t = 0)]
+    boot_ms: u64,
+    /// Milliseconds for one sampling step of a 512 × 512 picture.
+    #[arg(long, default_value_t = 50)]
+    step_ms: u64,
+    /// Milliseconds for loading a checkpoint that is not the one in memory.
+    #[arg(long, default_value_t = 2000)]
+    load_ms: u64,
+    /// Milliseconds for saving a picture.
+    #[arg(long, default_value_t = 20)]
+    save_ms: u64,
+    /// Divides all of these times.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+    /// Whether to send a preview after each step.
+    #[arg(long, value_enum, default_value = "none")]
+    preview_method: PreviewMethod,
+    /// Where the input, output and temp folders are; by default in a temporary directory.
+    #[arg(long)]
+    base_directory: Option<PathBuf>,
+    /// What goes wrong: crash, out-of-memory, cuda-error, silence, hang, drop-sockets, black-image, slow-load=MILLIS
+    /// or prompt-error, with @STEP and xTIMES after it (crash@3x1). May be given several times. `PUT /sim/faults`
+    /// replaces them while it runs.
+    #[arg(long = "fault")]
+    faults: Vec<Fault>,
+}
+
+/// ComfyUI's names for it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PreviewMethod {
+    None,
+    Auto,
+    Latent2rgb,
+}
+
+/// What the shell and the kubelet report of a process that got SIGKILL.
+const KILLED: i32 = 137;
+
+fn main() -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let flags = Flags::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(flags))
+}
+
+async fn serve(flags: Flags) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(flags.boot_ms).div_f64(flags.speed.max(0.001))) => {}
+        _ = terminate.recv() => return Ok(()),
+    }
+    let sim = Sim::start(Options {
+        models: flags.models,
+        timing: Timing {
+            step: Duration::from_millis(flags.step_ms),
+            load: Duration::from_millis(flags.load_ms),
+            save: Duration::from_millis(flags.save_ms),
+            speed: flags.speed,
+        },
+        previews: match flags.preview_method {
+            PreviewMethod::None => Previews::None,
+            PreviewMethod::Auto | PreviewMethod::Latent2rgb => Previews::EveryStep,
+        },
+        faults: flags.faults,
+        listen: (flags.listen, flags.port).into(),
+        base_directory: flags.base_directory,
+    })?;
+    tracing::info!("simulating ComfyUI on {}", sim.url());
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        () = sim.ended() => {
+            tracing::error!("crashing, as a fault asks for");
+            drop(sim);
+            std::process::exit(KILLED)
+        }
+    }
+}

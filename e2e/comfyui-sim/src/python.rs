@@ -1,0 +1,86 @@
+//! Python's conversions, whose results and messages show in ComfyUI's answers.
+use serde_json::Value;
+
+/// `int(value)`.
+pub(crate) fn int(value: &Value) -> Result<i128, String> {
+    match value {
+        Value::Number(number) => Ok(number
+            .as_i64()
+            .map(i128::from)
+            .or_else(|| number.as_u64().map(i128::from))
+            .or_else(|| number.as_f64().map(truncated))
+            .unwrap_or_default()),
+        Value::Bool(value) => Ok(i128::from(*value)),
+        Value::String(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| format!("invalid literal for int() with base 10: {}", repr(value))),
+        other => Err(format!(
+            "int() argument must be a string, a bytes-like object or a real number, not '{}'",
+            type_name(other)
+        )),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "dropping the fraction is what is asked for")]
+fn truncated(value: f64) -> i128 {
+    value as i128
+}
+
+/// `float(value)`.
+pub(crate) fn float(value: &Value) -> Result<f64, String> {
+    match value {
+        Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
+        Value::Bool(value) => Ok(f64::from(u8::from(*value))),
+        Value::String(text) => {
+            text.trim().parse().map_err(|_| format!("could not convert string to float: {}", repr(value)))
+        }
+        other => {
+            Err(format!("float() argument must be a string or a real number, not '{}'", type_name(other)))
+        }
+    }
+}
+
+/// `str(value)`.
+pub(crate) fn str(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => repr(other),
+    }
+}
+
+/// `repr(value)`.
+pub(crate) fn repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => match number.as_f64() {
+            // Python has whole numbers of any size; the JSON reader here makes a float of those beyond 64 bits.
+            Some(float) if number.is_f64() && float.abs() >= 9e15 => format!("{float:.0}"),
+            _ => number.to_string(),
+        },
+        Value::String(text) => format!("'{}'", text.replace('\'', "\\'")),
+        Value::Array(values) => format!("[{}]", values.iter().map(repr).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("'{name}': {}", repr(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `str(float)`: a whole float keeps its `.0`.
+pub(crate) fn float_str(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e16 { format!("{value:.1}") } else { value.to_string() }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}

@@ -1,0 +1,145 @@
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Fault, Options, Stats, http, run, server::Server};
+
+/// A running simulator. It has a thread and a runtime of its own; ending them is like killing a process.
+#[derive(Debug)]
+pub struct Sim {
+    options: Options,
+    address: SocketAddr,
+    directory: PathBuf,
+    life: Life,
+    _dir: Option<TempDir>,
+}
+
+/// From a start to its end.
+struct Life {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// Starts one; it accepts connections at once.
+    ///
+    /// # Errors
+    /// When its directory or port can't be had.
+    pub fn start(options: Options) -> Result<Self> {
+        let (dir, directory) = match &options.base_directory {
+            Some(directory) => (None, directory.clone()),
+            None => {
+                let dir = tempfile::Builder::new().prefix("comfyui-sim-").tempdir()?;
+                let directory = dir.path().to_owned();
+                (Some(dir), directory)
+            }
+        };
+        let (life, address) = Life::begin(&options, options.listen, &directory)?;
+        Ok(Self { options, address, directory, life, _dir: dir })
+    }
+
+    /// `http://127.0.0.1:…`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What goes wrong from now on, in place of what did.
+    pub fn set_faults(&self, faults: Vec<Fault>) {
+        self.life.server.set_faults(faults);
+    }
+
+    /// What was done since the last start.
+    pub fn stats(&self) -> Stats {
+        self.life.server.state().stats
+    }
+
+    /// Whether it is up: not stopped, nor crashed by a fault.
+    pub fn is_running(&self) -> bool {
+        !self.life.server.down.is_cancelled()
+    }
+
+    /// Returns when it is down.
+    pub async fn ended(&self) {
+        self.life.server.down.cancelled().await;
+    }
+
+    /// Ends it as SIGKILL or SIGTERM would: connections end without a word, queue and history are lost. Files stay.
+    pub fn stop(&mut self) {
+        self.life.end();
+    }
+
+    /// Starts it anew on the same address, as a container is restarted; stops it first if it runs.
+    ///
+    /// # Errors
+    /// When the port is taken meanwhile.
+    pub fn restart(&mut self) -> Result<()> {
+        self.life.end();
+        self.life = Life::begin(&self.options, self.address, &self.directory)?.0;
+        Ok(())
+    }
+}
+
+impl Life {
+    fn begin(
+        options: &Options,
+        listen: SocketAddr,
+        directory: &std::path::Path,
+    ) -> Result<(Self, SocketAddr)> {
+        let listener = TcpListener::bind(listen).with_context(|| format!("can't listen on {listen}"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let down = CancellationToken::new();
+        let (server, publisher) = Server::new(options.clone(), directory.to_owned(), down.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let of_thread = server.clone();
+        let thread = thread::Builder::new().name("comfyui-sim".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::spawn(publisher);
+                tokio::spawn(run::run(of_thread.clone()));
+                let serving = axum::serve(listener, http::router(of_thread)).into_future();
+                tokio::select! {
+                    _ = serving => {}
+                    () = down.cancelled() => {}
+                }
+            });
+            // The runtime goes here, and with it every connection.
+        })?;
+        Ok((Self { server, thread: Some(thread) }, address))
+    }
+
+    fn end(&mut self) {
+        self.server.down.cancel();
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, its connections are gone all the same.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
