@@ -187,6 +187,9 @@ func (c *Cloud) bury(m *Machine) {
 	m.imds.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !m.ending {
+		fmt.Fprintf(c.Log, "cloud: %v\n", m.child.Failure())
+	}
 	m.State, m.GoneAt = Gone, time.Now()
 	if m.removed {
 		delete(c.machines, m.Name)
@@ -211,24 +214,35 @@ func (c *Cloud) Kill(name string) error {
 	if err != nil {
 		return err
 	}
-	m.child.Kill()
+	c.end(m)
 	return nil
+}
+
+// end kills the machine's process, and with it all that run on it.
+func (c *Cloud) end(m *Machine) {
+	c.mu.Lock()
+	m.ending = true
+	c.mu.Unlock()
+	m.child.Kill()
 }
 
 // KillZone takes a whole zone's machines away at once, and says which.
 func (c *Cloud) KillZone(zone string) ([]string, error) {
 	var names []string
 	var deaths sync.WaitGroup
-	for _, m := range c.Machines() {
+	c.mu.Lock()
+	for _, m := range c.machines {
 		if m.Zone == zone && m.living() && m.child != nil {
 			names = append(names, m.Name)
-			deaths.Go(m.child.Kill)
+			deaths.Go(func() { c.end(m) })
 		}
 	}
+	c.mu.Unlock()
 	deaths.Wait()
 	if len(names) == 0 {
 		return nil, fmt.Errorf("there is no living machine in zone %q", zone)
 	}
+	slices.Sort(names)
 	return names, nil
 }
 
@@ -280,6 +294,7 @@ func (c *Cloud) Stop(grace time.Duration) {
 			continue
 		}
 		// A silent machine can't hear SIGTERM.
+		m.ending = true
 		_ = m.child.Signal(syscall.SIGCONT)
 		ends.Go(func() { m.child.Stop(grace) })
 	}

@@ -50,6 +50,8 @@ type Machine struct {
 
 	// emptySince is when its last Pod left; zero while it has Pods.
 	emptySince time.Time
+	// ending is set before we end it, so that its death is no surprise.
+	ending bool
 	// removed is set when it was taken away on purpose, Node object and all.
 	removed bool
 

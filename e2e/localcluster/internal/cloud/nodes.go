@@ -145,7 +145,7 @@ func (c *Cloud) remove(ctx context.Context, name string) error {
 	c.mu.Lock()
 	m.removed = true
 	c.mu.Unlock()
-	m.child.Kill()
+	c.end(m)
 	return nil
 }
 
