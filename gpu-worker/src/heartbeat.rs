@@ -41,13 +41,10 @@ pub(crate) async fn run(worker: Arc<Worker>) {
 /// Listens to the bell, for ever.
 pub(crate) async fn listen(worker: Arc<Worker>) {
     loop {
-        let mut bell = match Bell::open(&worker.queue, &worker.id).await {
-            Ok(bell) => bell,
-            Err(_) => {
-                // The heartbeat says what is wrong with Redis.
-                sleep(RETRY).await;
-                continue;
-            }
+        let Ok(mut bell) = Bell::open(&worker.queue, &worker.id).await else {
+            // The heartbeat says what is wrong with Redis.
+            sleep(RETRY).await;
+            continue;
         };
         loop {
             match bell.wait(LISTEN).await {

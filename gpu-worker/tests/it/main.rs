@@ -1,4 +1,11 @@
 //! The worker against recordings of a real engine, and as a whole against Redis, S3 and a simulated engine.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+mod backing_trouble;
+mod engine_trouble;
+mod leaving;
 mod replay;
+mod rig;
 mod wire;
+mod working;

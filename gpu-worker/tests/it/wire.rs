@@ -80,10 +80,8 @@ async fn a_socket_lost_in_the_middle_loses_nothing() {
         recorded_id,
     };
     let replay = Replay::start(script).await;
-    let (result, heard) = generate(&replay, &Value::Null).await;
+    let (result, _) = generate(&replay, &Value::Null).await;
     assert_eq!(result.expect("a picture").outputs.len(), 1);
-    let steps = heard.last().and_then(|progress| progress.steps).expect("steps");
-    assert_eq!(steps.done, steps.total, "the new connection tells how it went on");
     assert_eq!(replay.requests().len(), 1, "and it is posted once: {:?}", replay.requests());
 }
 

@@ -1,0 +1,100 @@
+//! Redis and the bucket are away, slow or refuse us.
+
+use testkit::Fault;
+
+use crate::rig::{Rig, picture, steps_of};
+
+#[tokio::test]
+async fn redis_away_when_a_picture_is_done_costs_no_second_run() {
+    let mut rig = Rig::start(steps_of(50)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    rig.engine_works().await;
+
+    rig.redis_proxy.set(Fault::Refuse).await;
+    rig.engine_idles().await;
+    worker.says("/readyz", 503, "redis:").await;
+    rig.redis_proxy.set(Fault::None).await;
+
+    let outcomes = rig.outcomes(&job, 1).await;
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+    assert_eq!((outcomes[0].attempts, rig.sim.stats().prompts), (1, 1));
+    worker.is_ready().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_says_nothing_is_no_empty_queue() {
+    let mut rig = Rig::start(steps_of(1)).await;
+    let worker = rig.worker().await;
+    rig.redis_proxy.set(Fault::Silent).await;
+    worker.says("/readyz", 503, "redis:").await;
+    rig.redis_proxy.set(Fault::None).await;
+    let job = rig.enqueue(picture(1), |_, _| ()).await;
+    assert!(rig.outcomes(&job, 1).await[0].result.is_ok());
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
+    let mut rig = Rig::start(steps_of(50)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    rig.engine_works().await;
+
+    rig.s3.stop();
+    worker.says("/readyz", 503, "output:").await;
+    // Longer than a lease lasts, were it not renewed.
+    let beats = rig.queue.stats().await.expect("stats").leases[0].expires_ms;
+    let renewed = testkit::wait_for("the lease to be renewed", crate::rig::PATIENCE, async || {
+        let lease = rig.queue.stats().await.expect("stats").leases.into_iter().next()?;
+        (lease.expires_ms > beats + 10_000).then_some(())
+    });
+    renewed.await.expect("renewed");
+    rig.s3.restart().await.expect("up again");
+
+    let outcomes = rig.outcomes(&job, 1).await;
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+    assert_eq!((outcomes[0].attempts, rig.sim.stats().prompts), (1, 1), "made once");
+    worker.is_ready().await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_show_before_anything_is_claimed() {
+    let rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker_with(&["AWS_SECRET_ACCESS_KEY=wrong"]);
+    let job = rig.enqueue(picture(1), |_, _| ()).await;
+    worker.says("/readyz", 503, "check the credentials").await;
+    worker.says("/metrics", 200, "gpu_worker_up{part=\"output\"} 0").await;
+    let state = rig.queue.job(&job).await.expect("a state").expect("known");
+    assert_eq!((state.waiting, state.running), (1, 0));
+}
+
+#[tokio::test]
+async fn a_missing_bucket_shows_before_anything_is_claimed() {
+    let rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker_with(&["--bucket=nowhere"]);
+    worker.says("/readyz", 503, "there is no bucket").await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_what_is_not_there_yet() {
+    let mut rig = Rig::start(steps_of(0)).await;
+    rig.sim.stop();
+    rig.s3.stop();
+    rig.redis_proxy.set(Fault::Refuse).await;
+    let worker = rig.worker_with(&[]);
+    for part in ["engine:", "redis:", "output:"] {
+        worker.says("/readyz", 503, part).await;
+    }
+    worker.says("/healthz", 200, "ok").await;
+
+    rig.sim.restart().expect("an engine");
+    rig.s3.restart().await.expect("a bucket");
+    rig.redis_proxy.set(Fault::None).await;
+
+    worker.is_ready().await;
+    let log = worker.log();
+    for part in ["redis", "output"] {
+        let waits = log.lines().filter(|line| line.contains("waiting for it") && line.contains(part)).count();
+        assert_eq!(waits, 1, "one line for {part} in:\n{log}");
+    }
+}

@@ -1,0 +1,260 @@
+//! A worker process with all it needs: Redis, S3 and a simulated engine.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use comfyui_sim::{Options, Sim, Timing};
+use queue::{Job, JobState, JobUid, Outcome, Queue, TaskSpec, TextToImage, Work};
+use store::{Keys, Output, Store};
+use tempfile::NamedTempFile;
+use testkit::{Proxy, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
+use tokio::process::{Child, Command};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const MODEL: &str = "v1-5-pruned.safetensors";
+const POOL: &str = "studio/sd15";
+
+pub(crate) struct Rig {
+    /// What workers reach Redis by.
+    pub(crate) redis_proxy: Proxy,
+    pub(crate) s3: S3,
+    pub(crate) sim: Sim,
+    /// Past the proxy.
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    _redis: Redis,
+    _reaping: AbortOnDropHandle<()>,
+}
+
+pub(crate) struct Worker {
+    pub(crate) id: String,
+    health: SocketAddr,
+    child: Child,
+    log: NamedTempFile,
+}
+
+/// An engine that needs so long for a step.
+pub(crate) fn steps_of(millis: u64) -> Options {
+    Options {
+        timing: Timing { step: Duration::from_millis(millis), ..Timing::default() },
+        ..Options::default()
+    }
+}
+
+impl Rig {
+    pub(crate) async fn start(engine: Options) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let redis = Redis::start(RedisOptions::default()).await.expect("Redis");
+        let redis_proxy = Proxy::start(format!("127.0.0.1:{}", redis.port())).await.expect("a proxy");
+        let s3 = S3::start(S3Options::default()).await.expect("S3");
+        let sim = Sim::start(engine).expect("an engine");
+        let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
+        let keys = Keys {
+            access_key_id: s3.options().access_key.clone(),
+            secret_access_key: s3.options().secret_key.clone(),
+            session_token: None,
+        };
+        let output = Output {
+            endpoint: Some(s3.endpoint()),
+            path_style: true,
+            key_prefix: "generated/".into(),
+            ..Output::new("images")
+        };
+        let store = Store::open_with_keys(&output, keys).await.expect("a store");
+        let reaped = queue.clone();
+        let reaping = tokio::spawn(async move {
+            loop {
+                let _ = reaped.reap().await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        Self { redis_proxy, s3, sim, queue, store, _redis: redis, _reaping: AbortOnDropHandle::new(reaping) }
+    }
+
+    /// A worker process, ready for work.
+    pub(crate) async fn worker(&self) -> Worker {
+        let worker = self.worker_with(&[]);
+        worker.is_ready().await;
+        worker
+    }
+
+    /// A worker process with more flags or environment (`NAME=value`).
+    pub(crate) fn worker_with(&self, more: &[&str]) -> Worker {
+        let id = format!("worker-{}", uuid::Uuid::new_v4().simple());
+        let health = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+        let log = NamedTempFile::new().expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-worker"));
+        command
+            .args(["--redis", &format!("redis://{}", self.redis_proxy.address()), "--pool", POOL])
+            .args(["--engine", &self.sim.url(), "--worker-id", &id, "--capacity", "spot"])
+            .args(["--bucket", "images", "--s3-endpoint", &self.s3.endpoint(), "--s3-path-style"])
+            .args(["--key-prefix", "generated/", "--listen", &health.to_string()])
+            .args(more.iter().filter(|flag| flag.starts_with("--")))
+            .env_clear()
+            .env("RUST_LOG", "gpu_worker=debug")
+            .env("AWS_ACCESS_KEY_ID", &self.s3.options().access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &self.s3.options().secret_key)
+            .envs(more.iter().filter(|flag| !flag.starts_with("--")).filter_map(|env| env.split_once('=')))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.reopen().expect("the log file"))
+            .kill_on_drop(true);
+        Worker { id, health, child: command.spawn().expect("a worker"), log }
+    }
+
+    pub(crate) async fn enqueue(&self, work: Work, change: impl FnOnce(&mut Job, &mut TaskSpec)) -> JobUid {
+        let uid = JobUid(uuid::Uuid::new_v4().to_string());
+        let model =
+            if let Work::TextToImage(picture) = &work { picture.model.clone() } else { String::new() };
+        let mut spec = TaskSpec { work, timeout_seconds: 300 };
+        let mut job = Job {
+            uid: uid.clone(),
+            tenant: "studio".into(),
+            weight: 1.0,
+            max_running: None,
+            class: "standard".into(),
+            model,
+            arrival_ms: 1,
+            sla: Duration::from_secs(300),
+            units: 1.0,
+            total: 1,
+            retries: 0,
+            recheck: false,
+            suspended: false,
+            payload: bytes::Bytes::new(),
+        };
+        change(&mut job, &mut spec);
+        if job.payload.is_empty() {
+            job.payload = spec.to_payload().expect("JSON");
+        }
+        self.queue.enqueue(&job).await.expect("queued");
+        uid
+    }
+
+    /// All outcomes of a job, once there are so many.
+    pub(crate) async fn outcomes(&self, job: &JobUid, count: usize) -> Vec<Outcome> {
+        wait_for("the job to finish", PATIENCE, async || {
+            let outcomes = self.queue.outcomes(job, 0, 1000).await.expect("outcomes");
+            (outcomes.len() == count).then_some(outcomes)
+        })
+        .await
+        .expect("finished")
+    }
+
+    /// Waits until a job's state is as wanted.
+    pub(crate) async fn job(&self, job: &JobUid, what: &str, wanted: impl Fn(&JobState) -> bool) -> JobState {
+        wait_for(what, PATIENCE, async || {
+            self.queue.job(job).await.expect("a state").filter(|state| wanted(state))
+        })
+        .await
+        .expect("in time")
+    }
+
+    /// Waits until a picture has so many steps behind it, as the engine tells.
+    pub(crate) async fn at_step(&self, steps: u32) {
+        wait_for("the picture to be begun", PATIENCE, async || {
+            let done = self.queue.stats().await.expect("stats").leases.first()?.progress?.0;
+            (done >= steps).then_some(())
+        })
+        .await
+        .expect("begun");
+    }
+
+    /// Waits until the engine has nothing to do.
+    pub(crate) async fn engine_idles(&self) {
+        wait_for("the engine to idle", PATIENCE, async || {
+            let queue: serde_json::Value =
+                reqwest::get(format!("{}/queue", self.sim.url())).await.ok()?.json().await.ok()?;
+            let idle = queue["queue_running"].as_array()?.is_empty()
+                && queue["queue_pending"].as_array()?.is_empty();
+            idle.then_some(())
+        })
+        .await
+        .expect("idle");
+    }
+
+    /// Waits until the engine is at work.
+    pub(crate) async fn engine_works(&self) {
+        wait_for("the engine to work", PATIENCE, async || {
+            let queue: serde_json::Value =
+                reqwest::get(format!("{}/queue", self.sim.url())).await.ok()?.json().await.ok()?;
+            (!queue["queue_running"].as_array()?.is_empty()).then_some(())
+        })
+        .await
+        .expect("working");
+    }
+}
+
+impl Worker {
+    /// Status and text of one of its pages; `None` while it can't be reached.
+    pub(crate) async fn page(&self, path: &str) -> Option<(u16, String)> {
+        let answer = reqwest::get(format!("http://{}{path}", self.health)).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    pub(crate) async fn is_ready(&self) {
+        self.says("/readyz", 200, "").await;
+    }
+
+    /// Waits until a page has this status and these words in it.
+    pub(crate) async fn says(&self, path: &str, status: u16, words: &str) {
+        let mut last = None;
+        let said = wait_for("the page", PATIENCE, async || {
+            last = self.page(path).await;
+            last.as_ref().is_some_and(|(was, text)| *was == status && text.contains(words)).then_some(())
+        });
+        let said = said.await;
+        assert!(said.is_ok(), "{path} should say {status} {words:?}, says {last:?}");
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        assert!(killed.success());
+    }
+
+    pub(crate) async fn kill9(&mut self) {
+        self.child.kill().await.expect("killed");
+    }
+
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it exits").expect("a status")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {}:\n{}---", self.id, self.log());
+        }
+    }
+}
+
+pub(crate) fn picture(steps: u32) -> Work {
+    Work::TextToImage(TextToImage {
+        model: MODEL.into(),
+        prompt: "a lighthouse at dusk".into(),
+        negative_prompt: "blurry".into(),
+        width: 512,
+        height: 512,
+        steps,
+        cfg_scale: 7.0,
+        sampler: "euler".into(),
+        scheduler: "normal".into(),
+        seed: 42,
+    })
+}
+
+pub(crate) fn workflow(graph: serde_json::Value) -> Work {
+    let serde_json::Value::Object(graph) = graph else { panic!("a graph is an object") };
+    Work::Workflow { graph }
+}

@@ -1,0 +1,158 @@
+//! Everything goes well.
+
+use std::{collections::HashSet, io::Cursor, time::Duration};
+
+use bytes::Bytes;
+use queue::{JobUid, Order, Outcome, TaskResult};
+use serde_json::json;
+use store::ImageFacts;
+use testkit::wait_for;
+
+use crate::rig::{MODEL, PATIENCE, Rig, picture, steps_of, workflow};
+
+fn result(outcome: &Outcome) -> &TaskResult {
+    outcome.result.as_ref().expect("a picture")
+}
+
+fn size_of(png: &Bytes) -> (u32, u32) {
+    png::Decoder::new(Cursor::new(png)).read_info().expect("a PNG").info().size()
+}
+
+#[tokio::test]
+async fn a_job_of_four_ends_with_four_pictures_in_the_bucket() {
+    let rig = Rig::start(steps_of(1)).await;
+    let worker = rig.worker().await;
+
+    let job = rig.enqueue(picture(4), |job, _| job.total = 4).await;
+    let outcomes = rig.outcomes(&job, 4).await;
+
+    for (i, outcome) in (0..).zip(&outcomes) {
+        let TaskResult { images, gpu_ms, capacity, worker: maker, found } = result(outcome);
+        let [image] = &images[..] else { panic!("{images:?}") };
+        assert_eq!((outcome.index, outcome.attempts, *found), (i, 1, false));
+        assert_eq!((capacity.as_str(), &maker.0), ("spot", &worker.id));
+        assert!((4..2_000).contains(gpu_ms), "{gpu_ms} ms");
+        assert_eq!((image.width, image.height, image.seed), (512, 512, Some(42 + u64::from(i))));
+        assert_eq!(image.key, rig.store.output().image_key(&job.0, i, 0));
+        let object = rig.store.get(&image.key).await.expect("stored");
+        assert_eq!(size_of(&object), (512, 512));
+        assert_eq!(object.len() as u64, image.bytes);
+        let facts = rig.store.head(&image.key).await.expect("stored").facts.expect("facts");
+        assert_eq!((facts.seed, facts.attempt, facts.outputs), (image.seed, 1, 1));
+    }
+    let etags: HashSet<_> = outcomes.iter().map(|outcome| &result(outcome).images[0].etag).collect();
+    assert_eq!(etags.len(), 4, "no two pictures are the same");
+    worker.says("/metrics", 200, "gpu_worker_tasks_total{outcome=\"completed\"} 4").await;
+}
+
+#[tokio::test]
+async fn a_workflow_with_two_outputs_stores_all_but_its_previews() {
+    let rig = Rig::start(steps_of(0)).await;
+    let _worker = rig.worker().await;
+
+    let graph = json!({
+        "20": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "large"}},
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255}},
+        "2": {"class_type": "EmptyImage", "inputs": {"width": 128, "height": 64, "batch_size": 2, "color": 65280}},
+        "10": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "small"}},
+        "11": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    });
+    let job = rig.enqueue(workflow(graph), |_, _| ()).await;
+    let outcomes = rig.outcomes(&job, 1).await;
+
+    let images = &result(&outcomes[0]).images;
+    let sizes: Vec<_> = images.iter().map(|image| (image.width, image.height)).collect();
+    assert_eq!(sizes, [(128, 64), (128, 64), (64, 64)], "as the graph lists its nodes");
+    for (n, image) in images.iter().enumerate() {
+        assert_eq!(image.key, rig.store.output().image_key(&job.0, 0, n));
+        let object = rig.store.get(&image.key).await.expect("stored");
+        assert_eq!(size_of(&object), sizes[n]);
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_that_only_previews_gives_its_preview() {
+    let rig = Rig::start(steps_of(0)).await;
+    let _worker = rig.worker().await;
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    });
+    let job = rig.enqueue(workflow(graph), |_, _| ()).await;
+    assert_eq!(result(&rig.outcomes(&job, 1).await[0]).images.len(), 1);
+}
+
+#[tokio::test]
+async fn a_picture_of_an_earlier_attempt_is_found_and_not_made_again() {
+    let rig = Rig::start(steps_of(0)).await;
+    let uid = JobUid("an-earlier-one".into());
+    let key = rig.store.output().image_key(&uid.0, 0, 0);
+    let facts = ImageFacts {
+        width: 512,
+        height: 512,
+        seed: Some(42),
+        gpu_ms: 777,
+        attempt: 1,
+        capacity: "onDemand".into(),
+        worker: "long-gone".into(),
+        outputs: 1,
+    };
+    rig.store.put_image(&key, Bytes::from_static(b"a picture"), &facts).await.expect("stored");
+
+    let _worker = rig.worker().await;
+    rig.enqueue(picture(4), |job, _| (job.uid, job.recheck) = (uid.clone(), true)).await;
+    let outcomes = rig.outcomes(&uid, 1).await;
+
+    let found = result(&outcomes[0]);
+    assert!(found.found);
+    assert_eq!(
+        (found.gpu_ms, found.capacity.as_str(), found.worker.0.as_str()),
+        (777, "onDemand", "long-gone")
+    );
+    assert_eq!((found.images[0].seed, found.images[0].bytes), (Some(42), 9));
+    assert_eq!(rig.sim.stats().prompts, 0, "the engine had nothing to do");
+}
+
+#[tokio::test]
+async fn steps_and_the_loaded_model_are_told_with_the_heartbeat() {
+    let rig = Rig::start(steps_of(250)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(picture(20), |_, _| ()).await;
+    let progress = wait_for("progress", PATIENCE, async || {
+        rig.queue.stats().await.expect("stats").leases.first()?.progress
+    });
+    let (done, total) = progress.await.expect("told");
+    assert!(done >= 1 && total == 20, "{done}/{total}");
+
+    rig.outcomes(&job, 1).await;
+    let loaded = wait_for("the model", PATIENCE, async || {
+        let stats = rig.queue.stats().await.expect("stats");
+        stats.workers.into_iter().find(|seen| seen.worker.0 == worker.id)?.loaded
+    });
+    assert_eq!(loaded.await.expect("told"), MODEL);
+}
+
+#[tokio::test]
+async fn new_work_is_begun_at_once() {
+    let rig = Rig::start(steps_of(0)).await;
+    let _worker = rig.worker().await;
+    for _ in 0..5 {
+        let started = std::time::Instant::now();
+        let job = rig.enqueue(picture(1), |_, _| ()).await;
+        rig.outcomes(&job, 1).await;
+        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_retired_worker_exits_once_it_is_idle() {
+    let rig = Rig::start(steps_of(50)).await;
+    let mut worker = rig.worker().await;
+    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    rig.engine_works().await;
+
+    rig.queue.order(&queue::WorkerId(worker.id.clone()), Order::Retire).await.expect("ordered");
+
+    assert!(worker.exit().await.success());
+    assert_eq!(rig.outcomes(&job, 1).await.len(), 1, "after its last picture");
+}
