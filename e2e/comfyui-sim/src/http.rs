@@ -20,7 +20,7 @@ use crate::{
     queue::{self, Item},
     server::Server,
     sockets,
-    validate::{self, validate},
+    validate::{Refusal, validate},
 };
 
 /// The largest body taken, 100 MiB.
@@ -116,8 +116,8 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
         None => server.next_number(request.get("front").is_some_and(truthy)),
     };
     let Some(prompt) = request.get("prompt") else {
-        let error = validate::error("no_prompt", "No prompt provided", "No prompt provided");
-        return Err(refused(&error, &Map::new()));
+        let what = "No prompt provided";
+        return Err(refused(Refusal::new("no_prompt", what, what, &Map::new())));
     };
     let mut prompt = match prompt {
         Value::Object(prompt) => prompt.clone(),
@@ -127,8 +127,8 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
     let id = request.get("prompt_id").map_or_else(|| Uuid::new_v4().to_string(), python::str);
     let targets = request.get("partial_execution_targets").and_then(Value::as_array);
     let targets = targets.map(|targets| targets.iter().map(python::str).collect::<Vec<_>>());
-    let accepted = validate(&server.catalog, &server.files, &mut prompt, targets.as_deref())
-        .map_err(|refusal| refused(&refusal.error, &refusal.node_errors))?;
+    let accepted =
+        validate(&server.catalog, &server.files, &mut prompt, targets.as_deref()).map_err(refused)?;
     let mut extra = match request.get("extra_data") {
         None => Map::new(),
         Some(Value::Object(extra)) => extra.clone(),
@@ -147,8 +147,8 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
     Ok(Json(answer).into_response())
 }
 
-fn refused(error: &Value, node_errors: &Map<String, Value>) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({"error": error, "node_errors": node_errors}))).into_response()
+fn refused(Refusal(body): Refusal) -> Response {
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
 /// What Python takes for true.
@@ -182,7 +182,10 @@ async fn history(
     State(server): Shared,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Map<String, Value>>, Response> {
-    let max = query.get("max_items").map(|max| max.parse().map_err(|_| internal_error())).transpose()?;
+    let max = match query.get("max_items") {
+        Some(max) => Some(max.parse().map_err(|_| internal_error())?),
+        None => None,
+    };
     Ok(Json(server.state().queue.history(max)))
 }
 

@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn started(&mut self, node: &str) {
-        self.node_state(node, json!(0.0), json!(1.0), "running");
+        self.node_state(node, &json!(0.0), &json!(1.0), "running");
         if self.client.is_some() {
             self.server.set_last_node(node);
             let data = json!({"node": node, "display_node": node, "prompt_id": self.prompt_id});
@@ -88,11 +88,11 @@ impl<'a> Report<'a> {
 
     pub(crate) fn finished(&mut self, node: &str) {
         let max = self.nodes.get(node).map_or(json!(1), |state| state["max"].clone());
-        self.node_state(node, max.clone(), max, "finished");
+        self.node_state(node, &max, &max, "finished");
     }
 
     pub(crate) fn progress(&mut self, node: &str, value: usize, max: usize, preview: Option<&Pictures>) {
-        self.node_state(node, json!(value), json!(max), "running");
+        self.node_state(node, &json!(value), &json!(max), "running");
         let with_metadata = self.server.sockets.wants_metadata(self.client);
         if with_metadata {
             self.preview(node, preview, PREVIEW_WITH_METADATA);
@@ -119,7 +119,7 @@ impl<'a> Report<'a> {
         self.server.sockets.send_binary(event, &[head, png].concat(), To::of(self.client));
     }
 
-    fn node_state(&mut self, node: &str, value: Value, max: Value, state: &str) {
+    fn node_state(&mut self, node: &str, value: &Value, max: &Value, state: &str) {
         let mut entry = json!({"value": value, "max": max, "state": state});
         if let Value::Object(entry) = &mut entry {
             entry.extend(self.about(node));

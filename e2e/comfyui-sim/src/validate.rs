@@ -9,11 +9,15 @@ use crate::{
     python,
 };
 
-/// Why a prompt is refused: the `error` and `node_errors` of a 400.
+/// Why a prompt is refused: the body of a 400.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) error: Value,
-    pub(crate) node_errors: Map<String, Value>,
+pub(crate) struct Refusal(pub(crate) Value);
+
+impl Refusal {
+    pub(crate) fn new(kind: &str, message: &str, details: &str, node_errors: &Map<String, Value>) -> Self {
+        let error = json!({"type": kind, "message": message, "details": details, "extra_info": {}});
+        Self(json!({"error": error, "node_errors": node_errors}))
+    }
 }
 
 /// A prompt that may run.
@@ -55,15 +59,10 @@ pub(crate) fn validate(
     }
     if good.is_empty() {
         let message = "Prompt outputs failed validation";
-        let error = error("prompt_outputs_failed_validation", message, &details.join("\n"));
-        return Err(Refusal { error, node_errors });
+        let kind = "prompt_outputs_failed_validation";
+        return Err(Refusal::new(kind, message, &details.join("\n"), &node_errors));
     }
     Ok(Accepted { outputs: good, node_errors })
-}
-
-/// The `error` of a 400.
-pub(crate) fn error(kind: &str, message: &str, details: &str) -> Value {
-    json!({"type": kind, "message": message, "details": details, "extra_info": {}})
 }
 
 fn outputs(
@@ -71,10 +70,10 @@ fn outputs(
     prompt: &Map<String, Value>,
     targets: Option<&[String]>,
 ) -> Result<Vec<String>, Refusal> {
-    let refuse = |error| Refusal { error, node_errors: Map::new() };
+    let refuse = |kind, message: &str, details: &str| Refusal::new(kind, message, details, &Map::new());
     let mut outputs = Vec::new();
     for (id, node) in prompt {
-        let invalid = |message: &str| refuse(error("invalid_prompt", message, &format!("Node ID '#{id}'")));
+        let invalid = |message: &str| refuse("invalid_prompt", message, &format!("Node ID '#{id}'"));
         let Some(name) = node.get("class_type") else {
             return Err(invalid("Cannot execute because a node is missing the class_type property."));
         };
@@ -87,7 +86,7 @@ fn outputs(
         }
     }
     if outputs.is_empty() {
-        return Err(refuse(error("prompt_no_outputs", "Prompt has no outputs", "")));
+        return Err(refuse("prompt_no_outputs", "Prompt has no outputs", ""));
     }
     Ok(outputs)
 }
@@ -301,7 +300,9 @@ enum Link {
 }
 
 fn reason(kind: &str, message: &str, details: &str, extra_info: Value) -> Value {
-    json!({"type": kind, "message": message, "details": details, "extra_info": extra_info})
+    let mut reason = json!({"type": kind, "message": message, "details": details});
+    reason["extra_info"] = extra_info;
+    reason
 }
 
 /// Long lists are not repeated.
