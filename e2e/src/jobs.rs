@@ -19,7 +19,7 @@ use testkit::wait_for;
 use crate::world::{BUCKET, World};
 
 /// The model every engine has.
-pub(crate) const MODEL: &str = "v1-5-pruned.safetensors";
+pub const MODEL: &str = "v1-5-pruned.safetensors";
 const PRESENT: &str = "sd15";
 
 /// A namespace with a default pool `sd15`.
@@ -160,13 +160,24 @@ impl<'a> Studio<'a> {
     /// # Errors
     /// When it hasn't in time.
     pub async fn ended(&self, name: &str, within: Duration) -> Result<Finished> {
-        let ended = |job: &ImageJob| {
-            let conditions = &job.status.as_ref()?.conditions;
-            let ended =
-                is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed);
-            ended.then(|| Finished { job: job.clone() })
-        };
-        self.until(name, "to end", within, ended).await
+        self.until(name, "to end", within, finished).await
+    }
+
+    /// The job, if it has ended.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn if_ended(&self, name: &str) -> Result<Option<Finished>> {
+        Ok(finished(&self.api().get(name).await?))
+    }
+
+    /// The node of a worker, if it has one.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn node_of(&self, worker: &str) -> Result<Option<String>> {
+        let pod = self.api::<Pod>().get_opt(worker).await?;
+        Ok(pod.and_then(|pod| pod.spec).and_then(|spec| spec.node_name))
     }
 
     /// Waits until a job is Complete.
@@ -199,6 +210,12 @@ impl<'a> Studio<'a> {
         });
         gone.await.map(drop).with_context(|| self.world.dump())
     }
+}
+
+fn finished(job: &ImageJob) -> Option<Finished> {
+    let conditions = &job.status.as_ref()?.conditions;
+    let ended = is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed);
+    ended.then(|| Finished { job: job.clone() })
 }
 
 impl Finished {

@@ -8,6 +8,6 @@ mod programs;
 mod world;
 
 pub use cloud::{CloudOptions, Machine};
-pub use jobs::{Finished, Studio, text_to_image};
+pub use jobs::{Finished, MODEL, Studio, text_to_image};
 pub use programs::Programs;
-pub use world::{EngineOptions, World, WorldOptions};
+pub use world::{EngineOptions, World, WorldOptions, client};

@@ -62,7 +62,6 @@ impl World {
     /// # Errors
     /// When a part can't be built or does not get ready.
     pub async fn start(options: &WorldOptions) -> Result<Self> {
-        install_tls_provider();
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
         let images = files.path().join("images.json");
@@ -159,7 +158,12 @@ fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client> {
+/// A client of the cluster that a kubeconfig names.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn client(kubeconfig: &Path) -> Result<Client> {
+    install_tls_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

@@ -84,6 +84,11 @@ impl Cluster {
         self.state.as_ref().map(TempDir::path)
     }
 
+    /// A kubectl of the cluster's version.
+    pub fn kubectl_path(&self) -> PathBuf {
+        self.binary.with_file_name("kubectl")
+    }
+
     /// A `localcluster` command of the running version, e.g. to add or kill a node.
     pub fn command(&self) -> Command {
         Command::new(&self.binary)

@@ -1,0 +1,20 @@
+//! Measures the control plane: how many jobs a second pass through the operator, against what the same API
+//! server does without it; how fast a burst turns into Pods; how much memory many jobs take. Prints a table and
+//! gathers the figures of all benchmarks in target/bench/summary.json.
+#![allow(clippy::print_stdout, reason = "the table is what this program is for")]
+
+mod ceiling;
+mod operator;
+mod pipeline;
+mod report;
+
+use anyhow::Result;
+use report::Figures;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
+    let mut figures = Figures::default();
+    pipeline::measure(&mut figures).await?;
+    report::finish(figures)
+}

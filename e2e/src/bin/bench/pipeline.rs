@@ -1,0 +1,258 @@
+//! Jobs through the real API server, operator and queue; the engine alone is left out: tasks are claimed and
+//! completed at once.
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use crds::{
+    ImageJob, ImageJobSpec, WorkerPool,
+    conditions::{ConditionType, is_true},
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::PostParams,
+    core::ObjectMeta,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use queue::{Claim, Completion, Queue, StoredImage, TaskResult, WorkerId};
+use serde_json::{Value, json};
+use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{ceiling, operator::Operator, report::Figures};
+
+const NAMESPACE: &str = "bench";
+/// Jobs timed end to end, and at the ceiling.
+const JOBS: usize = 2000;
+/// Requests under way at once.
+const AT_ONCE: usize = 32;
+/// Jobs applied at once for the burst.
+const BURST: usize = 200;
+/// ImageJobs in the API server when the operator's memory is read.
+const MANY: usize = 10_000;
+const DEADLINE: Duration = Duration::from_secs(300);
+/// What the operator writes for a job that goes well and fast.
+const STATUS_WRITES: u32 = 2;
+
+/// Runs all of it on a control plane of its own.
+pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
+    let programs = tokio::task::spawn_blocking(e2e::Programs::build).await??;
+    let (cluster, redis) =
+        tokio::try_join!(Cluster::start(ClusterOptions::default()), Redis::start(RedisOptions::default()))?;
+    let client = e2e::client(cluster.kubeconfig()).await?;
+    let crds = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/yaml"));
+    cluster.kubectl(["apply", "-k", &crds.display().to_string()])?;
+    cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
+    namespace(&client).await?;
+
+    let ceiling = ceiling::jobs_per_s(&client, NAMESPACE, JOBS, STATUS_WRITES, AT_ONCE).await?;
+    cluster.kubectl(["-n", NAMESPACE, "delete", "imagejobs", "--all", "--wait=true"])?;
+
+    let operator = Operator::start(&programs, cluster.kubeconfig(), &redis.url()).await?;
+    pool(&client, "instant", 0).await?;
+    let queue = Queue::new(queue::Redis::connect(&redis.url()).await?, &format!("{NAMESPACE}/instant"));
+    let engine = AbortOnDropHandle::new(tokio::spawn(instant_engine(queue)));
+    let writes_before = operator.metric("imagejob_status_writes_total").await?;
+    let rate = jobs_per_s(&client).await?;
+    let writes = operator.metric("imagejob_status_writes_total").await? - writes_before;
+    figures.insert("control.ceiling_jobs_per_s".into(), ceiling);
+    figures.insert("control.jobs_per_s".into(), rate);
+    figures.insert("control.jobs_vs_ceiling".into(), rate / ceiling);
+    #[allow(clippy::cast_precision_loss)]
+    figures.insert("control.status_writes_per_job".into(), writes / JOBS as f64);
+
+    pool(&client, "burst", u32::try_from(BURST)?).await?;
+    figures.insert("control.burst_to_pods_p99_ms".into(), burst(&client).await?);
+
+    drop(engine);
+    fill(&client, MANY - JOBS - BURST).await?;
+    figures.insert("control.rss_mb_10k".into(), operator.rss_mb()?);
+    Ok(())
+}
+
+/// A small picture job for a pool.
+pub(crate) fn job(name: &str) -> Result<ImageJob> {
+    job_for(name, "instant", "standard")
+}
+
+fn job_for(name: &str, pool: &str, class: &str) -> Result<ImageJob> {
+    let spec: ImageJobSpec = serde_json::from_value(json!({
+        "poolRef": { "name": pool },
+        "class": class,
+        "textToImage": { "model": "m.safetensors", "prompt": "a lighthouse at dusk", "steps": 4, "seed": 42 },
+    }))?;
+    Ok(ImageJob::new(name, spec))
+}
+
+async fn namespace(client: &Client) -> Result<()> {
+    let metadata = ObjectMeta { name: Some(NAMESPACE.to_owned()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+    Ok(())
+}
+
+async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
+    let fleet = |price: &str| json!({ "max": max, "pricePerHour": price });
+    let pool: Value = json!({
+        "apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool",
+        "metadata": { "name": name, "namespace": NAMESPACE },
+        "spec": {
+            "engine": { "image": "none" },
+            "capacity": { "spot": fleet("0.90"), "onDemand": fleet("3.06") },
+            "classes": [
+                { "name": "immediate", "slaSeconds": 30, "capacity": "OnDemand" },
+                { "name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true },
+            ],
+            "output": { "bucket": "none", "publicURL": "https://images.example.com" },
+        },
+    });
+    let pool: WorkerPool = serde_json::from_value(pool)?;
+    Api::namespaced(client.clone(), NAMESPACE).create(&PostParams::default(), &pool).await?;
+    Ok(())
+}
+
+/// Claims and completes until it is dropped.
+async fn instant_engine(queue: Queue) -> Result<()> {
+    let worker = WorkerId("instant-engine".to_owned());
+    let claim = Claim { worker: worker.clone(), classes: vec!["standard".to_owned()], loaded: None, max: 64 };
+    loop {
+        let leases = queue.claim(&claim).await?;
+        if leases.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
+        let done: Vec<Completion> = leases
+            .into_iter()
+            .map(|lease| Completion {
+                task: lease.task.clone(),
+                attempt: lease.attempt,
+                result: result(&worker),
+            })
+            .collect();
+        queue.complete_many(&worker, &done).await?;
+    }
+}
+
+fn result(worker: &WorkerId) -> TaskResult {
+    TaskResult {
+        images: vec![StoredImage {
+            key: "generated/00000000-0000-5000-8000-000000000000.png".to_owned(),
+            etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+            bytes: 400_000,
+            width: 512,
+            height: 512,
+            seed: Some(42),
+        }],
+        gpu_ms: 1,
+        capacity: "spot".to_owned(),
+        worker: worker.clone(),
+        found: false,
+    }
+}
+
+/// From the first create to the moment a watch has shown every job Complete.
+async fn jobs_per_s(client: &Client) -> Result<f64> {
+    let api: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
+    let jobs = watcher(api.clone(), watcher::Config::default()).applied_objects();
+    let mut jobs = std::pin::pin!(jobs);
+    let begun = Instant::now();
+    let created = create(api, (0..JOBS).map(|n| job(&format!("job-{n}"))));
+    let mut created = std::pin::pin!(created);
+    let mut complete = HashSet::new();
+    let mut all_created = false;
+    while complete.len() < JOBS {
+        tokio::select! {
+            result = &mut created, if !all_created => {
+                result?;
+                all_created = true;
+            }
+            job = jobs.try_next() => {
+                let job = job?.context("the watch ended")?;
+                let conditions = job.status.as_ref().map(|status| status.conditions.as_slice());
+                if is_true(conditions.unwrap_or_default(), ConditionType::Complete) {
+                    complete.insert(job.name_any());
+                }
+            }
+            () = tokio::time::sleep_until((begun + DEADLINE).into()) => {
+                anyhow::bail!("{} of {JOBS} jobs complete after {DEADLINE:?}", complete.len());
+            }
+        }
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let rate = JOBS as f64 / begun.elapsed().as_secs_f64();
+    Ok(rate)
+}
+
+async fn create(api: Api<ImageJob>, jobs: impl Iterator<Item = Result<ImageJob>>) -> Result<()> {
+    stream::iter(jobs)
+        .try_for_each_concurrent(AT_ONCE, |job| {
+            let api = api.clone();
+            async move { Ok(api.create(&PostParams::default(), &job).await.map(drop)?) }
+        })
+        .await
+}
+
+/// Applies a burst of urgent jobs. The k-th Pod should be there soon after the k-th job: the 99th percentile of
+/// the time between, milliseconds.
+async fn burst(client: &Client) -> Result<f64> {
+    let jobs: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let watch = watcher(pods, watcher::Config::default()).applied_objects();
+    let mut watch = std::pin::pin!(watch);
+    let applied = stream::iter((0..BURST).map(|n| {
+        let jobs = jobs.clone();
+        async move {
+            let job = job_for(&format!("burst-{n}"), "burst", "immediate")?;
+            jobs.create(&PostParams::default(), &job).await?;
+            Ok::<_, anyhow::Error>(Instant::now())
+        }
+    }))
+    .buffer_unordered(BURST)
+    .try_collect::<Vec<Instant>>();
+    let mut applied = std::pin::pin!(applied);
+    let mut applied_at = None;
+    let mut seen = HashSet::new();
+    let mut pods_at = Vec::new();
+    let deadline = Instant::now() + DEADLINE;
+    while applied_at.is_none() || pods_at.len() < BURST {
+        tokio::select! {
+            times = &mut applied, if applied_at.is_none() => applied_at = Some(times?),
+            pod = watch.try_next() => {
+                let pod = pod?.context("the watch ended")?;
+                if seen.insert(pod.name_any()) {
+                    pods_at.push(Instant::now());
+                }
+            }
+            () = tokio::time::sleep_until(deadline.into()) => {
+                anyhow::bail!("{} of {BURST} Pods after {DEADLINE:?}", pods_at.len());
+            }
+        }
+    }
+    let mut applied = applied_at.unwrap_or_default();
+    applied.sort();
+    let mut waits: Vec<f64> = pods_at
+        .iter()
+        .zip(&applied)
+        .map(|(pod, job)| pod.saturating_duration_since(*job).as_secs_f64() * 1e3)
+        .collect();
+    waits.sort_by(f64::total_cmp);
+    waits.get(BURST * 99 / 100).copied().context("no Pods")
+}
+
+/// Adds jobs that nobody makes, and waits until the operator has queued them all.
+async fn fill(client: &Client, more: usize) -> Result<()> {
+    let api: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
+    create(api.clone(), (0..more).map(|n| job(&format!("more-{n}")))).await?;
+    let last = format!("more-{}", more - 1);
+    wait_for("the last job to be queued", DEADLINE, async || {
+        api.get(&last).await.ok().filter(|job| job.status.is_some())
+    })
+    .await
+    .map(drop)
+}

@@ -1,0 +1,122 @@
+//! `make up` and `make down`: the demo's cluster, left running in the background.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use e2e::Studio;
+use serde::{Deserialize, Serialize};
+use testkit::wait_for;
+
+use crate::{engine::Engine, story};
+
+const STATE: &str = ".state";
+const START: Duration = Duration::from_secs(180);
+const STOP: Duration = Duration::from_secs(30);
+
+/// What runs in the background.
+#[derive(Serialize, Deserialize)]
+struct Running {
+    pid: u32,
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+}
+
+/// Starts it, waits until it is ready, and says how to use it.
+pub(crate) async fn up() -> Result<()> {
+    fs::create_dir_all(STATE)?;
+    if let Some(running) = running()? {
+        println!("It is running already.");
+        tell(&running);
+        return Ok(());
+    }
+    let log = Path::new(STATE).join("demo.log");
+    let output = File::create(&log).with_context(|| format!("write {}", log.display()))?;
+    let us = std::env::current_exe()?;
+    // A session of its own: Ctrl-C in this terminal is not for it.
+    let mut child = Command::new("setsid")
+        .arg(us)
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("can't run setsid (util-linux)")?;
+    println!("Starting the control plane, Redis, S3 and the operator … ({})", log.display());
+    let ready = wait_for("the cluster to be ready", START, async || match child.try_wait() {
+        Ok(None) => running().ok().flatten().map(Some),
+        Ok(Some(_)) | Err(_) => Some(None),
+    });
+    match ready.await? {
+        Some(running) => tell(&running),
+        None => bail!("it did not start:\n{}", fs::read_to_string(log)?),
+    }
+    Ok(())
+}
+
+fn tell(running: &Running) {
+    let Running { pid: _, kubeconfig, kubectl } = running;
+    println!("\nTry it:\n");
+    println!("  export KUBECONFIG={}", kubeconfig.display());
+    println!("  alias kubectl={}", kubectl.display());
+    println!("  kubectl apply -n studio -f manifests/overlays/example/jobs.yaml");
+    println!("  kubectl get -n studio imagejobs,workerpools,pods --watch");
+    println!("\nStop it: make down");
+}
+
+/// What `up` leaves running: everything, until told to stop.
+pub(crate) async fn serve() -> Result<()> {
+    let world = story::world(&Engine::from_environment()?).await?;
+    let _studio = Studio::open(&world, "studio", |_| ()).await?;
+    let state = world.cluster.state().context("the cluster has no state folder")?;
+    let running = Running {
+        pid: std::process::id(),
+        kubeconfig: state.join("kubeconfig"),
+        kubectl: world.cluster.kubectl_path(),
+    };
+    fs::write(file(), serde_json::to_vec_pretty(&running)?)?;
+    let _removed = Removed;
+    std::future::pending().await
+}
+
+/// Stops it and waits for its end.
+pub(crate) async fn down() -> Result<()> {
+    let Some(running) = running()? else {
+        println!("Nothing is running.");
+        return Ok(());
+    };
+    let status = Command::new("kill").arg(running.pid.to_string()).status()?;
+    ensure!(status.success(), "can't stop process {}", running.pid);
+    wait_for("everything to stop", STOP, async || (!alive(running.pid)).then_some(())).await?;
+    println!("Stopped.");
+    Ok(())
+}
+
+fn file() -> PathBuf {
+    Path::new(STATE).join("demo.json")
+}
+
+/// What runs, if it does: a file left by a crash does not count.
+fn running() -> Result<Option<Running>> {
+    let Ok(text) = fs::read_to_string(file()) else { return Ok(None) };
+    let running: Running = serde_json::from_str(&text).context("read .state/demo.json")?;
+    Ok(alive(running.pid).then_some(running))
+}
+
+fn alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("demo"))
+}
+
+/// Takes the file away at the end.
+struct Removed;
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // One that stays does no harm: its process is gone.
+        let _ = fs::remove_file(file());
+    }
+}

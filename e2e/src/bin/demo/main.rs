@@ -1,0 +1,69 @@
+//! The demo: the whole system on this machine, doing its main job while one watches.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "showing things is what this program is for")]
+
+mod background;
+mod engine;
+mod story;
+mod table;
+mod timeline;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the whole system on this machine.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Clone, Copy)]
+enum Command {
+    /// Show the main job, then clean up (the default)
+    Show,
+    /// Start the cluster and leave it running
+    Up,
+    /// Stop what `up` started
+    Down,
+    /// What `up` leaves running
+    #[command(hide = true)]
+    Serve,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_env_filter("error").with_writer(std::io::stderr).init();
+    let command = Arguments::parse().command.unwrap_or(Command::Show);
+    let work = async {
+        match command {
+            Command::Show => story::show().await,
+            Command::Up => background::up().await,
+            Command::Down => background::down().await,
+            Command::Serve => background::serve().await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        result = interrupted() => result,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\n{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM end the program in order: what it started ends with the values that stand for it.
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    anyhow::bail!("stopped; everything that was started is being cleaned up")
+}

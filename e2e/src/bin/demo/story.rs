@@ -1,0 +1,148 @@
+//! The main job, from `kubectl apply` to pictures, with a machine that dies in the middle.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{CloudOptions, Finished, Studio, World, WorldOptions};
+use queue::{LeaseSeen, Queue, Stats};
+use serde_json::{Value, json};
+
+use crate::{
+    engine::Engine,
+    table,
+    timeline::{LOOK_AGAIN, Timeline},
+};
+
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Runs it, and cleans up.
+pub(crate) async fn show() -> Result<()> {
+    let begun = Instant::now();
+    let engine = Engine::from_environment()?;
+    println!("The ImageJob operator, on this machine:");
+    println!("  real: API server, scheduler, controllers, kubelets, Redis, S3 protocol, operator, workers");
+    println!("  SIMULATED: machines are processes, and a process stands in for each container");
+    println!("  {}\n", engine.said);
+    println!("Starting the control plane, Redis, S3 and the operator …");
+    let world = world(&engine).await?;
+    println!("… up after {:.0} s.\n", begun.elapsed().as_secs_f64());
+    let studio = Studio::open(&world, "studio", |_| ()).await?;
+    let queue = Queue::new(queue::Redis::connect(&world.redis.url()).await?, "studio/sd15");
+    let mut timeline = Timeline::new(&studio, queue);
+
+    refuse_nonsense(&studio, &timeline, &engine.model).await?;
+    let jobs = apply(&studio, &timeline, &engine.model).await?;
+    let finished = watch(&studio, &mut timeline, &jobs).await?;
+    back_to_zero(&mut timeline).await?;
+    table::print(&finished, Path::new("demo-out")).await?;
+    println!(
+        "\nThe demo took {:.0} s. To try kubectl yourself: make up, later make down.",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The demo's cluster.
+pub(crate) async fn world(engine: &Engine) -> Result<World> {
+    let cloud = CloudOptions { boot: Duration::from_secs(3), ..CloudOptions::default() };
+    World::start(&WorldOptions { cloud, engine: engine.options.clone(), operators: 1 }).await
+}
+
+async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<()> {
+    timeline.say("kubectl apply: a job with width 100");
+    let spec = json!({ "textToImage": { "model": model, "prompt": "a crooked picture", "width": 100 } });
+    let refused = studio.submit("crooked", spec).await.err().context("a width of 100 was not refused")?;
+    println!("          refused: {}", refused.root_cause());
+    Ok(())
+}
+
+/// Applies the jobs of the story; their names.
+async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
+    let picture = |prompt: &str| json!({ "model": model, "prompt": prompt, "steps": 20 });
+    let jobs = [
+        ("poster", json!({ "class": "immediate", "textToImage": picture("a poster for tonight's concert") })),
+        ("lighthouse", json!({ "count": 4, "textToImage": picture("a lighthouse at dusk") })),
+        ("workflow", json!({ "workflow": { "graph": graph(model) } })),
+    ];
+    timeline.say(
+        "kubectl apply: poster (1 image, immediate), lighthouse (4 images), workflow (a raw ComfyUI graph)",
+    );
+    let mut names = Vec::new();
+    for (name, spec) in jobs {
+        studio.submit(name, spec).await?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn graph(model: &str) -> Value {
+    json!({
+        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": model } },
+        "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 768, "height": 512, "batch_size": 1 } },
+        "6": { "class_type": "CLIPTextEncode", "inputs": { "text": "a harbour in the rain", "clip": ["4", 1] } },
+        "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "people", "clip": ["4", 1] } },
+        "3": { "class_type": "KSampler", "inputs": {
+            "seed": 7, "steps": 12, "cfg": 7.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0,
+            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0] } },
+        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
+        "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
+    })
+}
+
+/// Shows the timeline until every job has ended; kills one machine on the way.
+async fn watch(studio: &Studio<'_>, timeline: &mut Timeline<'_>, jobs: &[&str]) -> Result<Vec<Finished>> {
+    let begun = Instant::now();
+    let mut killed = false;
+    let mut finished: Vec<Finished> = Vec::new();
+    while finished.len() < jobs.len() {
+        ensure!(begun.elapsed() < DEADLINE, "not done after {DEADLINE:?}\n{}", studio.world.dump());
+        let stats = timeline.look().await?;
+        if let Some((victim, lease)) = victim(studio, &stats).await?
+            && !killed
+        {
+            let (done, all) = lease.progress.unwrap_or_default();
+            let image = lease.task.index;
+            timeline.say(&format!(
+                "SIGKILL: the machine {victim} vanishes while image {image} is at step {done} of {all}"
+            ));
+            studio.world.kill_machine(&victim)?;
+            killed = true;
+        }
+        finished.clear();
+        for name in jobs {
+            finished.extend(studio.if_ended(name).await?);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    ensure!(killed, "no machine was caught in the middle of a picture");
+    for job in &finished {
+        let (reason, message) = job.ready();
+        ensure!(reason == "Completed", "{reason}: {message}\n{}", studio.world.dump());
+    }
+    Ok(finished)
+}
+
+/// A spot machine in the middle of a picture, and the lease it will lose.
+async fn victim(studio: &Studio<'_>, stats: &Stats) -> Result<Option<(String, LeaseSeen)>> {
+    let halfway = |lease: &&LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 3 > all && done < all);
+    let on_spot = |lease: &&LeaseSeen| lease.worker.0.contains("-spot-");
+    let Some(lease) = stats.leases.iter().filter(halfway).find(on_spot) else { return Ok(None) };
+    let node = studio.node_of(&lease.worker.0).await?;
+    Ok(node.map(|node| (node, lease.clone())))
+}
+
+/// Shows how the pool empties once nothing is left to do.
+async fn back_to_zero(timeline: &mut Timeline<'_>) -> Result<()> {
+    timeline.say("every job is complete; idle workers and their machines go");
+    let begun = Instant::now();
+    while !timeline.is_empty() {
+        ensure!(begun.elapsed() < DEADLINE, "workers are still there after {DEADLINE:?}");
+        timeline.look().await?;
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    timeline.say("the pool is back to zero");
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! What came of it: every image with its address, what it cost, and the files.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
+use crds::Money;
+use e2e::Finished;
+use kube::ResourceExt as _;
+
+/// Fetches and decodes every image, saves it and prints the table.
+pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    println!("\n{:12} {:>5} {:>8} {:>11} {:>9}  url", "job", "image", "attempts", "gpu seconds", "capacity");
+    let mut amount = Money::default();
+    let mut on_demand = Money::default();
+    for finished in finished {
+        finished.check_images().await?;
+        for image in finished.images() {
+            let name = finished.job.name_any();
+            println!(
+                "{name:12} {:>5} {:>8} {:>11.2} {:>9}  {}",
+                image.index,
+                image.attempts,
+                image.gpu_seconds,
+                image.capacity.label(),
+                image.url
+            );
+            let bytes = reqwest::get(&image.url).await?.error_for_status()?.bytes().await?;
+            fs::write(directory.join(format!("{name}-{}.png", image.index)), &bytes)?;
+        }
+        if let Some(cost) = finished.job.status.as_ref().and_then(|status| status.cost.as_ref()) {
+            amount = amount.plus(cost.amount);
+            on_demand = on_demand.plus(cost.on_demand_amount);
+        }
+    }
+    let saved = 100 - (amount.micros() * 100).checked_div(on_demand.micros()).unwrap_or(100);
+    println!("\nGPU time cost {amount} USD; on demand it would have cost {on_demand} USD ({saved} % saved).");
+    println!("Every image was fetched from its URL and decoded. They are in {}/", directory.display());
+    Ok(())
+}
