@@ -64,7 +64,7 @@ pub enum Capacity {
 }
 
 impl Capacity {
-    /// As in label values and metric labels: `spot`, `onDemand`.
+    /// As in labels, metric labels and the queue: `spot`, `onDemand`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

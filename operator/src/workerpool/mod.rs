@@ -251,7 +251,7 @@ fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
     metrics.cost_per_hour.with_label_values(&[&pool]).set(per_hour);
 }
 
-/// What the names of a pool's workers on this capacity begin with.
+/// What the names of a pool's workers on this capacity begin with. Names of Pods have no capitals.
 fn worker_prefix(pool: &str, capacity: Capacity) -> String {
-    format!("{pool}-{}-", capacity.label())
+    format!("{pool}-{}-", capacity.label().to_ascii_lowercase())
 }
