@@ -5,6 +5,7 @@ package process
 import (
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -38,7 +39,7 @@ func NewSpawner(marks ...string) *Spawner {
 // Start starts cmd in a process group of its own (a terminal's Ctrl-C must not
 // reach it) and has the kernel SIGKILL it when this process ends.
 func (s *Spawner) Start(cmd *exec.Cmd) error {
-	cmd.Env = append(cmd.Env, s.marks...)
+	cmd.Env = slices.Concat(cmd.Env, s.marks)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	req := start{cmd: cmd, done: make(chan error, 1)}
 	s.starts <- req

@@ -97,6 +97,13 @@ func up(ctx context.Context, o options) error {
 	spawner := process.NewSpawner(process.StateMarker+"="+layout.State, run)
 	say("starting the control plane in %s", layout.State)
 	plane, err := controlplane.Start(ctx, layout, spawner, self)
+	if ctx.Err() != nil {
+		if plane != nil {
+			plane.Stop()
+		}
+		say("stopped before it was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
