@@ -67,7 +67,7 @@ fn bucket<'a>(
 
 /// Whether a leased task will wait again: its worker is dead or unknown, or its machine stops too early.
 fn comes_back(view: &View, task: &Running) -> bool {
-    let Some(worker) = view.workers().iter().find(|worker| worker.id == task.worker) else { return true };
+    let Some(worker) = view.workers.iter().find(|worker| worker.id == task.worker) else { return true };
     match (worker.health, worker.order) {
         (Health::Gone, _) | (_, Order::Evicted) => true,
         (Health::Doomed { deadline }, _) => remaining(view, task) > view.until(deadline),

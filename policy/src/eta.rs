@@ -3,7 +3,6 @@ use crate::{
     Memory, Policy, Seen, Time,
     demand::{Bucket, demand},
     gap::{Gap, gap, started},
-    on_demand::on_demand,
     schedule::Schedule,
     supply::{Outlook, supply},
     view::View,
@@ -35,10 +34,10 @@ pub struct Eta {
 
 /// Foretells when the work will be done by the workers there are and those the plan starts now or later.
 pub fn estimate(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Forecast {
-    let view = View { now, policy, seen, memory };
+    let view = View::new(now, policy, seen, memory);
     let zones = Zones::learn(&view);
     let demand = demand(&view);
-    let gap = gap(&view, &demand, &zones, on_demand(&view, &demand, &zones));
+    let gap = gap(&view, &demand, &zones);
     foretell(&view, &demand, &zones, &gap)
 }
 

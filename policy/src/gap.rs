@@ -2,8 +2,9 @@
 use crate::{
     Capacity, CapacityRule, Health, Order, Time, Why, Worker,
     demand::Bucket,
+    idle::over_minimum,
     need::{Limit, Question},
-    on_demand::{OnDemand, without_on_demand},
+    on_demand::{OnDemand, on_demand, without_on_demand},
     supply::{Outlook, Slot, fresh, supply},
     view::View,
     zones::Zones,
@@ -21,8 +22,10 @@ pub(crate) struct Missing<'a> {
 }
 
 /// What is missing.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Gap<'a> {
+    /// Whether the on-demand workers there are count for what spot may do.
+    pub(crate) on_demand: OnDemand,
     pub(crate) missing: Vec<Missing<'a>>,
     /// Until when the first tasks of an empty fleet wait for company.
     pub(crate) gather_until: Option<Time>,
@@ -33,27 +36,30 @@ pub(crate) struct Gap<'a> {
 /// A decision to wait must leave more than this, seconds: plans are made every few seconds.
 const LEAST_WAIT: f64 = 15.0;
 
-/// What is missing so that everything is done in time: on-demand for what can't wait, then spot, then on-demand
-/// where spot can't make it any more, then the minimum.
-pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, on_demand: OnDemand) -> Gap<'a> {
-    let mut gap = Gap::default();
+/// What is missing so that everything is done in time: the minimum, on-demand for what can't wait, then spot, then
+/// on-demand where spot can't make it any more.
+pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> Gap<'a> {
+    let on_demand = on_demand(view, demand, zones);
+    let mut gap = Gap { on_demand, missing: Vec::new(), gather_until: None, at_maximum: None };
     if view.policy.paused {
         return gap;
     }
-    urgent(view, demand, zones, &mut gap);
-    spot(view, demand, zones, on_demand, &mut gap);
-    fall_back(view, demand, zones, &mut gap);
     minimum(view, zones, &mut gap);
+    urgent(view, demand, zones, &mut gap);
+    spot(view, demand, zones, &mut gap);
+    fall_back(view, demand, zones, &mut gap);
     gap
 }
 
 /// Tasks that run on demand only come too suddenly for a start-up: their fleet is sized as if there were none.
 fn urgent<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     let urgent: Vec<Bucket> = demand.iter().filter(|b| b.rule == CapacityRule::OnDemand).copied().collect();
+    let mut slots = supply(view, zones, Outlook::AtOnce);
+    slots.extend(started(view, gap, zones, Outlook::AtOnce));
     let question = Question {
         view,
         demand: &urgent,
-        slots: supply(view, zones, Outlook::AtOnce),
+        slots,
         capacity: Capacity::OnDemand,
         outlook: Outlook::AtOnce,
         limit: Limit::Hard,
@@ -67,25 +73,29 @@ fn urgent<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut G
     fill(&question, why, 0.0, gap);
 }
 
-fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, on_demand: OnDemand, gap: &mut Gap<'a>) {
+fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     let mut slots = supply(view, zones, Outlook::Planned);
-    if on_demand == OnDemand::Over {
-        slots = without_on_demand(view, slots);
-    }
     slots.extend(started(view, gap, zones, Outlook::Planned));
-    let question = Question {
-        view,
-        demand,
-        slots,
-        capacity: Capacity::Spot,
-        outlook: Outlook::Planned,
-        limit: Limit::Soft,
-        asks: |bucket| bucket.rule.may_start(Capacity::Spot),
-        room: room(view, zones, Capacity::Spot, gap),
-    };
-    let tasks = demand.iter().map(|b| b.tasks).sum();
-    let nobody = question.slots.is_empty();
+    let nobody = slots.is_empty();
+    let room = room(view, zones, Capacity::Spot, gap);
+    let asks = |bucket: &Bucket| bucket.rule.may_start(Capacity::Spot);
+    let (capacity, limit) = (Capacity::Spot, Limit::Soft);
+    let question = Question { view, demand, slots, capacity, outlook: Outlook::Planned, limit, asks, room };
+    // On-demand workers that spot is to take over from do the work until then, so no start-up presses, and one
+    // for each is enough, those coming up included.
+    let mut slots = without_on_demand(view, supply(view, zones, Outlook::AtOnce));
+    slots.extend(
+        started(view, gap, zones, Outlook::AtOnce).into_iter().filter(|slot| slot.capacity == Capacity::Spot),
+    );
+    let coming = view
+        .placed(Capacity::Spot)
+        .filter(|w| w.claims() && w.is_coming() && !zones.abandons(view, w))
+        .count();
+    let room = room.min(over_minimum(view, Capacity::OnDemand).saturating_sub(coming));
+    let take_over = Question { view, demand, slots, capacity, outlook: Outlook::AtOnce, limit, asks, room };
+
     let after = if nobody && question.misses().is_some() { gather(&question, gap) } else { 0.0 };
+    let tasks = demand.iter().map(|b| b.tasks).sum();
     let why = |bucket: &Bucket| {
         if nobody && tasks == 1 {
             return Why::FirstWork { tasks };
@@ -93,7 +103,13 @@ fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, on_demand: On
         let seconds = demand.iter().map(Bucket::seconds).sum();
         Why::Due { class: bucket.class.to_owned(), tasks, seconds, due: bucket.due, now: view.now }
     };
-    fill(&question, why, after, gap);
+    if matches!(gap.on_demand, OnDemand::Over | OnDemand::StandsIn)
+        && take_over.answer(0.0).n > question.answer(after).n
+    {
+        fill(&take_over, why, 0.0, gap);
+    } else {
+        fill(&question, why, after, gap);
+    }
 }
 
 /// How long the first tasks of an empty fleet may wait for company.
@@ -139,8 +155,7 @@ fn fall_back<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mu
 fn minimum(view: &View, zones: &Zones, gap: &mut Gap) {
     for capacity in Capacity::ALL {
         let there = view.placed(capacity).filter(|w| w.claims() && !zones.abandons(view, w)).count();
-        let coming = gap.starts(capacity);
-        let n = view.min(capacity).saturating_sub(there + coming).min(room(view, zones, capacity, gap));
+        let n = view.min(capacity).saturating_sub(there).min(room(view, zones, capacity, gap));
         if n > 0 {
             let why = Why::Minimum;
             gap.missing.push(Missing { capacity, why, models: vec![None; n], after: 0.0 });
@@ -161,9 +176,13 @@ fn fill<'a>(question: &Question<'_, 'a>, why: impl Fn(&Bucket) -> Why, after: f6
     }
 }
 
-/// The workers a gap asks for so far, as they'd come up. Spot ones don't where there is no spot.
+/// The workers a gap asks for so far, as they'd come up.
 pub(crate) fn started<'a>(view: &View<'a>, gap: &Gap<'a>, zones: &Zones, outlook: Outlook) -> Vec<Slot<'a>> {
-    let come = |missing: &&Missing| missing.capacity == Capacity::OnDemand || zones.any_open();
+    let come = |missing: &&Missing| match (missing.capacity, outlook) {
+        (Capacity::OnDemand, _) | (_, Outlook::AtOnce | Outlook::Planned) => true,
+        (Capacity::Spot, Outlook::Expected) => zones.any_open(),
+        (Capacity::Spot, Outlook::Doubtful) => zones.trusted(),
+    };
     let slots = |missing: &Missing<'a>| -> Vec<Slot<'a>> {
         let slot = |model: &Option<&'a str>| fresh(view, missing.capacity, *model, outlook);
         let late = |slot: Slot<'a>| Slot { free: slot.free + missing.after, ..slot };

@@ -3,7 +3,7 @@ use crate::{Action, Capacity, Decision, Health, Order, Why, Worker, view::View};
 
 /// Tells workers of the fate of their nodes, each once.
 pub(crate) fn heed(view: &View) -> Vec<Decision> {
-    view.workers().iter().filter_map(|worker| heed_one(view, worker)).collect()
+    view.workers.iter().filter_map(|worker| heed_one(view, worker)).collect()
 }
 
 fn heed_one(view: &View, worker: &Worker) -> Option<Decision> {

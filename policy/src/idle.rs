@@ -1,4 +1,6 @@
 //! How much the spot fleet sits idle, in short gaps as well as long ones.
+use std::cmp::Reverse;
+
 use crate::{Capacity, IdleMeter, Phase, Worker, demand::Bucket, view::View};
 
 /// Idle time is forgotten over so many times `idle_after`: a fleet that is idle for less than a fifth of one
@@ -13,7 +15,7 @@ pub(crate) fn read(view: &View, demand: &[Bucket]) -> IdleMeter {
     let kept = (-elapsed / memory).exp();
     // What flowed in while it was forgotten is forgotten in part too.
     let gathered = f64::from(before.idle) * memory * (1.0 - kept);
-    let idle = spare(view, demand, Capacity::Spot).len().min(over_minimum(view, Capacity::Spot));
+    let idle = spare(view, demand, Capacity::Spot).min(over_minimum(view, Capacity::Spot));
     IdleMeter {
         seconds: before.seconds * kept + gathered,
         at: view.now,
@@ -26,20 +28,29 @@ pub(crate) fn one_too_many(view: &View, meter: &IdleMeter) -> bool {
     meter.idle > 0 && meter.seconds >= view.policy.scaling.idle_after.as_secs_f64()
 }
 
-/// Idle workers that the waiting tasks leave idle, best to let go first.
-pub(crate) fn spare<'a>(view: &View<'a>, demand: &[Bucket], capacity: Capacity) -> Vec<&'a Worker> {
-    let waiting: u64 = demand.iter().filter(|b| b.rule.runs_on(capacity)).map(|b| b.tasks).sum();
+/// Idle workers, best to let go first.
+pub(crate) fn idle<'a>(view: &View<'a>, capacity: Capacity) -> Vec<&'a Worker> {
     let mut idle: Vec<&Worker> =
         view.placed(capacity).filter(|w| w.claims() && matches!(w.phase, Phase::Idle { .. })).collect();
     idle.sort_by_key(|worker| {
-        let on_node = view.workers().iter().filter(|w| w.node.is_some() && w.node == worker.node).count();
+        let on_node = view.workers.iter().filter(|w| w.node.is_some() && w.node == worker.node).count();
         let in_zone = view.placed(capacity).filter(|w| w.zone == worker.zone).count();
         let since = if let Phase::Idle { since } = worker.phase { since } else { view.now };
         // The emptiest node, so that it can go; then the most crowded zone, so that the fleet stays spread.
-        (on_node, usize::MAX - in_zone, since, worker.id.clone())
+        (on_node, Reverse(in_zone), since, &worker.id)
     });
-    idle.truncate(idle.len().saturating_sub(usize::try_from(waiting).unwrap_or(usize::MAX)));
     idle
+}
+
+/// How many idle workers the waiting tasks leave idle.
+pub(crate) fn spare(view: &View, demand: &[Bucket], capacity: Capacity) -> usize {
+    idle(view, capacity).len().saturating_sub(waiting(demand, capacity))
+}
+
+/// How many tasks wait that a worker of this capacity may run.
+pub(crate) fn waiting(demand: &[Bucket], capacity: Capacity) -> usize {
+    let tasks = demand.iter().filter(|b| b.rule.runs_on(capacity)).map(|b| b.tasks).sum::<u64>();
+    usize::try_from(tasks).unwrap_or(usize::MAX)
 }
 
 /// Workers that claim beyond the fleet's minimum.

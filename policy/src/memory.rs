@@ -1,10 +1,10 @@
 //! What the policy remembers from plan to plan. Small, and kept in the WorkerPool's status, so a new leader
 //! goes on where the old one stopped.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Decision, Estimates, Time, Why};
+use crate::{Action, Capacity, Decision, Estimates, Time, Why};
 
 /// What the policy remembers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Memory {
     pub estimates: Estimates,
     /// Zones where spot machines were not to be had, by zone (the empty name when the pool names none).
     pub shortages: BTreeMap<String, Shortage>,
+    /// When a zone last lost a spot worker, by zone; kept for a while.
+    pub losses: BTreeMap<String, Time>,
     /// How much the fleet sits idle.
     pub idle: IdleMeter,
     /// When work that must run on demand was last there.
@@ -47,16 +49,24 @@ pub struct IdleMeter {
 }
 
 impl IdleMeter {
-    /// Starts anew after the fleet was changed: what was gathered is paid for by letting one go, or was needed
-    /// after all.
-    pub(crate) fn settle(&mut self, decisions: &[Decision]) {
-        let changes = |d: &Decision| match d.action {
-            Action::Start { capacity, .. } => capacity == crate::Capacity::Spot,
-            Action::Retire { .. } => matches!(d.why, Why::Spare | Why::Idle { .. }),
-            _ => false,
-        };
-        if decisions.iter().any(changes) {
-            self.seconds = 0.0;
+    /// Takes off what was paid for by letting workers go. After a start all of it: it was needed after all.
+    pub(crate) fn settle(&mut self, decisions: &[Decision], idle_after: Duration) {
+        for Decision { action, why } in decisions {
+            match (action, why) {
+                (Action::Start { capacity: Capacity::Spot, .. }, _) => self.seconds = 0.0,
+                (Action::Retire { .. }, Why::Spare | Why::Idle { .. }) => {
+                    self.seconds = (self.seconds - idle_after.as_secs_f64()).max(0.0);
+                    self.idle = self.idle.saturating_sub(1);
+                }
+                _ => {}
+            }
         }
+    }
+
+    /// When it will tell of a worker too many, if nothing changes.
+    pub(crate) fn full_in(&self, idle_after: Duration) -> Option<Duration> {
+        let missing = idle_after.as_secs_f64() - self.seconds;
+        (self.idle > 1)
+            .then(|| Duration::try_from_secs_f64(missing.max(0.0) / f64::from(self.idle)).unwrap_or_default())
     }
 }

@@ -62,10 +62,15 @@ impl<'a> Question<'_, 'a> {
         self.first_miss(&[])
     }
 
+    /// Whether some task can't be made in time by any new worker.
+    pub(crate) fn too_late(&self) -> bool {
+        self.demand.iter().any(|b| (self.asks)(b) && self.is_late(b))
+    }
+
     /// How long one can wait before as many workers do no more, seconds. Nothing when some task is late whatever
     /// is done: waiting would make it later still.
     pub(crate) fn slack(&self) -> f64 {
-        if self.demand.iter().any(|b| (self.asks)(b) && self.is_late(b)) {
+        if self.too_late() {
             return 0.0;
         }
         let now = self.answer(0.0);

@@ -1,8 +1,9 @@
 //! Whether the on-demand workers there are still needed: they are dear, and would otherwise eat spot's work
 //! for ever.
 use crate::{
-    Capacity, CapacityRule, Memory, Phase, Time,
+    Capacity, CapacityRule, Memory, Phase, Time, Worker,
     demand::Bucket,
+    idle::over_minimum,
     need::{Limit, Question},
     supply::{Outlook, Slot, supply},
     view::View,
@@ -12,8 +13,10 @@ use crate::{
 /// What becomes of the on-demand workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnDemand {
-    /// Needed: for work only they may run, or because there is no spot.
+    /// Needed for work only they may run.
     Kept,
+    /// Needed because there is no spot; as soon as there is, they go.
+    StandsIn,
     /// Not needed, but what waits is so little that starting spot for it would cost more.
     Finishing,
     /// Not needed: spot is started as if they weren't there.
@@ -21,14 +24,18 @@ pub(crate) enum OnDemand {
 }
 
 pub(crate) fn on_demand(view: &View, demand: &[Bucket], zones: &Zones) -> OnDemand {
-    if recently(view.memory.on_demand_work, view) || view.max(Capacity::Spot) == 0 {
+    let none_may_go = over_minimum(view, Capacity::OnDemand) == 0;
+    if none_may_go || recently(view.memory.on_demand_work, view) || view.max(Capacity::Spot) == 0 {
         return OnDemand::Kept;
     }
     let can_grow = zones.any_open() && view.placed(Capacity::Spot).count() < view.max(Capacity::Spot);
     let carried = spot_carries(view, demand, zones);
+    let has_machine = |worker: &Worker| worker.claims() && worker.phase != Phase::Unscheduled;
+    let stands_in = !zones.trusted() && !view.placed(Capacity::Spot).any(has_machine);
     match (carried, can_grow) {
+        (true, _) if stands_in => OnDemand::StandsIn,
         (true, _) => OnDemand::Over,
-        (false, false) => OnDemand::Kept,
+        (false, false) => OnDemand::StandsIn,
         (false, true) if cheaper_to_finish(view, demand) => OnDemand::Finishing,
         (false, true) => OnDemand::Over,
     }
@@ -46,7 +53,8 @@ pub(crate) fn spot_carries(view: &View, demand: &[Bucket], zones: &Zones) -> boo
         asks: |bucket| bucket.rule != CapacityRule::OnDemand,
         room: 0,
     };
-    question.misses().is_none()
+    let falls_back = |bucket: &Bucket| bucket.rule == CapacityRule::SpotThenOnDemand;
+    question.misses().is_none() && !Question { asks: falls_back, ..question }.too_late()
 }
 
 /// All but the on-demand workers beyond the fleet's minimum.

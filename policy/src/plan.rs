@@ -2,8 +2,16 @@
 use std::time::Duration;
 
 use crate::{
-    Decision, Memory, Policy, Report, Seen, Time, demand::demand, eta::foretell, gap::gap, health, idle,
-    on_demand, report, retire::retire, start, view::View, wake, zones::Zones,
+    Decision, Memory, Policy, Report, Seen, Time,
+    demand::demand,
+    eta::foretell,
+    gap::gap,
+    health, idle, on_demand, report,
+    retire::retire,
+    start,
+    view::{View, told},
+    wake,
+    zones::Zones,
 };
 
 /// What to do now.
@@ -22,31 +30,41 @@ pub struct Plan {
 /// Decides what to do. Nothing in the result takes effect by itself: the caller does it, looks again, and plans
 /// again.
 pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
-    let view = View { now, policy, seen, memory };
+    // What the nodes say is passed on whatever else is known.
+    let view = View::new(now, policy, seen, memory);
     let mut actions = health::heed(&view);
     if seen.queue.is_none() {
         let report = report::unknown_queue(&view);
         return Plan { actions, memory: memory.clone(), wake_after: wake::SOON, report };
     }
 
+    // Learn, and look again with what was learned and told.
     let mut memory = memory.clone();
     let zones = Zones::learn(&view);
-    memory.shortages = zones.remembered(&view);
+    zones.remember(&view, &mut memory);
     memory.on_demand_work = on_demand::last_work(&view);
-    let view = View { memory: &memory.clone(), ..view };
+    let view = View { memory: &memory.clone(), workers: &told(view.workers, &actions), ..view };
 
+    // Demand against supply: what is missing? Workers on hold fill it first, then new ones.
     let demand = demand(&view);
+    let mut missing = gap(&view, &demand, &zones);
+    let resumed = start::resume(&view, &missing);
+    let view = View { workers: &told(view.workers, &resumed), ..view };
+    if !resumed.is_empty() {
+        missing = gap(&view, &demand, &zones);
+    }
+    memory.gather_until = missing.gather_until;
+    actions.extend(resumed);
+    actions.extend(start::start(&view, &missing, &zones));
+
+    // What is superfluous goes.
     memory.idle = idle::read(&view, &demand);
-    let on_demand = on_demand::on_demand(&view, &demand, &zones);
-    let gap = gap(&view, &demand, &zones, on_demand);
-    memory.gather_until = gap.gather_until;
+    actions.extend(retire(&view, &demand, &zones, &missing, &memory.idle));
+    memory.idle.settle(&actions, policy.scaling.idle_after);
 
-    actions.extend(start::fill(&view, &gap, &zones));
-    actions.extend(retire(&view, &demand, &zones, &gap, on_demand, &memory.idle));
-    memory.idle.settle(&actions);
-
-    let forecast = foretell(&view, &demand, &zones, &gap);
-    let report = report::report(&view, &demand, &zones, &gap, &forecast, &actions);
-    let wake_after = wake::after(&view, &demand, &gap);
+    // Say why, and when to look again.
+    let forecast = foretell(&view, &demand, &zones, &missing);
+    let report = report::report(&view, &demand, &zones, &missing, &forecast, &actions);
+    let wake_after = wake::after(&view, &demand, &missing, &memory.idle);
     Plan { actions, memory, wake_after, report }
 }

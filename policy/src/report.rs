@@ -116,7 +116,7 @@ impl fmt::Display for State {
             Self::AtMaximum { capacity } => {
                 write!(f, "more {capacity} workers are wanted than the pool may have")
             }
-            Self::Paused => f.write_str("paused: no workers are started"),
+            Self::Paused => f.write_str("no workers are started"),
             Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
         }
     }
@@ -190,7 +190,6 @@ pub(crate) fn report(
 fn state(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap, decisions: &[Decision]) -> State {
     let waits_for_spot = demand.iter().any(|b| b.rule.may_start(Capacity::Spot));
     let on_demand = view.placed(Capacity::OnDemand).any(|w| w.claims()) || gap.starts(Capacity::OnDemand) > 0;
-    let comes_up = |w: &&crate::Worker| matches!(w.phase, Phase::Unscheduled | Phase::Starting { .. });
     let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
     if view.policy.paused {
         State::Paused
@@ -204,7 +203,7 @@ fn state(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap, decisions: &[
         State::Gathering { until }
     } else if retires {
         State::Shrinking
-    } else if view.workers().iter().filter(comes_up).any(crate::Worker::claims) {
+    } else if view.workers.iter().any(|worker| worker.is_coming() && worker.claims()) {
         State::Growing
     } else if demand.is_empty() && view.running().is_empty() {
         State::Empty
@@ -229,7 +228,7 @@ fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) ->
 
 /// Of every worker that has a machine.
 fn cost(view: &View) -> u64 {
-    let on_machines = view.workers().iter().filter(|worker| worker.phase != Phase::Unscheduled);
+    let on_machines = view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled);
     on_machines.filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
 }
 

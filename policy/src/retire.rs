@@ -17,7 +17,6 @@ pub(crate) fn retire(
     demand: &[Bucket],
     zones: &Zones,
     gap: &Gap,
-    on_demand: OnDemand,
     meter: &IdleMeter,
 ) -> Vec<Decision> {
     let mut going = Going { taken: BTreeSet::new(), decisions: Vec::new() };
@@ -32,12 +31,12 @@ pub(crate) fn retire(
         if !view.policy.paused {
             going.not_needed(view, zones, demand, capacity);
         }
-        going.idle_long(view, demand, capacity, on_demand);
+        going.idle_long(view, demand, capacity, gap.on_demand);
     }
     if !needed(Capacity::Spot) {
         going.spare(view, demand, meter);
     }
-    if on_demand == OnDemand::Over && !demand.is_empty() && spot_carries(view, demand, zones) {
+    if gap.on_demand == OnDemand::Over && !demand.is_empty() && spot_carries(view, demand, zones) {
         going.release_busy(view);
     }
     going.decisions
@@ -68,7 +67,7 @@ impl Going {
 
     /// Those that wait where there are no machines, while there may be some elsewhere.
     fn abandoned(&mut self, view: &View, zones: &Zones) {
-        for worker in view.placed(Capacity::Spot).filter(|w| w.claims() && zones.abandons(view, w)) {
+        for worker in view.placed(Capacity::Spot).filter(|w| zones.abandons(view, w)) {
             self.retire(worker, Why::ZoneShort { zone: worker.zone.clone().unwrap_or_default() });
         }
     }
@@ -89,15 +88,15 @@ impl Going {
         }
     }
 
-    /// Those coming up beyond what the waiting tasks can use.
+    /// Those coming up beyond what the waiting tasks can use. One that waits where there are no machines stays
+    /// while on-demand stands in: it costs nothing, and shows when spot returns.
     fn not_needed(&mut self, view: &View, zones: &Zones, demand: &[Bucket], capacity: Capacity) {
-        let waiting: u64 = demand.iter().filter(|b| b.rule.runs_on(capacity)).map(|b| b.tasks).sum();
-        let idle = view.placed(capacity).filter(|w| matches!(w.phase, Phase::Idle { .. })).count();
-        let useful = usize::try_from(waiting).unwrap_or(usize::MAX).saturating_sub(idle);
+        let useful = idle::waiting(demand, capacity).saturating_sub(idle::idle(view, capacity).len());
+        let stood_in = view.placed(Capacity::OnDemand).any(Worker::claims);
         let coming: Vec<&Worker> = by_phase(view, capacity)
             .into_iter()
-            .filter(|w| matches!(w.phase, Phase::Unscheduled | Phase::Starting { .. }))
-            .filter(|w| w.claims() && !self.is_taken(w) && !zones.abandons(view, w))
+            .filter(|w| w.is_coming() && w.claims() && !self.is_taken(w) && !zones.abandons(view, w))
+            .filter(|w| !(stood_in && zones.hopeless(w)))
             .collect();
         let over = coming.len().saturating_sub(useful).min(self.budget(view, capacity));
         for worker in coming.into_iter().take(over) {
@@ -106,14 +105,17 @@ impl Going {
     }
 
     fn idle_long(&mut self, view: &View, demand: &[Bucket], capacity: Capacity, on_demand: OnDemand) {
-        let keeps = capacity == Capacity::Spot || on_demand == OnDemand::Kept;
+        let stays = matches!(on_demand, OnDemand::Kept | OnDemand::StandsIn);
+        let keeps = capacity == Capacity::Spot || stays;
         let longest = if keeps { view.policy.scaling.idle_after } else { Duration::ZERO };
-        for worker in idle::spare(view, demand, capacity) {
-            let Phase::Idle { since } = worker.phase else { continue };
-            let idle = view.now.since(since);
-            if idle >= longest && self.budget(view, capacity) > 0 {
-                self.retire(worker, if keeps { Why::Idle { since: idle } } else { Why::OnDemandOver });
-            }
+        let idle = idle::idle(view, capacity).into_iter().filter_map(|worker| match worker.phase {
+            Phase::Idle { since } => Some((worker, view.now.since(since))),
+            _ => None,
+        });
+        let long = idle.filter(|(_, since)| *since >= longest);
+        let most = idle::spare(view, demand, capacity).min(self.budget(view, capacity));
+        for (worker, since) in long.take(most) {
+            self.retire(worker, if keeps { Why::Idle { since } } else { Why::OnDemandOver });
         }
     }
 
@@ -124,8 +126,11 @@ impl Going {
         if others < 2 || self.budget(view, Capacity::Spot) == 0 || !idle::one_too_many(view, meter) {
             return;
         }
-        let spare = idle::spare(view, demand, Capacity::Spot);
-        if let Some(worker) = spare.into_iter().find(|w| !self.is_taken(w)) {
+        let idle = idle::idle(view, Capacity::Spot);
+        let going = idle.iter().filter(|w| self.is_taken(w)).count();
+        if going < idle::spare(view, demand, Capacity::Spot)
+            && let Some(worker) = idle.into_iter().find(|w| !self.is_taken(w))
+        {
             self.retire(worker, Why::Spare);
         }
     }

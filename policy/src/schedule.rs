@@ -9,6 +9,8 @@ pub(crate) struct Schedule<'a> {
 
 /// Finish times closer than this are one, seconds.
 const RESOLUTION: f64 = 1e-3;
+/// Up to so many tasks it is quicker to place them one by one.
+const FEW: u64 = 12;
 
 impl<'a> Schedule<'a> {
     pub(crate) fn new(slots: Vec<Slot<'a>>) -> Self {
@@ -16,9 +18,30 @@ impl<'a> Schedule<'a> {
     }
 
     /// Gives a bucket's tasks to the workers that are through with them first; says when the last is done,
-    /// seconds from now (`None`: no worker may run it). As its tasks are alike, it is enough to find the
-    /// earliest time by which all workers together manage as many.
+    /// seconds from now (`None`: no worker may run it).
     pub(crate) fn place(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        if bucket.tasks > FEW { self.place_many(bucket) } else { self.place_few(bucket) }
+    }
+
+    /// One task after another.
+    fn place_few(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        let mut last = None;
+        for _ in 0..bucket.tasks {
+            let eligible = self.slots.iter_mut().filter(|slot| bucket.rule.runs_on(slot.capacity));
+            // Among equals on-demand workers stay free for what only they may run.
+            let first = eligible.min_by(|a, b| {
+                finish(a, bucket, 1).total_cmp(&finish(b, bucket, 1)).then(a.capacity.cmp(&b.capacity))
+            })?;
+            first.free = finish(first, bucket, 1);
+            first.model = Some(bucket.model);
+            last = Some(last.map_or(first.free, |last: f64| last.max(first.free)));
+        }
+        last
+    }
+
+    /// All at once: as the tasks are alike, it is enough to find the earliest time by which all workers together
+    /// manage as many.
+    fn place_many(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
         let done = self.earliest(bucket)?;
         let mut given: Vec<u64> = self.slots.iter().map(|slot| fits(slot, bucket, done)).collect();
         self.take_back(bucket, &mut given);
@@ -109,6 +132,19 @@ mod tests {
         near(two.place(&bucket(3, 8.0)), 16.0);
         near(two.place(&bucket(1, 8.0)), 16.0);
         near(two.place(&bucket(1, 8.0)), 24.0);
+    }
+
+    #[test]
+    fn few_and_many_come_out_alike() {
+        for tasks in 1..40 {
+            let slots =
+                vec![slot(0.0, Some("m")), slot(3.0, None), slot(50.0, Some("m")), slot(9.0, Some("x"))];
+            let (mut few, mut many) = (Schedule::new(slots.clone()), Schedule::new(slots));
+            let bucket = bucket(tasks, 7.0);
+            near(few.place_few(&bucket), many.place_many(&bucket).unwrap_or(-1.0));
+            let frees = |schedule: &Schedule| schedule.slots.iter().map(|slot| slot.free).sum::<f64>();
+            assert!((frees(&few) - frees(&many)).abs() < 0.1, "{tasks} tasks");
+        }
     }
 
     #[test]

@@ -8,41 +8,39 @@ use crate::{
     zones::Zones,
 };
 
-/// Fills the gap: workers on hold first, new ones for the rest.
-pub(crate) fn fill(view: &View, gap: &Gap, zones: &Zones) -> Vec<Decision> {
-    let mut held = view.workers().iter().filter(|worker| resumable(worker));
+/// If on-demand workers are missing, those on hold come first: they are here already.
+pub(crate) fn resume(view: &View, gap: &Gap) -> Vec<Decision> {
+    if gap.starts(Capacity::OnDemand) == 0 {
+        return Vec::new();
+    }
+    let held = view.workers.iter().filter(|worker| resumable(worker));
+    held.map(|worker| Decision {
+        action: Action::Resume { worker: worker.id.clone() },
+        why: Why::NeededAgain,
+    })
+    .collect()
+}
+
+/// Starts what is missing now.
+pub(crate) fn start(view: &View, gap: &Gap, zones: &Zones) -> Vec<Decision> {
     let mut decisions = Vec::new();
-    for missing in gap.missing.iter().filter(|missing| missing.after <= 0.0) {
-        let resumed: Vec<_> = match missing.capacity {
-            Capacity::OnDemand => held.by_ref().take(missing.models.len()).collect(),
-            Capacity::Spot => Vec::new(),
-        };
-        decisions.extend(resumed.iter().map(|worker| Decision {
-            action: Action::Resume { worker: worker.id.clone() },
-            why: Why::NeededAgain,
-        }));
-        decisions.extend(start(view, missing, resumed.len(), zones, &decisions));
+    for capacity in Capacity::ALL {
+        let mut chosen = zones.choose(view, capacity, gap.starts(capacity)).into_iter();
+        for missing in gap.missing.iter().filter(|m| m.capacity == capacity && m.after <= 0.0) {
+            decisions.extend(start_some(view, missing, &mut chosen));
+        }
     }
     decisions
 }
 
 /// One action per zone and model.
-fn start(
+fn start_some(
     view: &View,
     missing: &Missing,
-    resumed: usize,
-    zones: &Zones,
-    before: &[Decision],
+    zones: &mut impl Iterator<Item = Option<String>>,
 ) -> Vec<Decision> {
-    let models = &missing.models[resumed..];
-    let already = before.iter().filter_map(|d| match &d.action {
-        Action::Start { capacity, n, .. } if *capacity == missing.capacity => Some(*n as usize),
-        _ => None,
-    });
-    let already: usize = already.sum();
-    let chosen = zones.choose(view, missing.capacity, already + models.len());
     let mut groups: BTreeMap<(Option<String>, Option<&str>), u32> = BTreeMap::new();
-    for (zone, model) in chosen.into_iter().skip(already).zip(models) {
+    for (model, zone) in missing.models.iter().zip(zones) {
         *groups.entry((zone, *model)).or_default() += 1;
     }
     groups

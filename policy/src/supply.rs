@@ -20,8 +20,8 @@ pub(crate) enum Outlook {
     Expected,
     /// When they will be up in five cases of six.
     Planned,
-    /// Likewise, with doubt in those without a machine: each moment without one puts it off, and in a zone
-    /// without spot machines they never come.
+    /// Likewise, with doubt in those without a machine: each moment without one puts it off, and while some
+    /// zone has no spot machines none is counted on.
     Doubtful,
 }
 
@@ -32,7 +32,7 @@ const AHEAD_WHEN_LATE: f64 = 0.1;
 
 /// Every worker that will claim tasks.
 pub(crate) fn supply<'a>(view: &View<'a>, zones: &Zones, outlook: Outlook) -> Vec<Slot<'a>> {
-    view.workers()
+    view.workers
         .iter()
         .filter(|worker| worker.claims() && !zones.abandons(view, worker))
         .filter_map(|worker| {
@@ -41,7 +41,10 @@ pub(crate) fn supply<'a>(view: &View<'a>, zones: &Zones, outlook: Outlook) -> Ve
                 Phase::Busy => busy_seconds(view, worker),
                 Phase::Starting { .. } => coming(view, worker, outlook, AHEAD_WHEN_LATE),
                 Phase::Unscheduled => match outlook {
-                    Outlook::Doubtful | Outlook::Expected if zones.hopeless(worker) => return None,
+                    Outlook::Doubtful if worker.capacity == Capacity::Spot && !zones.trusted() => {
+                        return None;
+                    }
+                    Outlook::Expected if zones.hopeless(worker) => return None,
                     Outlook::Doubtful => coming(view, worker, outlook, AHEAD_WITHOUT_MACHINE),
                     _ => coming(view, worker, outlook, AHEAD_WHEN_LATE),
                 },

@@ -1,6 +1,7 @@
 //! One moment, as every step of a plan sees it.
 use crate::{
-    Backlog, Capacity, Class, Estimates, Fleet, Health, Memory, Order, Policy, Running, Seen, Time, Worker,
+    Action, Backlog, Capacity, Class, Decision, Estimates, Fleet, Health, Memory, Order, Phase, Policy,
+    Queue, Running, Seen, Time, Worker,
 };
 
 /// The arguments of a plan, and plain questions about them.
@@ -8,25 +9,26 @@ use crate::{
 pub(crate) struct View<'a> {
     pub(crate) now: Time,
     pub(crate) policy: &'a Policy,
-    pub(crate) seen: &'a Seen,
+    pub(crate) queue: Option<&'a Queue>,
+    pub(crate) workers: &'a [Worker],
     pub(crate) memory: &'a Memory,
 }
 
 impl<'a> View<'a> {
+    pub(crate) fn new(now: Time, policy: &'a Policy, seen: &'a Seen, memory: &'a Memory) -> Self {
+        Self { now, policy, queue: seen.queue.as_ref(), workers: &seen.workers, memory }
+    }
+
     pub(crate) fn estimates(&self) -> &'a Estimates {
         &self.memory.estimates
     }
 
     pub(crate) fn backlog(&self) -> &'a [Backlog] {
-        self.seen.queue.as_ref().map_or(&[], |queue| &queue.backlog)
+        self.queue.map_or(&[], |queue| &queue.backlog)
     }
 
     pub(crate) fn running(&self) -> &'a [Running] {
-        self.seen.queue.as_ref().map_or(&[], |queue| &queue.running)
-    }
-
-    pub(crate) fn workers(&self) -> &'a [Worker] {
-        &self.seen.workers
+        self.queue.map_or(&[], |queue| &queue.running)
     }
 
     pub(crate) fn class(&self, name: &str) -> Option<&'a Class> {
@@ -64,8 +66,24 @@ impl<'a> View<'a> {
 
     /// Workers of a capacity that take one of its places: all but those whose machine goes or is gone.
     pub(crate) fn placed(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
-        self.workers().iter().filter(move |worker| worker.capacity == capacity && worker.takes_a_place())
+        self.workers.iter().filter(move |worker| worker.capacity == capacity && worker.takes_a_place())
     }
+}
+
+/// The workers as they are once they were told.
+pub(crate) fn told(workers: &[Worker], decisions: &[Decision]) -> Vec<Worker> {
+    let mut workers = workers.to_vec();
+    for decision in decisions {
+        let (id, order) = match &decision.action {
+            Action::Evict { worker } => (worker, Order::Evicted),
+            Action::Doom { worker, .. } => (worker, Order::Doomed),
+            Action::Hold { worker } => (worker, Order::Hold),
+            Action::Resume { worker } => (worker, Order::Work),
+            Action::Start { .. } | Action::Retire { .. } => continue,
+        };
+        workers.iter_mut().filter(|worker| worker.id == *id).for_each(|worker| worker.order = order);
+    }
+    workers
 }
 
 impl Worker {
@@ -73,6 +91,11 @@ impl Worker {
     pub(crate) fn takes_a_place(&self) -> bool {
         !matches!(self.health, Health::Doomed { .. } | Health::Gone)
             && !matches!(self.order, Order::Doomed | Order::Evicted)
+    }
+
+    /// Whether it is not up yet.
+    pub(crate) fn is_coming(&self) -> bool {
+        matches!(self.phase, Phase::Unscheduled | Phase::Starting { .. })
     }
 
     /// Whether it will claim tasks, now or once it is up.

@@ -1,7 +1,7 @@
 //! When to plan again if nothing else calls for it.
 use std::time::Duration;
 
-use crate::{Capacity, Phase, Worker, demand::Bucket, gap::Gap, view::View};
+use crate::{Capacity, IdleMeter, Phase, Worker, demand::Bucket, gap::Gap, view::View};
 
 /// While something is under way.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
@@ -10,11 +10,11 @@ const LATER: Duration = Duration::from_secs(60);
 /// Never sooner: a plan made at once would see the same.
 const LEAST: Duration = Duration::from_millis(250);
 
-pub(crate) fn after(view: &View, demand: &[Bucket], gap: &Gap) -> Duration {
+pub(crate) fn after(view: &View, demand: &[Bucket], gap: &Gap, meter: &IdleMeter) -> Duration {
     let under_way = !demand.is_empty() || !view.running().is_empty() || !gap.missing.is_empty();
     let usual = if under_way { SOON } else { LATER };
-    let timeouts = view.workers().iter().filter_map(|worker| timeout(view, worker));
-    timeouts.fold(usual, Duration::min).max(LEAST)
+    let timeouts = view.workers.iter().filter_map(|worker| timeout(view, worker));
+    timeouts.chain(meter.full_in(view.policy.scaling.idle_after)).fold(usual, Duration::min).max(LEAST)
 }
 
 /// When a worker's waiting or idling has lasted as long as it may.

@@ -1,14 +1,15 @@
 //! Where spot machines are to be had, and where new workers go.
 use std::collections::BTreeMap;
 
-use crate::{Capacity, Phase, Shortage, Worker, view::View};
+use crate::{Capacity, Health, Memory, Phase, Shortage, Time, Worker, view::View};
 
 /// The zones of the spot fleet and their shortages. A pool that names no zones has one without a name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Zones {
     names: Vec<String>,
     shortages: BTreeMap<String, Shortage>,
-    now: crate::Time,
+    losses: BTreeMap<String, Time>,
+    now: Time,
 }
 
 /// The avoidance of a zone doubles at most so often.
@@ -19,22 +20,20 @@ impl Zones {
     pub(crate) fn learn(view: &View) -> Self {
         let mut shortages = view.memory.shortages.clone();
         shortages.retain(|zone, shortage| !recovered(view, zone, shortage));
-        for worker in view.workers().iter().filter(|worker| waits_too_long(view, worker)) {
+        for worker in view.workers.iter().filter(|worker| waits_too_long(view, worker)) {
             note(view, &mut shortages, zone_of(worker));
         }
         let named = view.fleet(Capacity::Spot).map_or(&[][..], |fleet| &fleet.zones);
         let names = if named.is_empty() { vec![String::new()] } else { named.to_vec() };
-        Self { names, shortages, now: view.now }
+        Self { names, shortages, losses: losses(view), now: view.now }
     }
 
-    /// What to remember: shortages, and for a while after they ended how often they came.
-    pub(crate) fn remembered(&self, view: &View) -> BTreeMap<String, Shortage> {
+    /// What to remember: shortages, and for a while after they ended how often they came; losses.
+    pub(crate) fn remember(&self, view: &View, memory: &mut Memory) {
         let keep = view.policy.scaling.shortage_backoff * 2u32.pow(DOUBLINGS);
-        self.shortages
-            .iter()
-            .filter(|(_, shortage)| self.now < shortage.until.plus(keep))
-            .map(|(zone, shortage)| (zone.clone(), *shortage))
-            .collect()
+        memory.shortages = self.shortages.clone();
+        memory.shortages.retain(|_, shortage| self.now < shortage.until.plus(keep));
+        memory.losses = self.losses.clone();
     }
 
     /// The zones without spot machines.
@@ -47,6 +46,11 @@ impl Zones {
         self.names.iter().any(|zone| !self.is_short(zone))
     }
 
+    /// Whether a new worker can be trusted to find a machine: not while some zone is short.
+    pub(crate) fn trusted(&self) -> bool {
+        !self.shortages.keys().any(|zone| self.is_short(zone))
+    }
+
     /// A spot worker that waits for a machine where there are none.
     pub(crate) fn hopeless(&self, worker: &Worker) -> bool {
         worker.capacity == Capacity::Spot
@@ -57,10 +61,11 @@ impl Zones {
     /// Such a worker is replaced by one elsewhere, if there is an elsewhere. Where there is none it goes on
     /// waiting: that costs nothing, and shows when machines return.
     pub(crate) fn abandons(&self, view: &View, worker: &Worker) -> bool {
-        self.hopeless(worker) && self.any_open() && !view.policy.paused
+        worker.claims() && self.hopeless(worker) && self.any_open() && !view.policy.paused
     }
 
-    /// Zones for `n` new workers: open ones before short ones, then the one with the fewest workers.
+    /// Zones for `n` new workers: open ones before short ones, then those that lost none lately, then the one
+    /// with the fewest workers.
     pub(crate) fn choose(&self, view: &View, capacity: Capacity, n: usize) -> Vec<Option<String>> {
         let zones = view.fleet(capacity).map_or(&[][..], |fleet| &fleet.zones);
         let mut there: BTreeMap<&str, usize> = BTreeMap::new();
@@ -70,10 +75,12 @@ impl Zones {
         (0..n)
             .map(|_| {
                 let best = zones.iter().min_by_key(|zone| {
-                    let short_until =
-                        self.shortages.get(*zone).filter(|s| s.until > self.now).map(|s| s.until);
-                    let short_until = short_until.filter(|_| capacity == Capacity::Spot);
-                    (short_until, there.get(zone.as_str()).copied().unwrap_or(0))
+                    let spot = capacity == Capacity::Spot;
+                    let (short, lossy) = (self.is_short(zone), self.losses.contains_key(*zone));
+                    let there = there.get(zone.as_str()).copied().unwrap_or(0);
+                    // Last, the one whose shortage lies furthest back.
+                    let since = self.shortages.get(*zone).map(|shortage| shortage.since);
+                    (spot && short, spot && lossy, there, since)
                 })?;
                 *there.entry(best).or_default() += 1;
                 Some(best.clone())
@@ -84,6 +91,17 @@ impl Zones {
     fn is_short(&self, zone: &str) -> bool {
         self.shortages.get(zone).is_some_and(|shortage| shortage.until > self.now)
     }
+}
+
+/// When each zone last lost a spot worker, for as long as a zone is avoided for it.
+fn losses(view: &View) -> BTreeMap<String, Time> {
+    let mut losses = view.memory.losses.clone();
+    losses.retain(|_, at| view.now.since(*at) < view.policy.scaling.shortage_backoff);
+    let lost = |w: &&Worker| matches!(w.health, Health::Doomed { .. } | Health::Gone);
+    for worker in view.workers.iter().filter(|w| w.capacity == Capacity::Spot).filter(lost) {
+        losses.insert(zone_of(worker).to_owned(), view.now);
+    }
+    losses
 }
 
 fn zone_of(worker: &Worker) -> &str {

@@ -5,10 +5,10 @@ use policy::{CapacityRule, Class, Fleet, Health, Policy, Scaling};
 
 use crate::world::{Pace, World, secs};
 
-pub struct Story {
-    pub policy: Policy,
-    pub pace: Pace,
-    pub new_pool: bool,
+pub(crate) struct Story {
+    pub(crate) policy: Policy,
+    pub(crate) pace: Pace,
+    pub(crate) new_pool: bool,
     events: Vec<(u64, Event)>,
     until: u64,
 }
@@ -24,7 +24,7 @@ enum Event {
 }
 
 impl Story {
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut story = Self {
             policy: Policy {
                 classes: Vec::new(),
@@ -49,7 +49,7 @@ impl Story {
     fn line(&mut self, words: &[&str]) -> Option<()> {
         match words {
             ["spot", range, "price", price, zones @ ..] => {
-                self.policy.spot = Some(fleet(range, price, zones)?)
+                self.policy.spot = Some(fleet(range, price, zones)?);
             }
             ["on-demand", range, "price", price, zones @ ..] => {
                 self.policy.on_demand = Some(fleet(range, price, zones)?);
@@ -88,7 +88,7 @@ impl Story {
     }
 
     /// Tells the story; the log is what came of it.
-    pub fn tell(self) -> World {
+    pub(crate) fn tell(self) -> World {
         let make = if self.new_pool { World::new } else { World::learned };
         let mut world = make(self.policy, self.pace);
         let mut events = self.events.into_iter().peekable();

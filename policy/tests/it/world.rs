@@ -1,6 +1,10 @@
 //! A tiny world to plan for: machines that take their time, workers that claim what is due first, and trouble
 //! on request. It advances second by second and does at once what a plan says.
-use std::{collections::BTreeSet, time::Duration};
+#![allow(clippy::expect_used)] // helpers of tests, which the lint's exception for tests misses
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use policy::{
     Action, Backlog, Capacity, Decision, Estimates, Health, Memory, Order, Phase, Plan, Policy, Queue,
@@ -8,17 +12,17 @@ use policy::{
 };
 
 /// One image's work: 20 steps at 512 × 512.
-pub const UNITS: f64 = 20.0;
+pub(crate) const UNITS: f64 = 20.0;
 
 /// How long things take here, seconds.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// From a Pod to its machine.
-    pub machine: u64,
+    pub(crate) machine: u64,
     /// From the machine to a ready engine.
-    pub boot: u64,
-    pub load: u64,
-    pub image: u64,
+    pub(crate) boot: u64,
+    pub(crate) load: u64,
+    pub(crate) image: u64,
 }
 
 impl Default for Pace {
@@ -28,7 +32,7 @@ impl Default for Pace {
 }
 
 #[derive(Debug, Clone)]
-pub struct Task {
+pub(crate) struct Task {
     class: String,
     model: String,
     due: Time,
@@ -53,40 +57,40 @@ struct Body {
 }
 
 #[derive(Debug, Default)]
-pub struct Tally {
-    pub in_time: u32,
-    pub late: u32,
-    pub starts: u32,
-    pub switches: u32,
-    pub interrupted: u32,
+pub(crate) struct Tally {
+    pub(crate) in_time: u32,
+    pub(crate) late: u32,
+    pub(crate) starts: u32,
+    pub(crate) switches: u32,
+    pub(crate) interrupted: u32,
     /// Seconds on machines.
-    pub spot: u64,
-    pub on_demand: u64,
+    pub(crate) spot: u64,
+    pub(crate) on_demand: u64,
     /// Engine seconds of finished images.
-    pub work: u64,
+    pub(crate) work: u64,
     /// Most workers there at once.
-    pub peak: usize,
+    pub(crate) peak: usize,
 }
 
-pub struct World {
-    pub now: Time,
-    pub policy: Policy,
-    pub pace: Pace,
-    pub memory: Memory,
-    pub tally: Tally,
-    pub queue_readable: bool,
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) policy: Policy,
+    pub(crate) pace: Pace,
+    pub(crate) memory: Memory,
+    pub(crate) tally: Tally,
+    pub(crate) queue_readable: bool,
     waiting: Vec<Task>,
     bodies: Vec<Body>,
     short: BTreeSet<String>,
     created: u32,
     plan_at: Time,
     changed: bool,
-    shown: Option<String>,
+    shown: String,
     log: Vec<String>,
 }
 
 impl World {
-    pub fn new(policy: Policy, pace: Pace) -> Self {
+    pub(crate) fn new(policy: Policy, pace: Pace) -> Self {
         Self {
             now: Time::from_millis(0),
             policy,
@@ -100,13 +104,13 @@ impl World {
             created: 0,
             plan_at: Time::default(),
             changed: true,
-            shown: None,
+            shown: String::new(),
             log: Vec::new(),
         }
     }
 
     /// A world whose paces are known already.
-    pub fn learned(policy: Policy, pace: Pace) -> Self {
+    pub(crate) fn learned(policy: Policy, pace: Pace) -> Self {
         let mut estimates = Estimates::default();
         for _ in 0..30 {
             for capacity in Capacity::ALL {
@@ -123,7 +127,7 @@ impl World {
         world
     }
 
-    pub fn arrive(&mut self, n: u32, class: &str, model: &str) {
+    pub(crate) fn arrive(&mut self, n: u32, class: &str, model: &str) {
         let sla = self.policy.class(class).expect("a class of the pool").sla;
         let due = self.now.plus(sla);
         let task = Task { class: class.into(), model: model.into(), due, attempt: 1 };
@@ -131,7 +135,7 @@ impl World {
         self.changed = true;
     }
 
-    pub fn spot_machines(&mut self, zone: &str, there: bool) {
+    pub(crate) fn spot_machines(&mut self, zone: &str, there: bool) {
         if there {
             self.short.remove(zone)
         } else {
@@ -140,7 +144,7 @@ impl World {
     }
 
     /// All spot workers of a zone get a sign.
-    pub fn strike(&mut self, zone: &str, health: Health) {
+    pub(crate) fn strike(&mut self, zone: &str, health: Health) {
         for body in self.bodies.iter_mut().filter(|b| b.worker.zone.as_deref() == Some(zone)) {
             if body.worker.capacity == Capacity::Spot && body.worker.phase != Phase::Unscheduled {
                 body.worker.health = health;
@@ -149,29 +153,29 @@ impl World {
         self.changed = true;
     }
 
-    pub fn change(&mut self) {
+    pub(crate) fn change(&mut self) {
         self.changed = true;
     }
 
-    pub fn note(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         let s = self.now.as_millis() / 1000;
         self.log.push(format!("{:>3}:{:02}  {text}", s / 60, s % 60));
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.join("\n")
     }
 
-    pub fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.bodies.len()
     }
 
-    pub fn unfinished(&self) -> usize {
+    pub(crate) fn unfinished(&self) -> usize {
         self.waiting.len() + self.bodies.iter().filter(|b| b.held.is_some()).count()
     }
 
     /// One second.
-    pub fn tick(&mut self) -> Option<Plan> {
+    pub(crate) fn tick(&mut self) -> Option<Plan> {
         self.machines();
         self.engines();
         let planned = (self.changed || self.now >= self.plan_at).then(|| self.plan());
@@ -181,45 +185,39 @@ impl World {
         planned
     }
 
-    pub fn plan(&mut self) -> Plan {
+    pub(crate) fn plan(&mut self) -> Plan {
         let plan = plan(self.now, &self.policy, &self.seen(), &self.memory);
         self.changed = false;
         self.plan_at = self.now.plus(plan.wake_after);
         self.memory = plan.memory.clone();
         let message = plan.report.message(&plan.actions);
         let state = plan.report.state.reason();
-        let quiet = matches!(plan.report.state, State::Gathering { .. }) || plan.actions.is_empty();
-        if !plan.actions.is_empty() || self.shown.as_deref() != Some(state) {
-            let message = if quiet { plan.report.state.to_string() } else { message };
+        let late: Vec<&str> = plan.report.late.iter().map(|late| late.class.as_str()).collect();
+        let shown = format!("{state} {late:?}");
+        // Between two images a fleet has nothing to do; that isn't news.
+        let calm = matches!(plan.report.state, State::Empty | State::OnTime) && late.is_empty();
+        if !plan.actions.is_empty() || (!calm && self.shown != shown) {
             self.note(&format!("{state}: {message}"));
-            self.shown = Some(state.to_owned());
         }
+        self.shown = shown;
         for decision in &plan.actions {
             self.act(decision);
         }
         plan
     }
 
-    pub fn seen(&self) -> Seen {
-        let mut backlog: Vec<Backlog> = Vec::new();
+    pub(crate) fn seen(&self) -> Seen {
+        let mut buckets: BTreeMap<(&str, &str, Time), u64> = BTreeMap::new();
         for task in &self.waiting {
-            match backlog
-                .iter_mut()
-                .find(|b| b.class == task.class && b.model == task.model && b.due == task.due)
-            {
-                Some(bucket) => {
-                    bucket.tasks += 1;
-                    bucket.units += UNITS;
-                }
-                None => backlog.push(Backlog {
-                    class: task.class.clone(),
-                    model: task.model.clone(),
-                    due: task.due,
-                    tasks: 1,
-                    units: UNITS,
-                }),
-            }
+            *buckets.entry((&task.class, &task.model, task.due)).or_default() += 1;
         }
+        let backlog = buckets.into_iter().map(|((class, model, due), tasks)| Backlog {
+            class: class.into(),
+            model: model.into(),
+            due,
+            tasks,
+            units: tasks as f64 * UNITS,
+        });
         let held = self.bodies.iter().filter_map(|b| b.held.as_ref().map(|held| (b, held)));
         let running = held.map(|(body, held)| Running {
             worker: body.worker.id.clone(),
@@ -231,12 +229,12 @@ impl World {
             attempt: held.task.attempt,
             progress: None,
         });
-        let queue = Queue { backlog, running: running.collect() };
+        let queue = Queue { backlog: backlog.collect(), running: running.collect() };
         let workers = self.bodies.iter().map(|b| b.worker.clone()).collect();
         Seen { queue: self.queue_readable.then_some(queue), workers }
     }
 
-    pub fn act(&mut self, decision: &Decision) {
+    pub(crate) fn act(&mut self, decision: &Decision) {
         match &decision.action {
             Action::Start { capacity, zone, n, classes, model } => {
                 for _ in 0..*n {
@@ -338,9 +336,9 @@ impl World {
             }
             let Some(held) = body.held.take() else { continue };
             if now <= held.task.due {
-                self.tally.in_time += 1
+                self.tally.in_time += 1;
             } else {
-                self.tally.late += 1
+                self.tally.late += 1;
             }
             self.tally.work += self.pace.image;
             let model = held.task.model;
@@ -388,6 +386,6 @@ impl World {
     }
 }
 
-pub fn secs(s: u64) -> Duration {
+pub(crate) fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
