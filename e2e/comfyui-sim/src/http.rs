@@ -38,7 +38,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/interrupt", post(interrupt))
         .route("/free", post(free))
         .route("/view", get(http_files::view))
-        .route("/upload/image", post(http_files::upload))
+        .route("/upload/image", post(http_files::upload).fallback(async || StatusCode::NOT_FOUND))
         .route("/system_stats", get(system_stats))
         .route("/features", get(async || Json(sockets::server_features())))
         .route("/models/{folder}", get(models))

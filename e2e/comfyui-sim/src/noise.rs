@@ -44,7 +44,7 @@ impl Stream {
 /// Adds `strength` × noise of about unit variance to a plane of `width` × `height`: mostly broad clouds, since pictures
 /// of them are nicer to look at than white noise, with some grain.
 pub(crate) fn add(plane: &mut [f32], width: usize, height: usize, stream: &mut Stream, strength: f32) {
-    const GRAIN: f32 = 0.25;
+    const GRAIN: f32 = 0.1;
     let waves: Vec<[Vec<f32>; 2]> = (0..3).map(|_| [wave(width, stream), wave(height, stream)]).collect();
     for (y, row) in plane.chunks_exact_mut(width).enumerate().take(height) {
         let down = [waves[0][1][y], waves[1][1][y], waves[2][1][y]];

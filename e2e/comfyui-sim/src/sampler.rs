@@ -146,13 +146,22 @@ impl Run {
     /// What the model takes for the picture behind noise of level `sigma`. Noise pushes it to one side or the other of
     /// what the prompt asks for, and it stays there: so the seed shows in the picture.
     fn estimate(&self, noisy: &[f32], sigma: f32) -> Vec<f32> {
-        let scale = 4.0 / (1.0 + sigma * sigma).sqrt();
+        /// How far it is pushed in each channel, and how steeply. It stays if their product exceeds 1.
+        const PUSH: [f32; CHANNELS] = [0.36, 0.36, 0.36, 0.7];
+        const STEEPNESS: f32 = 4.0;
+        let scale = STEEPNESS / (1.0 + sigma * sigma).sqrt();
+        let plane = self.latent.plane_size();
         let mut estimate = Vec::with_capacity(noisy.len());
         for image in noisy.chunks_exact(self.target.len()) {
-            estimate.extend(image.iter().zip(&self.target).map(|(noisy, target)| {
-                let off = scale * (noisy - target);
-                target + 0.5 * off / (1.0 + off.abs())
-            }));
+            for (channel, push) in PUSH.into_iter().enumerate() {
+                let range = channel * plane..(channel + 1) * plane;
+                estimate.extend(image[range.clone()].iter().zip(&self.target[range]).map(
+                    |(noisy, target)| {
+                        let off = scale * (noisy - target);
+                        target + push * off / (1.0 + off.abs())
+                    },
+                ));
+            }
         }
         estimate
     }

@@ -1,4 +1,6 @@
 //! The picture that a prompt asks for: a small landscape with a tower, its colours and shapes drawn from the words.
+use std::f32::consts::TAU;
+
 use crate::{
     latent::CHANNELS,
     noise::{Stream, ratio},
@@ -40,15 +42,15 @@ impl Scene {
         let near = stream.between(0.25, 0.75);
         let mut hill = |base: f32, light: f32| {
             let shape =
-                (base, stream.between(0.03, 0.09), stream.between(1.0, 3.0), stream.between(0.0, 6.3));
-            (shape.0, shape.1, shape.2, shape.3, colour(hue + near + stream.between(-0.1, 0.1), 0.6, light))
+                (base, stream.between(0.03, 0.09), stream.between(1.0, 3.0), stream.between(0.0, TAU));
+            (shape.0, shape.1, shape.2, shape.3, colour(hue + near + stream.between(-0.1, 0.1), 0.35, light))
         };
         let hills = [hill(0.66, 0.42), hill(0.8, 0.2)];
         let accent = hue + stream.between(0.35, 0.65);
         Self {
             sky: [
                 colour(hue, 0.7, stream.between(0.15, 0.5)),
-                colour(hue + 0.12, 0.8, stream.between(0.55, 0.85)),
+                colour(hue + 0.12, 0.6, stream.between(0.55, 0.85)),
             ],
             sun: (
                 stream.between(0.1, 0.9),
@@ -61,7 +63,7 @@ impl Scene {
                 stream.between(0.2, 0.8),
                 stream.between(0.22, 0.42),
                 stream.between(0.025, 0.05),
-                stream.between(3.0, 7.0),
+                stream.between(6.0, 10.0),
             ),
             tower_colours: [colour(accent, 0.75, 0.45), colour(hue, 0.15, 0.92)],
             lamp: colour(0.14, 1.0, 0.9),
@@ -87,14 +89,14 @@ impl Scene {
             if !behind_tower {
                 let below = v - top;
                 let side = half * (1.0 + 1.2 * below.max(0.0)) - from_lamp.0.abs();
-                let stripe = if (below * stripes * 2.0).sin() > 0.0 { 0 } else { 1 };
+                let stripe = if (below * stripes * TAU).sin() > 0.0 { 0 } else { 1 };
                 let on_tower = edge(side) * edge(below + 0.02);
                 colour = mix(colour, self.tower_colours[stripe], on_tower);
                 shade += 0.4 * on_tower * (from_lamp.0 / half).clamp(-1.0, 1.0);
                 colour = mix(colour, self.lamp, edge(half * 1.2 - from_lamp.0.hypot(from_lamp.1)));
             }
             let (base, wave, count, phase, ground) = hill;
-            let depth = v - base - wave * (count * u * 6.3 + phase).sin();
+            let depth = v - base - wave * (count * u * TAU + phase).sin();
             colour = mix(colour, ground, edge(depth));
             shade -= 0.8 * depth.max(0.0) * edge(depth);
         }
