@@ -17,6 +17,8 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(600);
+/// The urgent job that comes just after the accident.
+const POSTER: &str = "poster";
 
 /// Runs it, and cleans up.
 pub(crate) async fn show() -> Result<()> {
@@ -35,7 +37,7 @@ pub(crate) async fn show() -> Result<()> {
 
     refuse_nonsense(&studio, &timeline, &engine.model).await?;
     let jobs = apply(&studio, &timeline, &engine.model).await?;
-    let finished = watch(&studio, &mut timeline, &jobs).await?;
+    let finished = watch(&studio, &mut timeline, jobs, &engine.model).await?;
     back_to_zero(&mut timeline).await?;
     table::print(&finished, Path::new("demo-out")).await?;
     println!(
@@ -59,17 +61,17 @@ async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &s
     Ok(())
 }
 
-/// Applies the jobs of the story; their names.
+fn picture(model: &str, prompt: &str, steps: u32) -> Value {
+    json!({ "model": model, "prompt": prompt, "steps": steps })
+}
+
+/// Applies the first jobs of the story; their names.
 async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
-    let picture = |prompt: &str| json!({ "model": model, "prompt": prompt, "steps": 20 });
     let jobs = [
-        ("poster", json!({ "class": "immediate", "textToImage": picture("a poster for tonight's concert") })),
-        ("lighthouse", json!({ "count": 4, "textToImage": picture("a lighthouse at dusk") })),
+        ("lighthouse", json!({ "count": 4, "textToImage": picture(model, "a lighthouse at dusk", 40) })),
         ("workflow", json!({ "workflow": { "graph": graph(model) } })),
     ];
-    timeline.say(
-        "kubectl apply: poster (1 image, immediate), lighthouse (4 images), workflow (a raw ComfyUI graph)",
-    );
+    timeline.say("kubectl apply: lighthouse (4 images), workflow (a raw ComfyUI graph)");
     let mut names = Vec::new();
     for (name, spec) in jobs {
         studio.submit(name, spec).await?;
@@ -92,8 +94,13 @@ fn graph(model: &str) -> Value {
     })
 }
 
-/// Shows the timeline until every job has ended; kills one machine on the way.
-async fn watch(studio: &Studio<'_>, timeline: &mut Timeline<'_>, jobs: &[&str]) -> Result<Vec<Finished>> {
+/// Shows the timeline until every job has ended; on the way one machine is killed, and an urgent job comes.
+async fn watch(
+    studio: &Studio<'_>,
+    timeline: &mut Timeline<'_>,
+    mut jobs: Vec<&str>,
+    model: &str,
+) -> Result<Vec<Finished>> {
     let begun = Instant::now();
     let mut killed = false;
     let mut finished: Vec<Finished> = Vec::new();
@@ -110,9 +117,13 @@ async fn watch(studio: &Studio<'_>, timeline: &mut Timeline<'_>, jobs: &[&str]) 
             ));
             studio.world.kill_machine(&victim)?;
             killed = true;
+            timeline.say("kubectl apply: poster (1 image, immediate)");
+            let poster = picture(model, "a poster for tonight's concert", 20);
+            studio.submit(POSTER, json!({ "class": "immediate", "textToImage": poster })).await?;
+            jobs.push(POSTER);
         }
         finished.clear();
-        for name in jobs {
+        for name in &jobs {
             finished.extend(studio.if_ended(name).await?);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -127,7 +138,7 @@ async fn watch(studio: &Studio<'_>, timeline: &mut Timeline<'_>, jobs: &[&str]) 
 
 /// A spot machine in the middle of a picture, and the lease it will lose.
 async fn victim(studio: &Studio<'_>, stats: &Stats) -> Result<Option<(String, LeaseSeen)>> {
-    let halfway = |lease: &&LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 3 > all && done < all);
+    let halfway = |lease: &&LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 4 > all && done < all);
     let on_spot = |lease: &&LeaseSeen| lease.worker.0.contains("-spot-");
     let Some(lease) = stats.leases.iter().filter(halfway).find(on_spot) else { return Ok(None) };
     let node = studio.node_of(&lease.worker.0).await?;
