@@ -20,6 +20,8 @@ pub struct CloudOptions {
     pub boot: Duration,
     /// How long an empty machine stays.
     pub keep_empty: Duration,
+    /// How long the Node object of a machine that vanished stays.
+    pub keep_gone: Duration,
 }
 
 impl Default for CloudOptions {
@@ -30,6 +32,7 @@ impl Default for CloudOptions {
             on_demand: 2,
             boot: Duration::from_secs(2),
             keep_empty: Duration::from_secs(5),
+            keep_gone: Duration::from_secs(20),
         }
     }
 }
@@ -58,7 +61,8 @@ impl CloudOptions {
         if let (Some(zone), true) = (self.zones.first(), self.on_demand > 0) {
             groups.push(group(format!("on-demand-{zone}"), "on-demand", zone, self.on_demand));
         }
-        std::fs::write(file, serde_json::to_vec_pretty(&json!({ "groups": groups }))?)
+        let file_content = json!({ "groups": groups, "deleteGoneAfter": seconds(self.keep_gone) });
+        std::fs::write(file, serde_json::to_vec_pretty(&file_content)?)
             .with_context(|| format!("write {}", file.display()))
     }
 }

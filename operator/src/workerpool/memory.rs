@@ -45,6 +45,8 @@ pub(crate) struct PoolState {
     pub(crate) last_status_write: Option<Instant>,
     /// Why the API server refused the last Pod, until one is accepted.
     pub(crate) refused: Option<String>,
+    /// Since when the queue could be read without a gap.
+    readable_since: Option<Instant>,
     generation: Option<i64>,
     consumer: Option<Consumer>,
 }
@@ -92,6 +94,16 @@ impl PoolState {
             memory.estimates.observe(&sample);
         }
         memory
+    }
+
+    /// Whether the queue could be read just now.
+    pub(crate) fn queue_read(&mut self, readable: bool) {
+        self.readable_since = readable.then(|| self.readable_since.unwrap_or_else(Instant::now));
+    }
+
+    /// For how long the queue could be read without a gap.
+    pub(crate) fn readable_for(&self) -> Duration {
+        self.readable_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Keeps a Pod in view until the watch shows it.

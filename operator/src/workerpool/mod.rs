@@ -67,6 +67,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
     let now = Timestamp::now();
     let (observed, mut plan) = {
         let mut state = lock(&state);
+        state.queue_read(stats.is_some());
         let observed = observe::observe(&pool, &context.seen, &mut state, stats, now);
         learn_start_up(&observed, &mut state, now);
         let memory = state.memory(&pool);

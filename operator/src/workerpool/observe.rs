@@ -22,8 +22,8 @@ use crate::{
 
 /// A worker that missed so many heartbeats (one every 3 s) is not counted as ready.
 const SILENT: Duration = Duration::from_secs(12);
-/// One silent for this long is given up; its leases ended long before.
-const LOST: Duration = Duration::from_secs(45);
+/// One silent for this long is given up and replaced; its leases, of 10 s, ended before.
+const LOST: Duration = Duration::from_secs(15);
 
 /// A pool at one moment.
 pub(crate) struct Observed {
@@ -35,6 +35,23 @@ pub(crate) struct Observed {
     pub(crate) trouble: Option<String>,
     /// Idle workers made from an older template.
     pub(crate) outdated: Vec<policy::WorkerId>,
+}
+
+/// The clocks that silence is told by.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: Timestamp,
+    /// Redis' clock, ms since the Unix epoch, and for how long the queue could be read without a gap.
+    queue: Option<(u64, Duration)>,
+}
+
+impl Clock {
+    /// For how long we should have heard from a worker and did not. While Redis is away nobody is heard, and
+    /// when it is back the living need a moment to say so: that is no sign of death.
+    fn silent(&self, seen: &WorkerSeen) -> Option<Duration> {
+        let (redis_now_ms, readable_for) = self.queue?;
+        Some(Duration::from_millis(redis_now_ms.saturating_sub(seen.seen_ms)).min(readable_for))
+    }
 }
 
 /// The Pods of a pool, by its label.
@@ -59,13 +76,14 @@ pub(crate) fn observe(
         stats.iter().flat_map(|stats| &stats.workers).map(|seen| (seen.worker.0.as_str(), seen)).collect();
     let holders: HashSet<&str> =
         stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
+    let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
     let hash = pod::template_hash(pool);
     let mut workers = Vec::with_capacity(pods.len());
     let mut outdated = Vec::new();
     for pod in &pods {
         let name = pod.name_any();
         let seen = seen_by_queue.get(name.as_str()).copied();
-        let worker = worker(pod, seen, holders.contains(name.as_str()), watched, state, now);
+        let worker = worker(pod, seen, holders.contains(name.as_str()), watched, state, clock);
         let stale = pod.annotations().get(names::ANNOTATION_TEMPLATE) != Some(&hash);
         if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
             outdated.push(worker.id.clone());
@@ -91,13 +109,14 @@ fn worker(
     busy: bool,
     watched: &Watched,
     state: &PoolState,
-    now: Timestamp,
+    clock: Clock,
 ) -> Worker {
+    let now = clock.now;
     let id = policy::WorkerId(pod.name_any());
     let spec = pod.spec.as_ref();
     let node_name = spec.and_then(|spec| spec.node_name.clone());
     let node = node_name.as_ref().and_then(|name| watched.nodes.get(&ObjectRef::new(name)));
-    let silent = seen.map(|seen| time(now).since(Time::from_millis(seen.seen_ms)));
+    let silent = seen.and_then(|seen| clock.silent(seen));
     let mut health = node::health(&Signs { pod, node: node.as_deref(), now });
     if silent.is_some_and(|silent| silent > LOST) {
         health = Health::Gone;
