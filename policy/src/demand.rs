@@ -1,5 +1,5 @@
 //! Step 1: the work, in the order in which it is due.
-use crate::{CapacityRule, Health, Order, Running, Time, view::View};
+use crate::{Capacity, CapacityRule, Health, Order, Running, Time, view::View};
 
 /// Waiting tasks of one class and model that are due at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,8 +40,22 @@ pub(crate) fn demand<'a>(view: &View<'a>) -> Vec<Bucket<'a>> {
         .filter(|task| comes_back(view, task))
         .filter_map(|task| bucket(view, &task.class, &task.model, task.due, 1, task.units));
     let mut buckets: Vec<Bucket> = waiting.chain(returning).collect();
-    buckets.sort_by(|a, b| (a.due, a.class, a.model).cmp(&(b.due, b.class, b.model)));
+    in_order(&mut buckets);
     buckets
+}
+
+/// What waits, and what on-demand workers run that spot may run.
+pub(crate) fn with_running_on_demand<'a>(view: &View<'a>, demand: &[Bucket<'a>]) -> Vec<Bucket<'a>> {
+    let on_demand = |task: &&Running| view.placed(Capacity::OnDemand).any(|worker| worker.id == task.worker);
+    let running = view.running().iter().filter(on_demand);
+    let running = running.filter_map(|task| bucket(view, &task.class, &task.model, task.due, 1, task.units));
+    let mut buckets: Vec<Bucket> = demand.iter().copied().chain(running).collect();
+    in_order(&mut buckets);
+    buckets
+}
+
+fn in_order(buckets: &mut [Bucket]) {
+    buckets.sort_by(|a, b| (a.due, a.class, a.model).cmp(&(b.due, b.class, b.model)));
 }
 
 fn bucket<'a>(

@@ -1,7 +1,7 @@
 //! Step 3: what is missing, and which capacity fills it.
 use crate::{
     Capacity, CapacityRule, Health, Order, Time, Why, Worker,
-    demand::Bucket,
+    demand::{Bucket, with_running_on_demand},
     idle::over_minimum,
     need::{Limit, Question},
     on_demand::{OnDemand, on_demand, without_on_demand},
@@ -36,8 +36,8 @@ pub(crate) struct Gap<'a> {
 /// A decision to wait must leave more than this, seconds: plans are made every few seconds.
 const LEAST_WAIT: f64 = 15.0;
 
-/// What is missing so that everything is done in time: the minimum, on-demand for what can't wait, then spot, then
-/// on-demand where spot can't make it any more.
+/// What is missing so that everything is done in time: the minimum, on-demand for what can't wait, spot,
+/// and on-demand where spot can't make it any more.
 pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> Gap<'a> {
     let on_demand = on_demand(view, demand, zones);
     let mut gap = Gap { on_demand, missing: Vec::new(), gather_until: None, at_maximum: None };
@@ -47,6 +47,7 @@ pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> 
     minimum(view, zones, &mut gap);
     urgent(view, demand, zones, &mut gap);
     spot(view, demand, zones, &mut gap);
+    take_over(view, demand, zones, &mut gap);
     fall_back(view, demand, zones, &mut gap);
     gap
 }
@@ -81,19 +82,6 @@ fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap
     let asks = |bucket: &Bucket| bucket.rule.may_start(Capacity::Spot);
     let (capacity, limit) = (Capacity::Spot, Limit::Soft);
     let question = Question { view, demand, slots, capacity, outlook: Outlook::Planned, limit, asks, room };
-    // On-demand workers that spot is to take over from do the work until then, so no start-up presses, and one
-    // for each is enough, those coming up included.
-    let mut slots = without_on_demand(view, supply(view, zones, Outlook::AtOnce));
-    slots.extend(
-        started(view, gap, zones, Outlook::AtOnce).into_iter().filter(|slot| slot.capacity == Capacity::Spot),
-    );
-    let coming = view
-        .placed(Capacity::Spot)
-        .filter(|w| w.claims() && w.is_coming() && !zones.abandons(view, w))
-        .count();
-    let room = room.min(over_minimum(view, Capacity::OnDemand).saturating_sub(coming));
-    let take_over = Question { view, demand, slots, capacity, outlook: Outlook::AtOnce, limit, asks, room };
-
     let after = if nobody && question.misses().is_some() { gather(&question, gap) } else { 0.0 };
     let tasks = demand.iter().map(|b| b.tasks).sum();
     let why = |bucket: &Bucket| {
@@ -103,13 +91,32 @@ fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap
         let seconds = demand.iter().map(Bucket::seconds).sum();
         Why::Due { class: bucket.class.to_owned(), tasks, seconds, due: bucket.due, now: view.now }
     };
-    if matches!(gap.on_demand, OnDemand::Over | OnDemand::StandsIn)
-        && take_over.answer(0.0).n > question.answer(after).n
-    {
-        fill(&take_over, why, 0.0, gap);
-    } else {
-        fill(&question, why, after, gap);
+    fill(&question, why, after, gap);
+}
+
+/// Spot that takes over from on-demand workers. They do the work until then, so no start-up presses, and one for
+/// each is enough, those coming up included.
+fn take_over<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
+    if !matches!(gap.on_demand, OnDemand::Over | OnDemand::StandsIn) {
+        return;
     }
+    let mut slots = without_on_demand(view, supply(view, zones, Outlook::AtOnce));
+    let new = started(view, gap, zones, Outlook::AtOnce);
+    slots.extend(new.into_iter().filter(|slot| slot.capacity == Capacity::Spot));
+    let coming =
+        view.placed(Capacity::Spot).filter(|w| w.claims() && w.is_coming() && !zones.abandons(view, w));
+    let replaced = over_minimum(view, Capacity::OnDemand).saturating_sub(coming.count());
+    let question = Question {
+        view,
+        demand: &with_running_on_demand(view, demand),
+        slots,
+        capacity: Capacity::Spot,
+        outlook: Outlook::AtOnce,
+        limit: Limit::Soft,
+        asks: |bucket| bucket.rule.may_start(Capacity::Spot),
+        room: room(view, zones, Capacity::Spot, gap).min(replaced.saturating_sub(gap.starts(Capacity::Spot))),
+    };
+    fill(&question, |_| Why::TakeOver, 0.0, gap);
 }
 
 /// How long the first tasks of an empty fleet may wait for company.

@@ -23,11 +23,6 @@ pub(crate) fn read(view: &View, demand: &[Bucket]) -> IdleMeter {
     }
 }
 
-/// Whether the fleet has gathered enough idle time to do with one worker less.
-pub(crate) fn one_too_many(view: &View, meter: &IdleMeter) -> bool {
-    meter.idle > 0 && meter.seconds >= view.policy.scaling.idle_after.as_secs_f64()
-}
-
 /// Idle workers, best to let go first.
 pub(crate) fn idle<'a>(view: &View<'a>, capacity: Capacity) -> Vec<&'a Worker> {
     let mut idle: Vec<&Worker> =

@@ -49,16 +49,30 @@ pub struct IdleMeter {
 }
 
 impl IdleMeter {
+    /// How many workers too many the idle time amounts to.
+    pub(crate) fn too_many(&self, idle_after: Duration) -> usize {
+        if idle_after.is_zero() || self.idle == 0 {
+            return 0;
+        }
+        // `as` saturates.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let workers = (self.seconds / idle_after.as_secs_f64()) as usize;
+        workers
+    }
+
+    /// Whether a decision makes up for idle time.
+    pub(crate) fn is_paid_by(decision: &Decision) -> bool {
+        matches!(decision.why, Why::Spare | Why::Idle { .. })
+    }
+
     /// Takes off what was paid for by letting workers go. After a start all of it: it was needed after all.
     pub(crate) fn settle(&mut self, decisions: &[Decision], idle_after: Duration) {
-        for Decision { action, why } in decisions {
-            match (action, why) {
-                (Action::Start { capacity: Capacity::Spot, .. }, _) => self.seconds = 0.0,
-                (Action::Retire { .. }, Why::Spare | Why::Idle { .. }) => {
-                    self.seconds = (self.seconds - idle_after.as_secs_f64()).max(0.0);
-                    self.idle = self.idle.saturating_sub(1);
-                }
-                _ => {}
+        for decision in decisions {
+            if matches!(decision.action, Action::Start { capacity: Capacity::Spot, .. }) {
+                self.seconds = 0.0;
+            } else if Self::is_paid_by(decision) {
+                self.seconds = (self.seconds - idle_after.as_secs_f64()).max(0.0);
+                self.idle = self.idle.saturating_sub(1);
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     Action, Capacity, Decision, Forecast, Phase, Time, Why,
     demand::Bucket,
     gap::Gap,
+    on_demand::OnDemand,
     view::View,
     why::{Until, images},
     zones::Zones,
@@ -189,12 +190,15 @@ pub(crate) fn report(
 /// The first that is true, from the outside in.
 fn state(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap, decisions: &[Decision]) -> State {
     let waits_for_spot = demand.iter().any(|b| b.rule.may_start(Capacity::Spot));
-    let on_demand = view.placed(Capacity::OnDemand).any(|w| w.claims()) || gap.starts(Capacity::OnDemand) > 0;
+    let stands_in = gap.on_demand == OnDemand::StandsIn
+        || gap.missing.iter().any(|m| m.after <= 0.0 && matches!(m.why, Why::FallBack { .. }));
     let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
     if view.policy.paused {
         State::Paused
+    } else if stands_in && !zones.any_open() {
+        State::FallenBack
     } else if waits_for_spot && !zones.any_open() {
-        if on_demand { State::FallenBack } else { State::SpotShortage }
+        State::SpotShortage
     } else if let Some(capacity) = gap.at_maximum {
         State::AtMaximum { capacity }
     } else if gap.missing.iter().any(|missing| missing.after <= 0.0) {

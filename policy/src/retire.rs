@@ -23,13 +23,14 @@ pub(crate) fn retire(
     let needed = |capacity| gap.missing.iter().any(|m| m.capacity == capacity && m.why != Why::Minimum);
     going.abandoned(view, zones);
     going.finished_holds(view);
-    for capacity in Capacity::ALL {
+    // On-demand first: how much spot is needed hangs on who is left to be replaced.
+    for capacity in [Capacity::OnDemand, Capacity::Spot] {
         going.over_maximum(view, capacity);
         if needed(capacity) {
             continue;
         }
         if !view.policy.paused {
-            going.not_needed(view, zones, demand, capacity);
+            going.not_needed(view, zones, demand, capacity, gap.on_demand);
         }
         going.idle_long(view, demand, capacity, gap.on_demand);
     }
@@ -88,17 +89,25 @@ impl Going {
         }
     }
 
-    /// Those coming up beyond what the waiting tasks can use. One that waits where there are no machines stays
-    /// while on-demand stands in: it costs nothing, and shows when spot returns.
-    fn not_needed(&mut self, view: &View, zones: &Zones, demand: &[Bucket], capacity: Capacity) {
-        let useful = idle::waiting(demand, capacity).saturating_sub(idle::idle(view, capacity).len());
-        let stood_in = view.placed(Capacity::OnDemand).any(Worker::claims);
+    /// Those coming up beyond what the waiting tasks, or on-demand workers to be replaced, can use.
+    fn not_needed(
+        &mut self,
+        view: &View,
+        zones: &Zones,
+        demand: &[Bucket],
+        capacity: Capacity,
+        on_demand: OnDemand,
+    ) {
+        let waiting = idle::waiting(demand, capacity).saturating_sub(idle::idle(view, capacity).len());
+        let replaced = match (capacity, on_demand) {
+            (Capacity::Spot, OnDemand::StandsIn | OnDemand::Over) => self.budget(view, Capacity::OnDemand),
+            _ => 0,
+        };
         let coming: Vec<&Worker> = by_phase(view, capacity)
             .into_iter()
             .filter(|w| w.is_coming() && w.claims() && !self.is_taken(w) && !zones.abandons(view, w))
-            .filter(|w| !(stood_in && zones.hopeless(w)))
             .collect();
-        let over = coming.len().saturating_sub(useful).min(self.budget(view, capacity));
+        let over = coming.len().saturating_sub(waiting.max(replaced)).min(self.budget(view, capacity));
         for worker in coming.into_iter().take(over) {
             self.retire(worker, Why::NotNeeded);
         }
@@ -119,19 +128,21 @@ impl Going {
         }
     }
 
-    /// One of a fleet that is idle in short gaps too often. The last one goes by `idle_after` only: there is
-    /// nobody to take over its work.
+    /// As many of a fleet that is idle in short gaps as its idle time amounts to. The last worker goes by
+    /// `idle_after` only: there is nobody to take over its work.
     fn spare(&mut self, view: &View, demand: &[Bucket], meter: &IdleMeter) {
-        let others = view.placed(Capacity::Spot).filter(|w| w.claims() && !self.is_taken(w)).count();
-        if others < 2 || self.budget(view, Capacity::Spot) == 0 || !idle::one_too_many(view, meter) {
-            return;
-        }
         let idle = idle::idle(view, Capacity::Spot);
-        let going = idle.iter().filter(|w| self.is_taken(w)).count();
-        if going < idle::spare(view, demand, Capacity::Spot)
-            && let Some(worker) = idle.into_iter().find(|w| !self.is_taken(w))
-        {
-            self.retire(worker, Why::Spare);
+        let left = |going: &Self| idle.iter().filter(|w| !going.is_taken(w)).count();
+        let keep = idle.len() - idle::spare(view, demand, Capacity::Spot);
+        let paid = self.decisions.iter().filter(|d| IdleMeter::is_paid_by(d)).count();
+        for _ in paid..meter.too_many(view.policy.scaling.idle_after) {
+            let claiming = view.placed(Capacity::Spot).filter(|w| w.claims() && !self.is_taken(w)).count();
+            if claiming < 2 || left(self) <= keep || self.budget(view, Capacity::Spot) == 0 {
+                return;
+            }
+            if let Some(worker) = idle.iter().find(|w| !self.is_taken(w)) {
+                self.retire(worker, Why::Spare);
+            }
         }
     }
 

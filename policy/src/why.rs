@@ -38,6 +38,8 @@ pub enum Why {
         /// Time left until it is due.
         left: Duration,
     },
+    /// Spot is to carry again what on-demand does.
+    TakeOver,
     /// The pool's minimum.
     Minimum,
     /// It sat idle.
@@ -85,6 +87,7 @@ impl Why {
             Self::FirstWork { .. } => "FirstWork",
             Self::Immediate { .. } => "Immediate",
             Self::FallBack { .. } => "FallBack",
+            Self::TakeOver => "TakeOver",
             Self::Minimum => "Minimum",
             Self::Idle { .. } => "Idle",
             Self::Spare => "Spare",
@@ -116,6 +119,7 @@ impl fmt::Display for Why {
             Self::FallBack { class, left } => {
                 write!(f, "spot can't do {class} in time any more, {} before it is due", Span(*left))
             }
+            Self::TakeOver => f.write_str("to take over from on-demand"),
             Self::Minimum => f.write_str("the pool's minimum"),
             Self::Idle { since } => write!(f, "idle for {}", Span(*since)),
             Self::Spare => f.write_str("the fleet is idle often enough to do with one less"),

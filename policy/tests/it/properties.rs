@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use policy::{
-    Action, Backlog, Capacity, Decision, Estimates, Health, Memory, Order, Phase, Plan, Policy, Queue,
-    Running, Sample, Seen, Worker, WorkerId, plan,
+    Action, Backlog, Capacity, Decision, Estimates, Health, IdleMeter, Memory, Order, Phase, Plan, Policy,
+    Queue, Running, Sample, Seen, Shortage, Worker, WorkerId, plan,
 };
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -89,6 +89,22 @@ fn policies() -> impl Strategy<Value = Policy> {
     })
 }
 
+fn memories() -> impl Strategy<Value = Memory> {
+    (any::<bool>(), any::<bool>(), any::<bool>(), 0..300u32).prop_map(|(short, lost, urgent, idle)| {
+        let mut memory = Memory::default();
+        if short {
+            let (since, until) = (NOW.minus(secs(60)), NOW.plus(secs(60)));
+            memory.shortages.insert("a".into(), Shortage { since, until, times: 1 });
+        }
+        if lost {
+            memory.losses.insert("b".into(), NOW.minus(secs(20)));
+        }
+        memory.on_demand_work = urgent.then_some(NOW.minus(secs(30)));
+        memory.idle = IdleMeter { seconds: f64::from(idle), at: NOW, idle: 1 };
+        memory
+    })
+}
+
 /// The world right after the plan was carried out.
 fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
     let mut seen = seen.clone();
@@ -160,8 +176,8 @@ proptest! {
     /// Done once, there is nothing more to do: a crash between plan and memory, or a second look at once, does
     /// no harm.
     #[test]
-    fn a_plan_carried_out_asks_for_nothing_more(policy in policies(), seen in seen()) {
-        let first = plan(NOW, &policy, &seen, &Memory::default());
+    fn a_plan_carried_out_asks_for_nothing_more(policy in policies(), seen in seen(), memory in memories()) {
+        let first = plan(NOW, &policy, &seen, &memory);
         let after = carried_out(&seen, &first);
         let second = plan(NOW, &policy, &after, &first.memory);
         prop_assert!(second.actions.is_empty(), "first {:#?}\nthen {:#?}", first.actions, second.actions);
