@@ -181,16 +181,20 @@ async fn change_queue(State(server): Shared, request: Request) -> Result<(), Res
 async fn history(
     State(server): Shared,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Map<String, Value>>, Response> {
+) -> Result<Response, Response> {
     let max = match query.get("max_items") {
         Some(max) => Some(max.parse().map_err(|_| internal_error())?),
         None => None,
     };
-    Ok(Json(server.state().queue.history(max)))
+    Ok(json_text(server.state().queue.history(max)))
 }
 
-async fn history_of(State(server): Shared, Path(id): Path<String>) -> Json<Map<String, Value>> {
-    Json(server.state().queue.history_of(&id))
+async fn history_of(State(server): Shared, Path(id): Path<String>) -> Response {
+    json_text(server.state().queue.history_of(&id))
+}
+
+fn json_text(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response()
 }
 
 async fn change_history(State(server): Shared, request: Request) -> Result<(), Response> {

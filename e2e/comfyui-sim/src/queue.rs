@@ -58,7 +58,8 @@ pub(crate) struct Incomparable;
 pub(crate) struct Queue {
     pending: VecDeque<Item>,
     running: Option<Item>,
-    history: HashMap<String, Value>,
+    /// As JSON text: ten thousand parsed entries take six times the memory.
+    history: HashMap<String, String>,
     /// The ids in `history`, oldest first.
     finished: VecDeque<String>,
 }
@@ -93,7 +94,7 @@ impl Queue {
         let status_str = if success { "success" } else { "error" };
         let status = json!({"status_str": status_str, "completed": success, "messages": messages});
         let entry = json!({"prompt": item.to_json(), "outputs": outputs, "status": status, "meta": meta});
-        if self.history.insert(item.id.clone(), entry).is_none() {
+        if self.history.insert(item.id.clone(), entry.to_string()).is_none() {
             self.finished.push_back(item.id);
         }
         if self.finished.len() > HISTORY
@@ -131,16 +132,20 @@ impl Queue {
         })
     }
 
-    /// One prompt's history, or none.
-    pub(crate) fn history_of(&self, id: &str) -> Map<String, Value> {
-        self.history.get(id).map(|entry| (id.to_owned(), entry.clone())).into_iter().collect()
+    /// One prompt's history as JSON text, or an empty object.
+    pub(crate) fn history_of(&self, id: &str) -> String {
+        self.history_json(std::iter::once(id))
     }
 
-    /// The latest `max` prompts' history.
-    pub(crate) fn history(&self, max: Option<usize>) -> Map<String, Value> {
+    /// The latest `max` prompts' history, as JSON text.
+    pub(crate) fn history(&self, max: Option<usize>) -> String {
         let skip = max.map_or(0, |max| self.finished.len().saturating_sub(max));
-        let ids = self.finished.iter().skip(skip);
-        ids.filter_map(|id| Some((id.clone(), self.history.get(id)?.clone()))).collect()
+        self.history_json(self.finished.iter().skip(skip).map(String::as_str))
+    }
+
+    fn history_json<'a>(&self, ids: impl Iterator<Item = &'a str>) -> String {
+        let field = |id| self.history.get(id).map(|entry| format!("{}: {entry}", json!(id)));
+        format!("{{{}}}", ids.filter_map(field).collect::<Vec<_>>().join(", "))
     }
 
     /// Forgets one prompt, or all.
@@ -186,8 +191,8 @@ mod tests {
             queue.start();
             queue.finish(Outcome { success: true, outputs: Map::new(), messages: Vec::new() });
         }
-        assert_eq!(queue.history_of("0"), Map::new());
-        assert_eq!(queue.history_of("1").len(), 1);
-        assert_eq!(queue.history(Some(2)).len(), 2);
+        assert_eq!(queue.history_of("0"), "{}");
+        let read = |json: String| serde_json::from_str::<Map<String, Value>>(&json).unwrap().len();
+        assert_eq!((read(queue.history_of("1")), read(queue.history(Some(2)))), (1, 2));
     }
 }

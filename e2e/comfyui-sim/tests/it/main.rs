@@ -1,4 +1,7 @@
 //! The simulator against recordings of the real thing, and its own faults.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod client;
 mod faults;
 mod program;

@@ -161,38 +161,40 @@ async fn frames_and_history_of_failed_and_interrupted_prompts() -> Result {
 
     let at_step_3 = |frame: &Value| frame["type"] == "progress" && frame["data"]["value"] == 3;
     let loading = |frame: &Value| frame["type"] == "executing" && frame["data"]["node"] == "4";
-    let turns: [(&str, &dyn Fn(&Value) -> bool); 2] =
-        [("I_interrupt_midrun", &at_step_3), ("I4_interrupt_during_loader", &loading)];
-    for (name, turn) in turns {
-        let recorded = recorded(&prompts, name);
-        client.post("/prompt", &recorded["request"]).await?;
-        let mut frames = socket.until(turn).await?;
-        let id = recorded["request"]["prompt_id"].as_str().unwrap();
-        client.post("/interrupt", &json!({"prompt_id": "another"})).await?;
-        client.post("/interrupt", &json!({"prompt_id": id})).await?;
-        frames.extend(socket.until_end().await?);
-        // Steps may pass before the interrupt arrives.
-        let is_later_step = |frame: &Value| {
-            let value = match frame["type"].as_str() {
-                Some("progress") => &frame["data"]["value"],
-                Some("progress_state") => &frame["data"]["nodes"]["3"]["value"],
-                _ => return false,
-            };
-            value.as_f64() > Some(3.0)
-        };
-        frames.retain(|frame| !is_later_step(frame));
-        let is_preview = |frame: &Value| frame.get("binary").is_some();
-        let previews = frames.iter().filter(|frame| is_preview(frame)).count();
-        let mut surplus = previews.saturating_sub(3);
-        frames.retain(|frame| {
-            !is_preview(frame) || surplus == 0 || {
-                surplus -= 1;
-                false
-            }
-        });
-        assert_frames(name, &frames, &recorded);
-        assert_eq!(plain(&client.history(id).await?), plain(&recorded["history"]), "{name}");
-    }
+    let mid_run = recorded(&prompts, "I_interrupt_midrun");
+    interrupt(&client, &mut socket, &mid_run, at_step_3).await?;
+    let loader = recorded(&prompts, "I4_interrupt_during_loader");
+    interrupt(&client, &mut socket, &loader, loading).await
+}
+
+/// Runs a recorded prompt and interrupts it once a frame says it is `there`.
+async fn interrupt(
+    client: &Client,
+    socket: &mut Socket,
+    recorded: &Value,
+    there: impl Fn(&Value) -> bool,
+) -> Result {
+    client.post("/prompt", &recorded["request"]).await?;
+    let mut frames = socket.until(there).await?;
+    let id = recorded["request"]["prompt_id"].as_str().unwrap();
+    client.post("/interrupt", &json!({"prompt_id": "another"})).await?;
+    client.post("/interrupt", &json!({"prompt_id": id})).await?;
+    frames.extend(socket.until_end().await?);
+    // Steps may pass before the interrupt arrives: the recording has three.
+    let step = |frame: &Value| match frame["type"].as_str() {
+        Some("progress") => frame["data"]["value"].as_f64(),
+        Some("progress_state") => frame["data"]["nodes"]["3"]["value"].as_f64(),
+        _ => None,
+    };
+    frames.retain(|frame| step(frame).is_none_or(|step| step <= 3.0));
+    let mut previews = 0;
+    frames.retain(|frame| {
+        previews += usize::from(frame.get("binary").is_some());
+        frame.get("binary").is_none() || previews <= 3
+    });
+    let name = recorded["name"].as_str().unwrap();
+    assert_frames(name, &frames, recorded);
+    assert_eq!(plain(&client.history(id).await?), plain(&recorded["history"]), "{name}");
     Ok(())
 }
 
