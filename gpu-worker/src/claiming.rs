@@ -16,6 +16,8 @@ const LOOKAHEAD: Duration = Duration::from_millis(500);
 const MOST_HELD: usize = 6;
 /// New work rings the bell; this is for a bell not heard.
 const POLL: Duration = Duration::from_secs(1);
+/// Beyond the deadline, to say what is handed back; a deadline may have passed when we hear of it.
+const HAND_BACK: Duration = Duration::from_secs(2);
 /// An engine that has to be restarted is waited for this long before we leave, so that whoever watches us can
 /// replace the whole machine.
 const BROKEN_PATIENCE: Duration = Duration::from_secs(300);
@@ -66,9 +68,12 @@ pub(crate) async fn run(worker: &Arc<Worker>) -> anyhow::Result<()> {
             Step::Wait => POLL,
             Step::WaitFor(time) => time.min(POLL),
             Step::TryOutput => {
-                match worker.store.check().await {
-                    Ok(()) => worker.health.output.well(),
-                    Err(error) => worker.health.output.ill(error),
+                tokio::select! {
+                    checked = worker.store.check() => match checked {
+                        Ok(()) => worker.health.output.well(),
+                        Err(error) => worker.health.output.ill(error),
+                    },
+                    _ = duty.changed() => continue,
                 }
                 POLL
             }
@@ -150,8 +155,8 @@ impl Worker {
 fn step(seen: &Seen) -> Step {
     let Seen { duty, engine_up, output_well, held, ahead, now } = *seen;
     match duty {
-        Now::Leave { by } if held == 0 || by <= now => return Step::Exit,
-        Now::Leave { by } => return Step::WaitFor(by - now),
+        Now::Leave { by } if held == 0 || by + HAND_BACK <= now => return Step::Exit,
+        Now::Leave { by } => return Step::WaitFor(by + HAND_BACK - now),
         Now::Retire if held == 0 => return Step::Exit,
         Now::Retire | Now::Hold => return Step::Wait,
         Now::Work => {}
@@ -176,7 +181,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{LOOKAHEAD, MOST_HELD, Seen, Step, step};
+    use super::{HAND_BACK, LOOKAHEAD, MOST_HELD, Seen, Step, step};
     use crate::{duty::Now, held::Ahead, pace::Estimate};
 
     fn after(change: impl FnOnce(&mut Seen)) -> Step {
@@ -222,8 +227,8 @@ mod tests {
         let soon = Duration::from_secs(5);
         assert_eq!(after(|seen| seen.duty = Now::Leave { by: seen.now + soon }), Step::Exit);
         let busy = |seen: &mut Seen| (seen.duty, seen.held) = (Now::Leave { by: seen.now + soon }, 1);
-        assert_eq!(after(busy), Step::WaitFor(soon));
-        let late = |seen: &mut Seen| (seen.duty, seen.held) = (Now::Leave { by: seen.now }, 1);
+        assert_eq!(after(busy), Step::WaitFor(soon + HAND_BACK));
+        let late = |seen: &mut Seen| (seen.duty, seen.held) = (Now::Leave { by: seen.now - HAND_BACK }, 1);
         assert_eq!(after(late), Step::Exit);
     }
 }

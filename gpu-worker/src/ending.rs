@@ -103,7 +103,7 @@ impl Ending {
             Trouble::Refused(_) => Self::rejected(Reason::EngineRejected, trouble),
             Trouble::NothingMade => Self::rejected(Reason::NoImage, trouble),
             Trouble::OutOfMemory(_) => Self::failed(Reason::OutOfMemory, trouble),
-            Trouble::Failed(_) => Self::failed(Reason::EngineError, trouble),
+            Trouble::Failed(_) | Trouble::NotTaken(_) => Self::failed(Reason::EngineError, trouble),
             Trouble::TimedOut(_) => Self::failed(Reason::Timeout, trouble),
             Trouble::Machine(_) if fatal => Self::failed(Reason::EngineCrashed, trouble),
             Trouble::Machine(_) | Trouble::Lost(_) => Self::interrupted(),

@@ -241,6 +241,13 @@ impl Seat {
         });
     }
 
+    /// Did the engine begin with it?
+    pub(crate) fn began(&self) -> bool {
+        let inner = self.held.lock();
+        let entry = inner.entries.iter().find(|entry| entry.is(&self.task, self.attempt));
+        entry.is_some_and(|entry| entry.progress.started.is_some())
+    }
+
     /// The engine made a picture in this time.
     pub(crate) fn generated(&self, took: Duration) {
         self.held.change(|inner| {

@@ -84,15 +84,16 @@ impl Worker {
                     tracing::warn!(task = %lease.task, %trouble, "once more");
                     lost = true;
                 }
-                Err(trouble) => return Err(self.undrawn(lease, &trouble)),
+                Err(trouble) => return Err(self.undrawn(lease, seat, &trouble)),
             }
         }
     }
 
-    fn undrawn(&self, lease: &Lease, trouble: &Trouble) -> Ending {
+    fn undrawn(&self, lease: &Lease, seat: &Seat, trouble: &Trouble) -> Ending {
         tracing::warn!(task = %lease.task, attempt = lease.attempt, %trouble, "no picture");
         let fatal = match trouble {
-            Trouble::Machine(_) => {
+            // What waited behind another picture has nothing to do with it.
+            Trouble::Machine(_) if seat.began() => {
                 self.metrics.engine_deaths.inc();
                 self.deaths.count(&lease.task) >= DEATHS
             }
@@ -162,7 +163,11 @@ impl Worker {
         let outcome = match write {
             _ if written == Written::Stale => Outcome::Stale,
             Ok(result) if result.found => Outcome::Found,
-            Ok(_) => Outcome::Completed,
+            Ok(result) => {
+                let url = result.images.first().map(|image| self.store.output().url(&image.key));
+                tracing::info!(%task, attempt, gpu_ms = result.gpu_ms, url, "picture stored");
+                Outcome::Completed
+            }
             Err(Release::Interrupted) => Outcome::Interrupted,
             Err(Release::Failed { error, .. }) => {
                 self.metrics.failure(&error.reason);

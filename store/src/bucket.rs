@@ -1,6 +1,9 @@
 use std::{collections::HashMap, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_sdk_s3::{
     Client,
     config::{Credentials, SharedCredentialsProvider},
@@ -21,6 +24,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const IMAGE_CACHE: &str = "public, max-age=31536000, immutable";
 /// A manifest grows while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
+/// AWS redirects from here, and others mostly do not care.
+const ANY_REGION: &str = "us-east-1";
 /// A key that no image has, read to see whether the bucket answers us.
 const PROBE: &str = ".probe";
 
@@ -101,11 +106,15 @@ impl Store {
         }
         if let Some(region) = &output.region {
             loader = loader.region(Region::new(region.clone()));
+        } else if output.endpoint.is_some() {
+            // Not AWS: no instance metadata to ask for a region, which takes seconds where there is none.
+            let env = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+            loader = loader.region(env.or_else(Region::from_static(ANY_REGION)));
         }
         let shared = Box::pin(loader.load()).await; // a very deep future
         let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
         if shared.region().is_none() {
-            config = config.region(Region::from_static("us-east-1"));
+            config = config.region(Region::from_static(ANY_REGION));
         }
         if let Some(endpoint) = &output.endpoint {
             config = config.endpoint_url(endpoint);

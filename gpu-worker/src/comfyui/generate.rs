@@ -55,6 +55,9 @@ pub enum Trouble {
     /// The engine will never run this graph.
     #[error("{0}")]
     Refused(String),
+    /// It answers, but fails over this graph before it can be queued.
+    #[error("the engine did not take the workflow: {0}")]
+    NotTaken(String),
     /// The GPU's memory did not suffice.
     #[error("{}", .0.words())]
     OutOfMemory(Failure),
@@ -121,8 +124,8 @@ impl Engine {
 
     /// The same id posted twice runs twice, and a POST that failed may have been taken: look before each retry.
     async fn submit(&self, prompt: &Prompt, connection: &Connection) -> Result<(), Trouble> {
-        let mut last = String::new();
-        for _ in 0..SUBMITS {
+        let mut tries_left = SUBMITS;
+        loop {
             let error = match self.client().submit(&prompt.id, &prompt.graph, &connection.client_id).await {
                 Ok(()) => return Ok(()),
                 Err(Error::Refused(words)) => {
@@ -132,15 +135,20 @@ impl Engine {
                 }
                 Err(error) => error,
             };
-            last = error.to_string();
             tracing::warn!(%error, prompt = %prompt.id, "can't tell whether the engine took a prompt; looking");
             sleep(LOOK_AGAIN).await;
             match self.whereabouts(&prompt.id).await {
                 Ok(Whereabouts::Nowhere) | Err(_) => {}
                 Ok(_) => return Ok(()),
             }
+            tries_left -= 1;
+            if tries_left == 0 {
+                return Err(match error {
+                    Error::Unexpected { .. } => Trouble::NotTaken(error.to_string()),
+                    error => Trouble::Machine(error.to_string()),
+                });
+            }
         }
-        Err(Trouble::Machine(last))
     }
 
     /// Waits until a prompt has ended, by its own account or by the engine's silence.

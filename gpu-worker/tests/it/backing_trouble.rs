@@ -58,6 +58,19 @@ async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_refuses_for_a_while_gets_its_picture_in_the_end() {
+    let rig = Rig::start(steps_of(50)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    rig.engine_works().await;
+    rig.s3.fail_next([403; 4]);
+    worker.says("/readyz", 503, "check the credentials").await;
+    assert!(rig.outcomes(&job, 1).await[0].result.is_ok());
+    assert_eq!(rig.sim.stats().prompts, 1, "made once");
+    worker.is_ready().await;
+}
+
+#[tokio::test]
 async fn wrong_credentials_show_before_anything_is_claimed() {
     let rig = Rig::start(steps_of(0)).await;
     let worker = rig.worker_with(&["AWS_SECRET_ACCESS_KEY=wrong"]);

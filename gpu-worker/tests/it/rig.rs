@@ -92,10 +92,11 @@ impl Rig {
         command
             .args(["--redis", &format!("redis://{}", self.redis_proxy.address()), "--pool", POOL])
             .args(["--engine", &self.sim.url(), "--worker-id", &id, "--capacity", "spot"])
-            .args(["--bucket", "images", "--s3-endpoint", &self.s3.endpoint(), "--s3-path-style"])
+            .args(["--s3-endpoint", &self.s3.endpoint(), "--s3-path-style"])
             .args(["--key-prefix", "generated/", "--listen", &health.to_string()])
             .args(more.iter().filter(|flag| flag.starts_with("--")))
             .env_clear()
+            .env("BUCKET", "images")
             .env("RUST_LOG", "gpu_worker=debug")
             .env("AWS_ACCESS_KEY_ID", &self.s3.options().access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.s3.options().secret_key)

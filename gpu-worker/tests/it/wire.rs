@@ -141,7 +141,7 @@ async fn after_an_error_500_it_looks_before_it_posts_again() {
     let error = serde_json::json!({"status": 500, "text": "500 Internal Server Error"});
     let replay = Replay::start(Script::answering(&error)).await;
     let (result, _) = generate(&replay, &Value::Null).await;
-    let Err(Trouble::Machine(said)) = result else { panic!("{result:?}") };
+    let Err(Trouble::NotTaken(said)) = result else { panic!("{result:?}") };
     assert!(said.contains("POST prompt") && said.contains("500"), "{said}");
     assert_eq!(replay.requests().len(), 3, "{:?}", replay.requests());
 }

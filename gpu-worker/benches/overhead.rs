@@ -1,0 +1,159 @@
+//! What the worker costs: the wall time of fifty pictures through it, against the same prompts queued straight to
+//! the engine. The engine is simulated and takes about 100 ms for a picture, which is far quicker than a real one:
+//! the share of the worker in a real picture's time is smaller than what this prints.
+//!
+//! `cargo bench -p gpu-worker --profile fast` prints the figures and writes target/bench/worker.json.
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use comfyui_sim::{Options, Sim, Timing};
+use queue::{Job, JobUid, Queue, TaskSpec, TextToImage, Work};
+use serde_json::{Value, json};
+use testkit::{Redis, RedisOptions, S3, S3Options};
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
+
+const PICTURES: u32 = 50;
+/// Bare and through the worker in turn, so that what else the machine does hits both.
+const ROUNDS: u64 = 5;
+const STEPS: u32 = 10;
+const STEP: Duration = Duration::from_millis(10);
+const MODEL: &str = "v1-5-pruned.safetensors";
+const POOL: &str = "bench/sd15";
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+#[tokio::main]
+async fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let redis = Redis::start(RedisOptions::default()).await.expect("Redis");
+    let s3 = S3::start(S3Options::default()).await.expect("S3");
+    let timing = Timing { step: STEP, ..Timing::default() };
+    let engine = Sim::start(Options { timing, ..Options::default() }).expect("an engine");
+    let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
+    let _worker = start_worker(&redis, &s3, &engine);
+    through_worker(&queue, 0, 2).await;
+
+    let (mut bare, mut worked) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        bare.push(straight(&engine, 1_000_000 * (2 * round + 1)).await);
+        worked.push(through_worker(&queue, 1_000_000 * (2 * round + 2), PICTURES).await);
+        println!("round {round}: engine {:?}, worker {:?}", bare[bare.len() - 1], worked[worked.len() - 1]);
+    }
+    let ratio = median(worked).as_secs_f64() / median(bare).as_secs_f64();
+    println!("worker.overhead {ratio:.4}");
+    write(ratio);
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn write(ratio: f64) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    std::fs::create_dir_all(&folder).expect("target/bench");
+    let summary = json!({"worker.overhead": (ratio * 10_000.0).round() / 10_000.0});
+    std::fs::write(folder.join("worker.json"), format!("{summary:#}\n")).expect("target/bench/worker.json");
+}
+
+/// The worker as a process of its own, as it runs in a Pod.
+fn start_worker(redis: &Redis, s3: &S3, engine: &Sim) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_gpu-worker"))
+        .args(["--redis", &redis.url(), "--pool", POOL, "--engine", &engine.url()])
+        .args(["--bucket", "images", "--s3-endpoint", &s3.endpoint(), "--s3-path-style"])
+        .args(["--listen", "127.0.0.1:0"])
+        .env("AWS_ACCESS_KEY_ID", &s3.options().access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &s3.options().secret_key)
+        .env("RUST_LOG", "warn")
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a worker")
+}
+
+fn picture(seed: u64) -> TextToImage {
+    TextToImage {
+        model: MODEL.into(),
+        prompt: "a lighthouse at dusk".into(),
+        negative_prompt: String::new(),
+        width: 512,
+        height: 512,
+        steps: STEPS,
+        cfg_scale: 7.0,
+        sampler: "euler".into(),
+        scheduler: "normal".into(),
+        seed,
+    }
+}
+
+/// The graph that the worker makes of it.
+fn graph(picture: &TextToImage, index: u32) -> Value {
+    json!({
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": picture.model}},
+        "5": {"class_type": "EmptyLatentImage",
+              "inputs": {"width": picture.width, "height": picture.height, "batch_size": 1}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": picture.prompt, "clip": ["4", 1]}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": picture.negative_prompt, "clip": ["4", 1]}},
+        "3": {"class_type": "KSampler", "inputs": {
+            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+            "seed": picture.seed + u64::from(index), "steps": picture.steps, "cfg": picture.cfg_scale,
+            "sampler_name": picture.sampler, "scheduler": picture.scheduler, "denoise": 1.0}},
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": format!("bare/{index}")}}
+    })
+}
+
+/// All prompts at once into the engine's own queue, until the last is done.
+async fn straight(engine: &Sim, seed: u64) -> Duration {
+    let http = reqwest::Client::new();
+    let picture = picture(seed);
+    let began = Instant::now();
+    let mut last = String::new();
+    for index in 0..PICTURES {
+        let prompt = json!({"prompt": graph(&picture, index), "client_id": "bench"});
+        let answer =
+            http.post(format!("{}/prompt", engine.url())).json(&prompt).send().await.expect("an answer");
+        let answer: Value = answer.error_for_status().expect("taken").json().await.expect("JSON");
+        last = answer["prompt_id"].as_str().expect("an id").to_owned();
+    }
+    loop {
+        let history = http.get(format!("{}/history/{last}", engine.url())).send().await.expect("an answer");
+        let history: Value = history.json().await.expect("JSON");
+        if !history[&last].is_null() {
+            return began.elapsed();
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The same as a job, until the last picture is stored and reported.
+async fn through_worker(queue: &Queue, seed: u64, total: u32) -> Duration {
+    let spec = TaskSpec { work: Work::TextToImage(picture(seed)), timeout_seconds: 60 };
+    let job = Job {
+        uid: JobUid(uuid::Uuid::new_v4().to_string()),
+        tenant: "bench".into(),
+        weight: 1.0,
+        max_running: None,
+        class: "standard".into(),
+        model: MODEL.into(),
+        arrival_ms: 1,
+        sla: Duration::from_secs(300),
+        units: f64::from(STEPS),
+        total,
+        retries: 0,
+        recheck: false,
+        suspended: false,
+        payload: spec.to_payload().expect("JSON"),
+    };
+    let began = Instant::now();
+    queue.enqueue(&job).await.expect("queued");
+    while queue.job(&job.uid).await.expect("a state").is_some_and(|state| state.succeeded < total) {
+        sleep(LOOK_EVERY).await;
+    }
+    began.elapsed()
+}
