@@ -38,7 +38,7 @@ impl Part {
 
     pub(crate) fn well(&self) {
         if self.lock().take().is_some() {
-            tracing::info!(part = self.name, "works");
+            tracing::info!("{} works", self.name);
             self.metrics.part(self.name, true);
         }
     }
@@ -47,7 +47,7 @@ impl Part {
         let why = why.to_string();
         let mut trouble = self.lock();
         if trouble.as_ref() != Some(&why) {
-            tracing::warn!(part = self.name, why, "waiting for it");
+            tracing::warn!(why, "waiting for {}", self.name);
             self.metrics.part(self.name, false);
             *trouble = Some(why);
         }

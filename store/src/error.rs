@@ -110,16 +110,15 @@ impl Error {
         match error {
             SdkError::TimeoutError(_) => Self::Unavailable { at, cause: "the request timed out".into() },
             SdkError::ResponseError(_) => Self::Unavailable { at, cause: causes(error) },
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => match credentials(error) {
-                Some(
-                    CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_),
-                ) => Self::Denied { at, code: String::new(), cause: causes(error) },
-                Some(_) => Self::Unavailable { at, cause: causes(error) },
-                None if matches!(error, SdkError::DispatchFailure(_)) => {
-                    Self::Unavailable { at, cause: causes(error) }
+            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
+                if let Some(cause) = credentials(error) {
+                    return Self::without_credentials(at, cause);
                 }
-                None => Self::Unexpected { at, cause: causes(error) },
-            },
+                match error {
+                    SdkError::DispatchFailure(_) => Self::Unavailable { at, cause: causes(error) },
+                    _ => Self::Unexpected { at, cause: causes(error) },
+                }
+            }
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
                 let code = service.err().code().unwrap_or_default();
@@ -130,6 +129,18 @@ impl Error {
                 Self::by_answer(at, status, code, cause)
             }
             other => Self::Unexpected { at, cause: causes(other) },
+        }
+    }
+
+    /// The chain found none, or could not ask for them.
+    fn without_credentials(at: Place, error: &CredentialsError) -> Self {
+        let code = String::new();
+        match error {
+            CredentialsError::CredentialsNotLoaded(_) => {
+                Self::Denied { at, code, cause: "no credentials were found".into() }
+            }
+            CredentialsError::InvalidConfiguration(_) => Self::Denied { at, code, cause: causes(error) },
+            _ => Self::Unavailable { at, cause: format!("no credentials yet: {}", causes(error)) },
         }
     }
 

@@ -82,6 +82,14 @@ async fn wrong_credentials_show_before_anything_is_claimed() {
 }
 
 #[tokio::test]
+async fn missing_credentials_show_as_such() {
+    let rig = Rig::start(steps_of(0)).await;
+    let none = ["AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_EC2_METADATA_DISABLED=true"];
+    let worker = rig.worker_with(&none);
+    worker.says("/readyz", 503, "no credentials were found").await;
+}
+
+#[tokio::test]
 async fn a_missing_bucket_shows_before_anything_is_claimed() {
     let rig = Rig::start(steps_of(0)).await;
     let worker = rig.worker_with(&["--bucket=nowhere"]);
@@ -107,7 +115,7 @@ async fn a_worker_waits_for_what_is_not_there_yet() {
     worker.is_ready().await;
     let log = worker.log();
     for part in ["redis", "output"] {
-        let waits = log.lines().filter(|line| line.contains("waiting for it") && line.contains(part)).count();
+        let waits = log.lines().filter(|line| line.contains(&format!("waiting for {part}"))).count();
         assert_eq!(waits, 1, "one line for {part} in:\n{log}");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use comfyui_sim::{Fault, FaultKind};
 use queue::{Order, WorkerId};
 
-use crate::rig::{Rig, picture, steps_of};
+use crate::rig::{Rig, Worker, picture, steps_of};
 
 #[tokio::test]
 async fn on_sigterm_the_picture_at_hand_is_finished_and_nothing_more_is_begun() {
@@ -45,10 +46,8 @@ async fn a_doomed_worker_hands_back_within_two_seconds_and_another_finishes() {
     let job = rig.enqueue(picture(60), |_, _| ()).await;
     rig.engine_works().await;
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date");
-    let deadline_ms = u64::try_from(now.as_millis()).expect("a date") + 3_000;
     let started = Instant::now();
-    rig.queue.order(&WorkerId(doomed.id.clone()), Order::Doomed { deadline_ms }).await.expect("ordered");
+    doom(&rig, &doomed, 3_000).await;
 
     rig.job(&job, "the task to come back", |state| state.waiting == 1).await;
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
@@ -58,6 +57,70 @@ async fn a_doomed_worker_hands_back_within_two_seconds_and_another_finishes() {
     let outcomes = rig.outcomes(&job, 1).await;
     assert!(outcomes[0].result.is_ok());
     assert_eq!(outcomes[0].attempts, 2);
+}
+
+/// A machine that goes away in so many milliseconds.
+async fn doom(rig: &Rig, worker: &Worker, millis: u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date");
+    let deadline_ms = u64::try_from(now.as_millis()).expect("a date") + millis;
+    rig.queue.order(&WorkerId(worker.id.clone()), Order::Doomed { deadline_ms }).await.expect("ordered");
+}
+
+#[tokio::test]
+async fn a_notice_while_the_model_loads_hands_the_task_back() {
+    let rig = Rig::start(steps_of(0)).await;
+    rig.sim.set_faults(vec![Fault::always(FaultKind::SlowLoad { millis: 5_000 })]);
+    let mut doomed = rig.worker().await;
+    let job = rig.enqueue(picture(2), |_, _| ()).await;
+    rig.engine_works().await;
+    doom(&rig, &doomed, 3_000).await;
+    let state = rig.job(&job, "the task to come back", |state| state.waiting == 1).await;
+    assert_eq!((state.interruptions, state.retries), (1, 0));
+    assert!(doomed.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_in_time() {
+    let mut rig = Rig::start(steps_of(20)).await;
+    let mut doomed = rig.worker().await;
+    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    rig.engine_works().await;
+    rig.s3.stop();
+    doomed.says("/readyz", 503, "output:").await;
+    doom(&rig, &doomed, 20_000).await;
+    doomed.says("/readyz", 503, "Leave").await;
+    rig.s3.restart().await.expect("up again");
+    let outcomes = rig.outcomes(&job, 1).await;
+    assert!(outcomes[0].result.is_ok() && outcomes[0].attempts == 1, "{outcomes:?}");
+    assert!(doomed.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_notice_during_the_upload_hands_back_if_the_bucket_stays_away() {
+    let mut rig = Rig::start(steps_of(20)).await;
+    let mut doomed = rig.worker().await;
+    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    rig.engine_works().await;
+    rig.s3.stop();
+    doomed.says("/readyz", 503, "output:").await;
+    doom(&rig, &doomed, 2_000).await;
+    rig.job(&job, "the task to come back", |state| state.waiting == 1).await;
+    assert!(doomed.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_notice_with_nothing_at_hand_and_one_that_comes_too_late_end_the_worker() {
+    let rig = Rig::start(steps_of(200)).await;
+    let mut idle = rig.worker().await;
+    doom(&rig, &idle, 60_000).await;
+    assert!(idle.exit().await.success());
+
+    let mut busy = rig.worker().await;
+    let job = rig.enqueue(picture(100), |_, _| ()).await;
+    rig.engine_works().await;
+    doom(&rig, &busy, 0).await;
+    rig.job(&job, "the task to come back", |state| state.waiting == 1 && state.interruptions == 1).await;
+    assert!(busy.exit().await.success());
 }
 
 #[tokio::test]
