@@ -21,6 +21,7 @@ mod run;
 mod sampler;
 mod scene;
 mod server;
+mod signature;
 mod sim;
 mod sockets;
 mod validate;

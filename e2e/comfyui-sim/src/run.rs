@@ -5,24 +5,21 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
     faults::FaultKind,
     nodes::{self, Data, Exception, Inputs, Made},
     options::Previews,
-    order::{self, ToRun},
+    order::ToRun,
     picture::Pictures,
     queue::{Item, Outcome},
     report::{Reach, Report},
     sampler,
     server::{Server, scaled},
+    signature::{Signature, signatures},
     sockets::To,
 };
-
-/// What a node and all before it are: equal signatures make equal results.
-type Signature = [u8; 32];
 
 /// Runs prompts for ever.
 pub(crate) async fn run(server: Arc<Server>) {
@@ -334,49 +331,4 @@ fn ascii(value: &Value) -> String {
         }
     }
     text
-}
-
-/// The signatures of the nodes that a prompt's outputs need.
-fn signatures(server: &Server, item: &Item) -> HashMap<String, Signature> {
-    let mut signatures = HashMap::new();
-    for output in &item.outputs {
-        signature(server, &item.prompt, output, &mut signatures);
-    }
-    signatures
-}
-
-/// Recursion ends: a prompt with a cycle was refused.
-fn signature(
-    server: &Server,
-    prompt: &Map<String, Value>,
-    node: &str,
-    known: &mut HashMap<String, Signature>,
-) -> Signature {
-    if let Some(signature) = known.get(node) {
-        return *signature;
-    }
-    let mut hash = Sha256::new();
-    let about = prompt.get(node).unwrap_or(&Value::Null);
-    hash.update(about["class_type"].to_string());
-    let mut inputs: Vec<_> = about["inputs"].as_object().into_iter().flatten().collect();
-    inputs.sort_by_key(|(name, _)| *name);
-    for (name, value) in inputs {
-        hash.update(json!(name).to_string());
-        match order::link(value) {
-            Some((from, slot)) => {
-                hash.update(signature(server, prompt, &from, known));
-                hash.update(slot.to_le_bytes());
-            }
-            None => hash.update(value.to_string()),
-        }
-    }
-    // A file may have been replaced by another of the same name.
-    if let Some("LoadImage" | "LoadLatent") = about["class_type"].as_str() {
-        let name = about["inputs"]["image"].as_str().or(about["inputs"]["latent"].as_str());
-        let file = name.and_then(|name| server.files.find_annotated(name));
-        hash.update(file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default());
-    }
-    let signature = hash.finalize().into();
-    known.insert(node.to_owned(), signature);
-    signature
 }

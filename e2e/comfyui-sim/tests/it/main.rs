@@ -6,5 +6,6 @@ mod client;
 mod faults;
 mod program;
 mod recordings;
+mod routes;
 mod segments;
 mod sockets;

@@ -1,0 +1,55 @@
+//! What makes ComfyUI take a node's earlier result: its class and inputs, and those of all before it, are the same.
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{order, queue::Item, server::Server};
+
+/// What a node and all before it are: equal signatures make equal results.
+pub(crate) type Signature = [u8; 32];
+
+/// The signatures of the nodes that a prompt's outputs need.
+pub(crate) fn signatures(server: &Server, item: &Item) -> HashMap<String, Signature> {
+    let mut signatures = HashMap::new();
+    for output in &item.outputs {
+        signature(server, &item.prompt, output, &mut signatures);
+    }
+    signatures
+}
+
+/// Recursion ends: a prompt with a cycle was refused.
+fn signature(
+    server: &Server,
+    prompt: &Map<String, Value>,
+    node: &str,
+    known: &mut HashMap<String, Signature>,
+) -> Signature {
+    if let Some(signature) = known.get(node) {
+        return *signature;
+    }
+    let mut hash = Sha256::new();
+    let about = prompt.get(node).unwrap_or(&Value::Null);
+    hash.update(about["class_type"].to_string());
+    let mut inputs: Vec<_> = about["inputs"].as_object().into_iter().flatten().collect();
+    inputs.sort_by_key(|(name, _)| *name);
+    for (name, value) in inputs {
+        hash.update(json!(name).to_string());
+        match order::link(value) {
+            Some((from, slot)) => {
+                hash.update(signature(server, prompt, &from, known));
+                hash.update(slot.to_le_bytes());
+            }
+            None => hash.update(value.to_string()),
+        }
+    }
+    // A file may have been replaced by another of the same name.
+    if let Some("LoadImage" | "LoadLatent") = about["class_type"].as_str() {
+        let name = about["inputs"]["image"].as_str().or(about["inputs"]["latent"].as_str());
+        let file = name.and_then(|name| server.files.find_annotated(name));
+        hash.update(file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default());
+    }
+    let signature = hash.finalize().into();
+    known.insert(node.to_owned(), signature);
+    signature
+}
