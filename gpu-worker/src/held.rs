@@ -58,7 +58,7 @@ pub(crate) enum Stage {
     Uploading,
     /// On its way to the queue.
     Reporting,
-    /// Over for us; the engine is being told to stop.
+    /// Its end is being reported while the engine, which still has it, is told to stop.
     Stopping,
 }
 
@@ -251,11 +251,12 @@ impl Seat {
     /// The engine made a picture in this time.
     pub(crate) fn generated(&self, took: Duration) {
         self.held.change(|inner| {
-            let Some(entry) = inner.entries.iter().find(|entry| entry.is(&self.task, self.attempt)) else {
-                return;
-            };
-            inner.pace.learn(&entry.model, entry.units, took);
-            inner.loaded = Some(entry.model.clone()).filter(|model| !model.is_empty());
+            let Inner { entries, pace, loaded } = inner;
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.is(&self.task, self.attempt)) {
+                entry.stage = Stage::Uploading;
+                pace.learn(&entry.model, entry.units, took);
+                *loaded = Some(entry.model.clone()).filter(|model| !model.is_empty());
+            }
         });
     }
 

@@ -1,11 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use queue::{Lease, Release, TaskResult, TaskSpec, Written};
 
 use crate::{
     backoff::Backoff,
-    comfyui::{Generated, Prompt, PromptId, Trouble},
+    comfyui::{Generated, Output, Prompt, PromptId, Trouble},
     ending::{Ending, Reason},
     graph::Graph,
     held::{Seat, Stage, Stop},
@@ -18,6 +17,13 @@ use crate::{
 const STOP_PATIENCE: Duration = Duration::from_secs(120);
 /// A picture under which the engine died so often is to blame for it.
 const DEATHS: u32 = 3;
+
+/// What came out of the engine.
+#[derive(Debug)]
+struct Drawn {
+    generated: Generated,
+    seed: Option<u64>,
+}
 
 /// Pictures made, not stored yet.
 #[derive(Debug)]
@@ -35,12 +41,18 @@ pub(crate) async fn run(worker: Arc<Worker>, lease: Lease, seat: Seat) {
         stop = seat.stopped() => Ending::Stopped(stop),
         ending = worker.attempt(&lease, &seat) => ending,
     };
-    worker.report(&lease, &seat, ending).await;
-    seat.lease_over();
-    if let Some(prompt) = seat.prompt() {
-        seat.enter(Stage::Stopping);
-        worker.engine.cancel(&prompt, STOP_PATIENCE).await;
-    }
+    let prompt = seat.prompt();
+    seat.enter(if prompt.is_some() { Stage::Stopping } else { Stage::Reporting });
+    let reporting = async {
+        worker.report(&lease, ending).await;
+        seat.lease_over();
+    };
+    let stopping = async {
+        if let Some(prompt) = &prompt {
+            worker.engine.cancel(prompt, STOP_PATIENCE).await;
+        }
+    };
+    tokio::join!(reporting, stopping);
 }
 
 impl Worker {
@@ -54,24 +66,25 @@ impl Worker {
         {
             return Ending::Done(found);
         }
-        match self.make(lease, &spec, seat).await {
-            Ok(made) => {
-                seat.enter(Stage::Uploading);
-                self.deliver(lease, &made).await
-            }
+        let made = match self.make(lease, &spec, seat).await {
+            Ok(drawn) => looked_at(drawn),
+            Err(ending) => Err(ending),
+        };
+        match made {
+            Ok(made) => self.deliver(lease, &made).await,
             Err(ending) => ending,
         }
     }
 
     /// Generates, with a second try where that may help.
-    async fn make(&self, lease: &Lease, spec: &TaskSpec, seat: &Seat) -> Result<Made, Ending> {
+    async fn make(&self, lease: &Lease, spec: &TaskSpec, seat: &Seat) -> Result<Drawn, Ending> {
         let mut freed = false;
         let mut lost = false;
         loop {
             match self.draw(lease, spec, seat).await {
-                Ok(made) => {
+                Ok(drawn) => {
                     self.deaths.survived(&lease.task);
-                    return made;
+                    return Ok(drawn);
                 }
                 Err(Trouble::OutOfMemory(failure)) if !freed => {
                     tracing::warn!(task = %lease.task, why = failure.words(), "out of memory: freeing it for another try");
@@ -103,12 +116,7 @@ impl Worker {
     }
 
     /// One run of the graph in the engine.
-    async fn draw(
-        &self,
-        lease: &Lease,
-        spec: &TaskSpec,
-        seat: &Seat,
-    ) -> Result<Result<Made, Ending>, Trouble> {
+    async fn draw(&self, lease: &Lease, spec: &TaskSpec, seat: &Seat) -> Result<Drawn, Trouble> {
         let id = PromptId::draw();
         let prefix = format!("{}/{}-{id}", lease.task.job, lease.task.index);
         let Graph { nodes, seed } = Graph::new(&spec.work, lease.task.index, &prefix);
@@ -119,15 +127,15 @@ impl Worker {
         if !matches!(generated, Err(Trouble::TimedOut(_))) {
             seat.unprompted();
         }
-        let Generated { outputs, engine_ms } = generated?;
-        seat.generated(Duration::from_millis(engine_ms));
-        self.metrics.engine_seconds.observe(Duration::from_millis(engine_ms).as_secs_f64());
-        let files = outputs.into_iter().map(|output| (output.name, output.bytes)).collect();
-        Ok(looked_at(files).map(|images| Made { images, seed, engine_ms }))
+        let generated = generated?;
+        let took = Duration::from_millis(generated.engine_ms);
+        seat.generated(took);
+        self.metrics.engine_seconds.observe(took.as_secs_f64());
+        Ok(Drawn { generated, seed })
     }
 
     /// Tells the queue, for as long as it takes to reach it. Nothing is said of a lease that is not ours.
-    async fn report(&self, lease: &Lease, seat: &Seat, ending: Ending) {
+    async fn report(&self, lease: &Lease, ending: Ending) {
         let write = match ending {
             Ending::Stopped(Stop::Cancelled) => return self.metrics.task(Outcome::Cancelled),
             Ending::Stopped(Stop::Lost) => return self.metrics.task(Outcome::Lost),
@@ -135,7 +143,6 @@ impl Worker {
             Ending::GivenBack(release) => Err(release),
             Ending::Done(result) => Ok(result),
         };
-        seat.enter(Stage::Reporting);
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         let written = loop {
             match self.write(lease, &write).await {
@@ -186,10 +193,11 @@ impl Worker {
 }
 
 /// The images among what the engine made.
-fn looked_at(files: Vec<(String, Bytes)>) -> Result<Vec<Image>, Ending> {
-    let mut images = Vec::with_capacity(files.len());
+fn looked_at(drawn: Drawn) -> Result<Made, Ending> {
+    let Drawn { generated: Generated { outputs, engine_ms }, seed } = drawn;
+    let mut images = Vec::with_capacity(outputs.len());
     let mut refused = String::new();
-    for (name, bytes) in files {
+    for Output { name, bytes } in outputs {
         match Image::read(bytes) {
             Ok(image) => images.push(image),
             Err(error) => refused = format!("{name} is not a PNG that can be read: {error}"),
@@ -204,5 +212,5 @@ fn looked_at(files: Vec<(String, Bytes)>) -> Result<Vec<Image>, Ending> {
             "every pixel is black, as when the model's numbers overflow; try another model, VAE or precision";
         return Err(Ending::failed(Reason::BlackImage, words));
     }
-    Ok(images)
+    Ok(Made { images, seed, engine_ms })
 }

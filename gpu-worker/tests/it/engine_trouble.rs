@@ -89,15 +89,16 @@ async fn an_engine_that_dies_and_comes_back_costs_an_interruption_and_no_failure
 
 #[tokio::test]
 async fn a_picture_that_kills_every_engine_is_a_failure_in_the_end() {
-    let mut rig = Rig::start(steps_of(0)).await;
-    rig.sim.set_faults(vec![Fault::always(FaultKind::Crash)]);
+    let mut rig = Rig::start(steps_of(30)).await;
+    let poison = || vec![Fault { kind: FaultKind::Crash, step: 2, times: None }];
+    rig.sim.set_faults(poison());
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(10), |_, _| ()).await;
     let mut outcomes = Vec::new();
     while outcomes.is_empty() {
         if !rig.sim.is_running() {
             rig.sim.restart().expect("restarted");
-            rig.sim.set_faults(vec![Fault::always(FaultKind::Crash)]);
+            rig.sim.set_faults(poison());
         }
         outcomes = rig.queue.outcomes(&job, 0, 1).await.expect("outcomes");
         tokio::task::yield_now().await;
