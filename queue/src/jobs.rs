@@ -1,13 +1,15 @@
 //! Jobs: queued, watched, stopped and forgotten by the operator.
 
+use redis::Cmd;
+
 use crate::{
     DeadLetter, Enqueued, Error, Job, JobState, JobUid, Outcome, Queue, Result, TaskId,
     spec::{self, Spec, whole},
     task,
 };
 
-/// How many uids one page of [`Queue::jobs`] has, about.
-const PAGE: usize = 1000;
+/// Jobs per script call: enough to be fast, few enough not to hold Redis up for longer than a millisecond or two.
+const BATCH: usize = 100;
 
 /// A page of the jobs a queue knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub struct JobPage {
     pub next: Option<u64>,
 }
 
+fn flags(job: &Job) -> &'static str {
+    match (job.suspended, job.recheck) {
+        (true, true) => "sr",
+        (true, false) => "s",
+        (false, true) => "r",
+        (false, false) => "",
+    }
+}
+
 impl Queue {
     /// Queues a job. A uid that is known already changes nothing, but for `recheck`, which is taken over.
     ///
@@ -25,18 +36,27 @@ impl Queue {
     /// [`Error::Full`] when Redis is at its memory limit, [`Error::Job`] when the job makes no sense, or when
     /// Redis can't be reached; to repeat is safe.
     pub async fn enqueue(&self, job: &Job) -> Result<Enqueued> {
-        let record = spec::encode(job)?;
-        let flags = match (job.suspended, job.recheck) {
-            (true, true) => "sr",
-            (true, false) => "s",
-            (false, true) => "r",
-            (false, false) => "",
-        };
-        let fill = |call: &mut redis::Cmd| {
-            call.arg(&job.uid.0).arg(record).arg(&*job.payload).arg(flags);
-        };
-        let new: bool = self.run(|s| &s.enqueue, fill).await?;
-        Ok(if new { Enqueued::New } else { Enqueued::Known })
+        let answers = self.enqueue_many(std::slice::from_ref(job)).await?;
+        answers.first().copied().ok_or_else(|| Error::malformed("enqueue", "no answer"))
+    }
+
+    /// Queues several jobs; one answer each, in their order. A few hundred at a time are queued in one step.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue); some of the jobs may be queued then.
+    pub async fn enqueue_many(&self, jobs: &[Job]) -> Result<Vec<Enqueued>> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        for batch in jobs.chunks(BATCH) {
+            let records = batch.iter().map(spec::encode).collect::<Result<Vec<_>>>()?;
+            let fill = |call: &mut Cmd| {
+                for (job, record) in batch.iter().zip(&records) {
+                    call.arg(&job.uid.0).arg(record).arg(&*job.payload).arg(flags(job));
+                }
+            };
+            let new: Vec<bool> = self.run(|s| &s.enqueue, fill).await?;
+            answers.extend(new.into_iter().map(|new| if new { Enqueued::New } else { Enqueued::Known }));
+        }
+        Ok(answers)
     }
 
     /// A job's state; `None` when the queue does not know it.
@@ -120,23 +140,37 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached; to repeat is safe.
     pub async fn forget(&self, job: &JobUid) -> Result<bool> {
-        self.run(
-            |s| &s.forget,
-            |call| {
-                call.arg(&job.0);
-            },
-        )
-        .await
+        Ok(self.forget_many(std::slice::from_ref(job)).await?.contains(&true))
     }
 
-    /// A page of the jobs the queue knows, from cursor 0 on; for finding those that nobody wants any more.
+    /// As [`forget`](Self::forget), of several jobs; one answer each, in their order.
+    ///
+    /// # Errors
+    /// When Redis can't be reached; to repeat is safe.
+    pub async fn forget_many(&self, jobs: &[JobUid]) -> Result<Vec<bool>> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        for batch in jobs.chunks(BATCH) {
+            let fill = |call: &mut Cmd| {
+                batch.iter().for_each(|uid| {
+                    call.arg(&uid.0);
+                });
+            };
+            let known: Vec<bool> = self.run(|s| &s.forget, fill).await?;
+            answers.extend(known);
+        }
+        Ok(answers)
+    }
+
+    /// A page of the jobs the queue knows, from cursor 0 on; for finding those that nobody wants any more. It
+    /// looks through all keys of the Redis, so a page may be empty though others follow: for now and then.
     ///
     /// # Errors
     /// When Redis can't be reached.
     pub async fn jobs(&self, cursor: u64) -> Result<JobPage> {
-        let mut call = redis::cmd("SSCAN");
-        call.arg(self.key("jobs")).arg(cursor).arg("COUNT").arg(PAGE);
-        let (next, uids): (u64, Vec<String>) = self.redis.query(&call).await?;
+        let fill = |call: &mut Cmd| {
+            call.arg(cursor);
+        };
+        let (next, uids): (u64, Vec<String>) = self.run(|s| &s.jobs, fill).await?;
         Ok(JobPage { jobs: uids.into_iter().map(JobUid).collect(), next: (next != 0).then_some(next) })
     }
 

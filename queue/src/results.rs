@@ -1,6 +1,10 @@
 //! The stream that wakes the operator for jobs that something happened to.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use redis::{
     Cmd, RedisResult,
@@ -29,6 +33,8 @@ pub struct Results {
     /// The last event of an earlier life under this name that was given out; `None` when all were.
     replayed: Option<String>,
     looked_for_abandoned: Option<Instant>,
+    /// How many events of an entry are not acknowledged yet, where it has several.
+    open: Mutex<HashMap<String, usize>>,
 }
 
 impl Results {
@@ -44,6 +50,7 @@ impl Results {
             consumer: consumer.to_owned(),
             replayed: Some("0".to_owned()),
             looked_for_abandoned: None,
+            open: Mutex::default(),
         };
         results.create_group().await?;
         Ok(results)
@@ -64,7 +71,7 @@ impl Results {
     /// When Redis can't be reached; nothing is lost by it.
     pub async fn next(&mut self, max: u32, wait: Duration) -> Result<Vec<ResultEvent>> {
         match self.try_next(max, wait).await {
-            Ok(found) => found.into_iter().map(event).collect(),
+            Ok(found) => self.take_apart(found),
             // Redis was emptied.
             Err(error) if error.code() == Some("NOGROUP") => {
                 self.create_group().await?;
@@ -117,13 +124,30 @@ impl Results {
         Ok(reply.claimed)
     }
 
-    /// These were acted upon; they will not come again.
+    /// One entry tells of all the jobs that one write concerned.
+    fn take_apart(&self, entries: Vec<StreamId>) -> Result<Vec<ResultEvent>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = Vec::new();
+        for entry in entries {
+            open.insert(entry.id.clone(), entry.map.len());
+            for (job, kind) in entry.map {
+                let kind = redis::from_redis_value(kind).map_err(|error| Error::malformed("event", error))?;
+                events.push(ResultEvent { id: entry.id.clone(), job: JobUid(job), kind: event_kind(kind)? });
+            }
+        }
+        Ok(events)
+    }
+
+    /// These events were acted upon, by their ids, one for each; they will not come again.
     ///
     /// # Errors
     /// When Redis can't be reached; they may come again then.
     pub async fn ack<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        let ids: Vec<&str> = ids.into_iter().collect();
-        if ids.is_empty() {
+        let closed: Vec<&str> = {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.into_iter().filter(|id| close(&mut open, id)).collect()
+        };
+        if closed.is_empty() {
             return Ok(());
         }
         let command = |name: &str| {
@@ -131,23 +155,30 @@ impl Results {
             call.arg(&self.stream);
             call
         };
-        self.redis.query::<()>(command("XACK").arg(GROUP).arg(&ids)).await?;
+        self.redis.query::<()>(command("XACK").arg(GROUP).arg(&closed)).await?;
         // There is no other group: nobody will read them.
-        Ok(self.redis.query::<()>(command("XDEL").arg(&ids)).await?)
+        Ok(self.redis.query::<()>(command("XDEL").arg(&closed)).await?)
     }
 }
 
-/// `j` is the job, `k` the kind.
-fn event(entry: StreamId) -> Result<ResultEvent> {
-    let bad = || Error::malformed("result event", &entry.id);
-    let job: String = entry.get("j").ok_or_else(bad)?;
-    let kind: String = entry.get("k").ok_or_else(bad)?;
-    let kind = match kind.as_str() {
-        "S" => EventKind::Started,
-        "A" => EventKind::Advanced,
-        "D" => EventKind::Dead,
-        "F" => EventKind::Finished,
-        _ => return Err(bad()),
-    };
-    Ok(ResultEvent { id: entry.id, job: JobUid(job), kind })
+/// Whether this was the last open event of its entry.
+fn close(open: &mut HashMap<String, usize>, id: &str) -> bool {
+    match open.get_mut(id) {
+        Some(left) if *left > 1 => {
+            *left -= 1;
+            false
+        }
+        Some(_) => open.remove(id).is_some(),
+        None => true,
+    }
+}
+
+fn event_kind(letter: String) -> Result<EventKind> {
+    match letter.as_str() {
+        "S" => Ok(EventKind::Started),
+        "A" => Ok(EventKind::Advanced),
+        "D" => Ok(EventKind::Dead),
+        "F" => Ok(EventKind::Finished),
+        _ => Err(Error::malformed("event", letter)),
+    }
 }

@@ -50,14 +50,14 @@ pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
     }))
 }
 
-/// An entry of `active`, as lua/lease.lua packs it: attempt, start, steps done and in all, worker, then the
+/// An entry of `active`, as lua/lease.lua packs it: attempt, worker, start, steps done and in all, then the
 /// job's record.
 pub(crate) fn seen(member: &str, record: &[u8], expires_ms: u64) -> Result<LeaseSeen> {
     let mut read = Reader { what: "lease", bytes: record };
     let attempt = read.u32()?;
+    let worker = WorkerId(read.text()?);
     let [started] = read.floats()?;
     let (done, all) = (read.u32()?, read.u32()?);
-    let worker = WorkerId(read.text()?);
     let Spec { due_ms, units, total: _, class, model, tenant } = Spec::decode(read.bytes)?;
     Ok(LeaseSeen {
         task: task_id(member)?,

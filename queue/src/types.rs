@@ -470,7 +470,7 @@ pub struct ServerRun(pub(crate) String);
 /// Something happened to a job; look at its state for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultEvent {
-    /// For [`ack`](crate::Results::ack).
+    /// For [`ack`](crate::Results::ack). Events of one write share it.
     pub id: String,
     /// The job.
     pub job: JobUid,

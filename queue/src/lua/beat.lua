@@ -23,6 +23,7 @@ for i = 4, #ARGV, 5 do
   end
   fates[#fates + 1] = fate
 end
+send_events()
 local w = read_worker(worker)
 if #fates > 0 then w.idle = 0 elseif w.idle == 0 then w.idle = now end
 w.seen, w.loaded = now, loaded

@@ -12,4 +12,5 @@ call('DEL', P .. 'back:' .. uid)
 stopped = count(stopped) + waiting
 call('HSET', job, 'f', flags .. 'c', 'n', s.total, 'b', 0, 'x', stopped)
 if waiting > 0 and count(ok) + count(dead) + stopped == s.total then event(uid, 'F') end
+send_events()
 return 1

@@ -1,118 +1,30 @@
 local worker, lease, want, loaded, loaded_id = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
--- A head that proves stale or blocked is put right and the next one looked at, so often in one claim. Each was
--- left there by another operation, so this is paid for; the bound keeps any single claim short.
-local repairs = 64
--- The part of a head's promise that may pass before it no longer waits for a worker with its model.
+-- The part of its class's promise that a job may be passed by for another whose model is loaded.
 local PATIENCE = 0.5
+-- How far down the lane that other may stand.
+local LOOKAHEAD = 64
 
 local w = read_worker(worker)
 if w.order ~= 'W' then return {} end
 local now = clock()
-local chunks = {}
+local expires = integer(now + lease)
 
--- The first of a lane or shelf. A score is a lower bound: the tenant may have been served in another line
--- since it was written.
-local function first_of(key, class)
-  while repairs > 0 do
-    local two = call('ZRANGE', key, 0, 1, 'WITHSCORES')
-    local member, score = two[1], tonumber(two[2])
-    if not member then return false end
-    local line = score >= 0 and member
-    local vt, lead = 0, 0
-    if line then
-      local fair = call('HMGET', P .. 'fair', 'vt:' .. class .. line:sub(-17), 'lead:' .. class)
-      vt, lead = count(fair[1]), count(fair[2])
-    end
-    if vt <= score or not line then
-      return { key = key, class = class, member = member, score = score, second = tonumber(two[4]), lead = lead }
-    end
-    call('ZADD', key, vt, member)
-    repairs = repairs - 1
-  end
-  return false
-end
-
--- When a line should be served, and its class's promise: its first job's due time, or, if its tenant was
--- served since that job arrived, as if it had arrived then.
-local function urgency(head)
-  local entry, due = unpack(call('ZRANGE', P .. 'line:' .. head.member, 0, 0, 'WITHSCORES'))
-  if not entry then return 0, 0 end
-  local s = spec_of(call('HGET', P .. 'job:' .. entry:match('^[^/]*'), 's'))
-  if not s then return 0, 0 end
-  local served = call('HGET', P .. 'fair', 'due:' .. head.class .. head.member:sub(-17))
-  return math.max(tonumber(due), count(served)), s.sla
-end
-
--- The loaded model's own head, while the lane's can wait.
-local function prefer_loaded(head)
-  if loaded_id == '' or head.score < 0 or head.member:sub(-33, -18) == loaded_id then return head end
-  local key, sla = urgency(head)
-  if now >= key - PATIENCE * sla then return head end
-  return first_of(P .. 'shelf:' .. head.class .. ':' .. loaded_id, head.class) or head
-end
-
--- Among the heads of all lanes: what goes before everything, else the most urgent.
-local heads = {}
-local function choose()
-  local best, best_key, waiting = nil, nil, 0
-  for i = 6, #ARGV do
-    local class = ARGV[i]
-    if heads[class] == nil then heads[class] = first_of(P .. 'lane:' .. class, class) end
-    if heads[class] then waiting = waiting + 1 end
-  end
-  for i = 6, #ARGV do
-    local head = heads[ARGV[i]]
-    if head then
-      local key = head.score
-      if waiting > 1 and key >= 0 then key = urgency(head) end
-      if not best or key < best_key then best, best_key = head, key end
-    end
-  end
-  return best, waiting == 1
-end
-
-local function forget_entry(head, line, entry)
-  call('ZREM', P .. 'line:' .. line, entry)
-  if call('EXISTS', P .. 'line:' .. line) == 0 then leave_lane(line) end
-end
-
--- Someone else has written over the job's record.
-local function bury_malformed(uid)
-  local task = uid .. '/0'
-  local err = cjson.encode({ reason = 'MalformedJob', message = 'its record in Redis can not be read' })
-  call('HSET', P .. 'job:' .. uid, '0', ('X 0 %.0f\n%s'):format(now, err))
-  call('ZADD', P .. 'dead', now, task)
-  call('ZADD', P .. 'dead:' .. uid, 0, '0')
-  event(uid, 'F')
-end
+-- What is granted, and what is written once for all of it.
+local chunks, ends, entries, taken_from = {}, {}, {}, {}
 
 local function grant(uid, first, tasks, attempt, s, job)
-  local expires = now + lease
   local entry = pack_lease(attempt, now, 0, 0, worker, job.record)
-  if tasks == 1 then
-    local task = uid .. '/' .. first
-    call('ZADD', P .. 'leases', expires, task)
-    call('HSET', P .. 'active', task, entry)
-  else
-    local ends, entries = {}, {}
-    for index = first, first + tasks - 1 do
-      local task = uid .. '/' .. index
-      ends[#ends + 1] = expires
-      ends[#ends + 1] = task
-      entries[#entries + 1] = task
-      entries[#entries + 1] = entry
-    end
-    call('ZADD', P .. 'leases', unpack(ends))
-    call('HSET', P .. 'active', unpack(entries))
+  local n = #ends
+  for index = first, first + tasks - 1 do
+    local task = uid .. '/' .. index
+    ends[n + 1], ends[n + 2] = expires, task
+    entries[n + 1], entries[n + 2] = task, entry
+    n = n + 2
   end
-  add_backlog(s.bucket, -tasks)
+  taken_from[s.bucket] = (taken_from[s.bucket] or 0) - tasks
   if s.limit > 0 then call('HINCRBY', P .. 'running', s.line:sub(-16), tasks) end
-  if not job.started then
-    call('HSET', P .. 'job:' .. uid, 't', now)
-    event(uid, 'S')
-  end
   local recheck = (attempt > 1 or (job.flags and job.flags:find('r'))) and 1 or 0
-  chunks[#chunks + 1] = { uid, first, tasks, attempt, recheck, expires, job.record, job.payload }
+  chunks[#chunks + 1] = { uid, first, tasks, attempt, recheck, now + lease, job.record, job.payload }
   want = want - tasks
 end
 
@@ -121,7 +33,7 @@ local function read_job(uid, index)
     unpack(call('HMGET', P .. 'job:' .. uid, 's', 'p', 'n', 'f', 't', index))
   return spec_of(record), {
     record = record, payload = payload, next = count(next), flags = flags, started = started,
-    attempts = tonumber((state or ''):match('^A (%d+)')),
+    attempts = index ~= '' and tonumber((state or ''):match('^A (%d+)')),
   }
 end
 
@@ -131,115 +43,212 @@ local function room_of(s)
   return s.limit - count(call('HGET', P .. 'running', s.line:sub(-16)))
 end
 
+local function park(class, line, member, score)
+  local tenant = line:sub(-16)
+  call('ZADD', P .. 'park:' .. class .. ':' .. tenant, score, member)
+  call('SADD', P .. 'parked:' .. tenant, class)
+end
+
 local function take_back(uid, index)
   call('ZREM', P .. 'back:' .. uid, index)
   call('HINCRBY', P .. 'job:' .. uid, 'b', -1)
 end
 
--- A task that was interrupted. Its tenant has paid for it already.
-local function take_front(head)
-  local uid, index = head.member:match('^!(.*)/(%d+)$')
+-- Someone else has written over the job's record.
+local function bury_malformed(uid)
+  local err = cjson.encode({ reason = 'MalformedJob', message = 'its record in Redis can not be read' })
+  call('HSET', P .. 'job:' .. uid, '0', ('X 0 %.0f\n%s'):format(now, err))
+  call('ZADD', P .. 'dead', now, uid .. '/0')
+  call('ZADD', P .. 'dead:' .. uid, 0, '0')
+  event(uid, 'F')
+end
+
+-- A task that was interrupted. Its tenant has paid for it already. Returns when its tenant was served.
+local function take_front(class, member, score)
+  local uid, index = member:match('^!(.*)/(%d+)$')
   local s, job = read_job(uid, index)
-  if not s or not job.attempts then
-    call('ZREM', head.key, head.member)
-    return
-  end
+  if not s or not job.attempts then return end
   if room_of(s) <= 0 then
-    park(head.class, s.line, head.member, head.score)
+    park(class, s.line, member, score)
     return
   end
-  call('ZREM', head.key, head.member)
   take_back(uid, index)
-  call('HSET', P .. 'fair', 'due:' .. head.class .. s.line:sub(-17), now + s.sla)
+  call('HSET', P .. 'fair', 'due:' .. class .. s.line:sub(-17), integer(now + s.sla))
   grant(uid, index, 1, job.attempts + 1, s, job)
 end
 
--- The tenant's virtual time moves on by what was taken; what goes on waiting stands there.
-local function charge(head, s, tag, tasks, more)
-  local flow = head.class .. s.line:sub(-17)
-  local vt = tag + tasks * s.charge
-  local lead = head.lead
-  -- Overdue (below 0): served out of turn, which says nothing of how far the others are.
-  if head.score >= 0 then lead = math.max(lead, tag - now) end
-  call('HSET', P .. 'fair', 'vt:' .. flow, vt, 'due:' .. flow, now + s.sla, 'lead:' .. head.class, lead)
-  if more then
-    call('ZADD', P .. 'lane:' .. head.class, vt, s.line)
-  else
-    leave_lane(s.line)
-  end
-end
+-- What became of a line's entry.
+local GONE, LEFT, FULL = 1, 2, 3
 
-local function take_line(head, alone)
-  local line = head.member
-  local entry, more = unpack(call('ZRANGE', P .. 'line:' .. line, 0, 1))
-  if not entry then
-    leave_lane(line)
-    return
-  end
+-- Takes from one entry of a line what the tenant's turn (virtual time up to `turn`) and limit allow.
+local function take_entry(class, line, entry, tag, turn, fair)
   local uid, index = entry:match('^([^/]*)/?(%d*)$')
   local s, job = read_job(uid, index)
   if not s or (index ~= '' and not job.attempts) then
-    forget_entry(head, line, entry)
     if job.record and not s then bury_malformed(uid) end
-    return
+    return GONE
   end
   local room = room_of(s)
-  if room <= 0 then
-    park(head.class, line, line, head.score)
-    return
-  end
-  local tag = head.score
+  if room <= 0 then return FULL end
+  -- Overdue (below 0) is out of turn, which says nothing of how far the others are.
   if tag < 0 then
-    local vt, lead = unpack(call('HMGET', P .. 'fair', 'vt:' .. head.class .. line:sub(-17), 'lead:' .. head.class))
-    head.lead = count(lead)
-    tag = math.max(count(vt), s.arrival + head.lead)
-  end
-  local tasks, attempt = 1, 1
-  if index == '' then
-    tasks = math.min(want, s.total - job.next, room)
-    if not alone or head.score < 0 then
-      tasks = 1
-    elseif head.second then
-      -- As many as come before the next tenant's turn.
-      tasks = math.min(tasks, math.floor(math.max(head.second - tag, 0) / s.charge) + 1)
-    end
-    index = job.next
-    local rest = s.total - job.next - tasks
-    if job.started then
-      call('HSET', P .. 'job:' .. uid, 'n', index + tasks)
-    else
-      call('HSET', P .. 'job:' .. uid, 'n', index + tasks, 't', now)
-    end
-    if rest == 0 then call('ZREM', P .. 'line:' .. line, uid) end
-    more = more or rest > 0
+    tag = math.max(fair.vt, s.arrival + fair.lead)
   else
-    attempt = job.attempts + 1
-    call('ZREM', P .. 'line:' .. line, entry)
+    fair.lead = math.max(fair.lead, tag - now)
+  end
+  fair.due = now + s.sla
+  if index ~= '' then
+    fair.vt = math.floor(tag + s.charge)
     take_back(uid, index)
+    grant(uid, index, 1, job.attempts + 1, s, job)
+    return GONE
   end
-  charge(head, s, tag, tasks, more)
-  grant(uid, index, tasks, attempt, s, job)
-end
-
-while want > 0 and repairs > 0 do
-  local head, alone = choose()
-  if not head then break end
-  repairs = repairs - 1
-  local had = want
-  heads[head.class] = nil
-  head = prefer_loaded(head)
-  if head.score < 0 and head.member:sub(1, 1) == '!' then
-    take_front(head)
+  local left = s.total - job.next
+  local tasks = math.min(want, room, left, math.floor(math.max(turn - tag, 0) / s.charge) + 1)
+  fair.vt = math.floor(tag + tasks * s.charge)
+  if job.started then
+    call('HSET', P .. 'job:' .. uid, 'n', integer(job.next + tasks))
   else
-    take_line(head, alone)
+    call('HSET', P .. 'job:' .. uid, 'n', integer(job.next + tasks), 't', integer(now))
+    event(uid, 'S')
   end
-  if want < had then repairs = 64 end
+  grant(uid, job.next, tasks, 1, s, job)
+  return tasks < left and LEFT or GONE
 end
 
+-- Takes from a line while it is its tenant's turn. Returns the line's next place, or nil when it leaves the
+-- lane. `fair` has the lane's clock and the tenant's virtual time, and what becomes of them.
+local function take_line(class, line, score, turn, fair)
+  local asked = want
+  local found = call('ZRANGE', P .. 'line:' .. line, 0, integer(asked))
+  local gone, fate, place = {}, GONE, score
+  for _, entry in ipairs(found) do
+    if want == 0 or place > turn or fate ~= GONE then break end
+    fate = take_entry(class, line, entry, place, turn, fair)
+    if fate == GONE then gone[#gone + 1] = entry end
+    if fair.due then place = fair.vt end
+  end
+  if #gone > 0 then call('ZREM', P .. 'line:' .. line, unpack(gone)) end
+  if fate == FULL then
+    park(class, line, line, place)
+    return nil
+  end
+  return (#gone < #found or #found > asked) and place
+end
+
+-- Serves a lane's first entries in their order; of several lanes' only the very first, since then another
+-- lane's may be more urgent.
+local function serve(class, heads, alone)
+  local lane = P .. 'lane:' .. class
+  local fields, flows = { 'lead:' .. class }, {}
+  for i = 1, #heads, 2 do
+    flows[i] = class .. heads[i]:sub(-17)
+    fields[#fields + 1] = 'vt:' .. flows[i]
+  end
+  local values = call('HMGET', P .. 'fair', unpack(fields))
+  local lead, vts = count(values[1]), {}
+  for i = 1, #heads, 2 do
+    vts[flows[i]] = count(values[(i + 3) / 2])
+  end
+  local gone, moved, written, floor = {}, {}, {}, math.huge
+  -- After the last of these there are others, unless these are all.
+  local last = #heads / 2 <= want and math.huge or tonumber(heads[#heads])
+  for i = 1, #heads, 2 do
+    local member, score, flow = heads[i], tonumber(heads[i + 1]), flows[i]
+    local another = loaded_id ~= '' and i > 1 and member:sub(-33, -18) ~= loaded_id
+    if want == 0 or floor < score or another or (i > 1 and not alone) then break end
+    local place
+    if member:sub(1, 1) == '!' then
+      take_front(class, member, score)
+    elseif score >= 0 and vts[flow] > score then
+      -- The tenant was served in another line since: the score was too low.
+      place = vts[flow]
+    else
+      -- Up to the next tenant's; of several lanes only one task.
+      local turn = alone and math.min(floor, tonumber(heads[i + 3]) or last) or score
+      local fair = { vt = vts[flow], lead = lead }
+      place = take_line(class, member, score, turn, fair)
+      if fair.due then
+        vts[flow], lead = fair.vt, fair.lead
+        written[#written + 1] = 'vt:' .. flow
+        written[#written + 1] = integer(fair.vt)
+        written[#written + 1] = 'due:' .. flow
+        written[#written + 1] = integer(fair.due)
+      end
+    end
+    if place then
+      floor = math.min(floor, place)
+      moved[#moved + 1] = integer(place)
+      moved[#moved + 1] = member
+    else
+      gone[#gone + 1] = member
+    end
+  end
+  if #gone > 0 then call('ZREM', lane, unpack(gone)) end
+  if #moved > 0 then call('ZADD', lane, unpack(moved)) end
+  if #written > 0 then call('HSET', P .. 'fair', 'lead:' .. class, integer(lead), unpack(written)) end
+end
+
+-- When a line should be served, and its class's promise: its first job's due time, or, if its tenant was
+-- served since that job arrived, as if it had arrived then.
+local function urgency(class, line)
+  local entry, due = unpack(call('ZRANGE', P .. 'line:' .. line, 0, 0, 'WITHSCORES'))
+  local s = entry and spec_of(call('HGET', P .. 'job:' .. entry:match('^[^/]*'), 's'))
+  if not s then return 0, 0 end
+  local served = call('HGET', P .. 'fair', 'due:' .. class .. line:sub(-17))
+  return math.max(tonumber(due), count(served)), s.sla
+end
+
+-- The lane's heads, beginning with one whose model is loaded, if there is one near and the first can wait.
+local function prefer_loaded(class, heads)
+  local first, score = heads[1], tonumber(heads[2])
+  if loaded_id == '' or score < 0 or first:sub(-33, -18) == loaded_id then return heads end
+  local due, sla = urgency(class, first)
+  if now >= due - PATIENCE * sla then return heads end
+  local near = call('ZRANGE', P .. 'lane:' .. class, 1, LOOKAHEAD, 'WITHSCORES')
+  for i = 1, #near, 2 do
+    if near[i]:sub(-33, -18) == loaded_id then return { near[i], near[i + 1] }, true end
+  end
+  return heads
+end
+
+-- The lane to serve: the one whose first entry goes before everything, else whose first is the most urgent.
+local function choose()
+  local lanes = {}
+  for i = 6, #ARGV do
+    local heads = call('ZRANGE', P .. 'lane:' .. ARGV[i], 0, integer(want), 'WITHSCORES')
+    if heads[1] then lanes[#lanes + 1] = { class = ARGV[i], heads = heads } end
+  end
+  if #lanes < 2 then return lanes[1], true end
+  local best, best_key
+  for _, lane in ipairs(lanes) do
+    local key = tonumber(lane.heads[2])
+    if key >= 0 then key = urgency(lane.class, lane.heads[1]) end
+    if not best or key < best_key then best, best_key = lane, key end
+  end
+  return best, false
+end
+
+-- A round that grants nothing puts something right that another operation has left behind, and was paid for
+-- then; the bound keeps any single claim short.
+for _ = 1, want + 64 do
+  local lane, alone = choose()
+  if not lane then break end
+  local heads, passing = prefer_loaded(lane.class, lane.heads)
+  serve(lane.class, heads, alone and not passing)
+  if want == 0 then break end
+end
+
+if #chunks > 0 then
+  call('ZADD', P .. 'leases', unpack(ends))
+  call('HSET', P .. 'active', unpack(entries))
+  for bucket, tasks in pairs(taken_from) do add_backlog(bucket, integer(tasks)) end
+end
 local idle = w.idle
 if #chunks > 0 then idle = 0 elseif idle == 0 then idle = now end
 if idle ~= w.idle or w.loaded ~= loaded or now - w.seen >= 3000 then
   w.idle, w.loaded, w.seen = idle, loaded, now
   write_worker(worker, w)
 end
+send_events()
 return chunks

@@ -12,7 +12,7 @@ local function job_of(uid)
   local job = jobs[uid]
   if not job then
     local record, ok, dead, stopped = unpack(call('HMGET', P .. 'job:' .. uid, 's', 'k', 'd', 'x'))
-    job = { record = record, ok = count(ok), over = count(dead) + count(stopped), fields = {}, done = 0 }
+    job = { record = record, ok = count(ok), over = count(dead) + count(stopped), fields = {} }
     jobs[uid] = job
     uids[#uids + 1] = uid
   end
@@ -22,19 +22,17 @@ end
 local ended, answers = {}, {}
 for n, task in ipairs(tasks) do
   local uid, index, attempt, result = unpack(ARGV, 4 * n - 2, 4 * n + 1)
-  local held = read_lease(entries[n])
-  local accepted = held and held.worker == worker and held.attempt == tonumber(attempt)
+  local entry = entries[n]
+  local mine = struct.pack('<I4I2c0', tonumber(attempt), #worker, worker)
+  local accepted = entry and entry:sub(1, #mine) == mine
   if accepted then
-    local job = job_of(uid)
+    local fields = job_of(uid).fields
     ended[#ended + 1] = task
-    if job.record then
-      job.done = job.done + 1
-      job.fields[#job.fields + 1] = index
-      job.fields[#job.fields + 1] = ('D %s %.0f %s\n'):format(attempt, now, worker) .. result
-    else
+    fields[#fields + 1] = index
+    fields[#fields + 1] = ('D %s %d %s\n'):format(attempt, now, worker) .. result
+    if not jobs[uid].record then
       accepted = false
-      local s = spec_of(held.record)
-      if s then free_slot(s.limit, s.line) end
+      end_lease(task, read_lease(entry))
     end
   else
     -- The same write again, its first answer lost: accepted as before.
@@ -50,12 +48,16 @@ if #ended > 0 then
 end
 for _, uid in ipairs(uids) do
   local job = jobs[uid]
-  if job.done > 0 then
-    local _, _, _, _, _, total, _, limit, line = struct.unpack(SPEC, job.record)
-    local ok = job.ok + job.done
-    call('HSET', P .. 'job:' .. uid, 'k', ok, unpack(job.fields))
-    for _ = 1, limit > 0 and job.done or 0 do free_slot(limit, line) end
-    event(uid, ok + job.over == total and 'F' or 'A')
+  if job.record then
+    local done = #job.fields / 2
+    local total = struct.unpack(TOTAL, job.record, TOTAL_AT)
+    call('HSET', P .. 'job:' .. uid, 'k', job.ok + done, unpack(job.fields))
+    local limit = struct.unpack(TOTAL, job.record, TOTAL_AT + 8)
+    if limit > 0 then
+      for _ = 1, done do free_slot(limit, spec_of(job.record).line) end
+    end
+    event(uid, job.ok + done + job.over == total and 'F' or 'A')
   end
 end
+send_events()
 return answers

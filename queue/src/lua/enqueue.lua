@@ -1,21 +1,27 @@
-local uid, record, payload, flags = unpack(ARGV)
-local job = P .. 'job:' .. uid
-if call('EXISTS', job) == 1 then
-  local known = call('HGET', job, 'f') or ''
-  if flags:find('r') and not known:find('r') then
-    call('HSET', job, 'f', known .. 'r')
+local answers, tasks_of = {}, {}
+for i = 1, #ARGV, 4 do
+  local uid, record, payload, flags = unpack(ARGV, i, i + 3)
+  local job = P .. 'job:' .. uid
+  local new = call('EXISTS', job) == 0
+  if not new then
+    local known = call('HGET', job, 'f') or ''
+    if flags:find('r') and not known:find('r') then
+      call('HSET', job, 'f', known .. 'r')
+    end
+  elseif flags == '' then
+    call('HSET', job, 's', record, 'p', payload)
+  else
+    call('HSET', job, 's', record, 'p', payload, 'f', flags)
   end
-  return 0
+  if new and not flags:find('s') then
+    local arrival, sla, _, _, _, total, _, _, line, bucket = struct.unpack(SPEC, record)
+    call('ZADD', P .. 'line:' .. line, integer(arrival + sla), uid)
+    open_line(line, arrival)
+    tasks_of[bucket] = (tasks_of[bucket] or 0) + total
+  end
+  answers[#answers + 1] = new and 1 or 0
 end
-if flags == '' then
-  call('HSET', job, 's', record, 'p', payload)
-else
-  call('HSET', job, 's', record, 'p', payload, 'f', flags)
+for bucket, tasks in pairs(tasks_of) do
+  call('HINCRBY', P .. 'backlog', bucket, integer(tasks))
 end
-call('SADD', P .. 'jobs', uid)
-if flags:find('s') then return 1 end
-local arrival, sla, _, _, _, total, _, _, line, bucket = struct.unpack(SPEC, record)
-call('ZADD', P .. 'line:' .. line, arrival + sla, uid)
-call('HINCRBY', P .. 'backlog', bucket, total)
-open_line(line, arrival)
-return 1
+return answers

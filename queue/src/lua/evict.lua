@@ -11,4 +11,5 @@ for i = 1, #active, 2 do
     held = held + 1
   end
 end
+send_events()
 return held

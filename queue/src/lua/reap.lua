@@ -109,5 +109,6 @@ for i = 1, #workers[2], 2 do
   end
 end
 
+send_events()
 local more = (#expired == BATCH or #ready == BATCH) and 1 or 0
 return { #expired, missing, #ready, overdue, more }

@@ -13,7 +13,7 @@ local function withdraw(uid, s, next, back)
   end
   local waiting = s.total - next + back
   if waiting > 0 then add_backlog(s.bucket, -waiting) end
-  if call('EXISTS', P .. 'line:' .. s.line) == 0 then leave_lane(s.line) end
+  if call('EXISTS', P .. 'line:' .. s.line) == 0 then call('ZREM', P .. 'lane:' .. class, s.line) end
   -- Another line of the tenant may have been parked for this one.
   if s.limit > 0 then unpark(s.line:sub(-16)) end
   return waiting

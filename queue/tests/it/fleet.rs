@@ -1,1 +1,99 @@
+//! Workers: ordered about, retired, evicted; and what the queue knows of them.
 
+use anyhow::{Context, Result};
+use queue::{Beat, HeldLease, Job, Order, Retired, Written};
+
+use crate::setup::{Worker, job, of, start, tasks, uid, worker};
+
+#[tokio::test]
+async fn an_idle_worker_retires_and_claims_nothing_more() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&tasks("a", 2)).await?;
+    let lease = q.must_claim("w").await?;
+    assert_eq!(q.try_retire(&worker("w")).await?, Retired::Busy);
+    assert_eq!(q.beat(&worker("w"), &Beat::default()).await?.order, Order::Work);
+    q.finish("w", &lease).await?;
+    assert_eq!(q.try_retire(&worker("w")).await?, Retired::Yes);
+    assert!(q.claim_one("w").await?.is_none());
+    assert_eq!(q.beat(&worker("w"), &Beat::default()).await?.order, Order::Retire);
+    // One that has never been seen may be on its way.
+    assert_eq!(q.try_retire(&worker("starting")).await?, Retired::Yes);
+    assert!(q.claim_one("starting").await?.is_none());
+    assert!(q.claim_one("other").await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn orders_reach_the_worker_and_can_be_taken_back() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&tasks("a", 2)).await?;
+    let w = worker("w");
+    for order in [Order::Hold, Order::Doomed { deadline_ms: 1_700_000_000_000 }, Order::Retire] {
+        q.order(&w, order).await?;
+        assert!(q.claim_one("w").await?.is_none());
+        assert_eq!(q.beat(&w, &Beat::default()).await?.order, order);
+    }
+    q.order(&w, Order::Work).await?;
+    assert!(q.claim_one("w").await?.is_some());
+    Ok(())
+}
+
+/// Faults 30 and 33.
+#[tokio::test]
+async fn an_evicted_worker_loses_all_at_once_and_for_ever() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&tasks("a", 3)).await?;
+    let (one, two) = (q.must_claim("w").await?, q.must_claim("w").await?);
+    let kept = q.must_claim("other").await?;
+    assert_eq!(q.evict(&worker("w")).await?, 2);
+    assert_eq!(q.evict(&worker("w")).await?, 0);
+    assert_eq!(q.finish("w", &one).await?, Written::Stale);
+    let again = q.must_claim("other").await?;
+    assert_eq!((&again.task, again.attempt), (&one.task, 2));
+    assert_eq!(q.must_claim("other").await?.task, two.task);
+    assert_eq!(q.finish("other", &kept).await?, Written::Accepted);
+
+    q.order(&worker("w"), Order::Work).await?;
+    q.enqueue(&job("b")).await?;
+    assert!(q.claim_one("w").await?.is_none());
+    assert_eq!(q.beat(&worker("w"), &Beat::default()).await?.order, Order::Retire);
+    Ok(())
+}
+
+#[tokio::test]
+async fn stats_show_backlog_leases_and_workers() -> Result<()> {
+    let q = start().await?;
+    assert_eq!(q.stats().await?.backlog, []);
+    q.enqueue(&tasks("a", 10)).await?;
+    q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, ..tasks("b", 5) })).await?;
+    let lease = q.must_claim("w").await?;
+    let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)) };
+    q.beat(&worker("w"), &Beat { leases: vec![held], loaded: Some("sd15".into()) }).await?;
+    q.beat(&worker("idle"), &Beat::default()).await?;
+
+    let stats = q.stats().await?;
+    let backlog: Vec<_> = stats.backlog.iter().map(|b| (b.model.as_str(), b.tasks, b.units)).collect();
+    assert_eq!(backlog, [("sd15", 9, 180.0), ("xl", 5, 400.0)]);
+    let due = stats.backlog[0].due_ms;
+    assert!(due <= lease.due_ms && lease.due_ms < due + 300_000 / 32 + 1);
+    assert!(stats.oldest_ms.is_some_and(|oldest| oldest <= stats.now_ms && oldest + 20_000 > stats.now_ms));
+
+    let seen = stats.leases.first().context("no lease")?;
+    assert_eq!((&seen.task, seen.attempt, &seen.worker), (&lease.task, 1, &worker("w")));
+    assert_eq!((seen.progress, seen.units, seen.tenant.as_str()), (Some((3, 20)), 20.0, "acme"));
+    assert!(seen.expires_ms >= lease.expires_ms && seen.started_ms <= stats.now_ms);
+
+    let workers: Vec<_> = stats
+        .workers
+        .iter()
+        .map(|w| (w.worker.0.as_str(), w.loaded.as_deref(), w.idle_since_ms.is_some()))
+        .collect();
+    assert_eq!(workers, [("idle", None, true), ("w", Some("sd15"), false)]);
+
+    q.finish("w", &lease).await?;
+    assert!(q.stats().await?.workers.iter().all(|worker| worker.idle_since_ms.is_some()));
+    q.cancel(&uid("a")).await?;
+    q.forget(&uid("b")).await?;
+    assert_eq!(q.stats().await?.backlog, []);
+    Ok(())
+}

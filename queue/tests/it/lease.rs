@@ -4,7 +4,7 @@ use anyhow::Result;
 use queue::{Enqueued, JobState, Release, Renewed, Written};
 use testkit::wait_for;
 
-use crate::setup::{DEADLINE, Worker, failed, image_of, job, start, start_hasty, tasks, uid};
+use crate::setup::{DEADLINE, Worker, failed, image_of, job, raw, start, start_hasty, tasks, uid};
 
 #[tokio::test]
 async fn a_task_goes_from_enqueue_to_outcome() -> Result<()> {
@@ -112,7 +112,7 @@ async fn an_active_task_without_a_lease_is_found_in_one_sweep() -> Result<()> {
     let kept = q.must_claim("w").await?;
     let mut delete = redis::cmd("ZREM");
     delete.arg("ij1:{studio/sd15}:leases").arg(lost.task.to_string());
-    assert_eq!(raw(&q.server, &delete).await?, 1);
+    assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     let report = q.reap().await?;
     assert_eq!((report.missing, report.expired), (1, 0));
     let again = q.must_claim("other").await?;
@@ -130,7 +130,7 @@ async fn a_lease_without_a_holder_ends_too() -> Result<()> {
     let lost = q.must_claim("w").await?;
     let mut delete = redis::cmd("HDEL");
     delete.arg("ij1:{studio/sd15}:active").arg(lost.task.to_string());
-    assert_eq!(raw(&q.server, &delete).await?, 1);
+    assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     wait_for("the lease to end", DEADLINE, async || (q.reap().await.ok()?.expired == 1).then_some(()))
         .await?;
     let again = q.must_claim("other").await?;
@@ -198,7 +198,7 @@ async fn one_dead_task_is_found_among_thousands_of_live_ones() -> Result<()> {
     }
     let mut delete = redis::cmd("ZADD");
     delete.arg("ij1:{studio/sd15}:leases").arg("XX").arg("CH").arg(1).arg("long/4321");
-    assert_eq!(raw(&q.server, &delete).await?, 1);
+    assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     assert_eq!(q.reap().await?.expired, 1);
     assert_eq!(q.must_claim("x").await?.task.index, 4321);
     Ok(())
@@ -222,10 +222,4 @@ async fn cancelled_and_forgotten_jobs_are_told_apart_from_lost_leases() -> Resul
     assert!(q.claim_one("w").await?.is_none());
     assert_eq!(q.renew("nobody", &a.1).await?, Renewed::Cancelled);
     Ok(())
-}
-
-/// A command past the queue's back; returns its number.
-async fn raw(server: &testkit::Redis, command: &redis::Cmd) -> Result<i64> {
-    let client = redis::Client::open(server.url())?;
-    Ok(command.query_async(&mut client.get_multiplexed_async_connection().await?).await?)
 }

@@ -3,6 +3,7 @@
 mod fleet;
 mod lease;
 mod order;
+mod outage;
 mod outcome;
 mod results;
 mod setup;

@@ -1,1 +1,129 @@
+//! The results stream and the bell: they wake, and carry nothing.
 
+use std::time::Duration;
+
+use anyhow::Result;
+use queue::{Beat, Bell, EventKind, Order, Results, Ring};
+use testkit::wait_for;
+
+use crate::setup::{DEADLINE, Worker, failed, job, raw, start, tasks, uid, worker};
+
+const NOW: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_secs(5);
+
+fn kinds(events: &[queue::ResultEvent]) -> Vec<(&str, EventKind)> {
+    events.iter().map(|event| (event.job.0.as_str(), event.kind)).collect()
+}
+
+#[tokio::test]
+async fn the_operator_hears_of_each_turn_of_a_job() -> Result<()> {
+    let q = start().await?;
+    let mut results = Results::open(&q, "operator-0").await?;
+    assert_eq!(results.next(10, NOW).await?, []);
+    q.enqueue(&queue::Job { retries: 0, ..tasks("a", 3) }).await?;
+    for _ in 0..3 {
+        let lease = q.must_claim("w").await?;
+        if lease.task.index == 1 {
+            q.give_back("w", &lease, &failed(0)).await?;
+        } else {
+            q.finish("w", &lease).await?;
+        }
+    }
+    let events = results.next(10, LONG).await?;
+    use EventKind::{Advanced, Dead, Finished, Started};
+    assert_eq!(kinds(&events), [("a", Started), ("a", Advanced), ("a", Dead), ("a", Finished)]);
+    results.ack(events.iter().map(|event| event.id.as_str())).await?;
+    assert_eq!(results.next(10, NOW).await?, []);
+
+    q.enqueue(&job("b")).await?;
+    q.cancel(&uid("b")).await?;
+    assert_eq!(kinds(&results.next(10, LONG).await?), [("b", Finished)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn waiting_ends_when_something_happens() -> Result<()> {
+    let q = start().await?;
+    let mut results = Results::open(&q, "operator-0").await?;
+    q.enqueue(&job("a")).await?;
+    let (events, claimed) = tokio::join!(results.next(10, LONG), q.must_claim("w"));
+    claimed?;
+    assert_eq!(kinds(&events?), [("a", EventKind::Started)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_comes_again_after_a_restart() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&job("a")).await?;
+    q.must_claim("w").await?;
+    let mut before = Results::open(&q, "operator-0").await?;
+    let events = before.next(10, LONG).await?;
+    drop(before);
+    let mut after = Results::open(&q, "operator-0").await?;
+    assert_eq!(after.next(10, NOW).await?, events);
+    after.ack(events.iter().map(|event| event.id.as_str())).await?;
+    assert_eq!(after.next(10, NOW).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_vanished_consumer_took_is_taken_over() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&job("a")).await?;
+    q.must_claim("w").await?;
+    let mut vanished = Results::open(&q, "operator-0").await?;
+    let events = vanished.next(10, LONG).await?;
+    // As if it had happened long ago.
+    let stream = "ij1:{studio/sd15}:results";
+    let mut age = redis::cmd("XCLAIM");
+    age.arg(stream)
+        .arg("operator")
+        .arg("operator-0")
+        .arg(0)
+        .arg(&events[0].id)
+        .arg("IDLE")
+        .arg(60_000)
+        .arg("JUSTID");
+    let _: redis::Value = raw(&q.server, &age).await?;
+    let mut heir = Results::open(&q, "operator-1").await?;
+    assert_eq!(heir.next(10, NOW).await?, events);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flushed_redis_does_not_stop_the_consumer() -> Result<()> {
+    let q = start().await?;
+    let mut results = Results::open(&q, "operator-0").await?;
+    let _: redis::Value = raw(&q.server, &redis::cmd("FLUSHALL")).await?;
+    q.enqueue(&job("a")).await?;
+    q.must_claim("w").await?;
+    let events = wait_for("the event", DEADLINE, async || {
+        let events = results.next(10, NOW).await.expect("Redis is there");
+        (!events.is_empty()).then_some(events)
+    })
+    .await?;
+    assert_eq!(kinds(&events), [("a", EventKind::Started)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_bell_rings_for_work_and_for_orders() -> Result<()> {
+    let q = start().await?;
+    let mut bell = Bell::open(&q, &worker("w")).await?;
+    assert_eq!(bell.wait(NOW).await?, None);
+    q.enqueue(&job("a")).await?;
+    assert_eq!(bell.wait(LONG).await?, Some(Ring::Work));
+    // More of the same wakes nobody who is awake already.
+    q.enqueue(&job("b")).await?;
+    q.order(&worker("other"), Order::Hold).await?;
+    assert_eq!(bell.wait(Duration::from_millis(100)).await?, None);
+    q.order(&worker("w"), Order::Hold).await?;
+    assert_eq!(bell.wait(LONG).await?, Some(Ring::Order));
+    assert_eq!(q.beat(&worker("w"), &Beat::default()).await?.order, Order::Hold);
+
+    q.drain("x").await?;
+    q.enqueue(&job("c")).await?;
+    assert_eq!(bell.wait(LONG).await?, Some(Ring::Work));
+    Ok(())
+}

@@ -165,3 +165,12 @@ impl Worker for Queue {
         Ok(order)
     }
 }
+
+/// A command past the queue's back.
+pub(crate) async fn raw<T: redis::FromRedisValue>(
+    server: &testkit::Redis,
+    command: &redis::Cmd,
+) -> Result<T> {
+    let client = redis::Client::open(server.url())?;
+    Ok(command.query_async(&mut client.get_multiplexed_async_connection().await?).await?)
+}

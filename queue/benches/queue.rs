@@ -1,0 +1,390 @@
+//! What the queue can do beside its Redis on one machine: `cargo bench -p queue --profile fast`.
+//! Prints a table and writes `target/bench/queue.json`.
+#![allow(clippy::print_stdout)] // a command-line tool
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use queue::{
+    Claim, Completion, Job, JobUid, Lease, Queue, Redis, StoredImage, TaskResult, TaskSpec, TextToImage,
+    Work, WorkerId, Written,
+};
+use testkit::{Persistence, RedisOptions};
+use tokio::task::JoinSet;
+
+const CONNECTIONS: usize = 4;
+/// Concurrent callers on each connection: their commands are pipelined.
+const CALLERS: usize = 16;
+const TENANTS: u64 = 1000;
+const LIFECYCLES: u64 = 96_000;
+const BATCH: u32 = 100;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // `cargo test --all-targets` runs benches too, without this argument.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|part| name.contains(part));
+    let mut figures = BTreeMap::new();
+    // Operations on several jobs at once, as an operator and workers with much to do use them; then one by one.
+    for (together, rate, redis_us, client_us) in [
+        (32, "queue.lifecycle_per_s", "queue.lifecycle_redis_us", "queue.lifecycle_client_us"),
+        (1, "queue.single_per_s", "queue.single_redis_us", "queue.single_client_us"),
+    ] {
+        if wanted(rate) {
+            let bench = Bench::start(Persistence::AppendOnly).await?;
+            let before = bench.cpu().await?;
+            let took = bench.lifecycles(LIFECYCLES, together).await?;
+            let after = bench.cpu().await?;
+            ensure!(bench.all_jobs().await?.is_empty(), "jobs are left");
+            let each = |used: Duration| 1e6 / per_second(LIFECYCLES, used);
+            figures.extend([
+                (rate, per_second(LIFECYCLES, took)),
+                (redis_us, each(after.0.saturating_sub(before.0))),
+                (client_us, each(after.1.saturating_sub(before.1))),
+            ]);
+        }
+    }
+    if wanted("batch") {
+        let bench = Bench::start(Persistence::AppendOnly).await?;
+        figures.insert("queue.lifecycle_batch_per_s", bench.batches(10_000).await?);
+    }
+    if wanted("p99") {
+        let bench = Bench::start(Persistence::AppendOnly).await?;
+        bench.fill(100_000).await?;
+        let (p50, p99) = bench.latency(16, Duration::from_secs(5)).await?;
+        figures.extend([("queue.p50_ms", p50), ("queue.p99_ms", p99)]);
+    }
+    if wanted("growth") {
+        let (growth, bytes_per_job) = growth().await?;
+        figures.extend([("queue.growth", growth), ("queue.bytes_per_job", bytes_per_job)]);
+    }
+    report(&figures)
+}
+
+fn report(figures: &BTreeMap<&str, f64>) -> Result<()> {
+    let aims = [
+        ("queue.lifecycle_per_s", "≥ 30000"),
+        ("queue.lifecycle_batch_per_s", "≥ 60000"),
+        ("queue.p99_ms", "≤ 5"),
+        ("queue.growth", "≤ 1.3"),
+    ];
+    println!("{:<36} {:>12}  aim", "figure", "measured");
+    for (name, value) in figures {
+        let aim = aims.iter().find(|(of, _)| of == name).map_or("", |(_, aim)| aim);
+        println!("{name:<36} {value:>12.2}  {aim}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("queue.json"), serde_json::to_string_pretty(figures)?)?;
+    Ok(())
+}
+
+/// A Redis and some connections to a queue in it.
+struct Bench {
+    server: Arc<testkit::Redis>,
+    queues: Vec<Queue>,
+    next: Arc<AtomicU64>,
+    payload: Bytes,
+}
+
+impl Bench {
+    async fn start(persistence: Persistence) -> Result<Self> {
+        let server = testkit::Redis::start(RedisOptions { persistence, ..RedisOptions::default() }).await?;
+        let server = Arc::new(server);
+        let queues = connect(&server, "bench/pool").await?;
+        Ok(Self { server, queues, next: Arc::default(), payload: payload()? })
+    }
+
+    /// Calls `run` on every connection so often at once; returns how long it all took.
+    async fn everywhere<F: Future<Output = Result<()>> + Send + 'static>(
+        &self,
+        callers: usize,
+        run: impl Fn(Queue, String) -> F,
+    ) -> Result<Duration> {
+        let start = Instant::now();
+        let mut callers_running = JoinSet::new();
+        for (i, queue) in self.queues.iter().enumerate() {
+            for caller in 0..callers {
+                callers_running.spawn(run(queue.clone(), format!("worker-{i}-{caller}")));
+            }
+        }
+        while let Some(done) = callers_running.join_next().await {
+            done??;
+        }
+        Ok(start.elapsed())
+    }
+
+    /// Processor time used by Redis, and by us.
+    async fn cpu(&self) -> Result<(Duration, Duration)> {
+        let user = info(&self.server, "cpu", "used_cpu_user").await?;
+        let system = info(&self.server, "cpu", "used_cpu_sys").await?;
+        Ok((Duration::from_secs_f64(user + system), own_cpu()?))
+    }
+
+    /// So many lifecycles; they leave the backlog as it is.
+    async fn lifecycles(&self, count: u64, together: u64) -> Result<Duration> {
+        let left = Arc::new(AtomicU64::new(count / together));
+        self.everywhere(CALLERS, |queue, worker| {
+            let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+            async move {
+                while take(&left) {
+                    let jobs: Vec<Job> = (0..together)
+                        .map(|_| job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone()))
+                        .collect();
+                    lifecycle(&queue, &worker, &jobs).await?;
+                }
+                Ok(())
+            }
+        })
+        .await
+    }
+
+    async fn batches(&self, jobs: u64) -> Result<f64> {
+        let left = Arc::new(AtomicU64::new(jobs));
+        let took = self
+            .everywhere(4, |queue, worker| {
+                let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+                async move {
+                    while take(&left) {
+                        let job = job(next.fetch_add(1, Ordering::Relaxed), BATCH, payload.clone());
+                        queue.enqueue(&job).await?;
+                        let mut claimed = 0;
+                        while claimed < BATCH {
+                            let leases = queue.claim(&claim(&worker, BATCH - claimed)).await?;
+                            claimed += u32::try_from(leases.len())?;
+                            complete(&queue, &worker, &leases).await?;
+                        }
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
+        for uid in self.all_jobs().await? {
+            let state = self.queues[0].job(&uid).await?.context("a job is gone")?;
+            ensure!(state.succeeded == BATCH, "{state:?}");
+        }
+        let all = self.all_jobs().await?;
+        let forget = Instant::now();
+        self.queues[0].forget_many(&all).await?;
+        Ok(per_second(jobs * u64::from(BATCH), took + forget.elapsed()))
+    }
+
+    async fn all_jobs(&self) -> Result<Vec<JobUid>> {
+        let (mut uids, mut cursor) = (Vec::new(), Some(0));
+        while let Some(at) = cursor {
+            let page = self.queues[0].jobs(at).await?;
+            uids.extend(page.jobs);
+            cursor = page.next;
+        }
+        uids.sort();
+        uids.dedup();
+        Ok(uids)
+    }
+
+    /// Lets so many one-image jobs wait.
+    async fn fill(&self, count: u64) -> Result<()> {
+        let left = Arc::new(AtomicU64::new(count / 100));
+        self.everywhere(2, |queue, _| {
+            let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+            async move {
+                while take(&left) {
+                    let jobs: Vec<Job> = (0..100)
+                        .map(|_| job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone()))
+                        .collect();
+                    queue.enqueue_many(&jobs).await?;
+                }
+                Ok(())
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The median and the 99th percentile of claim and complete together, ms; what is taken is queued again.
+    async fn latency(&self, workers: usize, time: Duration) -> Result<(f64, f64)> {
+        let mut running = JoinSet::new();
+        for i in 0..workers {
+            let queue = self.queues[i % self.queues.len()].clone();
+            let (next, payload) = (self.next.clone(), self.payload.clone());
+            running.spawn(async move {
+                let (worker, start, mut took) = (format!("worker-{i}"), Instant::now(), Vec::new());
+                while start.elapsed() < time {
+                    let began = Instant::now();
+                    let leases = queue.claim(&claim(&worker, 1)).await?;
+                    complete(&queue, &worker, &leases).await?;
+                    took.push(began.elapsed().as_secs_f64() * 1e3);
+                    queue.forget(&leases[0].task.job).await?;
+                    queue.enqueue(&job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone())).await?;
+                }
+                anyhow::Ok(took)
+            });
+        }
+        let mut all = Vec::new();
+        while let Some(took) = running.join_next().await {
+            all.extend(took??);
+        }
+        all.sort_by(f64::total_cmp);
+        Ok((all[all.len() / 2], all[all.len() * 99 / 100]))
+    }
+}
+
+/// The cost of a lifecycle with a million jobs waiting, against a thousand; and the memory of a waiting job.
+async fn growth() -> Result<(f64, f64)> {
+    const ROUNDS: usize = 9;
+    const PER_ROUND: u64 = 10_000;
+    // Without the append-only file: its rewrites of a gigabyte would be what is measured.
+    let small = Bench::start(Persistence::None).await?;
+    small.fill(1_000).await?;
+    let large = Bench {
+        queues: connect(&small.server, "bench/large").await?,
+        server: small.server.clone(),
+        next: Arc::default(),
+        payload: payload()?,
+    };
+    let before = used_memory(&small.server).await?;
+    large.fill(1_000_000).await?;
+    let bytes_per_job = (used_memory(&small.server).await? - before) / 1e6;
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let at_small = small.lifecycles(PER_ROUND, 1).await?;
+        ratios.push(large.lifecycles(PER_ROUND, 1).await?.as_secs_f64() / at_small.as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    Ok((ratios[ROUNDS / 2], bytes_per_job))
+}
+
+async fn connect(server: &testkit::Redis, pool: &str) -> Result<Vec<Queue>> {
+    let mut queues = Vec::new();
+    for _ in 0..CONNECTIONS {
+        queues.push(Queue::new(Redis::connect(&server.url()).await?, pool));
+    }
+    Ok(queues)
+}
+
+async fn info(server: &testkit::Redis, section: &str, field: &str) -> Result<f64> {
+    let client = redis::Client::open(server.url())?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let info: String = redis::cmd("INFO").arg(section).query_async(&mut connection).await?;
+    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(value.with_context(|| format!("no {field}"))?.trim().parse()?)
+}
+
+async fn used_memory(server: &testkit::Redis) -> Result<f64> {
+    info(server, "memory", "used_memory").await
+}
+
+/// Processor time this process has used, of /proc/self/stat, whose unit is 10 ms.
+fn own_cpu() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("no command in stat")?;
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+/// Enqueues one-image jobs, claims as many tasks (perhaps others'), completes them and forgets their jobs.
+async fn lifecycle(queue: &Queue, worker: &str, jobs: &[Job]) -> Result<()> {
+    queue.enqueue_many(jobs).await?;
+    let leases = queue.claim(&claim(worker, u32::try_from(jobs.len())?)).await?;
+    complete(queue, worker, &leases).await?;
+    let uids: Vec<JobUid> = leases.into_iter().map(|lease| lease.task.job).collect();
+    queue.forget_many(&uids).await?;
+    Ok(())
+}
+
+async fn complete(queue: &Queue, worker: &str, leases: &[Lease]) -> Result<()> {
+    let done: Vec<Completion> = leases
+        .iter()
+        .map(|lease| Completion {
+            task: lease.task.clone(),
+            attempt: lease.attempt,
+            result: result(worker, lease),
+        })
+        .collect();
+    let written = queue.complete_many(&WorkerId(worker.into()), &done).await?;
+    ensure!(written.iter().all(|written| *written == Written::Accepted), "a completion was stale");
+    Ok(())
+}
+
+fn take(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+#[allow(clippy::cast_precision_loss)] // far below 2^53
+fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+fn claim(worker: &str, max: u32) -> Claim {
+    Claim {
+        worker: WorkerId(worker.into()),
+        classes: vec!["standard".into()],
+        loaded: Some("v1-5-pruned.safetensors".into()),
+        max,
+    }
+}
+
+fn job(number: u64, total: u32, payload: Bytes) -> Job {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Job {
+        uid: JobUid(format!("5d3cc4f5-b3f2-45a5-8c59-{number:012}")),
+        tenant: format!("tenant-{}", number % TENANTS),
+        weight: 1.0,
+        max_running: None,
+        class: "standard".into(),
+        model: "v1-5-pruned.safetensors".into(),
+        arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
+        sla: Duration::from_secs(300),
+        units: 20.0,
+        total,
+        retries: 2,
+        recheck: false,
+        suspended: false,
+        payload,
+    }
+}
+
+fn payload() -> Result<Bytes> {
+    let work = Work::TextToImage(TextToImage {
+        model: "v1-5-pruned.safetensors".into(),
+        prompt: "a lighthouse at dusk, oil on canvas, heavy waves, warm light in one window".into(),
+        negative_prompt: "blurry, lowres".into(),
+        width: 512,
+        height: 512,
+        steps: 20,
+        cfg_scale: 7.0,
+        sampler: "euler".into(),
+        scheduler: "normal".into(),
+        seed: 42,
+    });
+    Ok(TaskSpec { work, timeout_seconds: 300 }.to_payload()?)
+}
+
+fn result(worker: &str, lease: &Lease) -> TaskResult {
+    TaskResult {
+        images: vec![StoredImage {
+            key: format!("generated/{}.png", lease.task),
+            etag: "\"9b2cf535f27731c974343645a3985328\"".into(),
+            bytes: 412_345,
+            width: 512,
+            height: 512,
+            seed: Some(42),
+        }],
+        gpu_ms: 1_834,
+        capacity: "spot".into(),
+        worker: WorkerId(worker.into()),
+        found: false,
+    }
+}
