@@ -145,7 +145,7 @@ impl Worker {
         let claim = Claim {
             worker: self.id.clone(),
             classes: self.classes.clone(),
-            loaded: self.held.loaded(),
+            loaded: self.held.loaded().or_else(|| self.warm_model.clone()),
             max: 1,
         };
         self.queue.claim(&claim).await

@@ -24,6 +24,9 @@ pub struct Config {
     /// The classes whose tasks to take.
     #[arg(long, env = "CLASSES", value_delimiter = ',', default_value = "standard", value_parser = NonEmptyStringValueParser::new())]
     pub classes: Vec<String>,
+    /// The model whose tasks to prefer before any has been loaded.
+    #[arg(long, env = "WARM_MODEL", value_name = "MODEL")]
+    pub warm_model: Option<String>,
     /// What kind of machine this is; stands in the results.
     #[arg(long, env = "CAPACITY", value_enum, default_value_t = Capacity::OnDemand)]
     pub capacity: Capacity,
@@ -95,10 +98,10 @@ impl Config {
     pub fn output(&self) -> Output {
         Output {
             bucket: self.bucket.clone(),
-            endpoint: self.s3_endpoint.clone(),
-            region: self.s3_region.clone(),
+            endpoint: given(self.s3_endpoint.as_ref()),
+            region: given(self.s3_region.as_ref()),
             key_prefix: self.key_prefix.clone(),
-            public_url: self.public_url.clone(),
+            public_url: given(self.public_url.as_ref()),
             path_style: self.s3_path_style,
             request_timeout: Output::REQUEST_TIMEOUT,
         }
@@ -107,11 +110,17 @@ impl Config {
     /// Who we are. Draws a name where none is given.
     #[must_use]
     pub fn worker(&self) -> WorkerId {
-        WorkerId(self.worker_id.clone().unwrap_or_else(|| {
+        WorkerId(given(self.worker_id.as_ref()).unwrap_or_else(|| {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let host = if host.trim().is_empty() { "worker" } else { host.trim() };
             format!("{host}-{}", Uuid::new_v4().simple())
         }))
+    }
+
+    /// The model to begin with, if it matters.
+    #[must_use]
+    pub fn warm_model(&self) -> Option<String> {
+        given(self.warm_model.as_ref())
     }
 
     /// What is left after SIGTERM.
@@ -119,6 +128,11 @@ impl Config {
     pub fn drain_grace(&self) -> Duration {
         Duration::from_secs(self.drain_grace.into())
     }
+}
+
+/// A variable that is set to nothing is not set.
+fn given(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
 }
 
 fn pool(text: &str) -> Result<String, String> {
@@ -165,6 +179,16 @@ mod tests {
         assert_eq!(config.classes, ["immediate", "standard"]);
         assert!(config.s3_path_style);
         assert!(!parse(&["--s3-path-style=false"]).expect("valid").s3_path_style);
+    }
+
+    #[test]
+    fn a_variable_set_to_nothing_is_not_set() {
+        let flags = ["--s3-region=", "--public-url=", "--s3-endpoint=", "--warm-model=", "--worker-id="];
+        let config = parse(&flags).expect("valid");
+        let output = config.output();
+        assert_eq!((output.region, output.public_url, output.endpoint), (None, None, None));
+        assert_eq!(config.warm_model(), None);
+        assert!(!config.worker().0.is_empty());
     }
 
     #[test]

@@ -94,6 +94,7 @@ async fn prepare(
     let worker = Worker {
         id: config.worker(),
         classes: config.classes.clone(),
+        warm_model: config.warm_model(),
         capacity: config.capacity,
         queue: Queue::new(redis?, &config.pool),
         store,

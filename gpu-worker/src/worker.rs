@@ -14,6 +14,8 @@ use crate::{comfyui::Engine, config::Capacity, duty::Duty, health::Health, held:
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) classes: Vec<String>,
+    /// The model whose tasks to prefer while none is loaded.
+    pub(crate) warm_model: Option<String>,
     pub(crate) capacity: Capacity,
     pub(crate) queue: Queue,
     pub(crate) store: Store,

@@ -94,15 +94,14 @@ async fn a_picture_that_kills_every_engine_is_a_failure_in_the_end() {
     rig.sim.set_faults(poison());
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(10), |_, _| ()).await;
-    let mut outcomes = Vec::new();
-    while outcomes.is_empty() {
+    let dead = wait_for("a dead letter", PATIENCE, async || {
         if !rig.sim.is_running() {
             rig.sim.restart().expect("restarted");
             rig.sim.set_faults(poison());
         }
-        outcomes = rig.queue.outcomes(&job, 0, 1).await.expect("outcomes");
-        tokio::task::yield_now().await;
-    }
+        Some(rig.queue.outcomes(&job, 0, 1).await.expect("outcomes")).filter(|outcomes| !outcomes.is_empty())
+    });
+    let outcomes = dead.await.expect("dead");
     assert_eq!(error(&outcomes).reason, "EngineCrashed");
     assert_eq!(outcomes[0].attempts, 3);
 }
