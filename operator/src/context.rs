@@ -170,6 +170,7 @@ impl Context {
     /// A pool was deleted.
     pub(crate) fn forget_pool(&self, key: &PoolKey) {
         self.pools.forget(key);
+        self.metrics.forget_pool(&key.to_string());
         lock(&self.queues).remove(key);
     }
 }

@@ -141,7 +141,12 @@ fn reconcile_pool(
     async move {
         context.seen.complete().await;
         let _timer = context.metrics.reconcile_seconds.with_label_values(&["workerpool"]).start_timer();
-        workerpool::reconcile(pool, Arc::clone(&context)).await
+        let key = PoolKey::of(&pool);
+        let next = workerpool::reconcile(pool, Arc::clone(&context)).await?;
+        if context.pools.is_news(&key, None) {
+            tracing::info!(pool = %key, "WorkerPool reconciled again");
+        }
+        Ok(next)
     }
     .boxed()
 }
@@ -153,7 +158,7 @@ fn retry_job(job: Arc<ImageJob>, error: &imagejob::Error, context: Arc<Context>)
     }
     let labels = ["imagejob", error.step()];
     context.metrics.reconcile_errors.with_label_values(&labels).inc();
-    tracing::warn!(namespace = job.namespace(), name = job.name_any(), %error, "ImageJob not reconciled, trying again");
+    tracing::warn!(job = %ObjectRef::from_obj(&*job), %error, "ImageJob not reconciled, trying again");
     Action::requeue(RETRY)
 }
 
@@ -161,7 +166,10 @@ fn retry_job(job: Arc<ImageJob>, error: &imagejob::Error, context: Arc<Context>)
 fn retry_pool(pool: Arc<WorkerPool>, error: &workerpool::Error, context: Arc<Context>) -> Action {
     let labels = ["workerpool", error.step()];
     context.metrics.reconcile_errors.with_label_values(&labels).inc();
-    tracing::warn!(namespace = pool.namespace(), name = pool.name_any(), %error, "WorkerPool not reconciled, trying again");
+    let key = PoolKey::of(&pool);
+    if context.pools.is_news(&key, Some(error.to_string())) {
+        tracing::warn!(pool = %key, %error, "WorkerPool not reconciled, trying until it is");
+    }
     Action::requeue(RETRY)
 }
 

@@ -1,11 +1,15 @@
-//! Deletions. A job's deletion takes it off its queue at once; one that happened while nobody watched is found
-//! when a list shows what is left.
+//! Deletions. A job's deletion takes it off its queue at once; one that happened while nobody watched, and what
+//! a crash between two steps left over, is found by a sweep: after every list, and now and then.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crds::ImageJob;
 use kube::ResourceExt as _;
-use tokio::sync::mpsc;
+use queue::JobUid;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     context::{Context, PoolKey},
@@ -19,33 +23,55 @@ pub(crate) enum Gone {
     Listed,
 }
 
+/// Between two sweeps; what a crash or an error left over lies so long at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// After something could not be taken off its queue.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Cleans up until the watch ends.
 pub(crate) async fn collect(mut gone: mpsc::UnboundedReceiver<Gone>, context: Arc<Context>) {
-    while let Some(gone) = gone.recv().await {
-        match gone {
-            Gone::Job(job) => forget(&job, &context).await,
-            Gone::Listed => sweep(&context).await,
+    // Before every pool is seen, none of them can be swept.
+    context.seen.complete().await;
+    let mut sweep_at = Instant::now();
+    loop {
+        tokio::select! {
+            gone = gone.recv() => match gone {
+                Some(Gone::Job(job)) if forget(&job, &context).await => {}
+                Some(Gone::Job(_)) => sweep_at = sweep_at.min(Instant::now() + RETRY),
+                Some(Gone::Listed) => sweep_at = Instant::now(),
+                None => return,
+            },
+            () = sleep_until(sweep_at) => {
+                let wait = if sweep(&context).await { SWEEP_EVERY } else { RETRY };
+                sweep_at = Instant::now() + wait;
+            }
         }
     }
 }
 
-async fn forget(job: &ImageJob, context: &Context) {
+/// Whether nothing of the job is left.
+async fn forget(job: &ImageJob, context: &Context) -> bool {
     context.writes.forget(job);
-    let Some(key) = imagejob::pool_key(job, context) else { return };
-    // What fails here is found by the next sweep.
-    if let Err(error) = imagejob::take_off_queue(job, &key, context).await {
-        tracing::warn!(job = %job.name_any(), %error, "deleted job not taken off the queue yet");
+    let Some(key) = imagejob::pool_key(job, context) else { return true };
+    let forgotten = imagejob::take_off_queue(job, &key, context).await;
+    if let Err(error) = &forgotten {
+        tracing::debug!(job = %job.name_any(), %error, "deleted job not taken off the queue yet");
     }
+    forgotten.is_ok()
 }
 
-/// Forgets what the queues hold of jobs that are not there.
-pub(crate) async fn sweep(context: &Context) {
+/// Forgets what the queues hold of jobs that ended or are not there; whether all queues could be looked through.
+async fn sweep(context: &Context) -> bool {
+    context.writes.keep(|job| context.uids.contains(job));
+    let mut complete = true;
     for pool in context.seen.pools.state() {
         let key = PoolKey::of(&pool);
         if let Err(error) = sweep_pool(&key, context).await {
-            tracing::warn!(pool = %key, %error, "queue not swept");
+            tracing::debug!(pool = %key, %error, "queue not swept yet");
+            complete = false;
         }
     }
+    complete
 }
 
 async fn sweep_pool(key: &PoolKey, context: &Context) -> queue::Result<()> {
@@ -53,8 +79,8 @@ async fn sweep_pool(key: &PoolKey, context: &Context) -> queue::Result<()> {
     let mut cursor = 0;
     loop {
         let page = queue.jobs(cursor).await?;
-        for uid in page.jobs.iter().filter(|uid| !context.uids.contains(uid)) {
-            tracing::info!(pool = %key, job = %uid, "taking a deleted job off the queue");
+        for uid in page.jobs.iter().filter(|uid| is_over(uid, context)) {
+            tracing::info!(pool = %key, job = %uid, "taking a job off the queue that ended or was deleted");
             queue.forget(uid).await?;
         }
         match page.next {
@@ -62,4 +88,9 @@ async fn sweep_pool(key: &PoolKey, context: &Context) -> queue::Result<()> {
             None => return Ok(()),
         }
     }
+}
+
+fn is_over(uid: &JobUid, context: &Context) -> bool {
+    let Some(job) = context.uids.get(uid) else { return true };
+    context.seen.jobs.get(&job).is_some_and(|job| imagejob::ended(&job))
 }

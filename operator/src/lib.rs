@@ -10,6 +10,8 @@ mod config;
 mod context;
 mod controllers;
 mod events;
+#[cfg(test)]
+mod fixtures;
 mod garbage;
 mod http;
 mod imagejob;
@@ -20,6 +22,7 @@ mod patch;
 mod results;
 mod uids;
 mod watch;
+mod words;
 mod workerpool;
 
 use std::{

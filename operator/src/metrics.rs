@@ -5,6 +5,9 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
+/// The values of the label `phase` of `imagejob_workers`.
+pub(crate) const PHASES: [&str; 4] = ["unscheduled", "starting", "idle", "busy"];
+
 /// Every metric of the operator; created once and handed to whoever counts.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -105,6 +108,20 @@ impl Metrics {
         })
     }
 
+    /// A pool is gone: what was last seen of it is no longer so. Counters stay as they are.
+    pub(crate) fn forget_pool(&self, pool: &str) {
+        for gauge in [&self.waiting, &self.running] {
+            // An error means that nothing was measured yet.
+            let _ = gauge.remove_label_values(&[pool]);
+        }
+        let _ = self.cost_per_hour.remove_label_values(&[pool]);
+        for capacity in policy::Capacity::ALL {
+            for phase in PHASES {
+                let _ = self.workers.remove_label_values(&[pool, capacity.label(), phase]);
+            }
+        }
+    }
+
     /// The text exposition format.
     pub(crate) fn render(&self) -> Result<String, prometheus::Error> {
         let mut buffer = Vec::new();
@@ -138,4 +155,23 @@ fn int_gauges(
 
 fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
     add(r, GaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_that_is_gone_is_measured_no_longer() {
+        let metrics = Metrics::new().unwrap();
+        for pool in ["studio/sd15", "studio/sdxl"] {
+            metrics.waiting.with_label_values(&[pool]).set(3);
+            metrics.cost_per_hour.with_label_values(&[pool]).set(0.9);
+            metrics.workers.with_label_values(&[pool, "onDemand", "busy"]).set(1);
+        }
+        metrics.forget_pool("studio/sd15");
+        let shown = metrics.render().unwrap();
+        assert!(!shown.contains("studio/sd15"), "{shown}");
+        assert_eq!(shown.matches("studio/sdxl").count(), 3);
+    }
 }

@@ -22,7 +22,8 @@ pub(crate) fn consume(key: PoolKey, context: Arc<Context>) -> AbortHandle {
     tokio::spawn(async move {
         loop {
             if let Err(error) = read(&key, &context).await {
-                tracing::warn!(pool = %key, %error, "results can't be read, trying again");
+                // Once a second while Redis is away; the pool's reconcile says that it is.
+                tracing::debug!(pool = %key, %error, "results can't be read, trying again");
                 tokio::time::sleep(BACKOFF).await;
             }
         }

@@ -16,6 +16,9 @@ use serde::de::DeserializeOwned;
 
 use crate::metrics::Metrics;
 
+/// What `kubectl apply` keeps in an object: all of it a second time.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What a watch says of `K`, kept in `writer`'s store as it passes. `trim` takes off what we never read, so
 /// that thousands of objects stay small in memory.
 pub(crate) fn reflect<K>(
@@ -75,6 +78,7 @@ fn trim_event<K: Resource>(event: &mut Event<K>, trim: fn(&mut K)) {
     match event {
         Event::Apply(object) | Event::InitApply(object) => {
             object.managed_fields_mut().clear();
+            object.annotations_mut().remove(LAST_APPLIED);
             trim(object);
         }
         Event::Delete(_) | Event::Init | Event::InitDone => {}

@@ -12,13 +12,15 @@ use kube::{
     api::{DeleteParams, Preconditions},
     runtime::controller::Action,
 };
-use queue::{Enqueued, Job, JobState, Outcome};
+use policy::Sample;
+use queue::{Enqueued, Job, JobState, Outcome, TaskResult};
 use store::{Manifest, ManifestImage, Output, Store};
 
 use super::{
     Error,
     status::{self, Results},
-    validate::{created_ms, namespace, uid},
+    validate::{created_ms, namespace, size, uid},
+    writes::PROGRESS_EVERY,
 };
 use crate::{
     context::{Context, PoolKey},
@@ -35,13 +37,13 @@ pub(crate) async fn enqueue(
     key: &PoolKey,
     recheck: bool,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Enqueued, Error> {
     job.recheck = recheck;
     let enqueued = context.queue(key).enqueue(&job).await.map_err(Error::Queue)?;
     if enqueued == Enqueued::New {
         context.wake.pool(key);
     }
-    Ok(())
+    Ok(enqueued)
 }
 
 /// Lets claims take a job, or not.
@@ -113,7 +115,7 @@ pub(crate) async fn write_manifest(
     pool: &WorkerPool,
     results: &Results<'_>,
     context: &Context,
-) -> Result<Option<String>, Error> {
+) -> Result<String, Error> {
     let images = results.outcomes.iter().filter_map(|outcome| {
         let image = status::image(outcome, results.output)?;
         Some(ManifestImage {
@@ -141,7 +143,7 @@ pub(crate) async fn write_manifest(
     }
     .map_err(Error::Store)?;
     let written = store.put_manifest(&manifest).await.map_err(Error::Store)?;
-    Ok(Some(results.output.url(&written)))
+    Ok(results.output.url(&written))
 }
 
 /// Deletes an ended job whose time to live is over, or says when to look again.
@@ -182,6 +184,31 @@ pub(crate) fn expected(
     let due = policy::Time::from_millis(created_ms(job)).plus(Duration::from_secs(u64::from(sla_seconds)));
     let done = lock(&context.pools.get(key)).forecast.job_done(class, model, due)?;
     Timestamp::from_second(i64::try_from(done.as_millis() / 1000).ok()?).ok()
+}
+
+/// Tells scaling how long the job's latest images took.
+pub(crate) fn learn(job: &ImageJob, outcomes: &[Outcome], key: &PoolKey, context: &Context) {
+    let Some((units, model)) = size(job) else { return };
+    let samples = latest(outcomes).map(|result| Sample::Task {
+        model: model.clone(),
+        units,
+        took: Duration::from_millis(result.gpu_ms),
+    });
+    lock(&context.pools.get(key)).samples.extend(samples);
+}
+
+/// Made since the last progress was written, so that none teaches twice, and no more than count anyway.
+fn latest(outcomes: &[Outcome]) -> impl Iterator<Item = &TaskResult> {
+    const ENOUGH: usize = 20;
+    let window_ms = u64::try_from(PROGRESS_EVERY.as_millis()).unwrap_or(u64::MAX);
+    let last = outcomes.iter().map(|outcome| outcome.finished_ms).max().unwrap_or_default();
+    let fresh = move |outcome: &&Outcome| outcome.finished_ms.saturating_add(window_ms) > last;
+    outcomes
+        .iter()
+        .filter(fresh)
+        .filter_map(|outcome| outcome.result.as_ref().ok())
+        .filter(|result| !result.found)
+        .take(ENOUGH)
 }
 
 /// Counts a finished job.

@@ -5,13 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{
-    ImageJob, ImageJobStatus, WorkerPool,
-    conditions::{ConditionType, JobReason, find_condition},
-};
+use crds::{ImageJob, ImageJobStatus, WorkerPool, conditions::JobReason};
 use jiff::Timestamp;
 use kube::{ResourceExt as _, runtime::controller::Action};
-use queue::JobState;
+use queue::{Enqueued, JobState};
 
 use crate::context::{Context, PoolKey};
 
@@ -20,6 +17,7 @@ mod decide;
 mod error;
 mod notices;
 mod observe;
+mod pace;
 mod rebuild;
 mod status;
 mod validate;
@@ -32,13 +30,12 @@ pub(crate) use observe::pool_key;
 pub(crate) use rebuild::rebuild;
 
 use decide::{Next, decide};
+use pace::{WriteWhen, when_to_write};
 use status::End;
 use validate::{Outlook, Problem};
 
 /// A job waiting for something that does not tell us when it appears (a ConfigMap, Redis) looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// A running job shorter than this never has its start written: accepted and finished are enough.
-const WORTH_TELLING: Duration = Duration::from_secs(1);
 /// However sure we are to be woken, look again after this long.
 const RESYNC: Duration = Duration::from_secs(600);
 
@@ -56,10 +53,14 @@ pub(crate) async fn reconcile(cached: Arc<ImageJob>, context: Arc<Context>) -> R
         },
     };
     match decide(&job, state) {
-        Next::Ended => apply::expire(&job, context).await,
+        Next::Ended => {
+            acknowledge(&job, context).await?;
+            apply::expire(&job, context).await
+        }
         Next::Enqueue { recheck } => enqueue(&job, recheck, context).await,
         Next::CancelUnqueued => {
-            finish(&job, End::Cancelled, &JobState::default(), key.as_ref(), context).await
+            let job = write(&job, status::cancelled(&job, Timestamp::now()), context).await?;
+            apply::expire(&job, context).await
         }
         Next::Cancel => {
             let Some(key) = &key else { return Ok(Action::await_change()) };
@@ -90,14 +91,18 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
         Err(problem) => return tell_problem(job, &problem, context).await,
     };
     let class = accepted.job.class.clone();
-    match apply::enqueue(accepted.job, &accepted.pool, recheck, context).await {
-        Ok(()) => {}
+    let enqueued = match apply::enqueue(accepted.job, &accepted.pool, recheck, context).await {
+        Ok(enqueued) => enqueued,
         Err(Error::Queue(error)) => return queue_unavailable(job, &error, context).await,
         Err(error) => return Err(error),
-    }
+    };
     let status = status::queued(job, &accepted.pool, &class, accepted.seed, Timestamp::now());
     write(job, status, context).await?;
-    Ok(Action::requeue(RESYNC))
+    match enqueued {
+        Enqueued::New => Ok(Action::requeue(RESYNC)),
+        // It may have come far since: nothing more need happen to it that would wake us.
+        Enqueued::Known => Ok(Action::requeue(Duration::ZERO)),
+    }
 }
 
 async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Context) -> Result<Action, Error> {
@@ -116,6 +121,7 @@ async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Conte
         WriteWhen::Now => {
             if let Some(pool) = pool.filter(|_| few_images(job)) {
                 let outcomes = apply::outcomes(job, key, context).await?;
+                apply::learn(job, &outcomes, key, context);
                 let output = apply::output(&pool);
                 status::list(&mut status, &results(job, &outcomes, &output, &pool));
             }
@@ -132,30 +138,49 @@ async fn finish(
     key: Option<&PoolKey>,
     context: &Context,
 ) -> Result<Action, Error> {
-    let now = Timestamp::now();
     let Some((key, pool)) = key.and_then(|key| Some((key, context.pool(key)?))) else {
-        if end == End::Cancelled {
-            let problem = Problem::fatal(JobReason::Cancelled, "cancelled before any image was made");
-            write(job, status::problem(job, &problem, now), context).await?;
-            return apply::expire(job, context).await;
-        }
-        // Without the pool we know neither prices nor addresses; they come back with it.
-        let status = status::following(job, state, None, None, now);
-        write(job, status, context).await?;
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return finish_without_pool(job, end, state, key, context).await;
     };
+    let now = Timestamp::now();
     let outcomes = apply::outcomes(job, key, context).await?;
     let output = apply::output(&pool);
     let results = results(job, &outcomes, &output, &pool);
     let mut status = status::ended(job, end, state, &results, now);
-    if !few_images(job) {
-        status.manifest_url = apply::write_manifest(job, &pool, &results, context).await?;
+    if !few_images(job) && state.succeeded > 0 {
+        match apply::write_manifest(job, &pool, &results, context).await {
+            Ok(url) => status.manifest_url = Some(url),
+            Err(error) => {
+                write(job, status::unlisted(job, state, &error.to_string(), now), context).await?;
+                return Err(error);
+            }
+        }
     }
     let job = write(job, status, context).await?;
-    context.writes.forget(&job);
     apply::count_end(&job, key, context);
+    apply::learn(&job, &outcomes, key, context);
     // Only now: until the status stands, the queue holds the only copy of the results.
     take_off_queue(&job, key, context).await?;
+    apply::expire(&job, context).await
+}
+
+/// Without its pool we know neither prices nor addresses. A cancelled job ends with what its status lists
+/// already, any other waits until the pool is back.
+async fn finish_without_pool(
+    job: &ImageJob,
+    end: End,
+    state: &JobState,
+    key: Option<&PoolKey>,
+    context: &Context,
+) -> Result<Action, Error> {
+    let now = Timestamp::now();
+    if end != End::Cancelled {
+        write(job, status::following(job, state, None, None, now), context).await?;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    let job = write(job, status::cancelled(job, now), context).await?;
+    if let Some(key) = key {
+        take_off_queue(&job, key, context).await?;
+    }
     apply::expire(&job, context).await
 }
 
@@ -183,10 +208,7 @@ async fn tell_problem(job: &ImageJob, problem: &Problem, context: &Context) -> R
     let written = write(job, status::problem(job, problem, Timestamp::now()), context).await?;
     match problem.outlook {
         Outlook::MayPass => Ok(Action::requeue(LOOK_AGAIN)),
-        Outlook::Final => {
-            context.writes.forget(&written);
-            apply::expire(&written, context).await
-        }
+        Outlook::Final => apply::expire(&written, context).await,
     }
 }
 
@@ -197,8 +219,18 @@ async fn queue_unavailable(job: &ImageJob, error: &queue::Error, context: &Conte
     if !queued {
         write(job, status::problem(job, &problem, Timestamp::now()), context).await?;
     }
-    tracing::warn!(job = %job.name_any(), %error, "the queue can't be used; trying again");
+    // The pool's reconcile says it once for all its jobs.
+    tracing::debug!(job = %job.name_any(), %error, "the queue can't be used; trying again");
     Ok(Action::requeue(LOOK_AGAIN))
+}
+
+/// An ended job answers to a change of its spec (its time to live) too: until then tools that wait for
+/// `observedGeneration` would take it for unfinished.
+async fn acknowledge(job: &ImageJob, context: &Context) -> Result<(), Error> {
+    let Some(observed) = status::observed(job) else { return Ok(()) };
+    context.writes.acknowledge(&context.client, job, &observed).await?;
+    context.metrics.status_writes.with_label_values(&["imagejob"]).inc();
+    Ok(())
 }
 
 /// Writes the status if it says anything new, and tells of it in an Event.
@@ -212,40 +244,4 @@ async fn write(job: &ImageJob, status: ImageJobStatus, context: &Context) -> Res
         context.events.tell(&kube::Resource::object_ref(job, &()), &notice);
     }
     Ok(written)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum WriteWhen {
-    Now,
-    After(Duration),
-    Never,
-}
-
-/// Turns of a job's life are written at once, its progress now and then, a short run's start not at all.
-fn when_to_write(
-    job: &ImageJob,
-    new: &ImageJobStatus,
-    state: &JobState,
-    wait: Duration,
-    now: Timestamp,
-) -> WriteWhen {
-    let old = job.status.clone().unwrap_or_default();
-    let running_for = state.started_ms.map(|started| {
-        let now_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        Duration::from_millis(now_ms.saturating_sub(started))
-    });
-    let reason = |status: &ImageJobStatus| {
-        find_condition(&status.conditions, ConditionType::Ready).map(|ready| ready.reason.clone())
-    };
-    if reason(&old) != reason(new) {
-        let starts = reason(new).as_deref() == Some(JobReason::Running.as_str());
-        return match running_for {
-            Some(time) if starts && time < WORTH_TELLING => WriteWhen::After(WORTH_TELLING - time),
-            _ => WriteWhen::Now,
-        };
-    }
-    if old.counts == new.counts && old.interruptions == new.interruptions && old.retries == new.retries {
-        return WriteWhen::Never;
-    }
-    if wait.is_zero() { WriteWhen::Now } else { WriteWhen::After(wait) }
 }

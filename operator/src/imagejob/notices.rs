@@ -6,7 +6,10 @@ use crds::{
     events::EventReason,
 };
 
-use crate::events::{Kind, Notice};
+use crate::{
+    events::{Kind, Notice},
+    words::images,
+};
 
 /// What there is to tell about the turn from one status to the next.
 pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<Notice> {
@@ -17,17 +20,27 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     {
         notices.extend(turn(was.map(|(reason, _)| reason), reason, message));
     }
-    let interruptions = |status: &ImageJobStatus| status.interruptions.unwrap_or_default();
-    let before = old.map(interruptions).unwrap_or_default();
-    if interruptions(new) > before {
-        let note =
-            format!("{} image(s) came back from machines that went away, and go on", interruptions(new));
+    let rise = |count: fn(&ImageJobStatus) -> u32| {
+        let now = count(new);
+        (now > old.map(count).unwrap_or_default()).then_some(now)
+    };
+    if let Some(n) = rise(|status| status.interruptions.unwrap_or_default()) {
+        let note = format!("machines went away under {}, which started again elsewhere", images(n));
         notices.push(warning(EventReason::Interrupted, "Requeue", note));
     }
-    let retries = |status: &ImageJobStatus| status.retries.unwrap_or_default();
-    if retries(new) > old.map(retries).unwrap_or_default() {
-        let note = format!("{} failed attempt(s) tried again", retries(new));
+    if let Some(n) = rise(|status| status.retries.unwrap_or_default()) {
+        let note = match n {
+            1 => "an image failed and is tried again".to_owned(),
+            n => format!("images failed {n} times and are tried again"),
+        };
         notices.push(warning(EventReason::ImageRetried, "Retry", note));
+    }
+    if let Some(n) = rise(|status| status.counts.map(|counts| counts.failed).unwrap_or_default()) {
+        let last = new.failures.last();
+        let why =
+            last.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
+        let note = format!("{} failed for good{why}", images(n));
+        notices.push(warning(EventReason::ImageFailed, "GiveUp", note));
     }
     notices
 }

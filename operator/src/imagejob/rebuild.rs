@@ -2,10 +2,9 @@
 //! job of the pool is enqueued again. What is still there stays as it is; workers then look whether an image
 //! exists before they make it.
 
-use std::sync::Arc;
-
 use crds::ImageJob;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 
 use super::{Error, apply, ended, observe, validate};
 use crate::context::{Context, PoolKey};
@@ -14,21 +13,42 @@ use crate::context::{Context, PoolKey};
 const CONCURRENCY: usize = 16;
 
 /// Enqueues every unfinished job that the pool had accepted; how many there were.
-pub(crate) async fn rebuild(key: &PoolKey, context: &Context) -> Result<usize, Error> {
-    let accepted_here = |job: &ImageJob| {
-        let accepted = job.status.as_ref().is_some_and(|status| status.pool.is_some());
-        accepted && !ended(job) && !job.spec.cancel && observe::pool_key(job, context).as_ref() == Some(key)
-    };
-    let jobs = context.seen.jobs.state_filter(accepted_here);
-    let again = |job: Arc<ImageJob>| async move {
-        let references = observe::references(&job, context).await?;
-        // A job that lost what it refers to since keeps what the queue still has of it.
-        if let Ok(accepted) = validate::validate(&job, &references) {
-            apply::enqueue(accepted.job, key, true, context).await?;
-        }
-        Ok::<(), Error>(())
-    };
-    let count = jobs.len();
-    stream::iter(jobs).map(again).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+///
+/// # Errors
+/// When the queue can't be used. What else may be wrong with a job is for its own reconcile, which follows.
+pub(crate) async fn rebuild(key: &PoolKey, context: &Context) -> queue::Result<usize> {
+    let of_pool = |job: &ImageJob| !ended(job) && observe::pool_key(job, context).as_ref() == Some(key);
+    let jobs = context.seen.jobs.state_filter(of_pool);
+    let refs: Vec<_> = jobs.iter().map(|job| ObjectRef::from_obj(&**job)).collect();
+    let again = |job| async move { enqueue_again(&context.writes.latest(job), key, context).await };
+    let count = stream::iter(jobs)
+        .map(again)
+        .buffer_unordered(CONCURRENCY)
+        .try_fold(0, async |sum, enqueued| Ok(sum + usize::from(enqueued)))
+        .await?;
+    // Those that were being queued just then, and those whose events were lost.
+    for job in refs {
+        context.wake.job(job);
+    }
     Ok(count)
+}
+
+async fn enqueue_again(job: &ImageJob, key: &PoolKey, context: &Context) -> queue::Result<bool> {
+    let accepted = job.status.as_ref().is_some_and(|status| status.pool.is_some());
+    if !accepted || ended(job) || job.spec.cancel {
+        return Ok(false);
+    }
+    let references = match observe::references(job, context).await {
+        Ok(references) => references,
+        Err(error) => {
+            tracing::warn!(job = %job.name_any(), %error, "job not enqueued again yet");
+            return Ok(false);
+        }
+    };
+    // A job that lost what it refers to since keeps what the queue still has of it.
+    let Ok(accepted) = validate::validate(job, &references) else { return Ok(false) };
+    match apply::enqueue(accepted.job, key, true, context).await {
+        Err(Error::Queue(error)) => Err(error),
+        Ok(_) | Err(_) => Ok(true),
+    }
 }

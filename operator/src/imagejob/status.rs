@@ -12,7 +12,12 @@ use queue::{JobState, Outcome, StoredImage};
 use store::Output;
 
 use super::validate::{Outlook, Problem, created_ms, namespace, tenant};
-use crate::{capacity, context::PoolKey};
+use crate::{
+    capacity,
+    context::PoolKey,
+    patch,
+    words::{images, images_of},
+};
 
 /// The reason a worker gives for work that its engine refuses.
 const ENGINE_REJECTED: &str = "EngineRejected";
@@ -59,7 +64,7 @@ pub(crate) fn queued(
     progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
     let (reason, message) = match job.spec.suspend {
         true => (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned()),
-        false => (JobReason::Waiting, format!("{total} image(s) wait for a worker of {pool}")),
+        false => (JobReason::Waiting, format!("{} waiting for a worker of {pool}", images(total))),
     };
     under_way(&mut status, job, reason, &message, now);
     status
@@ -82,15 +87,16 @@ pub(crate) fn following(
     let done = state.succeeded + state.failed;
     let total = job.spec.count;
     let (reason, message) = if state.suspended {
-        (JobReason::Suspended, format!("spec.suspend is true; {done} of {total} image(s) are done"))
+        (JobReason::Suspended, format!("spec.suspend is true; {} done", images_of(done, total)))
     } else if state.running > 0 {
-        (JobReason::Running, format!("{} image(s) running, {done} of {total} done", state.running))
+        (JobReason::Running, format!("{} being made, {done} of {total} done", images(state.running)))
     } else if pool.is_none() {
         (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())
     } else if pool.is_some_and(|pool| pool.spec.paused) {
         (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
     } else {
-        (JobReason::Waiting, format!("{} image(s) wait for a worker, {done} of {total} done", state.waiting))
+        let waiting = images(state.waiting);
+        (JobReason::Waiting, format!("{waiting} waiting for a worker, {done} of {total} done"))
     };
     under_way(&mut status, job, reason, &message, now);
     status
@@ -103,6 +109,7 @@ pub(crate) fn problem(job: &ImageJob, problem: &Problem, now: Timestamp) -> Imag
     if status.counts.is_none() {
         progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
     }
+    status.estimated_completion_time = None;
     match problem.outlook {
         Outlook::MayPass => under_way(&mut status, job, problem.reason, &problem.message, now),
         Outlook::Final => {
@@ -139,7 +146,7 @@ pub(crate) fn ended(
     match end {
         End::Completed => {
             status.sla = sla(job, results.promised, completion);
-            completed(&mut status, job, &format!("{total} of {total} image(s) made"), now);
+            completed(&mut status, job, &format!("{} made", images(total)), now);
         }
         End::ImagesFailed => {
             status.sla = Some(Sla::Missed);
@@ -147,11 +154,43 @@ pub(crate) fn ended(
             failed(&mut status, job, reason, &message, now);
         }
         End::Cancelled => {
-            let message = format!("cancelled; {} of {total} image(s) were made before", state.succeeded);
-            failed(&mut status, job, JobReason::Cancelled, &message, now);
+            cancel(&mut status, job, state.succeeded, now);
         }
     }
     status
+}
+
+/// Cancelled, and the queue has nothing to add to what the status lists already.
+pub(crate) fn cancelled(job: &ImageJob, now: Timestamp) -> ImageJobStatus {
+    let mut status = begun(job);
+    let counts = status.counts.unwrap_or(Counts { total: job.spec.count, ..Counts::default() });
+    progress(&mut status, Counts { waiting: 0, running: 0, ..counts });
+    status.estimated_completion_time = None;
+    status.completion_time = Some(Time(now));
+    cancel(&mut status, job, counts.succeeded, now);
+    status
+}
+
+/// All images are made, but the listing that a job of so many needs can't be written.
+pub(crate) fn unlisted(job: &ImageJob, state: &JobState, why: &str, now: Timestamp) -> ImageJobStatus {
+    let mut status = begun(job);
+    progress(&mut status, counts(job, state));
+    status.start_time = state.started_ms.and_then(time);
+    status.estimated_completion_time = None;
+    let message = format!("{} made; their listing can't be written yet: {why}", images(state.succeeded));
+    under_way(&mut status, job, JobReason::Running, &message, now);
+    status
+}
+
+/// What an ended job says of a spec that changed since; `None`: it did not.
+pub(crate) fn observed(job: &ImageJob) -> Option<patch::Observed> {
+    let generation = job.metadata.generation;
+    let status = job.status.as_ref().filter(|status| status.observed_generation != generation)?;
+    let mut conditions = status.conditions.clone();
+    for condition in &mut conditions {
+        condition.observed_generation = generation;
+    }
+    Some(patch::Observed { generation, conditions })
 }
 
 /// Lists the images made and adds up their cost.
@@ -224,7 +263,7 @@ fn failure_summary(status: &ImageJobStatus, state: &JobState, total: u32) -> (Jo
     let reason = if rejected { JobReason::Rejected } else { JobReason::ImagesFailed };
     let detail =
         first.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
-    (reason, format!("{} of {total} image(s) failed{detail}", state.failed))
+    (reason, format!("{} failed{detail}", images_of(state.failed, total)))
 }
 
 /// Kept when the last image was there within the class's seconds from the job's creation.
@@ -266,6 +305,16 @@ fn completed(status: &mut ImageJobStatus, job: &ImageJob, message: &str, now: Ti
     set(status, job, ConditionType::Ready, true, reason, message, now);
     set(status, job, ConditionType::Reconciling, false, reason, message, now);
     set(status, job, ConditionType::Complete, true, reason, message, now);
+}
+
+/// A job that was stopped promises nothing.
+fn cancel(status: &mut ImageJobStatus, job: &ImageJob, made: u32, now: Timestamp) {
+    status.sla = None;
+    let message = match made {
+        0 => "cancelled before any image was made".to_owned(),
+        made => format!("cancelled; {} made before", images_of(made, job.spec.count)),
+    };
+    failed(status, job, JobReason::Cancelled, &message, now);
 }
 
 fn failed(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {

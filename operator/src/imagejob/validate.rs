@@ -17,6 +17,8 @@ use crate::context::PoolKey;
 const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
 /// 2^53 − 1: the largest integer every JSON reader keeps exactly.
 const MAX_SEED: u64 = (1 << 53) - 1;
+/// We can't tell what is in a workflow: one image of it is one unit.
+const WORKFLOW_UNITS: f64 = 1.0;
 /// The largest `spec.count`; image i uses seed + i, and all of them must stay exact.
 const MAX_COUNT: u64 = 10_000;
 
@@ -152,7 +154,12 @@ fn work(job: &ImageJob, source: &WorkflowSource) -> Result<(TaskSpec, f64, Strin
             let mut graph = graph(workflow, source)?;
             set_inputs(&mut graph, &workflow.inputs)?;
             let model = checkpoint(&graph).unwrap_or_default();
-            Ok((TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds }, 1.0, model, None))
+            Ok((
+                TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds },
+                WORKFLOW_UNITS,
+                model,
+                None,
+            ))
         }
     }
 }
@@ -246,6 +253,19 @@ fn set_inputs(graph: &mut Map<String, Value>, inputs: &Map<String, Value>) -> Re
         inputs.insert(input.to_owned(), value.clone());
     }
     Ok(())
+}
+
+/// Units of work in one image of a job and the model it needs, as the queue was told; `None` where a ConfigMap
+/// says.
+pub(crate) fn size(job: &ImageJob) -> Option<(f64, String)> {
+    match job.spec.work().ok()? {
+        Work::TextToImage(text_to_image) => Some((units(text_to_image), text_to_image.model.clone())),
+        Work::Workflow(workflow) => {
+            let mut graph = workflow.graph.clone()?;
+            set_inputs(&mut graph, &workflow.inputs).ok()?;
+            Some((WORKFLOW_UNITS, checkpoint(&graph).unwrap_or_default()))
+        }
+    }
 }
 
 /// The checkpoint a workflow loads, if it loads one with the stock loader.

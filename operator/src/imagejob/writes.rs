@@ -16,15 +16,21 @@ use kube::{
     api::{Patch, PatchParams},
 };
 
-use super::Error;
+use queue::JobUid;
+
+use super::{
+    Error,
+    decide::ended,
+    validate::{namespace, uid},
+};
 use crate::{lock, patch};
 
 /// Progress of a running job is written at most this often; in between it lives in the queue.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The last writes, by the job's uid; an entry goes when its job ends or is deleted.
+/// The last writes; an entry goes when the watch shows that its job ended or was deleted.
 #[derive(Default)]
-pub(crate) struct Writes(Mutex<HashMap<String, Written>>);
+pub(crate) struct Writes(Mutex<HashMap<JobUid, Written>>);
 
 struct Written {
     at: Instant,
@@ -37,14 +43,20 @@ struct Pending {
     job: Arc<ImageJob>,
 }
 
+impl Pending {
+    /// Versions are opaque, so ours is ahead of those it was written on top of, and of no other we know.
+    fn is_ahead_of(&self, job: &ImageJob) -> bool {
+        job.metadata.resource_version.as_ref().is_some_and(|version| self.onto.contains(version))
+    }
+}
+
 impl Writes {
     /// The job as last written by us, if the cache's version is one we wrote on top of; else the cache's.
     pub(crate) fn latest(&self, cached: Arc<ImageJob>) -> Arc<ImageJob> {
-        let (Some(uid), Some(version)) = (cached.uid(), cached.resource_version()) else { return cached };
         let mut writes = lock(&self.0);
-        let Some(written) = writes.get_mut(&uid) else { return cached };
+        let Some(written) = writes.get_mut(&uid(&cached)) else { return cached };
         match &written.pending {
-            Some(pending) if pending.onto.contains(&version) => Arc::clone(&pending.job),
+            Some(pending) if pending.is_ahead_of(&cached) => Arc::clone(&pending.job),
             Some(_) => {
                 written.pending = None;
                 cached
@@ -56,7 +68,7 @@ impl Writes {
     /// How long until the job's progress may be written again.
     pub(crate) fn wait(&self, job: &ImageJob) -> Duration {
         let writes = lock(&self.0);
-        let at = job.uid().and_then(|uid| writes.get(&uid).map(|written| written.at));
+        let at = writes.get(&uid(job)).map(|written| written.at);
         at.map_or(Duration::ZERO, |at| PROGRESS_EVERY.saturating_sub(at.elapsed()))
     }
 
@@ -67,45 +79,147 @@ impl Writes {
         job: &ImageJob,
         status: &ImageJobStatus,
     ) -> Result<Arc<ImageJob>, Error> {
-        let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-        let api: Api<ImageJob> = Api::namespaced(client.clone(), namespace);
+        let patch = patch::status(job.resource_version(), status).map_err(Error::Serialize)?;
+        self.send(client, job, patch).await
+    }
+
+    /// Says that an ended job's spec was seen. The cache keeps its status only in part, so no more is written.
+    pub(crate) async fn acknowledge(
+        &self,
+        client: &Client,
+        job: &ImageJob,
+        observed: &patch::Observed,
+    ) -> Result<Arc<ImageJob>, Error> {
+        let patch = patch::observed(job.resource_version(), observed).map_err(Error::Serialize)?;
+        self.send(client, job, patch).await
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        job: &ImageJob,
+        patch: json_patch::Patch,
+    ) -> Result<Arc<ImageJob>, Error> {
+        let api: Api<ImageJob> = Api::namespaced(client.clone(), namespace(job));
+        let patch = Patch::Json::<()>(patch);
+        let written = api.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
         let version = job.resource_version().unwrap_or_default();
-        let patch = patch::status(Some(version.clone()), status).map_err(Error::Serialize)?;
-        let params = PatchParams::default();
-        let written = api
-            .patch_status(&job.name_any(), &params, &Patch::Json::<()>(patch))
-            .await
-            .map_err(Error::Api)?;
-        Ok(self.remember(version, written))
+        Ok(self.remember(version, written.map_err(Error::Api)?))
     }
 
-    /// The watch shows this version: if it is the one we wrote, it need not be kept twice.
+    /// The watch shows this version: what led up to it need not be kept, nor anything of a job that ended.
+    ///
+    /// Until then even an ended job is kept: a stale cache would show it unfinished, and it would be queued again.
     pub(crate) fn caught_up(&self, job: &ImageJob) {
-        let Some(uid) = job.uid() else { return };
-        if let Some(written) = lock(&self.0).get_mut(&uid)
-            && written.pending.as_ref().is_some_and(|p| p.job.resource_version() == job.resource_version())
-        {
-            written.pending = None;
+        let mut writes = lock(&self.0);
+        let Some(written) = writes.get_mut(&uid(job)) else { return };
+        if written.pending.as_ref().is_some_and(|pending| pending.is_ahead_of(job)) {
+            return;
+        }
+        written.pending = None;
+        if ended(job) {
+            writes.remove(&uid(job));
         }
     }
 
-    /// The job ended or is gone: nothing more will be written.
+    /// The job is gone.
     pub(crate) fn forget(&self, job: &ImageJob) {
-        if let Some(uid) = job.uid() {
-            lock(&self.0).remove(&uid);
-        }
+        lock(&self.0).remove(&uid(job));
+    }
+
+    /// Forgets all jobs but these: a deletion during a gap in the watch is not told.
+    pub(crate) fn keep(&self, there: impl Fn(&JobUid) -> bool) {
+        lock(&self.0).retain(|uid, _| there(uid));
     }
 
     fn remember(&self, version: String, mut written: ImageJob) -> Arc<ImageJob> {
         written.managed_fields_mut().clear();
-        let uid = written.uid().unwrap_or_default();
         let job = Arc::new(written);
         let mut writes = lock(&self.0);
-        let entry = writes.entry(uid).or_insert_with(|| Written { at: Instant::now(), pending: None });
+        let entry = writes.entry(uid(&job)).or_insert_with(|| Written { at: Instant::now(), pending: None });
         entry.at = Instant::now();
         let mut onto = entry.pending.take().map(|pending| pending.onto).unwrap_or_default();
         onto.push(version);
         entry.pending = Some(Pending { onto, job: Arc::clone(&job) });
         job
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::job_with;
+
+    fn version(version: &str) -> ImageJob {
+        job_with(json!({"metadata": {"resourceVersion": version}}))
+    }
+
+    fn ended(version: &str) -> ImageJob {
+        let complete = json!({"type": "Complete", "status": "True", "reason": "Completed", "message": "",
+                              "lastTransitionTime": crate::fixtures::CREATED});
+        job_with(json!({"metadata": {"resourceVersion": version}, "status": {"conditions": [complete]}}))
+    }
+
+    fn latest(writes: &Writes, cached: &str) -> Option<String> {
+        writes.latest(Arc::new(version(cached))).resource_version()
+    }
+
+    #[test]
+    fn until_the_watch_shows_our_writes_the_last_of_them_counts() {
+        let writes = Writes::default();
+        assert_eq!(latest(&writes, "1").as_deref(), Some("1"));
+        writes.remember("1".into(), version("2"));
+        writes.remember("2".into(), version("3"));
+        for stale in ["1", "2"] {
+            assert_eq!(latest(&writes, stale).as_deref(), Some("3"), "the cache shows {stale}");
+            writes.caught_up(&version(stale));
+        }
+        assert_eq!(latest(&writes, "3").as_deref(), Some("3"));
+        assert_eq!(latest(&writes, "4").as_deref(), Some("4"), "somebody else's write");
+        writes.caught_up(&version("4"));
+        assert_eq!(latest(&writes, "1").as_deref(), Some("1"), "nothing is kept once the watch is ahead");
+    }
+
+    #[test]
+    fn a_job_that_ended_stays_ended_until_the_watch_says_so_and_then_costs_no_memory() {
+        let writes = Writes::default();
+        writes.remember("1".into(), version("2"));
+        let written = writes.remember("2".into(), ended("3"));
+        for stale in ["1", "2"] {
+            writes.caught_up(&version(stale));
+            let latest = writes.latest(Arc::new(version(stale)));
+            assert!(Arc::ptr_eq(&latest, &written), "a stale cache would have it queued again");
+        }
+        writes.caught_up(&ended("3"));
+        assert_eq!(lock(&writes.0).len(), 0);
+    }
+
+    #[test]
+    fn an_ended_job_that_somebody_else_changed_at_once_is_forgotten_too() {
+        let writes = Writes::default();
+        writes.remember("1".into(), ended("2"));
+        writes.caught_up(&ended("5"));
+        assert_eq!(lock(&writes.0).len(), 0);
+    }
+
+    #[test]
+    fn progress_waits_its_turn_and_a_first_write_does_not() {
+        let writes = Writes::default();
+        assert_eq!(writes.wait(&version("1")), Duration::ZERO);
+        writes.remember("1".into(), version("2"));
+        let wait = writes.wait(&version("2"));
+        assert!(wait > Duration::ZERO && wait <= PROGRESS_EVERY, "{wait:?}");
+    }
+
+    #[test]
+    fn what_went_unseen_is_forgotten() {
+        let writes = Writes::default();
+        writes.remember("1".into(), version("2"));
+        writes.keep(|_| true);
+        assert_eq!(lock(&writes.0).len(), 1);
+        writes.keep(|_| false);
+        assert_eq!(lock(&writes.0).len(), 0);
     }
 }

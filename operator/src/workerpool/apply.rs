@@ -24,6 +24,7 @@ use crate::{
     context::{Context, PoolKey},
     events::{Kind, Notice},
     lock,
+    words::images,
 };
 
 /// Pods created or deleted at once.
@@ -41,40 +42,48 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Carries out the decisions, in order; the first error ends it, the next reconcile goes on.
+    /// Carries out the decisions, in order. What the API server refuses does not keep the others from being
+    /// done; without the queue none can be. The next reconcile goes on with the rest.
     pub(crate) async fn carry_out(&self, decisions: &[Decision]) -> Result<(), Error> {
-        for Decision { action, why } in decisions {
-            let labels = [self.key.to_string(), action.label().to_owned(), why.reason().to_owned()];
+        let mut outcome = Ok(());
+        for decision in decisions {
+            let labels =
+                [self.key.to_string(), decision.action.label().to_owned(), decision.why.reason().to_owned()];
             self.context.metrics.scaling_actions.with_label_values(&labels).inc();
-            tracing::info!(pool = %self.key, action = ?action, why = %why, "scaling");
-            match action {
-                Action::Start { capacity, zone, n, classes, model } => {
-                    let shape = |name| Shape {
-                        name,
-                        capacity: capacity::to_crd(*capacity),
-                        zone: zone.as_deref(),
-                        classes,
-                        model: model.as_deref(),
-                    };
-                    self.start(*n, shape).await?;
-                }
-                Action::Retire { worker } => self.retire(&worker.0).await?,
-                Action::Hold { worker } => self.order(&worker.0, queue::Order::Hold).await?,
-                Action::Resume { worker } => self.order(&worker.0, queue::Order::Work).await?,
-                Action::Doom { worker, deadline } => {
-                    let deadline_ms = deadline.as_millis();
-                    self.order(&worker.0, queue::Order::Doomed { deadline_ms }).await?;
-                    self.tell(
-                        Kind::Warning,
-                        EventReason::WorkerDoomed,
-                        "Doom",
-                        format!("{}: {why}", worker.0),
-                    );
-                }
-                Action::Evict { worker } => self.evict(&worker.0, &why.to_string()).await?,
+            tracing::info!(pool = %self.key, why = %decision.why, "{}", describe(&decision.action));
+            match self.carry_out_one(decision).await {
+                Ok(()) => {}
+                Err(error @ Error::Queue(_)) => return Err(error),
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        Ok(())
+        outcome
+    }
+
+    async fn carry_out_one(&self, Decision { action, why }: &Decision) -> Result<(), Error> {
+        match action {
+            Action::Start { capacity, zone, n, classes, model } => {
+                let shape = |name| Shape {
+                    name,
+                    capacity: capacity::to_crd(*capacity),
+                    zone: zone.as_deref(),
+                    classes,
+                    model: model.as_deref(),
+                };
+                self.start(*n, shape).await
+            }
+            Action::Retire { worker } => self.retire(&worker.0).await,
+            Action::Hold { worker } => self.order(&worker.0, queue::Order::Hold).await,
+            Action::Resume { worker } => self.order(&worker.0, queue::Order::Work).await,
+            Action::Doom { worker, deadline } => {
+                let deadline_ms = deadline.as_millis();
+                self.order(&worker.0, queue::Order::Doomed { deadline_ms }).await?;
+                let note = format!("{}: {why}", worker.0);
+                self.tell(Kind::Warning, EventReason::WorkerDoomed, "Doom", note);
+                Ok(())
+            }
+            Action::Evict { worker } => self.evict(&worker.0, &why.to_string()).await,
+        }
     }
 
     async fn start<'a>(&self, n: u32, shape: impl Fn(String) -> Shape<'a>) -> Result<(), Error> {
@@ -102,12 +111,12 @@ impl Work<'_> {
                     Err(error) => refused = Some(error),
                 }
             }
-            state.refused = refused.as_ref().map(ToString::to_string);
+            state.refused = refused.as_ref().map(refusal);
         }
         match refused {
             None => Ok(()),
             Some(error) => {
-                self.tell(Kind::Warning, EventReason::PodRefused, "CreatePod", error.to_string());
+                self.tell(Kind::Warning, EventReason::PodRefused, "CreatePod", refusal(&error));
                 Err(Error::Api(error))
             }
         }
@@ -135,7 +144,7 @@ impl Work<'_> {
             let labels = [self.key.to_string(), "evicted".to_owned()];
             self.context.metrics.requeued.with_label_values(&labels).inc_by(u64::from(requeued));
         }
-        let note = format!("{worker}: {why}; {requeued} image(s) back on the queue");
+        let note = format!("{worker}: {why}; {} back on the queue", images(requeued));
         self.tell(Kind::Warning, EventReason::WorkerLost, "Evict", note);
         self.delete_pod(worker).await
     }
@@ -163,6 +172,31 @@ impl Work<'_> {
 
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
+    }
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Start { capacity, zone, n, classes: _, model: _ } => {
+            let place = zone.as_ref().map_or_else(String::new, |zone| format!(" in zone {zone}"));
+            let workers = if *n == 1 { "worker" } else { "workers" };
+            format!("start {n} {capacity} {workers}{place}")
+        }
+        Action::Retire { worker }
+        | Action::Hold { worker }
+        | Action::Resume { worker }
+        | Action::Doom { worker, deadline: _ }
+        | Action::Evict { worker } => format!("{} {}", action.label(), worker.0),
+    }
+}
+
+/// Why the API server did not take a Pod, without the Pod's name: the same reason is then the same text.
+fn refusal(error: &kube::Error) -> String {
+    let kube::Error::Api(status) = error else { return error.to_string() };
+    let name = status.details.as_ref().map(|details| details.name.as_str()).filter(|name| !name.is_empty());
+    match name {
+        Some(name) => status.message.replace(&format!(" {name:?}"), ""),
+        None => status.message.clone(),
     }
 }
 

@@ -35,8 +35,8 @@ pub(crate) struct PoolState {
     pub(crate) forecast: Forecast,
     /// Pods created that the watch may not show yet.
     created: HashMap<String, (Instant, Arc<Pod>)>,
-    /// Workers seen at work, whose start-up time was learnt.
-    pub(crate) up: HashSet<WorkerId>,
+    /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
+    pub(crate) up: Option<HashSet<WorkerId>>,
     /// Workers whose leases were taken back for good.
     pub(crate) evicted: HashSet<WorkerId>,
     /// The Secret with the queue's URL stands, for the pool of this uid.
@@ -47,6 +47,8 @@ pub(crate) struct PoolState {
     pub(crate) refused: Option<String>,
     /// Since when the queue could be read without a gap.
     readable_since: Option<Instant>,
+    /// What the last reconcile failed with, as it was logged.
+    failure: Option<String>,
     generation: Option<i64>,
     consumer: Option<Consumer>,
 }
@@ -71,6 +73,15 @@ impl Pools {
         let state = self.get(key);
         let mut state = lock(&state);
         std::mem::replace(&mut state.generation, generation) != generation
+    }
+
+    /// Whether how the pool fares is news: a failure other than the last one, or the first success after one.
+    pub(crate) fn is_news(&self, key: &PoolKey, failure: Option<String>) -> bool {
+        let Some(state) = lock(&self.0).get(key).map(Arc::clone) else { return failure.is_some() };
+        let mut state = lock(&state);
+        let news = state.failure != failure;
+        state.failure = failure;
+        news
     }
 
     /// The pool was deleted.

@@ -42,7 +42,9 @@ use status::Trouble;
 use crate::{
     context::{Context, PoolKey},
     events::Kind,
-    imagejob, lock, results,
+    imagejob, lock,
+    metrics::PHASES,
+    results,
 };
 
 /// A pool's status is written at most this often, turns of its life included: it changes with every image.
@@ -60,7 +62,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         return Ok(Next::await_change());
     }
     prepare(&pool, &key, &state, &context).await?;
-    let (stats, queue_error) = match read_queue(&key, &context).await {
+    let (stats, queue_error) = match read_queue(&pool, &key, &context).await {
         Ok(stats) => (Some(stats), None),
         Err(error) => (None, Some(error)),
     };
@@ -78,8 +80,10 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         (observed, plan)
     };
     let work = Work { pool: &pool, key: &key, observed: &observed, state: &state, context: &context };
-    let applied = work.carry_out(&plan.actions).await;
-    retire_outdated(&work, &plan).await?;
+    let mut applied = work.carry_out(&plan.actions).await;
+    if applied.is_ok() {
+        applied = retire_outdated(&work, &plan).await;
+    }
     remember_decision(&mut plan, &state, now, &work);
     measure(&key, &observed, &plan, &context);
     let trouble = trouble(&applied, queue_error.as_ref(), &observed, &state);
@@ -110,19 +114,15 @@ async fn prepare(
 
 /// Takes back what nobody holds any more, and reads what there is. A queue that may have lost something is
 /// filled again first.
-async fn read_queue(key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stats> {
+async fn read_queue(pool: &WorkerPool, key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stats> {
     let queue = context.queue(key);
     if let Epoch::Changed(run) = queue.epoch().await? {
-        tracing::warn!(pool = %key, "Redis was restarted, failed over or emptied: enqueueing unfinished jobs again");
-        match imagejob::rebuild(key, context).await {
-            Ok(jobs) => tracing::info!(pool = %key, jobs, "queue rebuilt"),
-            Err(imagejob::Error::Queue(error)) => return Err(error),
-            Err(error) => {
-                tracing::warn!(pool = %key, %error, "queue not rebuilt, trying again");
-                return queue.stats().await;
-            }
+        let jobs = imagejob::rebuild(key, context).await?;
+        // A new pool had nothing to lose, nor had one without unfinished jobs.
+        if jobs > 0 && pool.status.is_some() {
+            tracing::warn!(pool = %key, jobs, "Redis was restarted, failed over or emptied: unfinished jobs queued again");
+            context.metrics.rebuilds.inc();
         }
-        context.metrics.rebuilds.inc();
         queue.set_epoch(&run).await?;
     }
     let reaped = queue.reap().await?;
@@ -132,13 +132,19 @@ async fn read_queue(key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stat
     queue.stats().await
 }
 
-/// A worker seen ready for the first time tells how long starting takes.
+/// A worker seen ready for the first time tells how long starting takes; not so those that were there before us.
 fn learn_start_up(observed: &Observed, state: &mut PoolState, now: Timestamp) {
+    if observed.stats.is_none() {
+        return;
+    }
     let now = crate::node::time(now);
+    let first_look = state.up.is_none();
+    let up = state.up.get_or_insert_default();
     for worker in &observed.seen.workers {
         let ready = matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
         if ready
-            && state.up.insert(queue::WorkerId(worker.id.0.clone()))
+            && up.insert(queue::WorkerId(worker.id.0.clone()))
+            && !first_look
             && observed.pods.contains_key(&worker.id.0)
         {
             let took = now.since(worker.created);
@@ -146,7 +152,7 @@ fn learn_start_up(observed: &Observed, state: &mut PoolState, now: Timestamp) {
         }
     }
     let here = |id: &queue::WorkerId| observed.seen.workers.iter().any(|worker| worker.id.0 == id.0);
-    state.up.retain(here);
+    up.retain(here);
     state.evicted.retain(here);
 }
 
@@ -188,7 +194,10 @@ fn trouble(
     if let Some(refused) = lock(state).refused.clone() {
         return of(PoolReason::PodsRefused, refused);
     }
-    observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message))
+    // One bad worker among good ones is replaced in time; the pool serves.
+    let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+    let failing = observed.trouble.clone().filter(|_| !observed.seen.workers.iter().any(up));
+    failing.and_then(|message| of(PoolReason::WorkersFailing, message))
 }
 
 async fn write_status(
@@ -235,14 +244,9 @@ fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
         metrics.running.with_label_values(&[&pool]).set(running);
     }
     for capacity in policy::Capacity::ALL {
-        for (phase, is) in [
-            ("unscheduled", (|p| matches!(p, Phase::Unscheduled)) as fn(&Phase) -> bool),
-            ("starting", |p| matches!(p, Phase::Starting { .. })),
-            ("idle", |p| matches!(p, Phase::Idle { .. })),
-            ("busy", |p| matches!(p, Phase::Busy)),
-        ] {
+        for phase in PHASES {
             let workers = observed.seen.workers.iter();
-            let n = workers.filter(|w| w.capacity == capacity && is(&w.phase)).count();
+            let n = workers.filter(|w| w.capacity == capacity && label(w.phase) == phase).count();
             let labels = [pool.as_str(), capacity.label(), phase];
             metrics.workers.with_label_values(&labels).set(i64::try_from(n).unwrap_or(i64::MAX));
         }
@@ -250,6 +254,16 @@ fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
     #[allow(clippy::cast_precision_loss)] // a price, in millionths
     let per_hour = plan.report.cost_per_hour_micros as f64 / 1e6;
     metrics.cost_per_hour.with_label_values(&[&pool]).set(per_hour);
+}
+
+/// One of [`PHASES`].
+const fn label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Unscheduled => "unscheduled",
+        Phase::Starting { .. } => "starting",
+        Phase::Idle { .. } => "idle",
+        Phase::Busy => "busy",
+    }
 }
 
 /// What the names of a pool's workers on this capacity begin with. Names of Pods have no capitals.

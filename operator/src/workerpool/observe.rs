@@ -125,7 +125,6 @@ fn worker(
         .as_ref()
         .and_then(|node| node.labels().get(pod::ZONE).cloned())
         .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
-    let evicted = state.evicted.contains(&queue::WorkerId(id.0.clone()));
     let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str).unwrap_or_default();
     Worker {
         capacity: capacity::to_policy(capacity::from_label(label)),
@@ -136,7 +135,7 @@ fn worker(
         created: pod.creation_timestamp().map_or_else(|| time(now), |created| time(created.0)),
         phase: phase(pod, node_name.is_some(), seen, silent, busy, now),
         health,
-        order: if evicted { policy::Order::Evicted } else { order(seen) },
+        order: order(pod, seen, health, state),
         node: node_name,
         id,
     }
@@ -183,8 +182,16 @@ fn without_pod(holder: &str, pool: &WorkerPool, state: &PoolState, now: Timestam
     }
 }
 
-fn order(seen: Option<&WorkerSeen>) -> policy::Order {
-    match seen.map_or(queue::Order::Work, |seen| seen.order) {
+fn order(pod: &Pod, seen: Option<&WorkerSeen>, health: Health, state: &PoolState) -> policy::Order {
+    let told = seen.map_or(queue::Order::Work, |seen| seen.order);
+    if state.evicted.contains(&queue::WorkerId(pod.name_any())) {
+        return policy::Order::Evicted;
+    }
+    if told == queue::Order::Retire && pod.metadata.deletion_timestamp.is_some() {
+        // We took it away while it held nothing: its end is no news, to it or to anyone.
+        return if health == Health::Gone { policy::Order::Evicted } else { policy::Order::Doomed };
+    }
+    match told {
         queue::Order::Work => policy::Order::Work,
         queue::Order::Hold => policy::Order::Hold,
         queue::Order::Retire => policy::Order::Retire,

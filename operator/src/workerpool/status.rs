@@ -31,9 +31,12 @@ pub(crate) fn status(
     if let Some(stats) = &observed.stats {
         status.queue = Some(queue(stats));
     }
-    let workers = workers(observed);
-    status.cost = Some(cost(pool, &workers));
-    status.workers = Some(workers);
+    // Who is idle or busy only the queue knows; until it can be read again, what was last known stands.
+    if observed.stats.is_some() || status.workers.is_none() {
+        let workers = workers(observed);
+        status.cost = Some(cost(pool, &workers));
+        status.workers = Some(workers);
+    }
     status.last_decision = last_decision.or(status.last_decision);
     if let Ok(Value::Object(memory)) = serde_json::to_value(&plan.memory) {
         status.memory = memory;
