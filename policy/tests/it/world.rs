@@ -14,6 +14,9 @@ use policy::{
 /// One image's work: 20 steps at 512 × 512.
 pub(crate) const UNITS: f64 = 20.0;
 
+/// A worker keeps to its model while nothing is due within this time.
+const URGENT: Duration = Duration::from_secs(100);
+
 /// How long things take here, seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -362,10 +365,14 @@ impl World {
             if !ready || body.worker.order != Order::Work || body.worker.health == Health::Gone {
                 continue;
             }
-            let eligible = (0..self.waiting.len()).filter(|i| body.classes.contains(&self.waiting[*i].class));
             let other = |task: &Task| body.worker.model.as_deref() != Some(&task.model);
-            let first = eligible.min_by_key(|i| (self.waiting[*i].due, other(&self.waiting[*i])));
-            let Some(first) = first else { continue };
+            let eligible = (0..self.waiting.len()).filter(|i| body.classes.contains(&self.waiting[*i].class));
+            let by_due = |i: &usize| (self.waiting[*i].due, other(&self.waiting[*i]));
+            let loaded = eligible.clone().filter(|i| !other(&self.waiting[*i])).min_by_key(by_due);
+            let Some(urgent) = eligible.min_by_key(by_due) else { continue };
+            // As the queue does: the model that is loaded, unless something else is pressing.
+            let pressing = self.waiting[urgent].due < now.plus(URGENT);
+            let first = loaded.filter(|_| !pressing).unwrap_or(urgent);
             let task = self.waiting.remove(first);
             let loads = other(&task);
             let whole = self.pace.image + if loads { self.pace.load } else { 0 };
