@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
     if wanted("p99") {
         let bench = Bench::start(Persistence::AppendOnly).await?;
         bench.fill(100_000).await?;
-        let (p50, p99) = bench.latency(16, Duration::from_secs(5)).await?;
+        let (p50, p99) = bench.latency(8, Duration::from_secs(5)).await?;
         figures.extend([("queue.p50_ms", p50), ("queue.p99_ms", p99)]);
     }
     if wanted("growth") {

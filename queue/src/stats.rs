@@ -3,16 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Backlog, Error, LeaseSeen, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
-    spec::{Bucket, whole},
-    task,
+    Backlog, Error, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
+    spec::{Bucket, Spec, whole},
+    task::{self, Held},
 };
 
 /// A worker that was not seen for longer is gone.
 const LATELY_MS: u64 = 60_000;
 
-type Answer =
-    (u64, HashMap<Vec<u8>, i64>, HashMap<String, Vec<u8>>, HashMap<String, f64>, HashMap<String, String>);
+/// Redis' clock; then tasks by bucket, leases by task, job records by uid, ends of leases by task, workers by name.
+type Answer = (
+    u64,
+    HashMap<Vec<u8>, i64>,
+    HashMap<String, Vec<u8>>,
+    HashMap<String, Vec<u8>>,
+    HashMap<String, f64>,
+    HashMap<String, String>,
+);
 
 impl Queue {
     /// What waits, what runs, and who is there, at one moment.
@@ -20,16 +27,20 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached or a record is malformed.
     pub async fn stats(&self) -> Result<Stats> {
-        let (now_ms, backlog, active, expiries, workers): Answer = self.run(|s| &s.stats, |_| {}).await?;
-        let leases = active
-            .iter()
-            .map(|(member, record)| {
-                // A lease without an expiry is as good as ended: the reaper will find it.
-                let expires = expiries.get(member).copied().map_or(now_ms, whole);
-                task::seen(member, record, expires)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let workers = workers_seen(now_ms, &workers, &leases)?;
+        let (now_ms, backlog, active, jobs, ends, workers): Answer = self.run(|s| &s.stats, |_| {}).await?;
+        let (mut leases, mut busy) = (Vec::new(), HashSet::new());
+        for (member, entry) in active {
+            let held = Held::decode(&entry)?;
+            busy.insert(held.worker.clone());
+            let task = task::task_id(&member)?;
+            // A forgotten job's tasks end at their workers' next heartbeat.
+            if let Some(record) = jobs.get(&task.job.0).filter(|record| !record.is_empty()) {
+                // A lease without an end is as good as ended: the reaper will find it.
+                let expires_ms = ends.get(&member).copied().map_or(now_ms, whole);
+                leases.push(held.seen(task, Spec::decode(record)?, expires_ms));
+            }
+        }
+        let workers = workers_seen(now_ms, &workers, &busy)?;
         let mut stats = Stats { now_ms, leases, workers, ..Stats::default() };
         let mut buckets = Vec::new();
         for (bucket, tasks) in backlog {
@@ -45,9 +56,8 @@ impl Queue {
 fn workers_seen(
     now_ms: u64,
     records: &HashMap<String, String>,
-    leases: &[LeaseSeen],
+    busy: &HashSet<WorkerId>,
 ) -> Result<Vec<WorkerSeen>> {
-    let busy: HashSet<&WorkerId> = leases.iter().map(|lease| &lease.worker).collect();
     let mut seen = Vec::new();
     for (name, record) in records {
         let worker = WorkerId(name.clone());

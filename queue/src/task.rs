@@ -50,28 +50,41 @@ pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
     }))
 }
 
-/// An entry of `active`, as lua/lease.lua packs it: attempt, worker, start, steps done and in all, then the
-/// job's record.
-pub(crate) fn seen(member: &str, record: &[u8], expires_ms: u64) -> Result<LeaseSeen> {
-    let mut read = Reader { what: "lease", bytes: record };
-    let attempt = read.u32()?;
-    let worker = WorkerId(read.text()?);
-    let [started] = read.floats()?;
-    let (done, all) = (read.u32()?, read.u32()?);
-    let Spec { due_ms, units, total: _, class, model, tenant } = Spec::decode(read.bytes)?;
-    Ok(LeaseSeen {
-        task: task_id(member)?,
-        attempt,
-        worker,
-        tenant,
-        class,
-        model,
-        units,
-        due_ms,
-        started_ms: whole(started),
-        expires_ms,
-        progress: (all > 0).then_some((done, all)),
-    })
+/// An entry of `active`, as lua/lease.lua packs it: attempt, worker, start, steps done and in all.
+pub(crate) struct Held {
+    attempt: u32,
+    pub(crate) worker: WorkerId,
+    started_ms: u64,
+    progress: Option<(u32, u32)>,
+}
+
+impl Held {
+    pub(crate) fn decode(entry: &[u8]) -> Result<Self> {
+        let mut read = Reader { what: "lease", bytes: entry };
+        let attempt = read.u32()?;
+        let worker = WorkerId(read.text()?);
+        let [started] = read.floats()?;
+        let (done, all) = (read.u32()?, read.u32()?);
+        Ok(Self { attempt, worker, started_ms: whole(started), progress: (all > 0).then_some((done, all)) })
+    }
+
+    pub(crate) fn seen(self, task: TaskId, job: Spec, expires_ms: u64) -> LeaseSeen {
+        let Self { attempt, worker, started_ms, progress } = self;
+        let Spec { due_ms, units, total: _, class, model, tenant } = job;
+        LeaseSeen {
+            task,
+            attempt,
+            worker,
+            tenant,
+            class,
+            model,
+            units,
+            due_ms,
+            started_ms,
+            expires_ms,
+            progress,
+        }
+    }
 }
 
 /// Splits `uid/index`.

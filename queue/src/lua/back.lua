@@ -17,11 +17,11 @@ end
 
 -- What becomes of a task whose lease has ended without a result. how: I interrupted, F failed (to be tried
 -- again after the delay), R rejected. Returns true when it is a dead letter.
-local function give_back(uid, index, attempt, s, how, now, delay, err)
-  if not s then return false end
+local function give_back(uid, index, attempt, how, now, delay, err)
   local job = P .. 'job:' .. uid
-  local known, flags, ok, dead, stopped, state = unpack(call('HMGET', job, 's', 'f', 'k', 'd', 'x', index))
-  if not known then return false end
+  local record, flags, ok, dead, stopped, state = unpack(call('HMGET', job, 's', 'f', 'k', 'd', 'x', index))
+  local s = spec_of(record)
+  if not s then return false end
   flags = flags or ''
   local last = count(ok) + count(dead) + count(stopped) + 1 == s.total
   if flags:find('c') then

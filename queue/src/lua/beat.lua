@@ -12,12 +12,13 @@ for i = 4, #ARGV, 5 do
   local fate = unwanted and 'C' or 'L'
   if held and held.worker == worker and held.attempt == attempt then
     if unwanted then
-      give_back(uid, index, attempt, end_lease(task, held), 'I', now)
+      end_lease(task, held)
+      give_back(uid, index, attempt, 'I', now)
     else
       fate = 'K'
       call('ZADD', P .. 'leases', now + lease, task)
       if held.done ~= done or held.all ~= all then
-        call('HSET', P .. 'active', task, pack_lease(attempt, held.started, done, all, worker, held.record))
+        call('HSET', P .. 'active', task, pack_lease(attempt, worker, held.started, done, all, held.tenant))
       end
     end
   end

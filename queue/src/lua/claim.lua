@@ -13,7 +13,8 @@ local expires = integer(now + lease)
 local chunks, ends, entries, taken_from = {}, {}, {}, {}
 
 local function grant(uid, first, tasks, attempt, s, job)
-  local entry = pack_lease(attempt, now, 0, 0, worker, job.record)
+  local tenant = s.limit > 0 and s.line:sub(-16) or ''
+  local entry = pack_lease(attempt, worker, now, 0, 0, tenant)
   local n = #ends
   for index = first, first + tasks - 1 do
     local task = uid .. '/' .. index
@@ -22,7 +23,7 @@ local function grant(uid, first, tasks, attempt, s, job)
     n = n + 2
   end
   taken_from[s.bucket] = (taken_from[s.bucket] or 0) - tasks
-  if s.limit > 0 then call('HINCRBY', P .. 'running', s.line:sub(-16), tasks) end
+  if s.limit > 0 then call('HINCRBY', P .. 'running', tenant, tasks) end
   local recheck = (attempt > 1 or (job.flags and job.flags:find('r'))) and 1 or 0
   chunks[#chunks + 1] = { uid, first, tasks, attempt, recheck, now + lease, job.record, job.payload }
   want = want - tasks

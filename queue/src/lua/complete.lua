@@ -11,15 +11,15 @@ local jobs, uids = {}, {}
 local function job_of(uid)
   local job = jobs[uid]
   if not job then
-    local record, ok, dead, stopped = unpack(call('HMGET', P .. 'job:' .. uid, 's', 'k', 'd', 'x'))
-    job = { record = record, ok = count(ok), over = count(dead) + count(stopped), fields = {} }
+    local total, ok, dead, stopped = unpack(call('HMGET', P .. 'job:' .. uid, 'm', 'k', 'd', 'x'))
+    job = { total = tonumber(total or nil), ok = count(ok), over = count(dead) + count(stopped), fields = {} }
     jobs[uid] = job
     uids[#uids + 1] = uid
   end
   return job
 end
 
-local ended, answers = {}, {}
+local ended, free, answers = {}, {}, {}
 for n, task in ipairs(tasks) do
   local uid, index, attempt, result = unpack(ARGV, 4 * n - 2, 4 * n + 1)
   local entry = entries[n]
@@ -30,10 +30,9 @@ for n, task in ipairs(tasks) do
     ended[#ended + 1] = task
     fields[#fields + 1] = index
     fields[#fields + 1] = ('D %s %d %s\n'):format(attempt, now, worker) .. result
-    if not jobs[uid].record then
-      accepted = false
-      end_lease(task, read_lease(entry))
-    end
+    accepted = jobs[uid].total
+    -- It ends with the tenant's digest, or with the length 0 of none.
+    if entry:sub(-2) ~= '\0\0' then free[#free + 1] = entry:sub(-16) end
   else
     -- The same write again, its first answer lost: accepted as before.
     local done = call('HGET', P .. 'job:' .. uid, index)
@@ -46,17 +45,13 @@ if #ended > 0 then
   call('HDEL', P .. 'active', unpack(ended))
   call('ZREM', P .. 'leases', unpack(ended))
 end
+for _, tenant in ipairs(free) do free_slot(tenant) end
 for _, uid in ipairs(uids) do
   local job = jobs[uid]
-  if job.record then
+  if job.total then
     local done = #job.fields / 2
-    local total = struct.unpack(TOTAL, job.record, TOTAL_AT)
-    call('HSET', P .. 'job:' .. uid, 'k', job.ok + done, unpack(job.fields))
-    local limit = struct.unpack(TOTAL, job.record, TOTAL_AT + 8)
-    if limit > 0 then
-      for _ = 1, done do free_slot(limit, spec_of(job.record).line) end
-    end
-    event(uid, job.ok + done + job.over == total and 'F' or 'A')
+    call('HSET', P .. 'job:' .. uid, 'k', integer(job.ok + done), unpack(job.fields))
+    event(uid, job.ok + done + job.over == job.total and 'F' or 'A')
   end
 end
 send_events()

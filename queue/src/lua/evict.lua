@@ -7,7 +7,8 @@ for i = 1, #active, 2 do
   local task, lease = active[i], read_lease(active[i + 1])
   if lease and lease.worker == worker then
     local uid, index = cut(task)
-    give_back(uid, index, lease.attempt, end_lease(task, lease), 'I', now)
+    end_lease(task, lease)
+    give_back(uid, index, lease.attempt, 'I', now)
     held = held + 1
   end
 end

@@ -1,15 +1,14 @@
--- An entry of `active`: attempt, worker, start, steps done and in all; then the job's record.
-local LEASE = '<I4I2c0dI4I4'
+-- An entry of `active`: attempt, worker, start, steps done and in all, and, where the tenant has a limit, its
+-- digest.
+local LEASE = '<I4I2c0dI4I4I2c0'
 
-local function pack_lease(attempt, started, done, all, worker, record)
-  return struct.pack(LEASE, attempt, #worker, worker, started, done, all) .. record
+local function pack_lease(attempt, worker, started, done, all, tenant)
+  return struct.pack(LEASE, attempt, #worker, worker, started, done, all, #tenant, tenant)
 end
 
 -- nil when there is no entry, or one that is not ours.
 local function read_lease(entry)
-  local ok, attempt, worker, started, done, all, rest = pcall(struct.unpack, LEASE, entry)
+  local ok, attempt, worker, started, done, all, tenant = pcall(struct.unpack, LEASE, entry)
   if not ok then return nil end
-  return {
-    attempt = attempt, started = started, done = done, all = all, worker = worker, record = entry:sub(rest),
-  }
+  return { attempt = attempt, worker = worker, started = started, done = done, all = all, tenant = tenant }
 end

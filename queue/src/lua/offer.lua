@@ -5,10 +5,10 @@ local FRONT = -1e15
 -- claimed again, before those of its job that have not run yet.
 local function offer_task(task, s, ready, now)
   if ready == 0 then
-    enter_lane(class_of(s.line), '!' .. task, FRONT + s.due)
+    enter_lane(class_of(s.line), { FRONT + s.due, '!' .. task })
   elseif ready <= now then
     call('ZADD', P .. 'line:' .. s.line, s.due - 1, task)
-    open_line(s.line, s.arrival)
+    open_lines(class_of(s.line), { s.line }, { s.arrival })
   else
     call('ZADD', P .. 'later', ready, task)
   end

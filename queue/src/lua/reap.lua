@@ -11,18 +11,20 @@ local now = clock()
 
 local function interrupt(task, lease)
   local uid, index = cut(task)
-  give_back(uid, index, lease.attempt, end_lease(task, lease), 'I', now)
+  end_lease(task, lease)
+  give_back(uid, index, lease.attempt, 'I', now)
 end
 
 -- A lease of which nobody knows whose it was: if its task is neither done nor waiting, it waits again.
 local function interrupt_unknown(task)
   local uid, index = cut(task)
-  end_lease(task)
+  call('HDEL', P .. 'active', task)
+  call('ZREM', P .. 'leases', task)
   local record, state = unpack(call('HMGET', P .. 'job:' .. uid, 's', index))
   local s = spec_of(record)
   if not s or (state and not state:find('^A')) or call('ZSCORE', P .. 'back:' .. uid, index) then return end
-  free_slot(s.limit, s.line)
-  give_back(uid, index, count((state or ''):match('^A (%d+)')) + 1, s, 'I', now)
+  if s.limit > 0 then free_slot(s.line:sub(-16)) end
+  give_back(uid, index, count((state or ''):match('^A (%d+)')) + 1, 'I', now)
 end
 
 local expired = call('ZRANGE', P .. 'leases', '-inf', now, 'BYSCORE', 'LIMIT', 0, BATCH)

@@ -3,6 +3,7 @@ local task = uid .. '/' .. index
 attempt = tonumber(attempt)
 local held = read_lease(call('HGET', P .. 'active', task))
 if not held or held.worker ~= worker or held.attempt ~= attempt then return 0 end
-give_back(uid, index, attempt, end_lease(task, held), how, clock(), tonumber(delay), err)
+end_lease(task, held)
+give_back(uid, index, attempt, how, clock(), tonumber(delay), err)
 send_events()
 return 1

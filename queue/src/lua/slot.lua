@@ -9,26 +9,21 @@ local function unpark(tenant)
         break
       end
       local full = member:sub(1, 1) == '!' or call('EXISTS', P .. 'line:' .. member) == 1
-      if full then enter_lane(class, member, score) end
+      if full then enter_lane(class, { score, member }) end
     until full
   end
 end
 
--- A task of the tenant no longer runs.
-local function free_slot(limit, line)
-  if limit == 0 then return end
-  local tenant = line:sub(-16)
+-- A task of a tenant with a limit no longer runs.
+local function free_slot(tenant)
   if call('HINCRBY', P .. 'running', tenant, -1) <= 0 then
     call('HDEL', P .. 'running', tenant)
   end
   unpark(tenant)
 end
 
--- Ends a lease; returns the job's record as it was claimed.
 local function end_lease(task, lease)
   call('HDEL', P .. 'active', task)
   call('ZREM', P .. 'leases', task)
-  local s = lease and spec_of(lease.record)
-  if s then free_slot(s.limit, s.line) end
-  return s
+  if lease.tenant ~= '' then free_slot(lease.tenant) end
 end

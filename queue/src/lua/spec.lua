@@ -1,7 +1,6 @@
 -- A job's record, as spec.rs packs it: arrival, sla, max wait, charge, units, total, retries, limit, line,
 -- bucket; names follow that scripts do not need.
 local SPEC = '<dddddI4I4I4I2c0I2c0'
-local TOTAL, TOTAL_AT = '<I4', 41
 
 -- nil when there is no record, or one that is not ours.
 local function spec_of(record)

@@ -13,7 +13,7 @@ end
 call('HSET', job, 'f', (flags:gsub('s', '')))
 if next < s.total then
   call('ZADD', P .. 'line:' .. s.line, s.due, uid)
-  open_line(s.line, s.arrival)
+  open_lines(class_of(s.line), { s.line }, { s.arrival })
 end
 local now = clock()
 local entries = call('ZRANGE', P .. 'back:' .. uid, 0, -1, 'WITHSCORES')

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use queue::{Beat, HeldLease, Job, Order, Retired, Written};
 
-use crate::setup::{Worker, job, of, start, tasks, uid, worker};
+use crate::setup::{Worker, job, now_ms, of, start, tasks, uid, worker};
 
 #[tokio::test]
 async fn an_idle_worker_retires_and_claims_nothing_more() -> Result<()> {
@@ -65,7 +65,8 @@ async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     let q = start().await?;
     assert_eq!(q.stats().await?.backlog, []);
     q.enqueue(&tasks("a", 10)).await?;
-    q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, ..tasks("b", 5) })).await?;
+    let later = now_ms() + 1000;
+    q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, arrival_ms: later, ..tasks("b", 5) })).await?;
     let lease = q.must_claim("w").await?;
     let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)) };
     q.beat(&worker("w"), &Beat { leases: vec![held], loaded: Some("sd15".into()) }).await?;
