@@ -1,22 +1,27 @@
 //! A namespace with a pool, as a team would have it, and its jobs.
 
-use std::time::Duration;
+use std::{ffi::OsStr, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use crds::{
-    Image, ImageJob, ImageJobSpec, WorkerPool,
-    conditions::{ConditionType, find_condition, is_true},
+use anyhow::{Context as _, Result, bail, ensure};
+use crds::{ImageJob, ImageJobSpec, WorkerPool, conditions::JobReason};
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod, Secret},
+    events::v1::Event,
 };
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::{
     Api, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
     core::ObjectMeta,
 };
+use queue::{LeaseSeen, Queue};
 use serde_json::{Value, json};
-use testkit::wait_for;
+use testkit::{S3Options, wait_for};
 
-use crate::world::{BUCKET, World};
+use crate::{
+    finished::{Finished, finished, ready},
+    world::{BUCKET, World},
+};
 
 /// The model every engine has.
 pub const MODEL: &str = "v1-5-pruned.safetensors";
@@ -30,11 +35,15 @@ pub struct Studio<'a> {
     pub namespace: String,
 }
 
-/// A job that has ended.
+/// A worker in the middle of a picture.
 #[derive(Debug, Clone)]
-pub struct Finished {
-    /// The job, as last seen.
-    pub job: ImageJob,
+pub struct Caught {
+    /// What it works on.
+    pub lease: LeaseSeen,
+    /// Its Pod.
+    pub pod: Pod,
+    /// Its machine.
+    pub machine: String,
 }
 
 impl<'a> Studio<'a> {
@@ -44,9 +53,6 @@ impl<'a> Studio<'a> {
     /// When the API server refuses any of it.
     pub async fn open(world: &'a World, namespace: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let studio = Self { world, namespace: namespace.to_owned() };
-        let mut pool = studio.pool();
-        change(&mut pool["spec"]);
-        let pool: WorkerPool = serde_json::from_value(pool)?;
         let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
         let metadata = ObjectMeta {
             name: Some(namespace.to_owned()),
@@ -57,26 +63,38 @@ impl<'a> Studio<'a> {
         let namespace = Namespace { metadata, ..Namespace::default() };
         Api::all(world.client.clone()).create(&new, &namespace).await?;
         studio.api::<Secret>().create(&new, &studio.credentials()).await?;
-        studio.api::<WorkerPool>().create(&new, &pool).await?;
+        studio.add_pool(PRESENT, change).await?;
         Ok(studio)
     }
 
+    /// Makes a pool; `change` may change its spec first.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn add_pool(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let mut pool = self.pool(name);
+        change(&mut pool["spec"]);
+        let pool: WorkerPool = serde_json::from_value(pool)?;
+        self.api().create(&PostParams::default(), &pool).await?;
+        Ok(())
+    }
+
     fn credentials(&self) -> Secret {
-        let options = self.world.s3.options();
+        let keys = S3Options::default();
         let data = [
-            ("AWS_ACCESS_KEY_ID".to_owned(), options.access_key.clone()),
-            ("AWS_SECRET_ACCESS_KEY".to_owned(), options.secret_key.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), keys.access_key),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret_key),
         ];
         let metadata = ObjectMeta { name: Some("bucket".to_owned()), ..ObjectMeta::default() };
         Secret { metadata, string_data: Some(data.into()), ..Secret::default() }
     }
 
-    fn pool(&self) -> Value {
-        let endpoint = self.world.s3.endpoint();
+    fn pool(&self, name: &str) -> Value {
+        let endpoint = self.world.s3_endpoint();
         json!({
             "apiVersion": "imagejob.dev/v1alpha1",
             "kind": "WorkerPool",
-            "metadata": { "name": PRESENT, "namespace": self.namespace },
+            "metadata": { "name": name, "namespace": self.namespace },
             "spec": {
                 "default": true,
                 "engine": { "image": "comfyui:sim", "args": self.engine_args() },
@@ -129,6 +147,18 @@ impl<'a> Studio<'a> {
         self.api().create(&PostParams::default(), &job).await.with_context(|| format!("create {name}"))
     }
 
+    /// Creates a job from any spec, valid or not, with kubectl; what it says.
+    ///
+    /// # Errors
+    /// When the API server refuses it; its message is in the error.
+    pub fn create_as_user(&self, name: &str, spec: &Value) -> Result<String> {
+        let metadata = json!({ "name": name, "namespace": self.namespace });
+        let job = json!({ "apiVersion": "imagejob.dev/v1alpha1", "kind": "ImageJob", "metadata": metadata, "spec": spec });
+        let mut file = tempfile::NamedTempFile::new()?;
+        serde_json::to_writer(&mut file, &job)?;
+        self.world.cluster.kubectl([OsStr::new("create"), OsStr::new("-f"), file.path().as_os_str()])
+    }
+
     /// Changes a job's spec.
     ///
     /// # Errors
@@ -138,10 +168,88 @@ impl<'a> Studio<'a> {
         Ok(self.api().patch(name, &PatchParams::default(), &patch).await?)
     }
 
+    /// Deletes a job.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.api::<ImageJob>().delete(name, &DeleteParams::default()).await.map(drop)?;
+        Ok(())
+    }
+
+    /// The pool's queue.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn queue(&self) -> Result<Queue> {
+        let redis = queue::Redis::connect(self.world.redis_url()).await?;
+        Ok(Queue::new(redis, &format!("{}/{PRESENT}", self.namespace)))
+    }
+
+    /// Waits until a worker of the pool is in the middle of a picture.
+    ///
+    /// # Errors
+    /// When none is in time.
+    pub async fn caught(&self, within: Duration) -> Result<Caught> {
+        let queue = self.queue().await?;
+        let halfway =
+            |lease: &LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 4 > all && done < all);
+        wait_for("a worker to be in the middle of a picture", within, async || {
+            let lease = queue.stats().await.ok()?.leases.into_iter().find(halfway)?;
+            let pod = self.api::<Pod>().get_opt(&lease.worker.0).await.ok()??;
+            let machine = pod.spec.as_ref()?.node_name.clone()?;
+            Some(Caught { lease, pod, machine })
+        })
+        .await
+    }
+
+    /// Waits until a job's Ready condition has this reason; its message.
+    ///
+    /// # Errors
+    /// When it hasn't in time.
+    pub async fn reason(&self, name: &str, reason: JobReason, within: Duration) -> Result<String> {
+        let says = |job: &ImageJob| {
+            let (is, message) = ready(job);
+            (is == reason.as_str()).then_some(message)
+        };
+        self.until(name, reason.as_str(), within, says).await
+    }
+
+    /// Every version of a job from its creation until it has ended, as a watcher sees them.
+    ///
+    /// # Errors
+    /// When the API server ends the watch before.
+    pub async fn history(&self, created: &ImageJob) -> Result<Vec<ImageJob>> {
+        let only = WatchParams::default().fields(&format!("metadata.name={}", created.name_any()));
+        let since = created.resource_version().context("an object of the API server has a version")?;
+        let mut events = self.api::<ImageJob>().watch(&only, &since).await?.boxed();
+        let mut versions = Vec::new();
+        while let Some(event) = events.try_next().await? {
+            let WatchEvent::Modified(job) = event else { continue };
+            versions.push(job);
+            if versions.last().and_then(finished).is_some() {
+                return Ok(versions);
+            }
+        }
+        bail!("the watch ended before {} did", created.name_any())
+    }
+
+    /// The reasons of the Events on a job, oldest first.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn events(&self, job: &ImageJob) -> Result<Vec<String>> {
+        let uid = job.uid().unwrap_or_default();
+        let of_job = ListParams::default().fields(&format!("regarding.uid={uid}"));
+        let mut events = self.api::<Event>().list(&of_job).await?.items;
+        events.sort_by_key(|event| event.event_time.clone());
+        Ok(events.into_iter().filter_map(|event| event.reason).collect())
+    }
+
     /// Waits until a job shows what `look` looks for.
     ///
     /// # Errors
-    /// When it doesn't in time; what there is to see is in the error.
+    /// When it doesn't in time.
     pub async fn until<T>(
         &self,
         name: &str,
@@ -152,7 +260,7 @@ impl<'a> Studio<'a> {
         let jobs: Api<ImageJob> = self.api();
         let what = format!("job {name}: {what}");
         let found = wait_for(&what, within, async || jobs.get(name).await.ok().as_ref().and_then(&mut look));
-        found.await.with_context(|| self.world.dump())
+        found.await
     }
 
     /// Waits until a job has ended, however.
@@ -187,7 +295,7 @@ impl<'a> Studio<'a> {
     pub async fn complete(&self, name: &str, within: Duration) -> Result<Finished> {
         let finished = self.ended(name, within).await?;
         let (reason, message) = finished.ready();
-        ensure!(reason == "Completed", "job {name}: {reason}: {message}\n{}", self.world.dump());
+        ensure!(reason == "Completed", "job {name}: {reason}: {message}");
         Ok(finished)
     }
 
@@ -208,54 +316,7 @@ impl<'a> Studio<'a> {
         let gone = wait_for("the pool to go back to zero", within, async || {
             self.workers().await.ok().filter(Vec::is_empty)
         });
-        gone.await.map(drop).with_context(|| self.world.dump())
-    }
-}
-
-fn finished(job: &ImageJob) -> Option<Finished> {
-    let conditions = &job.status.as_ref()?.conditions;
-    let ended = is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed);
-    ended.then(|| Finished { job: job.clone() })
-}
-
-impl Finished {
-    /// The reason and message of its Ready condition.
-    #[must_use]
-    pub fn ready(&self) -> (String, String) {
-        let conditions = self.job.status.as_ref().map(|status| status.conditions.as_slice());
-        let ready = find_condition(conditions.unwrap_or_default(), ConditionType::Ready);
-        ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default()
-    }
-
-    /// The images in its status.
-    #[must_use]
-    pub fn images(&self) -> &[Image] {
-        self.job.status.as_ref().map(|status| status.images.as_slice()).unwrap_or_default()
-    }
-
-    /// Checks that there is every image once, each at its own address, and that each can be fetched and is a
-    /// PNG of the size the status gives.
-    ///
-    /// # Errors
-    /// If not; it says which.
-    pub async fn check_images(&self) -> Result<()> {
-        let count = usize::try_from(self.job.spec.count)?;
-        let images = self.images();
-        let indices: Vec<_> = images.iter().map(|image| usize::try_from(image.index)).collect();
-        ensure!(
-            indices == (0..count).map(Ok).collect::<Vec<_>>(),
-            "images of {}: {images:#?}",
-            self.job.name_any()
-        );
-        let urls: std::collections::HashSet<_> = images.iter().map(|image| &image.url).collect();
-        ensure!(urls.len() == count, "two images of {} share an address", self.job.name_any());
-        for image in images {
-            let bytes = reqwest::get(&image.url).await?.error_for_status()?.bytes().await?;
-            let decoded = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info()?;
-            let size = (decoded.info().width, decoded.info().height);
-            ensure!(size == (image.width, image.height), "{} is {size:?}", image.url);
-        }
-        Ok(())
+        gone.await.map(drop)
     }
 }
 

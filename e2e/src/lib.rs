@@ -3,11 +3,16 @@
 
 mod cloud;
 mod deploy;
+mod finished;
 mod jobs;
+mod process;
 mod programs;
+mod services;
 mod world;
 
 pub use cloud::{CloudOptions, Machine};
-pub use jobs::{Finished, MODEL, Studio, text_to_image};
+pub use finished::{Finished, ready};
+pub use jobs::{Caught, MODEL, Studio, text_to_image};
+pub use process::PodProcess;
 pub use programs::Programs;
 pub use world::{EngineOptions, World, WorldOptions, client};

@@ -3,12 +3,15 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Client, Config,
+    Api, Client, Config,
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tempfile::TempDir;
 use testkit::{Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
+use tokio::sync::Mutex;
 
 use crate::{
     cloud::{self, CloudOptions, Machine},
@@ -44,14 +47,15 @@ impl Default for WorldOptions {
 pub struct World {
     /// The control plane and the machines.
     pub cluster: Cluster,
-    /// The queue's Redis; survives a kill with its data.
-    pub redis: Redis,
-    /// The store.
-    pub s3: S3,
     /// The administrator's client.
     pub client: Client,
     /// The programs under test.
     pub programs: Programs,
+    /// The queue's; survives a kill with its data.
+    pub(crate) redis: Mutex<Redis>,
+    redis_url: String,
+    pub(crate) s3: Mutex<S3>,
+    s3_endpoint: String,
     engine_args: Vec<String>,
     _files: TempDir,
 }
@@ -76,11 +80,31 @@ impl World {
         let (cluster, redis, s3) =
             tokio::try_join!(Cluster::start(cluster), Redis::start(redis), S3::start(s3))?;
         let client = client(cluster.kubeconfig()).await?;
-        deploy::apply(&cluster, files.path(), &redis.url(), options.operators)?;
-        let engine_args = options.engine.args.clone();
-        let world = Self { cluster, redis, s3, client, programs, engine_args, _files: files };
+        let (redis_url, s3_endpoint) = (redis.url(), s3.endpoint());
+        deploy::apply(&cluster, files.path(), &redis_url, options.operators)?;
+        let world = Self {
+            cluster,
+            client,
+            programs,
+            redis: Mutex::new(redis),
+            redis_url,
+            s3: Mutex::new(s3),
+            s3_endpoint,
+            engine_args: options.engine.args.clone(),
+            _files: files,
+        };
         world.operator_ready().await?;
         Ok(world)
+    }
+
+    /// Where Redis is; it stays there when it is killed and started again.
+    #[must_use]
+    pub fn redis_url(&self) -> &str {
+        &self.redis_url
+    }
+
+    pub(crate) fn s3_endpoint(&self) -> &str {
+        &self.s3_endpoint
     }
 
     pub(crate) fn engine_args(&self) -> &[String] {
@@ -115,6 +139,15 @@ impl World {
             dump.push_str(&format!("--- kubectl {}\n{words}\n", args.join(" ")));
         }
         dump
+    }
+
+    /// The operator's Pods.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn operators(&self) -> Result<Vec<Pod>> {
+        let operators = ListParams::default().labels("app.kubernetes.io/name=imagejob-operator");
+        Ok(Api::namespaced(self.client.clone(), deploy::SYSTEM).list(&operators).await?.items)
     }
 
     /// Kills a machine: it vanishes, and nobody says goodbye.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::{Process, free_port, tls, wait_for};
+use crate::{Process, free_port, resp, tls, wait_for};
 
 /// Generous: two cores may be building something else meanwhile.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -130,6 +130,14 @@ impl Redis {
     /// The process, to signal it.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Sends one command; for a Redis that is open and reached without TLS.
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error.
+    pub async fn command(&self, words: &[&str]) -> Result<String> {
+        resp::command(self.port, words).await
     }
 
     /// SIGKILL.

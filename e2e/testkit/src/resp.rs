@@ -4,7 +4,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Sends one command to a plain Redis and returns its simple or bulk reply: all that setting up a Cluster takes.
+/// Sends one command to a plain Redis and returns its simple or bulk reply.
 pub(crate) async fn command(port: u16, words: &[&str]) -> Result<String> {
     let failed = || format!("redis on port {port}: {}", words.join(" "));
     let mut connection = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.with_context(failed)?);

@@ -1,3 +1,67 @@
 //! The whole system, as deployed, on real parts.
 
+mod bad_input;
+mod borders;
+mod control;
+mod machines;
 mod main_job;
+mod operator;
+mod redis;
+mod services;
+mod stage;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Trial};
+
+use stage::Stage;
+
+/// Generous: the machine may be building something else meanwhile.
+const SOON: Duration = Duration::from_secs(90);
+
+/// Tests, named as their functions are.
+macro_rules! trials {
+    ($stage:expr, $($module:ident::$test:ident),+ $(,)?) => {
+        vec![$( $stage.trial(concat!(stringify!($module), "::", stringify!($test)), $module::$test) ),+]
+    };
+}
+
+fn main() -> Result<ExitCode> {
+    let stage = Stage::new()?;
+    let mut trials = trials![
+        stage,
+        main_job::four_images_are_made_and_the_pool_goes_back_to_zero,
+        main_job::the_status_tells_each_turn_once,
+        main_job::an_urgent_job_gets_a_machine_on_demand,
+        main_job::a_finished_job_goes_when_its_time_is_over,
+        main_job::a_job_of_many_images_has_a_manifest,
+        bad_input::nonsense_is_refused_at_admission,
+        bad_input::a_job_waits_for_its_pool,
+        bad_input::an_unknown_class_fails_the_job,
+        bad_input::what_the_engine_refuses_is_in_the_message,
+        bad_input::a_job_waits_for_its_config_map,
+        control::cancel_keeps_what_was_made_and_stops_the_engine,
+        control::suspend_starts_nothing_more_until_resumed,
+        control::deleted_while_it_runs_leaves_nothing,
+        control::a_new_job_of_an_old_name_has_its_own_results,
+        machines::a_machine_killed_in_mid_picture_loses_nothing,
+        machines::an_engine_killed_in_mid_picture_costs_no_retry,
+        machines::a_worker_lets_go_at_the_notice_before_its_machine_ends,
+        machines::a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes,
+        redis::killed_in_mid_picture_and_away_when_it_is_uploaded,
+        redis::wiped_while_jobs_run,
+        redis::lost_with_its_disk,
+        operator::killed_in_mid_picture,
+        operator::killed_again_and_again,
+        services::pictures_are_made_while_the_api_server_is_away,
+        services::a_picture_waits_for_s3,
+    ];
+    let borders =
+        || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:?}").into());
+    trials.insert(0, Trial::test("borders::no_crate_knows_whom_it_should_not", borders));
+    let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let conclusion = libtest_mimic::run(&one_by_one, trials);
+    stage.close();
+    Ok(conclusion.exit_code())
+}

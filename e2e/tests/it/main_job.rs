@@ -1,19 +1,121 @@
 //! A user applies jobs; pictures come out.
 
-use std::time::Duration;
+use anyhow::{Context as _, Result, ensure};
+use crds::{
+    Capacity, ImageJob,
+    conditions::{ConditionType, find_condition},
+};
+use e2e::{World, text_to_image};
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+use testkit::wait_for;
 
-use anyhow::Result;
-use e2e::{Studio, World, WorldOptions, text_to_image};
+use crate::{
+    SOON,
+    stage::{own_studio, studio},
+};
 
-const SOON: Duration = Duration::from_secs(60);
-
-#[tokio::test]
-async fn a_job_of_four_images_completes_and_the_pool_goes_back_to_zero() -> Result<()> {
-    let world = World::start(&WorldOptions::default()).await?;
-    let studio = Studio::open(&world, "studio", |_| ()).await?;
+pub(crate) async fn four_images_are_made_and_the_pool_goes_back_to_zero(world: &World) -> Result<()> {
+    let studio = own_studio(world, "first").await?;
     studio.submit("lighthouse", text_to_image("a lighthouse at dusk", 20, 4)).await?;
-    let finished = studio.complete("lighthouse", SOON).await?;
-    finished.check_images().await?;
-    studio.back_to_zero(SOON).await?;
+    let lighthouse = studio.complete("lighthouse", SOON).await?;
+    lighthouse.check_made_once(world).await?;
+    ensure!(world.objects("first/").await? == 4, "other objects than the job's");
+    studio.back_to_zero(SOON).await
+}
+
+/// kstatus, as `kubectl wait`, Argo CD and Flux read it; and no more writes than needed.
+pub(crate) async fn the_status_tells_each_turn_once(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    // Workers are there: this is about a job that runs at once.
+    studio.submit("before", text_to_image("somebody else's", 10, 2)).await?;
+    studio.complete("before", SOON).await?;
+
+    let job = studio.submit("quick", text_to_image("a kite", 10, 2)).await?;
+    world.cluster.kubectl([
+        "wait",
+        "-n",
+        &studio.namespace,
+        "--for=condition=Complete",
+        "--timeout=90s",
+        "imagejob/quick",
+    ])?;
+    let versions = studio.history(&job).await?;
+    let first = versions.first().context("no status was written")?;
+    let observed = first.status.as_ref().and_then(|status| status.observed_generation);
+    ensure!(observed == first.metadata.generation, "the first status is of generation {observed:?}");
+    ensure!(condition(first, ConditionType::Ready) == "False", "the first status: {:?}", first.status);
+    ensure!(condition(first, ConditionType::Reconciling) == "True", "the first status: {:?}", first.status);
+    let last = versions.last().context("no status was written")?;
+    for (kind, is) in [
+        (ConditionType::Ready, "True"),
+        (ConditionType::Complete, "True"),
+        (ConditionType::Reconciling, "False"),
+    ] {
+        ensure!(condition(last, kind) == is, "{kind} at the end: {:?}", last.status);
+    }
+    ensure!(versions.len() <= 3, "{} writes: {versions:#?}", versions.len());
+
+    let events = wait_for("the Event of its end", SOON, async || {
+        studio.events(&job).await.ok().filter(|events| events.iter().any(|reason| reason == "Completed"))
+    })
+    .await?;
+    let once = |reason| events.iter().filter(|r| *r == reason).count() <= 1;
+    ensure!(["Queued", "Started", "Completed"].into_iter().all(once), "Events: {events:?}");
+    ensure!(events.iter().any(|reason| reason == "Queued"), "Events: {events:?}");
+    Ok(())
+}
+
+fn condition(job: &ImageJob, kind: ConditionType) -> &str {
+    let conditions = job.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    find_condition(conditions, kind).map_or("absent", |condition| condition.status.as_str())
+}
+
+pub(crate) async fn an_urgent_job_gets_a_machine_on_demand(world: &World) -> Result<()> {
+    let studio = own_studio(world, "urgent").await?;
+    let mut spec = text_to_image("a poster for tonight", 100, 1);
+    spec["class"] = "immediate".into();
+    studio.submit("poster", spec).await?;
+    let caught = studio.caught(SOON).await?;
+    let machines = world.machines()?;
+    let machine =
+        machines.iter().find(|machine| machine.name == caught.machine).context("an unknown machine")?;
+    ensure!(machine.group.starts_with("on-demand"), "made on {machine:?}");
+    let poster = studio.complete("poster", SOON).await?;
+    poster.check_made_once(world).await?;
+    ensure!(poster.image(0)?.capacity == Capacity::OnDemand, "{:?}", poster.images());
+    Ok(())
+}
+
+pub(crate) async fn a_finished_job_goes_when_its_time_is_over(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let mut spec = text_to_image("a mayfly", 5, 1);
+    spec["ttlSecondsAfterFinished"] = 2.into();
+    studio.submit("mayfly", spec).await?;
+    studio.complete("mayfly", SOON).await?;
+    let jobs = studio.api::<ImageJob>();
+    wait_for("the job to be deleted", SOON, async || {
+        jobs.get_opt("mayfly").await.ok()?.is_none().then_some(())
+    })
+    .await
+}
+
+pub(crate) async fn a_job_of_many_images_has_a_manifest(world: &World) -> Result<()> {
+    const COUNT: usize = 101;
+    let studio = own_studio(world, "many").await?;
+    let picture = json!({ "model": e2e::MODEL, "prompt": "a stamp", "steps": 1, "width": 64, "height": 64 });
+    let job = studio.submit("stamps", json!({ "count": COUNT, "textToImage": picture })).await?;
+    let stamps = studio.complete("stamps", SOON).await?;
+    ensure!(stamps.images().len() == 100, "{} images in the status", stamps.images().len());
+    let url = stamps.job.status.as_ref().and_then(|status| status.manifest_url.as_deref());
+    let url = url.context("no manifestURL")?;
+    let manifest: Value = reqwest::get(url).await?.error_for_status()?.json().await?;
+    ensure!(manifest["uid"].as_str() == job.uid().as_deref(), "{manifest}");
+    let images = manifest["images"].as_array().context("no images")?;
+    let indices: Vec<_> = images.iter().filter_map(|image| image["index"].as_u64()).collect();
+    ensure!(indices == (0..COUNT as u64).collect::<Vec<_>>(), "{indices:?}");
+    for image in images {
+        reqwest::get(image["url"].as_str().context("no url")?).await?.error_for_status()?;
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clientset "k8s.io/client-go/kubernetes"
 	v1core "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -152,6 +153,7 @@ func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error)
 	k.EnableControllerAttachDetach = false
 	k.SerializeImagePulls = false
 	k.SyncFrequency.Duration = syncFrequency
+	k.CrashLoopBackOff.MaxContainerRestartPeriod = &metav1.Duration{Duration: restartDelay}
 	return &options.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *k}, nil
 }
 

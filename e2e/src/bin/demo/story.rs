@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{CloudOptions, Finished, Studio, World, WorldOptions};
-use queue::{LeaseSeen, Queue, Stats};
+use queue::{LeaseSeen, Stats};
 use serde_json::{Value, json};
 
 use crate::{
@@ -32,8 +32,7 @@ pub(crate) async fn show() -> Result<()> {
     let world = world(&engine).await?;
     println!("… up after {:.0} s.\n", begun.elapsed().as_secs_f64());
     let studio = Studio::open(&world, "studio", |_| ()).await?;
-    let queue = Queue::new(queue::Redis::connect(&world.redis.url()).await?, "studio/sd15");
-    let mut timeline = Timeline::new(&studio, queue);
+    let mut timeline = Timeline::new(&studio, studio.queue().await?);
 
     refuse_nonsense(&studio, &timeline, &engine.model).await?;
     let jobs = apply(&studio, &timeline, &engine.model).await?;

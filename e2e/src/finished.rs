@@ -1,0 +1,107 @@
+//! A job that has ended, and what must hold of it.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result, ensure};
+use crds::{
+    Image, ImageJob,
+    conditions::{ConditionType, find_condition, is_true},
+};
+use kube::ResourceExt as _;
+
+use crate::world::World;
+
+/// A job that has ended.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The job, as last seen.
+    pub job: ImageJob,
+}
+
+/// The job, if it has ended.
+pub(crate) fn finished(job: &ImageJob) -> Option<Finished> {
+    let conditions = &job.status.as_ref()?.conditions;
+    let ended = is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed);
+    ended.then(|| Finished { job: job.clone() })
+}
+
+/// The reason and message of a job's Ready condition.
+#[must_use]
+pub fn ready(job: &ImageJob) -> (String, String) {
+    let conditions = job.status.as_ref().map(|status| status.conditions.as_slice());
+    let ready = find_condition(conditions.unwrap_or_default(), ConditionType::Ready);
+    ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default()
+}
+
+impl Finished {
+    /// The reason and message of its Ready condition.
+    #[must_use]
+    pub fn ready(&self) -> (String, String) {
+        ready(&self.job)
+    }
+
+    /// The images in its status.
+    #[must_use]
+    pub fn images(&self) -> &[Image] {
+        self.job.status.as_ref().map(|status| status.images.as_slice()).unwrap_or_default()
+    }
+
+    /// The image with this index.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn image(&self, index: u32) -> Result<&Image> {
+        let image = self.images().iter().find(|image| image.index == index);
+        image.with_context(|| format!("{} has no image {index}: {:#?}", self.job.name_any(), self.images()))
+    }
+
+    /// How often a machine went away under one of its images.
+    #[must_use]
+    pub fn interruptions(&self) -> u32 {
+        self.job.status.as_ref().and_then(|status| status.interruptions).unwrap_or_default()
+    }
+
+    /// How often a failed image was tried again.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.job.status.as_ref().and_then(|status| status.retries).unwrap_or_default()
+    }
+
+    /// Checks its images as [`check_images`](Self::check_images) does, and that each was uploaded once and no more.
+    ///
+    /// # Errors
+    /// If not; it says which.
+    pub async fn check_made_once(&self, world: &World) -> Result<()> {
+        self.check_images().await?;
+        for image in self.images() {
+            let uploads = world.uploads(&image.key).await;
+            ensure!(uploads == 1, "image {} was uploaded {uploads} times", image.index);
+        }
+        Ok(())
+    }
+
+    /// Checks that there is every image once, each at its own address, and that each can be fetched and is a
+    /// PNG of the size the status gives.
+    ///
+    /// # Errors
+    /// If not; it says which.
+    pub async fn check_images(&self) -> Result<()> {
+        let count = usize::try_from(self.job.spec.count)?;
+        let images = self.images();
+        let indices: Vec<_> = images.iter().map(|image| usize::try_from(image.index)).collect();
+        ensure!(
+            indices == (0..count).map(Ok).collect::<Vec<_>>(),
+            "images of {}: {images:#?}",
+            self.job.name_any()
+        );
+        let urls: HashSet<_> = images.iter().map(|image| &image.url).collect();
+        ensure!(urls.len() == count, "two images of {} share an address", self.job.name_any());
+        for image in images {
+            let bytes = reqwest::get(&image.url).await?.error_for_status()?.bytes().await?;
+            let decoded = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info()?;
+            let size = (decoded.info().width, decoded.info().height);
+            ensure!(size == (image.width, image.height), "{} is {size:?}", image.url);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Redis and S3 that go away and come back, and what lies in S3.
+
+use anyhow::Result;
+
+use crate::world::{BUCKET, World};
+
+impl World {
+    /// SIGKILLs Redis. What it acknowledged is in its append-only file.
+    ///
+    /// # Errors
+    /// When it can't be killed.
+    pub async fn kill_redis(&self) -> Result<()> {
+        self.redis.lock().await.kill9()
+    }
+
+    /// Starts Redis again, with what it has on disk.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_redis(&self) -> Result<()> {
+        self.redis.lock().await.restart().await
+    }
+
+    /// Wipes Redis: FLUSHALL.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn wipe_redis(&self) -> Result<()> {
+        self.redis.lock().await.command(&["FLUSHALL"]).await.map(drop)
+    }
+
+    /// Takes S3 off the network; the objects stay.
+    pub async fn stop_s3(&self) {
+        self.s3.lock().await.stop();
+    }
+
+    /// Puts S3 back.
+    ///
+    /// # Errors
+    /// When its port was taken meanwhile.
+    pub async fn start_s3(&self) -> Result<()> {
+        self.s3.lock().await.restart().await
+    }
+
+    /// How often an object was uploaded.
+    pub async fn uploads(&self, key: &str) -> usize {
+        let path = format!("/{BUCKET}/{key}");
+        let uploads = self.s3.lock().await.requests();
+        let upload = |r: &&testkit::S3Request| r.method == "PUT" && r.path == path && r.status == 200;
+        uploads.iter().filter(upload).count()
+    }
+
+    /// How many objects lie directly below a prefix that ends in a slash.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub async fn objects(&self, prefix: &str) -> Result<usize> {
+        Ok(std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?.count())
+    }
+}

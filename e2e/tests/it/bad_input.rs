@@ -1,0 +1,114 @@
+//! What cannot work is told where its user looks: at admission, or in the job's condition.
+
+use anyhow::{Context as _, Result, ensure};
+use crds::conditions::JobReason;
+use e2e::{MODEL, Studio, World, text_to_image};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::{SOON, stage::studio};
+
+pub(crate) async fn nonsense_is_refused_at_admission(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let picture =
+        |field: &str, value: Value| json!({ "textToImage": { "model": MODEL, "prompt": "x", field: value } });
+    let graph = json!({ "graph": graph(MODEL) });
+    let both = json!({ "textToImage": { "model": MODEL, "prompt": "x" }, "workflow": graph });
+    let cases = [
+        (both, "give either textToImage or workflow, not both"),
+        (json!({ "count": 1 }), "give one of textToImage or workflow"),
+        (picture("seed", json!(-1)), "spec.textToImage.seed: Invalid value: -1: "),
+        (picture("width", json!(100)), "spec.textToImage.width: Invalid value: 100: "),
+        (
+            json!({ "textToImage": { "model": MODEL, "prompt": "x" }, "count": 0 }),
+            "spec.count: Invalid value: 0: ",
+        ),
+    ];
+    for (spec, expected) in cases {
+        let refused = studio.create_as_user("nonsense", &spec).err();
+        let said = format!("{:#}", refused.with_context(|| format!("not refused: {spec}"))?);
+        ensure!(said.contains(expected), "{spec}: expected {expected:?} in {said}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_job_waits_for_its_pool(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let mut spec = text_to_image("early", 5, 1);
+    spec["poolRef"] = json!({ "name": "later" });
+    studio.submit("early", spec).await?;
+    let message = studio.reason("early", JobReason::PoolNotFound, SOON).await?;
+    ensure!(message.contains("studio/later"), "{message}");
+    studio.add_pool("later", |spec| spec["default"] = false.into()).await?;
+    studio.complete("early", SOON).await?.check_made_once(world).await
+}
+
+pub(crate) async fn an_unknown_class_fails_the_job(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let mut spec = text_to_image("hurry", 5, 1);
+    spec["class"] = "yesterday".into();
+    let message = fails(&studio, "hurry", spec, JobReason::ClassNotFound).await?;
+    ensure!(message.contains("yesterday") && message.contains("immediate, standard, relaxed"), "{message}");
+    Ok(())
+}
+
+pub(crate) async fn what_the_engine_refuses_is_in_the_message(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let no_output = json!({ "1": { "class_type": "EmptyLatentImage", "inputs": { "width": 64, "height": 64, "batch_size": 1 } } });
+    let message = fails(&studio, "pointless", workflow(&no_output), JobReason::Rejected).await?;
+    ensure!(message.contains("no outputs"), "{message}");
+    let message =
+        fails(&studio, "wrong-model", workflow(&graph("nosuch.safetensors")), JobReason::Rejected).await?;
+    ensure!(message.contains("nosuch.safetensors") && message.contains("ckpt_name"), "{message}");
+    Ok(())
+}
+
+pub(crate) async fn a_job_waits_for_its_config_map(world: &World) -> Result<()> {
+    let studio = studio(world).await?;
+    let spec = |name: &str| json!({ "workflow": { "configMapRef": { "name": name, "key": "flow.json" } } });
+    studio.submit("patient", spec("flow")).await?;
+    let message = studio.reason("patient", JobReason::ConfigMapNotFound, SOON).await?;
+    ensure!(message.contains("flow"), "{message}");
+    config_map(&studio, "flow", &graph(MODEL).to_string()).await?;
+    studio.complete("patient", SOON).await?.check_made_once(world).await?;
+
+    config_map(&studio, "prose", "once upon a time").await?;
+    let message = fails(&studio, "prose", spec("prose"), JobReason::ConfigMapInvalid).await?;
+    ensure!(message.contains("not JSON") && message.contains("prose"), "{message}");
+    Ok(())
+}
+
+/// Submits a job and waits until it has failed for this reason; what it says.
+async fn fails(studio: &Studio<'_>, name: &str, spec: Value, reason: JobReason) -> Result<String> {
+    studio.submit(name, spec).await?;
+    let (is, message) = studio.ended(name, SOON).await?.ready();
+    ensure!(is == reason.as_str(), "{name}: {is}: {message}");
+    Ok(message)
+}
+
+async fn config_map(studio: &Studio<'_>, name: &str, text: &str) -> Result<()> {
+    let map = json!({ "metadata": { "name": name }, "data": { "flow.json": text } });
+    let map: ConfigMap = serde_json::from_value(map)?;
+    studio.api().create(&PostParams::default(), &map).await?;
+    Ok(())
+}
+
+fn workflow(graph: &Value) -> Value {
+    json!({ "workflow": { "graph": graph } })
+}
+
+/// A small picture with this checkpoint, in ComfyUI's API format.
+fn graph(model: &str) -> Value {
+    json!({
+        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": model } },
+        "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 64, "height": 64, "batch_size": 1 } },
+        "6": { "class_type": "CLIPTextEncode", "inputs": { "text": "a harbour", "clip": ["4", 1] } },
+        "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "people", "clip": ["4", 1] } },
+        "3": { "class_type": "KSampler", "inputs": {
+            "seed": 7, "steps": 5, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0] } },
+        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
+        "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
+    })
+}

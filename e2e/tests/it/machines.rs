@@ -1,0 +1,85 @@
+//! Machines, engines and workers that die or stop in the middle of a picture.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use e2e::{Caught, Finished, PodProcess, Studio, World, text_to_image};
+use testkit::wait_for;
+
+use crate::{SOON, stage::own_studio};
+
+/// A lease lasts 10 s; what a dead worker held must be free again soon after.
+const FREE: Duration = Duration::from_secs(15);
+
+pub(crate) async fn a_machine_killed_in_mid_picture_loses_nothing(world: &World) -> Result<()> {
+    let studio = own_studio(world, "machine").await?;
+    studio.submit("castle", text_to_image("a castle", 120, 3)).await?;
+    let caught = studio.caught(SOON).await?;
+    world.kill_machine(&caught.machine)?;
+    taken_from(&studio, &caught, FREE).await?;
+    let castle = studio.complete("castle", SOON).await?;
+    castle.check_made_once(world).await?;
+    ensure!(world.objects("machine/").await? == 3, "other objects than the job's");
+    second_attempt(&castle, &caught)
+}
+
+pub(crate) async fn an_engine_killed_in_mid_picture_costs_no_retry(world: &World) -> Result<()> {
+    let studio = own_studio(world, "engine").await?;
+    studio.submit("bridge", text_to_image("a bridge", 120, 2)).await?;
+    let caught = studio.caught(SOON).await?;
+    PodProcess::of(&caught.pod, "comfyui-sim")?.kill()?;
+    let bridge = studio.complete("bridge", SOON).await?;
+    bridge.check_made_once(world).await?;
+    second_attempt(&bridge, &caught)
+}
+
+pub(crate) async fn a_worker_lets_go_at_the_notice_before_its_machine_ends(world: &World) -> Result<()> {
+    const NOTICE: Duration = Duration::from_secs(6);
+    let studio = own_studio(world, "notice").await?;
+    // Far more work than fits into the notice.
+    studio.submit("forest", text_to_image("a forest", 600, 1)).await?;
+    let caught = studio.caught(SOON).await?;
+    let noticed = Instant::now();
+    world.interrupt_machine(&caught.machine, NOTICE)?;
+    taken_from(&studio, &caught, NOTICE).await?;
+    ensure!(noticed.elapsed() < NOTICE, "let go only after {:?}", noticed.elapsed());
+    let forest = studio.complete("forest", SOON).await?;
+    forest.check_made_once(world).await?;
+    second_attempt(&forest, &caught)
+}
+
+pub(crate) async fn a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(
+    world: &World,
+) -> Result<()> {
+    let studio = own_studio(world, "frozen").await?;
+    studio.submit("lake", text_to_image("a lake", 120, 1)).await?;
+    let caught = studio.caught(SOON).await?;
+    let worker = PodProcess::of(&caught.pod, "gpu-worker")?;
+    worker.pause()?;
+    taken_from(&studio, &caught, FREE).await?;
+    worker.resume()?;
+    let lake = studio.complete("lake", SOON).await?;
+    lake.check_images().await?;
+    ensure!(world.objects("frozen/").await? == 1, "more than one object for one image");
+    second_attempt(&lake, &caught)
+}
+
+/// Waits until a worker no longer holds what it was caught with.
+async fn taken_from(studio: &Studio<'_>, caught: &Caught, within: Duration) -> Result<()> {
+    let queue = studio.queue().await?;
+    let (task, attempt) = (&caught.lease.task, caught.lease.attempt);
+    wait_for("the task to be taken from its worker", within, async || {
+        let leases = queue.stats().await.ok()?.leases;
+        (!leases.iter().any(|lease| lease.task == *task && lease.attempt == attempt)).then_some(())
+    })
+    .await
+}
+
+/// The picture took a second attempt, and none of its retries.
+fn second_attempt(finished: &Finished, caught: &Caught) -> Result<()> {
+    let attempts = finished.image(caught.lease.task.index)?.attempts;
+    ensure!(attempts == 2, "{attempts} attempts");
+    let (interruptions, retries) = (finished.interruptions(), finished.retries());
+    ensure!(interruptions >= 1 && retries == 0, "{interruptions} interruptions, {retries} retries");
+    Ok(())
+}

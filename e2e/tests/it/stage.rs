@@ -1,0 +1,76 @@
+//! One World for all tests, one after the other. A World on which a test failed is not used again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use e2e::{EngineOptions, Studio, World, WorldOptions};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use libtest_mimic::{Failed, Trial};
+use tokio::runtime::Runtime;
+
+/// Where tests play.
+pub(crate) struct Stage {
+    runtime: Runtime,
+    world: Mutex<Option<World>>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { runtime: Runtime::new()?, world: Mutex::new(None) }))
+    }
+
+    /// A test under its name.
+    pub(crate) fn trial(
+        self: &Arc<Self>,
+        name: &str,
+        test: impl AsyncFnOnce(&World) -> Result<()> + Send + 'static,
+    ) -> Trial {
+        let stage = Arc::clone(self);
+        Trial::test(name, move || stage.play(test))
+    }
+
+    /// Ends the World.
+    pub(crate) fn close(&self) {
+        let world = self.world().take();
+        let _runtime = self.runtime.enter();
+        drop(world);
+    }
+
+    fn play(&self, test: impl AsyncFnOnce(&World) -> Result<()>) -> Result<(), Failed> {
+        let mut kept = self.world();
+        let world = match kept.take() {
+            Some(world) => world,
+            None => self.runtime.block_on(World::start(&options())).map_err(|error| format!("{error:?}"))?,
+        };
+        let result = self.runtime.block_on(test(&world));
+        result.map_err(|error| format!("{error:?}\n{}", world.dump()))?;
+        *kept = Some(world);
+        Ok(())
+    }
+
+    fn world(&self) -> MutexGuard<'_, Option<World>> {
+        // A test that panicked took its World with it.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn options() -> WorldOptions {
+    let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
+    WorldOptions { engine: EngineOptions { args, ..EngineOptions::default() }, ..WorldOptions::default() }
+}
+
+/// A studio of the test's own, whose pictures lie in a folder of its name.
+pub(crate) async fn own_studio<'a>(world: &'a World, name: &str) -> Result<Studio<'a>> {
+    let folder = format!("{name}/");
+    Studio::open(world, name, |spec| spec["output"]["keyPrefix"] = folder.into()).await
+}
+
+/// The studio that gentle tests share, so that workers are there already.
+pub(crate) async fn studio(world: &World) -> Result<Studio<'_>> {
+    const NAME: &str = "studio";
+    match Api::<Namespace>::all(world.client.clone()).get_opt(NAME).await? {
+        Some(_) => Ok(Studio { world, namespace: NAME.to_owned() }),
+        None => Studio::open(world, NAME, |_| ()).await,
+    }
+}
