@@ -84,3 +84,41 @@ fn trim_event<K: Resource>(event: &mut Event<K>, trim: fn(&mut K)) {
         Event::Delete(_) | Event::Init | Event::InitDone => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crds::ImageJob;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::job_with;
+
+    fn guarded(value: Value) -> DeserializeGuard<ImageJob> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_object_that_does_not_parse_is_counted_and_left_out() {
+        let metrics = Metrics::new().unwrap();
+        let bad = json!({"metadata": {"name": "bad", "namespace": "studio"}, "spec": {"count": "four"}});
+        assert!(parse(Event::Apply(guarded(bad)), &metrics).is_none());
+        assert_eq!(metrics.unparseable.with_label_values(&["ImageJob"]).get(), 1);
+        let good = serde_json::to_value(crate::fixtures::job()).unwrap();
+        assert!(matches!(parse(Event::Apply(guarded(good)), &metrics), Some(Event::Apply(_))));
+        assert!(matches!(parse::<ImageJob>(Event::InitDone, &metrics), Some(Event::InitDone)));
+        assert_eq!(metrics.unparseable.with_label_values(&["ImageJob"]).get(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_is_trimmed() {
+        let job = job_with(json!({"metadata": {
+            "annotations": {LAST_APPLIED: "{…}", "team": "art"},
+            "managedFields": [{"manager": "kubectl"}],
+        }}));
+        let mut event = Event::Apply(job);
+        trim_event(&mut event, |job| job.spec.text_to_image = None);
+        let Event::Apply(job) = event else { panic!("another event") };
+        assert_eq!(job.annotations().keys().collect::<Vec<_>>(), ["team"]);
+        assert!(job.managed_fields().is_empty() && job.spec.text_to_image.is_none());
+    }
+}

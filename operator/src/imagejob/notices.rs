@@ -18,14 +18,18 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     if let Some((reason, message)) = ready(new)
         && was.map(|(reason, _)| reason) != Some(reason)
     {
-        notices.extend(turn(was.map(|(reason, _)| reason), reason, message));
+        let started = old.is_some_and(|old| old.start_time.is_some());
+        notices.extend(turn(was.map(|(reason, _)| reason), started, reason, message));
     }
     let rise = |count: fn(&ImageJobStatus) -> u32| {
         let now = count(new);
         (now > old.map(count).unwrap_or_default()).then_some(now)
     };
     if let Some(n) = rise(|status| status.interruptions.unwrap_or_default()) {
-        let note = format!("machines went away under {}, which started again elsewhere", images(n));
+        let note = match n {
+            1 => "a machine went away under an image, which goes to the next one".to_owned(),
+            n => format!("machines went away under images {n} times, which go to the next ones"),
+        };
         notices.push(warning(EventReason::Interrupted, "Requeue", note));
     }
     if let Some(n) = rise(|status| status.retries.unwrap_or_default()) {
@@ -45,11 +49,11 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     notices
 }
 
-fn turn(was: Option<&str>, reason: &str, message: &str) -> Option<Notice> {
+fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option<Notice> {
     let is = |r: JobReason| r.as_str() == reason;
     let was_suspended = was == Some(JobReason::Suspended.as_str());
     let note = message.to_owned();
-    let started_before = was.is_some_and(|was| was == JobReason::Running.as_str());
+    let started = started || was == Some(JobReason::Running.as_str());
     Some(if is(JobReason::Completed) {
         normal(EventReason::Completed, "Complete", note)
     } else if is(JobReason::Cancelled) {
@@ -58,12 +62,12 @@ fn turn(was: Option<&str>, reason: &str, message: &str) -> Option<Notice> {
         normal(EventReason::Suspended, "Suspend", note)
     } else if was_suspended {
         normal(EventReason::Resumed, "Resume", note)
+    } else if started && (is(JobReason::Running) || is(JobReason::Waiting)) {
+        return None;
     } else if is(JobReason::Running) {
         normal(EventReason::Started, "Start", "the first image is being made".to_owned())
-    } else if is(JobReason::Waiting) && !started_before {
-        normal(EventReason::Queued, "Enqueue", note)
     } else if is(JobReason::Waiting) {
-        return None;
+        normal(EventReason::Queued, "Enqueue", note)
     } else if [
         JobReason::PoolNotFound,
         JobReason::PoolNotReady,
@@ -91,4 +95,115 @@ fn normal(reason: EventReason, action: &'static str, note: String) -> Notice {
 
 fn warning(reason: EventReason, action: &'static str, note: String) -> Notice {
     Notice { kind: Kind::Warning, reason: reason.as_str().to_owned(), action, note }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::{
+        Counts, ImageFailure, Time,
+        conditions::{ConditionUpdate, set_condition},
+    };
+
+    use super::*;
+    use crate::fixtures::at;
+
+    fn status(reason: JobReason) -> ImageJobStatus {
+        let mut status = ImageJobStatus::default();
+        let update = ConditionUpdate {
+            kind: ConditionType::Ready,
+            status: false,
+            reason: reason.as_str(),
+            message: "so it is".into(),
+            observed_generation: Some(1),
+        };
+        set_condition(&mut status.conditions, update, &Time(at(0)));
+        status
+    }
+
+    /// Kind, reason and note of each.
+    fn told(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<(Kind, String, String)> {
+        between(old, new).into_iter().map(|notice| (notice.kind, notice.reason, notice.note)).collect()
+    }
+
+    #[test]
+    fn each_turn_is_told_once_and_in_plain_words() {
+        use JobReason::{
+            Cancelled, ClassNotFound, Completed, ImagesFailed, PoolNotFound, QueueUnavailable, Running,
+            Suspended, Waiting,
+        };
+        let table = [
+            (None, Waiting, Some((Kind::Normal, "Queued", "so it is"))),
+            (None, PoolNotFound, Some((Kind::Warning, "Pending", "PoolNotFound: so it is"))),
+            (None, QueueUnavailable, Some((Kind::Warning, "Pending", "QueueUnavailable: so it is"))),
+            (None, ClassNotFound, Some((Kind::Warning, "Failed", "ClassNotFound: so it is"))),
+            (Some(PoolNotFound), Waiting, Some((Kind::Normal, "Queued", "so it is"))),
+            (Some(Waiting), Running, Some((Kind::Normal, "Started", "the first image is being made"))),
+            (Some(Running), Waiting, None),
+            (Some(Running), Running, None),
+            (Some(Running), Suspended, Some((Kind::Normal, "Suspended", "so it is"))),
+            (Some(Suspended), Running, Some((Kind::Normal, "Resumed", "so it is"))),
+            (Some(Suspended), Waiting, Some((Kind::Normal, "Resumed", "so it is"))),
+            (Some(Running), Completed, Some((Kind::Normal, "Completed", "so it is"))),
+            (Some(Suspended), Completed, Some((Kind::Normal, "Completed", "so it is"))),
+            (Some(Running), Cancelled, Some((Kind::Normal, "Cancelled", "so it is"))),
+            (Some(Running), ImagesFailed, Some((Kind::Warning, "Failed", "ImagesFailed: so it is"))),
+        ];
+        for (old, new, want) in table {
+            let want = want.map(|(kind, reason, note)| (kind, reason.to_owned(), note.to_owned()));
+            let told = told(old.map(status).as_ref(), &status(new));
+            assert_eq!(told, Vec::from_iter(want), "{old:?} to {new:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_goes_on_after_an_interruption_does_not_start_again() {
+        let between_images = ImageJobStatus { start_time: Some(Time(at(1))), ..status(JobReason::Waiting) };
+        assert_eq!(told(Some(&between_images), &status(JobReason::Running)), []);
+    }
+
+    #[test]
+    fn troubles_are_counted_in_words() {
+        let new = |interruptions, retries, failed| ImageJobStatus {
+            interruptions: Some(interruptions),
+            retries: Some(retries),
+            counts: Some(Counts { total: 4, failed, ..Counts::default() }),
+            failures: vec![ImageFailure {
+                index: 2,
+                reason: "Timeout".into(),
+                message: "300 s are over".into(),
+                attempts: 3,
+            }],
+            ..status(JobReason::Running)
+        };
+        let note = |old: &ImageJobStatus, new: &ImageJobStatus| {
+            told(Some(old), new).into_iter().map(|(_, reason, note)| format!("{reason}: {note}")).collect()
+        };
+        let quiet = new(0, 0, 0);
+        let table: [(_, Vec<String>); 5] = [
+            (new(0, 0, 0), vec![]),
+            (
+                new(1, 0, 0),
+                vec!["Interrupted: a machine went away under an image, which goes to the next one".into()],
+            ),
+            (
+                new(3, 0, 0),
+                vec![
+                    "Interrupted: machines went away under images 3 times, which go to the next ones".into(),
+                ],
+            ),
+            (new(0, 1, 0), vec!["ImageRetried: an image failed and is tried again".into()]),
+            (
+                new(0, 2, 1),
+                vec![
+                    "ImageRetried: images failed 2 times and are tried again".into(),
+                    "ImageFailed: 1 image failed for good; image 2: Timeout: 300 s are over".into(),
+                ],
+            ),
+        ];
+        for (new, want) in table {
+            let told: Vec<String> = note(&quiet, &new);
+            assert_eq!(told, want);
+            assert_eq!(note(&new, &new), Vec::<String>::new());
+        }
+    }
 }

@@ -114,6 +114,8 @@ pub(crate) fn problem(job: &ImageJob, problem: &Problem, now: Timestamp) -> Imag
         Outlook::MayPass => under_way(&mut status, job, problem.reason, &problem.message, now),
         Outlook::Final => {
             status.completion_time = Some(Time(now));
+            let counts = status.counts.unwrap_or_default();
+            progress(&mut status, Counts { waiting: 0, running: 0, ..counts });
             failed(&mut status, job, problem.reason, &problem.message, now);
         }
     }
@@ -356,3 +358,6 @@ fn time(ms: u64) -> Option<Time> {
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests;

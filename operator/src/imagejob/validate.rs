@@ -290,3 +290,6 @@ pub(crate) fn tenant(job: &ImageJob) -> String {
 pub(crate) fn created_ms(job: &ImageJob) -> u64 {
     job.creation_timestamp().and_then(|t| u64::try_from(t.0.as_millisecond()).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

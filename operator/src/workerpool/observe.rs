@@ -247,3 +247,6 @@ fn failing(state: &ContainerState) -> Option<String> {
         None => reason.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

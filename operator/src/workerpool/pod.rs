@@ -22,8 +22,9 @@ use crate::capacity;
 
 /// Where nodes say which zone they are in.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
-/// Lets cluster-autoscaler take a node whose only Pods are idle workers.
-pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+/// Keeps cluster-autoscaler from emptying a node that a worker is on, which it would do in the middle of an image.
+/// Workers that are not needed we take away ourselves, and the empty node is for it to take.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 
 /// Fits the shortest notice before a spot machine dies that leaves Pods a choice (Azure, 30 s), less a margin.
 const GRACE_SECONDS: i64 = 25;
@@ -72,11 +73,7 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, template: ObjectMeta) -> Objec
         own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
     let mut annotations = template.annotations.unwrap_or_default();
-    annotations.extend([
-        own(names::ANNOTATION_TEMPLATE, &template_hash(pool)),
-        // A starting worker is nobody's work yet: an autoscaler may move it.
-        own(SAFE_TO_EVICT, "true"),
-    ]);
+    annotations.extend([own(names::ANNOTATION_TEMPLATE, &template_hash(pool)), own(SAFE_TO_EVICT, "false")]);
     if let Some(model) = shape.model {
         annotations.insert(names::ANNOTATION_MODEL.to_owned(), model.to_owned());
     }
@@ -314,3 +311,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests;

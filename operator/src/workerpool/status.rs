@@ -161,3 +161,6 @@ pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStat
     };
     told(old) != told(new)
 }
+
+#[cfg(test)]
+mod tests;

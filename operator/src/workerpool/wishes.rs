@@ -47,3 +47,34 @@ fn scaling(scaling: &crds::Scaling) -> Scaling {
         ..Scaling::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::pool_with;
+
+    #[test]
+    fn what_the_policy_is_told() {
+        let pool = pool_with(json!({"spec": {
+            "paused": true,
+            "scaling": {"idleSeconds": 30, "spotShortageSeconds": 90},
+            "capacity": {"spot": {"min": 1, "zones": ["a", "b"]}, "onDemand": null},
+        }}));
+        let Policy { classes, spot, on_demand, scaling, paused } = policy(&pool);
+        let rules: Vec<_> = classes.iter().map(|c| (c.name.as_str(), c.sla.as_secs(), c.capacity)).collect();
+        assert_eq!(
+            rules,
+            [
+                ("immediate", 30, CapacityRule::OnDemand),
+                ("standard", 300, CapacityRule::SpotThenOnDemand),
+                ("relaxed", 600, CapacityRule::Spot),
+            ]
+        );
+        let spot = spot.unwrap();
+        assert_eq!((spot.min, spot.max, spot.price_per_hour_micros), (1, 20, 900_000));
+        assert_eq!((spot.zones, on_demand, paused), (vec!["a".to_owned(), "b".to_owned()], None, true));
+        assert_eq!((scaling.idle_after.as_secs(), scaling.spot_shortage_after.as_secs()), (30, 90));
+    }
+}

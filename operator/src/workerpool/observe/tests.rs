@@ -1,0 +1,219 @@
+use kube::runtime::{reflector, watcher::Event};
+use queue::{LeaseSeen, Order, TaskId, WorkerId};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{at, job, pool};
+
+const NOW: i64 = 1000;
+
+fn ms(seconds: i64) -> u64 {
+    u64::try_from(at(seconds).as_millisecond()).unwrap()
+}
+
+/// A worker Pod of the pool as it is now, on node `n1`, changed by `change`.
+fn pod_with(name: &str, change: &Value) -> Pod {
+    let mut pod = json!({
+        "metadata": {
+            "name": name,
+            "namespace": "studio",
+            "labels": {"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"},
+            "annotations": {"imagejob.dev/template": pod::template_hash(&pool()), "imagejob.dev/model": "warm"},
+            "creationTimestamp": "2026-01-01T00:05:00Z",
+        },
+        "spec": {"nodeName": "n1", "containers": []},
+        "status": {"phase": "Running", "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:06:00Z"}]},
+    });
+    json_patch::merge(&mut pod, change);
+    serde_json::from_value(pod).unwrap()
+}
+
+fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
+    WorkerSeen {
+        worker: WorkerId(name.into()),
+        order: Order::Work,
+        loaded: Some("v1-5".into()),
+        seen_ms: ms(NOW - silent_seconds),
+        idle_since_ms: Some(ms(900)),
+    }
+}
+
+fn lease(holder: &str) -> LeaseSeen {
+    LeaseSeen {
+        task: TaskId { job: queue::JobUid(job().uid().unwrap()), index: 0 },
+        attempt: 2,
+        worker: WorkerId(holder.into()),
+        tenant: "studio".into(),
+        class: "standard".into(),
+        model: "v1-5".into(),
+        units: 20.0,
+        due_ms: ms(1300),
+        started_ms: ms(990),
+        expires_ms: ms(1005),
+        progress: Some((5, 20)),
+    }
+}
+
+fn stats(workers: Vec<WorkerSeen>, leases: Vec<LeaseSeen>) -> Option<Stats> {
+    Some(Stats { now_ms: ms(NOW), workers, leases, ..Stats::default() })
+}
+
+/// The watches show these Pods and a healthy node `n1` in zone `a`.
+fn watched(pods: &[Pod]) -> Watched {
+    let (jobs, _) = reflector::store();
+    let (pools, _) = reflector::store();
+    let (pod_store, mut pod_writer) = reflector::store();
+    let (nodes, mut node_writer) = reflector::store();
+    for pod in pods {
+        pod_writer.apply_watcher_event(&Event::Apply(pod.clone()));
+    }
+    let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
+    node_writer.apply_watcher_event(&Event::Apply(serde_json::from_value(node).unwrap()));
+    Watched { jobs, pools, pods: pod_store, nodes }
+}
+
+fn observed(pods: &[Pod], stats: Option<Stats>, state: &mut PoolState) -> Observed {
+    observe(&pool(), &watched(pods), state, stats, at(NOW))
+}
+
+fn one(change: &Value, stats: Option<Stats>) -> Worker {
+    observed(&[pod_with("w", change)], stats, &mut PoolState::default()).seen.workers.remove(0)
+}
+
+#[test]
+fn the_phase_of_a_worker() {
+    let unscheduled = json!({"spec": {"nodeName": null}});
+    let here = json!({});
+    let starting = Phase::Starting { scheduled: time("2026-01-01T00:06:00Z".parse().unwrap()) };
+    let idle = Phase::Idle { since: Time::from_millis(ms(900)) };
+    let table = [
+        ("no node yet", &unscheduled, stats(vec![], vec![]), Phase::Unscheduled),
+        ("never heard of", &here, stats(vec![], vec![]), starting),
+        ("heard of", &here, stats(vec![seen("w", 3)], vec![]), idle),
+        ("at work", &here, stats(vec![seen("w", 3)], vec![lease("w")]), Phase::Busy),
+        ("not known while the queue is away", &here, None, starting),
+    ];
+    for (name, change, stats, phase) in table {
+        assert_eq!(one(change, stats).phase, phase, "{name}");
+    }
+}
+
+#[test]
+fn where_a_worker_is_and_what_it_has_loaded() {
+    let worker = one(&json!({}), stats(vec![seen("w", 3)], vec![]));
+    assert_eq!((worker.node.as_deref(), worker.zone.as_deref()), (Some("n1"), Some("a")));
+    assert_eq!(worker.model.as_deref(), Some("v1-5"), "as it says itself");
+    assert_eq!((worker.capacity, worker.health), (policy::Capacity::Spot, Health::Well));
+    let planned = json!({"spec": {"nodeName": null, "nodeSelector": {"topology.kubernetes.io/zone": "b"}},
+                         "metadata": {"labels": {"imagejob.dev/capacity": "onDemand"}}});
+    let worker = one(&planned, stats(vec![], vec![]));
+    assert_eq!(
+        (worker.zone.as_deref(), worker.model.as_deref()),
+        (Some("b"), Some("warm")),
+        "as it was asked to"
+    );
+    assert_eq!(worker.capacity, policy::Capacity::OnDemand);
+}
+
+#[test]
+fn only_the_pools_own_pods_count() {
+    let others = [
+        pod_with("a", &json!({"metadata": {"labels": {"imagejob.dev/pool": "sdxl"}}})),
+        pod_with("b", &json!({"metadata": {"namespace": "other"}})),
+    ];
+    assert_eq!(observed(&others, stats(vec![], vec![]), &mut PoolState::default()).seen.workers, []);
+}
+
+#[test]
+fn a_worker_that_was_taken_away_idle_is_no_loss() {
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}});
+    let gone =
+        json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}, "status": {"phase": "Succeeded"}});
+    let retired = || stats(vec![WorkerSeen { order: Order::Retire, ..seen("w", 1) }], vec![]);
+    assert_eq!(one(&going, retired()).order, policy::Order::Doomed, "it need not be told");
+    assert_eq!(one(&gone, retired()).order, policy::Order::Evicted, "nor its loss");
+    let working = stats(vec![seen("w", 1)], vec![]);
+    assert_eq!(one(&going, working).order, policy::Order::Work, "somebody else deletes it: it must be told");
+}
+
+#[test]
+fn a_lease_without_a_pod_is_held_by_one_of_ours_that_is_gone_or_by_one_that_runs_by_itself() {
+    let held = stats(vec![], vec![lease("sd15-spot-0123456789"), lease("desk-under-the-window")]);
+    let observed = observed(&[], held, &mut PoolState::default());
+    let mut health: Vec<_> = observed.seen.workers.iter().map(|w| (w.id.0.as_str(), w.health)).collect();
+    health.sort_unstable_by_key(|(name, _)| *name);
+    assert_eq!(health, [("desk-under-the-window", Health::Well), ("sd15-spot-0123456789", Health::Gone)]);
+    assert!(observed.seen.workers.iter().all(|worker| worker.phase == Phase::Busy));
+}
+
+#[test]
+fn a_worker_that_was_evicted_is_not_evicted_again() {
+    let mut state = PoolState::default();
+    state.evicted.insert(WorkerId("w".into()));
+    let observed = observed(&[pod_with("w", &json!({}))], stats(vec![seen("w", 3)], vec![]), &mut state);
+    assert_eq!(observed.seen.workers[0].order, policy::Order::Evicted);
+}
+
+#[test]
+fn idle_workers_of_an_older_template_are_outdated() {
+    let old = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"}}});
+    let doomed = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"},
+                                     "deletionTimestamp": "2026-01-01T00:17:00Z"}});
+    let pods = [
+        pod_with("busy", &old),
+        pod_with("idle", &old),
+        pod_with("doomed", &doomed),
+        pod_with("new", &json!({})),
+    ];
+    let stats = stats(vec![seen("busy", 1), seen("idle", 1)], vec![lease("busy")]);
+    let observed = observed(&pods, stats, &mut PoolState::default());
+    assert_eq!(observed.outdated, [policy::WorkerId("idle".into())]);
+}
+
+#[test]
+fn the_queue_is_seen_as_it_is_and_one_that_cannot_be_read_is_not_empty() {
+    assert_eq!(observed(&[], None, &mut PoolState::default()).seen.queue, None);
+    let backlog = queue::Backlog {
+        class: "standard".into(),
+        model: "v1-5".into(),
+        due_ms: ms(1300),
+        tasks: 3,
+        units: 60.0,
+    };
+    let stats = Stats { backlog: vec![backlog], ..stats(vec![], vec![lease("w")]).unwrap() };
+    let queue = observed(&[], Some(stats), &mut PoolState::default()).seen.queue.unwrap();
+    assert_eq!((queue.backlog[0].tasks, queue.backlog[0].units), (3, 60.0));
+    assert_eq!((queue.running[0].attempt, queue.running[0].progress), (2, Some((5, 20))));
+}
+
+#[test]
+fn a_pod_counts_from_its_creation_on_though_the_watch_lags() {
+    let mut state = PoolState::default();
+    state.created(pod_with("w", &json!({"spec": {"nodeName": null}, "status": null})));
+    let workers = |observed: Observed| observed.seen.workers.len();
+    assert_eq!(workers(observed(&[], stats(vec![], vec![]), &mut state)), 1);
+    let shown = [pod_with("w", &json!({}))];
+    assert_eq!(workers(observed(&shown, stats(vec![], vec![]), &mut state)), 1, "it counts once");
+    assert_eq!(workers(observed(&[], stats(vec![], vec![]), &mut state)), 0, "it was shown and is gone");
+}
+
+#[test]
+fn containers_that_will_not_come_up_by_waiting_are_trouble() {
+    let waiting = |reason: &str, message: Value| {
+        let state = json!({"waiting": {"reason": reason, "message": message}});
+        let status = json!({"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+                            "state": state});
+        let pods = [pod_with("w", &json!({"status": {"initContainerStatuses": [status]}}))];
+        observed(&pods, stats(vec![], vec![]), &mut PoolState::default()).trouble
+    };
+    assert_eq!(
+        waiting("ImagePullBackOff", json!("no such image")).as_deref(),
+        Some("container engine of Pod w: ImagePullBackOff: no such image")
+    );
+    assert_eq!(
+        waiting("CrashLoopBackOff", Value::Null).as_deref(),
+        Some("container engine of Pod w: CrashLoopBackOff")
+    );
+    assert_eq!(waiting("PodInitializing", Value::Null), None);
+}

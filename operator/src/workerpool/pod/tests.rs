@@ -1,0 +1,167 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::pool_with;
+
+fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
+    let classes = ["standard".to_owned(), "relaxed".to_owned()];
+    let shape = Shape {
+        name: "sd15-spot-0123456789".into(),
+        capacity,
+        zone: Some("eu-1a"),
+        classes: &classes,
+        model: Some("v1-5.safetensors"),
+    };
+    build(pool, &shape, "imagejob/gpu-worker:0.1.0").unwrap()
+}
+
+fn with_template(template: &Value) -> WorkerPool {
+    pool_with(json!({"spec": {"podTemplate": template}}))
+}
+
+/// What a team may well ask for: credentials, models on a volume, a toleration, an init container of its own.
+fn rich() -> WorkerPool {
+    pool_with(json!({"spec": {
+        "engine": {
+            "args": ["--highvram"],
+            "env": [{"name": "HF_HOME", "value": "/models"}],
+            "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": true}],
+        },
+        "capacity": {"spot": {
+            "nodeSelector": {"karpenter.sh/capacity-type": "spot"},
+            "tolerations": [{"key": "spot", "operator": "Exists"}],
+        }},
+        "output": {"endpoint": "https://minio.example.com", "keyPrefix": "generated/",
+                   "credentialsSecretRef": {"name": "bucket"}},
+        "podTemplate": {
+            "metadata": {"labels": {"team": "art"}, "annotations": {"example.com/note": "hello"}},
+            "spec": {
+                "serviceAccountName": "painter",
+                "priorityClassName": "batch",
+                "terminationGracePeriodSeconds": 60,
+                "nodeSelector": {"gpu": "a10", "karpenter.sh/capacity-type": "reserved"},
+                "tolerations": [{"key": "gpu", "operator": "Exists"}],
+                "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+                "initContainers": [{"name": "fetch", "image": "example.com/fetch:1"}],
+                "containers": [
+                    {"name": "engine", "image": "ignored", "env": [{"name": "HF_HOME", "value": "/tmp"},
+                                                                   {"name": "TZ", "value": "UTC"}]},
+                    {"name": "gpu-worker", "image": "ignored",
+                     "env": [{"name": "RUST_LOG", "value": "debug"}, {"name": "BUCKET", "value": "mine"}]},
+                    {"name": "dcgm", "image": "example.com/dcgm:1"},
+                ],
+            },
+        },
+    }}))
+}
+
+#[test]
+fn a_rich_spot_worker() {
+    let mut pod = built(&rich(), Capacity::Spot);
+    pod.annotations_mut().insert(names::ANNOTATION_TEMPLATE.into(), "[hash]".into());
+    insta::assert_yaml_snapshot!(pod);
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let spec = pod.spec.as_ref().unwrap();
+    spec.init_containers.iter().flatten().chain(&spec.containers)
+}
+
+fn container<'a>(pod: &'a Pod, name: &str) -> &'a Container {
+    containers(pod).find(|container| container.name == name).unwrap()
+}
+
+fn env(container: &Container, name: &str) -> Option<String> {
+    container.env.iter().flatten().find(|variable| variable.name == name)?.value.clone()
+}
+
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>
+#[test]
+fn a_plain_worker_passes_pod_security_restricted() {
+    let pod = built(&crate::fixtures::pool(), Capacity::Spot);
+    let spec = pod.spec.as_ref().unwrap();
+    let all = spec.security_context.as_ref().unwrap();
+    assert_eq!(all.run_as_non_root, Some(true));
+    assert_eq!(all.seccomp_profile.as_ref().unwrap().type_, "RuntimeDefault");
+    assert_eq!((spec.host_network, spec.host_pid, spec.host_ipc), (None, None, None));
+    assert!(spec.volumes.iter().flatten().next().is_none());
+    for container in containers(&pod) {
+        let own = container.security_context.as_ref().unwrap();
+        assert_eq!(own.allow_privilege_escalation, Some(false), "{}", container.name);
+        assert_eq!(own.capabilities.as_ref().unwrap().drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!((own.privileged, own.run_as_non_root), (None, Some(true)));
+        assert!(container.ports.iter().flatten().all(|port| port.host_port.is_none()));
+    }
+    assert_eq!(spec.automount_service_account_token, Some(false), "workers know no Kubernetes");
+}
+
+#[test]
+fn the_engine_outlives_the_worker_and_both_fit_the_notice() {
+    let pod = built(&crate::fixtures::pool(), Capacity::Spot);
+    let engine = container(&pod, "engine");
+    assert_eq!(engine.restart_policy.as_deref(), Some("Always"), "a native sidecar");
+    let probe = engine.startup_probe.as_ref().unwrap();
+    assert_eq!(
+        probe.period_seconds.unwrap() * probe.failure_threshold.unwrap(),
+        600,
+        "engine.startupSeconds"
+    );
+    assert_eq!(pod.spec.as_ref().unwrap().termination_grace_period_seconds, Some(25));
+    assert_eq!(env(container(&pod, "gpu-worker"), "DRAIN_GRACE").as_deref(), Some("22"));
+}
+
+#[test]
+fn a_template_may_loosen_the_engine_but_not_rename_it() {
+    let pool = with_template(&json!({"spec": {"containers": [
+        {"name": "engine", "securityContext": {"runAsUser": 0}, "workingDir": "/comfy"}]}}));
+    let pod = built(&pool, Capacity::Spot);
+    let engine = container(&pod, "engine");
+    assert_eq!(engine.security_context.as_ref().unwrap().run_as_user, Some(0));
+    assert_eq!(engine.working_dir.as_deref(), Some("/comfy"));
+    assert_eq!(engine.image.as_deref(), Some("registry.example.com/comfyui:cu128"));
+    assert_eq!(pod.spec.as_ref().unwrap().containers.len(), 1, "it moved to the sidecars");
+}
+
+#[test]
+fn labels_say_whose_it_is_and_its_pool_owns_it() {
+    let pod = built(&crate::fixtures::pool(), Capacity::OnDemand);
+    let label = |name: &str| pod.labels()[name].as_str();
+    assert_eq!((label(names::LABEL_POOL), label(names::LABEL_CAPACITY)), ("sd15", "onDemand"));
+    let owner = &pod.owner_references()[0];
+    assert_eq!((owner.kind.as_str(), owner.controller), ("WorkerPool", Some(true)));
+}
+
+#[test]
+fn the_autoscaler_leaves_a_machine_alone_while_a_worker_is_on_it() {
+    let pod = built(&crate::fixtures::pool(), Capacity::Spot);
+    assert_eq!(pod.annotations()[SAFE_TO_EVICT], "false");
+}
+
+#[test]
+fn a_template_that_is_none_is_refused_with_the_field() {
+    let pool = with_template(&json!({"spec": {"tolerration": [{"key": "spot"}]}}));
+    let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, classes: &[], model: None };
+    let error = build(&pool, &shape, "image").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "podTemplate.spec.tolerration: no such field; see kubectl explain pod.spec"
+    );
+}
+
+#[test]
+fn workers_are_replaced_when_their_making_changes_and_only_then() {
+    let hash = |change: Value| template_hash(&pool_with(change));
+    let now = hash(json!({}));
+    for (change, replaced) in [
+        (json!({"metadata": {"labels": {"a": "b"}, "generation": 9}}), false),
+        (json!({"spec": {"paused": true}}), false),
+        (json!({"spec": {"scaling": {"idleSeconds": 5}}}), false),
+        (json!({"spec": {"capacity": {"spot": {"max": 3, "pricePerHour": "0.50"}}}}), false),
+        (json!({"spec": {"engine": {"image": "registry.example.com/comfyui:cu129"}}}), true),
+        (json!({"spec": {"worker": {"env": [{"name": "A", "value": "b"}]}}}), true),
+        (json!({"spec": {"podTemplate": {"spec": {"priorityClassName": "batch"}}}}), true),
+        (json!({"spec": {"output": {"bucket": "other"}}}), true),
+    ] {
+        assert_eq!(hash(change.clone()) != now, replaced, "{change}");
+    }
+}

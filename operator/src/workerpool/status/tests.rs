@@ -1,0 +1,131 @@
+use std::collections::HashMap;
+
+use crds::conditions::find_condition;
+use policy::{Capacity, Seen, Worker, WorkerId};
+
+use super::*;
+use crate::{
+    fixtures::{at, pool},
+    workerpool::wishes,
+};
+
+fn worker(n: usize, capacity: Capacity, phase: Phase, order: Order, health: Health) -> Worker {
+    Worker {
+        id: WorkerId(format!("w{n}")),
+        capacity,
+        zone: None,
+        node: Some("n1".into()),
+        model: None,
+        created: crate::node::time(at(0)),
+        phase,
+        health,
+        order,
+    }
+}
+
+fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
+    let queue = stats.as_ref().map(|_| policy::Queue { backlog: vec![], running: vec![] });
+    Observed { seen: Seen { queue, workers }, stats, pods: HashMap::new(), trouble: None, outdated: vec![] }
+}
+
+fn idle(n: usize, capacity: Capacity) -> Worker {
+    worker(n, capacity, Phase::Idle { since: crate::node::time(at(0)) }, Order::Work, Health::Well)
+}
+
+fn planned(pool: &WorkerPool, observed: &Observed) -> Plan {
+    policy::plan(crate::node::time(at(10)), &wishes::policy(pool), &observed.seen, &policy::Memory::default())
+}
+
+fn made(pool: &WorkerPool, observed: &Observed, trouble: Option<Trouble>) -> WorkerPoolStatus {
+    status(pool, observed, &planned(pool, observed), trouble, None, at(10))
+}
+
+/// Status of Ready, Reconciling and Stalled, and the reason.
+fn shown(status: &WorkerPoolStatus) -> ([&str; 3], &str) {
+    let of = |kind| find_condition(&status.conditions, kind).unwrap();
+    let kinds = [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled];
+    (kinds.map(|kind| of(kind).status.as_str()), &of(ConditionType::Ready).reason)
+}
+
+#[test]
+fn an_idle_pool_is_ready_and_costs_nothing() {
+    let status = made(&pool(), &observed(vec![], Some(Stats::default())), None);
+    assert_eq!(shown(&status), (["True", "False", "False"], "Idle"));
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(status.cost.unwrap().per_hour.to_string(), "0.00");
+}
+
+#[test]
+fn trouble_outdoes_what_scaling_says() {
+    for (reason, conditions) in [
+        (PoolReason::QueueUnavailable, ["False", "True", "False"]),
+        (PoolReason::PodsRefused, ["False", "True", "False"]),
+        (PoolReason::WorkersFailing, ["False", "True", "False"]),
+        (PoolReason::PodTemplateInvalid, ["False", "False", "True"]),
+    ] {
+        let trouble = Trouble { reason, message: "why".into() };
+        let status = made(&pool(), &observed(vec![], Some(Stats::default())), Some(trouble));
+        assert_eq!(shown(&status), (conditions, reason.as_str()));
+    }
+}
+
+#[test]
+fn workers_are_counted_by_what_they_do_and_paid_for_while_they_are_there() {
+    use Capacity::{OnDemand, Spot};
+    let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
+    let doomed = Health::Doomed { deadline: crate::node::time(at(20)) };
+    let workers = vec![
+        idle(0, Spot),
+        worker(1, Spot, Phase::Busy, Order::Work, Health::Well),
+        worker(2, Spot, starting, Order::Work, Health::Well),
+        worker(3, Spot, Phase::Unscheduled, Order::Work, Health::Well),
+        worker(4, Spot, Phase::Busy, Order::Work, doomed),
+        worker(5, Spot, Phase::Busy, Order::Work, Health::Gone),
+        worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Well),
+    ];
+    let status = made(&pool(), &observed(workers, Some(Stats::default())), None);
+    let PoolWorkers { spot, on_demand } = status.workers.unwrap();
+    assert_eq!((spot.starting, spot.idle, spot.busy, spot.draining, spot.total), (2, 1, 1, 1, 5));
+    assert_eq!((on_demand.draining, on_demand.total), (1, 1));
+    let cost = status.cost.unwrap();
+    assert_eq!(cost.per_hour.to_string(), "8.10", "5 at 0.90 and 1 at 3.60");
+    assert_eq!(cost.on_demand_per_hour.to_string(), "21.60");
+}
+
+#[test]
+fn what_cannot_be_read_stays_as_it_was_last_known() {
+    let mut pool = pool();
+    let stats = Stats { now_ms: 9_000, oldest_ms: Some(2_000), ..Stats::default() };
+    pool.status = Some(made(&pool, &observed(vec![idle(0, Capacity::Spot)], Some(stats)), None));
+    assert_eq!(pool.status.as_ref().unwrap().queue.as_ref().unwrap().oldest_seconds, Some(7));
+    let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
+    let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Well);
+    let status = made(&pool, &observed(vec![unheard], None), None);
+    assert_eq!(status.workers, pool.status.as_ref().unwrap().workers);
+    assert_eq!(status.queue, pool.status.unwrap().queue);
+    assert_eq!(shown(&status).1, "QueueUnavailable");
+}
+
+#[test]
+fn what_scaling_learnt_and_the_age_of_an_image_are_not_worth_a_write_of_their_own() {
+    let old = made(&pool(), &observed(vec![], Some(Stats::default())), None);
+    assert!(worth_writing(None, &old));
+    assert!(!worth_writing(Some(&old), &old));
+    let mut new = old.clone();
+    new.memory.insert("idle".into(), Value::Null);
+    new.queue.as_mut().unwrap().oldest_seconds = Some(3);
+    new.conditions[0].message = "another".into();
+    assert!(!worth_writing(Some(&old), &new));
+    new.queue.as_mut().unwrap().waiting = 1;
+    assert!(worth_writing(Some(&old), &new));
+}
+
+#[test]
+fn the_last_decision_stays_until_the_next() {
+    let mut pool = pool();
+    let seen = observed(vec![], Some(Stats::default()));
+    let plan = planned(&pool, &seen);
+    let decision = PoolDecision { time: Time(at(5)), reason: "Due".into(), message: "start spot 1".into() };
+    pool.status = Some(status(&pool, &seen, &plan, None, Some(decision.clone()), at(10)));
+    assert_eq!(status(&pool, &seen, &plan, None, None, at(20)).last_decision, Some(decision));
+}
