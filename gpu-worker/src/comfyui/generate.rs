@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     Engine, Error, Failure, Kind, Progress, PromptId, State,
@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// So many looks in a row without an answer while the socket is down, and the engine is taken for dead.
 const DEAD_AFTER: u32 = 3;
+/// A socket that broke is back by then; an engine that is not shall not keep a task waiting.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// A POST that did not get through is tried so often.
 const SUBMITS: u32 = 3;
 
@@ -114,11 +116,12 @@ impl Engine {
 
     async fn connection(&self) -> Result<Connection, Trouble> {
         let mut state = self.state();
-        let settled = state.wait_for(|state| !matches!(state, State::Down { .. })).await;
-        match settled.as_deref() {
-            Ok(State::Up(connection)) => Ok(connection.clone()),
-            Ok(State::Broken { why } | State::Down { why }) => Err(Trouble::Machine(why.clone())),
-            Err(_) => Err(Trouble::Machine("it is no longer watched".into())),
+        let back = state.wait_for(|state| !matches!(state, State::Down { .. }));
+        // Whether it came back or not: what counts is how it is now.
+        let _ = timeout(BACK_WITHIN, back).await;
+        match &*self.state().borrow() {
+            State::Up(connection) => Ok(connection.clone()),
+            State::Broken { why } | State::Down { why } => Err(Trouble::Machine(why.clone())),
         }
     }
 

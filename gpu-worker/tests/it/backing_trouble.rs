@@ -6,9 +6,9 @@ use crate::rig::{Rig, picture, steps_of};
 
 #[tokio::test]
 async fn redis_away_when_a_picture_is_done_costs_no_second_run() {
-    let mut rig = Rig::start(steps_of(50)).await;
+    let mut rig = Rig::start(steps_of(100)).await;
     let worker = rig.worker().await;
-    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
 
     rig.redis_proxy.set(Fault::Refuse).await;
@@ -35,9 +35,9 @@ async fn a_redis_that_says_nothing_is_no_empty_queue() {
 
 #[tokio::test]
 async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
-    let mut rig = Rig::start(steps_of(50)).await;
+    let mut rig = Rig::start(steps_of(100)).await;
     let worker = rig.worker().await;
-    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
 
     rig.s3.stop();
@@ -59,9 +59,9 @@ async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
 
 #[tokio::test]
 async fn a_bucket_that_refuses_for_a_while_gets_its_picture_in_the_end() {
-    let rig = Rig::start(steps_of(50)).await;
+    let rig = Rig::start(steps_of(100)).await;
     let worker = rig.worker().await;
-    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
     rig.s3.fail_next([403; 4]);
     worker.says("/readyz", 503, "check the credentials").await;
@@ -103,8 +103,8 @@ async fn a_worker_waits_for_what_is_not_there_yet() {
     rig.s3.stop();
     rig.redis_proxy.set(Fault::Refuse).await;
     let worker = rig.worker_with(&[]);
-    for part in ["engine:", "redis:", "output:"] {
-        worker.says("/readyz", 503, part).await;
+    for trouble in ["engine: ", "redis: Redis: ", "output: s3://images/"] {
+        worker.says("/readyz", 503, trouble).await;
     }
     worker.says("/healthz", 200, "ok").await;
 

@@ -81,9 +81,9 @@ async fn a_notice_while_the_model_loads_hands_the_task_back() {
 
 #[tokio::test]
 async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_in_time() {
-    let mut rig = Rig::start(steps_of(20)).await;
+    let mut rig = Rig::start(steps_of(100)).await;
     let mut doomed = rig.worker().await;
-    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
     rig.s3.stop();
     doomed.says("/readyz", 503, "output:").await;
@@ -97,9 +97,9 @@ async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_i
 
 #[tokio::test]
 async fn a_notice_during_the_upload_hands_back_if_the_bucket_stays_away() {
-    let mut rig = Rig::start(steps_of(20)).await;
+    let mut rig = Rig::start(steps_of(100)).await;
     let mut doomed = rig.worker().await;
-    let job = rig.enqueue(picture(4), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
     rig.s3.stop();
     doomed.says("/readyz", 503, "output:").await;

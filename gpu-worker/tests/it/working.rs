@@ -146,9 +146,9 @@ async fn new_work_is_begun_at_once() {
 
 #[tokio::test]
 async fn a_retired_worker_exits_once_it_is_idle() {
-    let rig = Rig::start(steps_of(50)).await;
+    let rig = Rig::start(steps_of(100)).await;
     let mut worker = rig.worker().await;
-    let job = rig.enqueue(picture(10), |_, _| ()).await;
+    let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
 
     rig.queue.order(&queue::WorkerId(worker.id.clone()), Order::Retire).await.expect("ordered");
