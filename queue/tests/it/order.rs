@@ -11,7 +11,7 @@ use crate::setup::{
 };
 
 fn arrived(ago: Duration, job: Job) -> Job {
-    Job { arrival_ms: now_ms() - u64::try_from(ago.as_millis()).expect("short"), ..job }
+    Job { arrival_ms: now_ms() - ago.as_secs() * 1000, ..job }
 }
 
 fn in_class(class: &str, sla: Duration, job: Job) -> Job {

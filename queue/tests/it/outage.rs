@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use queue::{
     Beat, Bell, Claim, Enqueued, Epoch, Error, Job, Options, Order, Queue, Redis, Release, Results, Tls,
     Written,
@@ -134,7 +134,7 @@ async fn every_operation_works_in_a_cluster() -> Result<()> {
 }
 
 async fn every_operation(q: &Queue) -> Result<()> {
-    let Epoch::Changed(run) = q.epoch().await? else { panic!("nobody has set it") };
+    let Epoch::Changed(run) = q.epoch().await? else { bail!("nobody has set it") };
     q.set_epoch(&run).await?;
     assert_eq!(q.epoch().await?, Epoch::Same);
     let mut results = Results::open(q, "operator-0").await?;

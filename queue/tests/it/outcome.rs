@@ -165,7 +165,7 @@ async fn forgetting_leaves_nothing_behind() -> Result<()> {
     q.evict(&worker("w")).await?;
     let mut keys: Vec<String> = raw(&q.server, redis::cmd("KEYS").arg("*")).await?;
     keys.retain(|key| !["workers", "fair", "results", "lanes"].iter().any(|kept| key.ends_with(kept)));
-    assert_eq!(keys, [String::new(); 0]);
+    assert!(keys.is_empty(), "{keys:?}");
     Ok(())
 }
 
