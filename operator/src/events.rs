@@ -1,7 +1,7 @@
 //! Kubernetes Events: one for each turn of an object's life.
 //!
-//! An Event's name is derived from its object, reason and note, so saying the same thing twice (after a
-//! restart, or by a stale cache) meets AlreadyExists and changes nothing. Events are best effort, as
+//! An Event's name is derived from its object, reason, note and minute, so saying the same thing twice in a row
+//! (after a restart, by a stale cache, while trying again) meets AlreadyExists and changes nothing. Events are best effort, as
 //! Kubernetes treats them: they are sent in the background, [`PER_SECOND`] on average and [`BURST`] at once,
 //! and what does not fit is counted in a metric rather than delaying a reconcile.
 
@@ -95,8 +95,9 @@ async fn send(client: Client, mut receiver: mpsc::Receiver<Event>, metrics: Arc<
 
 fn build(object: &ObjectReference, notice: &Notice, identity: &str, now: Timestamp) -> Event {
     let note = truncate(&notice.note, MAX_NOTE);
+    let minute = now.as_second() / 60;
     let mut hasher = DefaultHasher::new();
-    (&object.uid, &notice.reason, &note).hash(&mut hasher);
+    (&object.uid, &notice.reason, &note, minute).hash(&mut hasher);
     let name = object.name.as_deref().unwrap_or("object");
     Event {
         metadata: ObjectMeta {
@@ -150,11 +151,14 @@ mod tests {
 
     #[test]
     fn the_same_turn_has_the_same_name_and_another_has_not() {
-        let name =
-            |uid, note| build(&reference(uid), &notice(note), "a", Timestamp::UNIX_EPOCH).metadata.name;
-        assert_eq!(name("1", "4 images"), name("1", "4 images"));
-        assert_ne!(name("1", "4 images"), name("2", "4 images"), "a job recreated under its old name");
-        assert_ne!(name("1", "4 images"), name("1", "3 images"));
+        let name = |uid, note, seconds| {
+            let now = Timestamp::from_second(seconds).unwrap();
+            build(&reference(uid), &notice(note), "a", now).metadata.name
+        };
+        assert_eq!(name("1", "4 images", 0), name("1", "4 images", 59));
+        assert_ne!(name("1", "4 images", 0), name("1", "4 images", 60), "a pool grows by the same again");
+        assert_ne!(name("1", "4 images", 0), name("2", "4 images", 0), "a job recreated under its old name");
+        assert_ne!(name("1", "4 images", 0), name("1", "3 images", 0));
     }
 
     #[test]

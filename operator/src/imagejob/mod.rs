@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use crds::{ImageJob, ImageJobStatus, WorkerPool, conditions::JobReason};
 use jiff::Timestamp;
-use kube::{ResourceExt as _, runtime::controller::Action};
+use kube::runtime::{controller::Action, reflector::ObjectRef};
 use queue::{Enqueued, JobState};
 
 use crate::context::{Context, PoolKey};
@@ -216,11 +216,14 @@ async fn tell_problem(job: &ImageJob, problem: &Problem, context: &Context) -> R
 async fn queue_unavailable(job: &ImageJob, error: &queue::Error, context: &Context) -> Result<Action, Error> {
     let problem = Problem::waiting(JobReason::QueueUnavailable, error.to_string());
     let queued = job.status.as_ref().is_some_and(|status| status.pool.is_some());
-    if !queued {
+    let away = matches!(error, queue::Error::Redis(_));
+    if !queued || !away {
         write(job, status::problem(job, &problem, Timestamp::now()), context).await?;
     }
-    // The pool's reconcile says it once for all its jobs.
-    tracing::debug!(job = %job.name_any(), %error, "the queue can't be used; trying again");
+    // That Redis is away the pool's reconcile says, once for all its jobs.
+    if !away {
+        tracing::warn!(job = %ObjectRef::from_obj(job), %error, "the queue can't take or show this job; trying again");
+    }
     Ok(Action::requeue(LOOK_AGAIN))
 }
 

@@ -208,3 +208,40 @@ pub(crate) fn look_again(wake_after: Duration, observed: &Observed) -> Duration 
         || !observed.seen.workers.is_empty();
     if active { wake_after.min(REAP_EVERY) } else { wake_after.min(NEVER_LONGER) }
 }
+
+#[cfg(test)]
+mod tests {
+    use policy::WorkerId;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_refusal_is_the_same_text_whatever_the_pod_is_called() {
+        let refused = |name: &str| {
+            let message = format!(
+                "pods {name:?} is forbidden: exceeded quota: gpus, requested: 1, used: 4, limited: 4"
+            );
+            let status = json!({"status": "Failure", "message": message, "reason": "Forbidden", "code": 403,
+                                "details": {"name": name, "kind": "pods"}});
+            refusal(&kube::Error::Api(serde_json::from_value(status).unwrap()))
+        };
+        let message = "pods is forbidden: exceeded quota: gpus, requested: 1, used: 4, limited: 4";
+        assert_eq!(refused("sd15-spot-0123456789"), message);
+        assert_eq!(refused("sd15-spot-9876543210"), message);
+    }
+
+    #[test]
+    fn actions_are_told_in_words() {
+        let start = |n, zone: Option<&str>| Action::Start {
+            capacity: policy::Capacity::OnDemand,
+            zone: zone.map(str::to_owned),
+            n,
+            classes: vec![],
+            model: None,
+        };
+        assert_eq!(describe(&start(1, None)), "start 1 on-demand worker");
+        assert_eq!(describe(&start(3, Some("eu-1a"))), "start 3 on-demand workers in zone eu-1a");
+        assert_eq!(describe(&Action::Evict { worker: WorkerId("w".into()) }), "evict w");
+    }
+}
