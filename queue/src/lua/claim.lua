@@ -81,8 +81,9 @@ end
 -- What became of a line's entry.
 local GONE, LEFT, FULL = 1, 2, 3
 
--- Takes from one entry of a line what the tenant's turn (virtual time up to `turn`) and limit allow.
-local function take_entry(class, line, entry, tag, turn, fair)
+-- Takes from one entry of a line what the tenant's limit and its turn (virtual time up to `turn`, and `ahead` tasks
+-- more) allow.
+local function take_entry(line, entry, tag, turn, ahead, fair)
   local uid, index = entry:match('^([^/]*)/?(%d*)$')
   local s, job = read_job(uid, index)
   if not s or (index ~= '' and not job.attempts) then
@@ -105,7 +106,7 @@ local function take_entry(class, line, entry, tag, turn, fair)
     return GONE
   end
   local left = s.total - job.next
-  local tasks = math.min(want, room, left, math.floor(math.max(turn - tag, 0) / s.charge) + 1)
+  local tasks = math.min(want, room, left, math.floor(math.max(turn - tag, 0) / s.charge) + 1 + ahead)
   fair.vt = math.floor(tag + tasks * s.charge)
   if job.started then
     call('HSET', P .. 'job:' .. uid, 'n', integer(job.next + tasks))
@@ -119,13 +120,14 @@ end
 
 -- Takes from a line while it is its tenant's turn. Returns the line's next place, or nil when it leaves the
 -- lane. `fair` has the lane's clock and the tenant's virtual time, and what becomes of them.
-local function take_line(class, line, score, turn, fair)
+local function take_line(class, line, score, turn, ahead, fair)
   local asked = want
   local found = call('ZRANGE', P .. 'line:' .. line, 0, integer(asked))
   local gone, fate, place = {}, GONE, score
   for _, entry in ipairs(found) do
-    if want == 0 or place > turn or fate ~= GONE then break end
-    fate = take_entry(class, line, entry, place, turn, fair)
+    local more = math.max(ahead - (asked - want), 0)
+    if want == 0 or (place > turn and more == 0 and want < asked) or fate ~= GONE then break end
+    fate = take_entry(line, entry, place, turn, more, fair)
     if fate == GONE then gone[#gone + 1] = entry end
     if fair.due then place = fair.vt end
   end
@@ -152,6 +154,9 @@ local function serve(class, heads, alone)
     vts[flows[i]] = count(values[(i + 3) / 2])
   end
   local gone, moved, written, floor = {}, {}, {}, math.huge
+  -- Of many tasks for one worker only who gets how many matters, so each tenant takes some at once, ahead of its
+  -- turn: half of an equal share, and again of what is left, until all stand level.
+  local ahead = alone and math.floor(want / #heads) or 0
   -- After the last of these there are others, unless these are all.
   local last = #heads / 2 <= want and math.huge or tonumber(heads[#heads])
   for i = 1, #heads, 2 do
@@ -168,7 +173,7 @@ local function serve(class, heads, alone)
       -- Up to the next tenant's; of several lanes only one task.
       local turn = alone and math.min(floor, tonumber(heads[i + 3]) or last) or score
       local fair = { vt = vts[flow], lead = lead }
-      place = take_line(class, member, score, turn, fair)
+      place = take_line(class, member, score, turn, score >= 0 and ahead or 0, fair)
       if fair.due then
         vts[flow], lead = fair.vt, fair.lead
         written[#written + 1] = 'vt:' .. flow

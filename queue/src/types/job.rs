@@ -1,0 +1,183 @@
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{TaskError, TaskResult};
+
+/// The ImageJob's `metadata.uid`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobUid(pub String);
+
+/// A worker: the name of its Pod, or what a stand-alone worker calls itself. Unique in a pool for all time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(pub String);
+
+/// One image of a job: the unit of queueing, leasing, retry and cost.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskId {
+    /// The job it belongs to.
+    pub job: JobUid,
+    /// 0 … total − 1.
+    pub index: u32,
+}
+
+impl fmt::Display for JobUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.job, self.index)
+    }
+}
+
+/// A job as the queue sees it: one entry with a cursor over its tasks, whatever their number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Identity; a second enqueue of the same uid changes nothing (but see `recheck`).
+    pub uid: JobUid,
+    /// Whose job it is. Any bytes; never part of a key.
+    pub tenant: String,
+    /// The tenant's share against other tenants, > 0.
+    pub weight: f64,
+    /// How many of the tenant's tasks may run at once in this pool; `None`: no limit.
+    pub max_running: Option<u32>,
+    /// The class, whose name is also the name of the lane the job waits in.
+    pub class: String,
+    /// What a worker must have loaded to run it (a checkpoint's name; "" for a workflow we can't tell of).
+    pub model: String,
+    /// When it was asked for, ms since the Unix epoch: the ImageJob's creation, so a rebuild keeps its place.
+    pub arrival_ms: u64,
+    /// The class's promise; due = arrival + sla.
+    pub sla: Duration,
+    /// Work in one task, in units (steps × width × height / 512² for textToImage, 1 for a workflow), > 0.
+    pub units: f64,
+    /// Tasks in the job, ≥ 1.
+    pub total: u32,
+    /// Failures allowed per task.
+    pub retries: u32,
+    /// Some of its objects may exist already (rebuild after Redis was lost): workers look before generating.
+    pub recheck: bool,
+    /// Enqueue it without letting it be claimed.
+    pub suspended: bool,
+    /// What the worker needs to know, the same for all tasks of the job; JSON of [`TaskSpec`].
+    pub payload: Bytes,
+}
+
+impl TaskSpec {
+    /// As [`Job::payload`].
+    ///
+    /// # Errors
+    /// Never for a spec that came from JSON.
+    pub fn to_payload(&self) -> serde_json::Result<Bytes> {
+        serde_json::to_vec(self).map(Bytes::from)
+    }
+}
+
+/// The work of a job's tasks; travels as [`Job::payload`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSpec {
+    /// What to generate.
+    pub work: Work,
+    /// Longest time one image may take in the engine, seconds.
+    pub timeout_seconds: u32,
+}
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Work {
+    /// A plain text-to-image picture.
+    TextToImage(TextToImage),
+    /// Any ComfyUI API-format graph, inputs already substituted. Image i adds i to each literal `seed` and
+    /// `noise_seed` input, so the images of a job differ.
+    Workflow {
+        /// node id → {class_type, inputs}
+        graph: serde_json::Map<String, serde_json::Value>,
+    },
+}
+
+/// A plain text-to-image picture. Ranges are the API's (crds); image i uses `seed + i`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // the names are the field's own; units and ranges stand in the ImageJob API
+pub struct TextToImage {
+    pub model: String,
+    pub prompt: String,
+    pub negative_prompt: String,
+    pub width: u32,
+    pub height: u32,
+    pub steps: u32,
+    pub cfg_scale: f64,
+    pub sampler: String,
+    pub scheduler: String,
+    pub seed: u64,
+}
+
+/// Whether a job was new to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is queued now.
+    New,
+    /// It was there before.
+    Known,
+}
+
+/// A job's state in the queue: the truth about its progress between two status writes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JobState {
+    /// Tasks nobody runs.
+    pub waiting: u32,
+    /// Tasks leased.
+    pub running: u32,
+    /// Tasks finished with an image.
+    pub succeeded: u32,
+    /// Tasks that are dead letters.
+    pub failed: u32,
+    /// Tasks that [`cancel`](crate::Queue::cancel) stopped.
+    pub cancelled: u32,
+    /// Times a task came back because its machine went away.
+    pub interruptions: u32,
+    /// Times a task was tried again after a failure.
+    pub retries: u32,
+    /// Claims pass it by.
+    pub suspended: bool,
+    /// First claim, ms since the Unix epoch.
+    pub started_ms: Option<u64>,
+}
+
+/// What came of one task, as kept until [`forget`](JobUid).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The task's index.
+    pub index: u32,
+    /// Attempts it took, interruptions included.
+    pub attempts: u32,
+    /// Milliseconds since the Unix epoch.
+    pub finished_ms: u64,
+    /// The image, or why there is none.
+    pub result: Result<TaskResult, TaskError>,
+}
+
+/// A task that will not be tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The task.
+    pub task: TaskId,
+    /// Attempts it took, interruptions included.
+    pub attempts: u32,
+    /// Milliseconds since the Unix epoch.
+    pub failed_ms: u64,
+    /// Why.
+    pub error: TaskError,
+}
