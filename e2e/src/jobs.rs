@@ -186,16 +186,18 @@ impl<'a> Studio<'a> {
         Ok(Queue::new(redis, &format!("{}/{PRESENT}", self.namespace)))
     }
 
-    /// Waits until a worker of the pool is in the middle of a picture.
+    /// Waits until a worker of the pool is in the middle of a picture, or has been at one for a second.
     ///
     /// # Errors
     /// When none is in time.
     pub async fn caught(&self, within: Duration) -> Result<Caught> {
+        const AT_IT_MS: u64 = 1000;
         let queue = self.queue().await?;
-        let halfway =
-            |lease: &LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 4 > all && done < all);
         wait_for("a worker to be in the middle of a picture", within, async || {
-            let lease = queue.stats().await.ok()?.leases.into_iter().find(halfway)?;
+            let stats = queue.stats().await.ok()?;
+            let unfinished = |lease: &LeaseSeen| lease.progress.is_none_or(|(done, all)| done < all);
+            let at_it = |lease: &LeaseSeen| stats.now_ms >= lease.started_ms + AT_IT_MS && unfinished(lease);
+            let lease = stats.leases.into_iter().find(at_it)?;
             let pod = self.api::<Pod>().get_opt(&lease.worker.0).await.ok()??;
             let machine = pod.spec.as_ref()?.node_name.clone()?;
             Some(Caught { lease, pod, machine })

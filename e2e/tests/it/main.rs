@@ -58,7 +58,7 @@ fn main() -> Result<ExitCode> {
         services::a_picture_waits_for_s3,
     ];
     let borders =
-        || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:?}").into());
+        || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:#}").into());
     trials.insert(0, Trial::test("borders::no_crate_knows_whom_it_should_not", borders));
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&one_by_one, trials);

@@ -41,10 +41,10 @@ impl Stage {
         let mut kept = self.world();
         let world = match kept.take() {
             Some(world) => world,
-            None => self.runtime.block_on(World::start(&options())).map_err(|error| format!("{error:?}"))?,
+            None => self.runtime.block_on(World::start(&options())).map_err(|error| format!("{error:#}"))?,
         };
         let result = self.runtime.block_on(test(&world));
-        result.map_err(|error| format!("{error:?}\n{}", world.dump()))?;
+        result.map_err(|error| format!("{error:#}\n{}", world.dump()))?;
         *kept = Some(world);
         Ok(())
     }
