@@ -39,7 +39,7 @@ pub struct Lease {
     pub due_ms: u64,
     /// Work in the task, in units.
     pub units: f64,
-    /// [`Job::payload`].
+    /// [`Job::payload`](crate::Job::payload).
     pub payload: Bytes,
 }
 

@@ -203,6 +203,16 @@ async fn tls_with_an_authority_and_a_user_of_ones_own() -> Result<()> {
     Ok(())
 }
 
+/// The permissions that docs/queue.md says are enough.
+#[tokio::test]
+async fn a_user_with_few_permissions_can_do_all() -> Result<()> {
+    let config = vec!["user limited on >pw ~ij1:* &ij1:* +@all -@dangerous +info".to_owned()];
+    let server = testkit::Redis::start(RedisOptions { config, ..RedisOptions::default() }).await?;
+    let redis = Redis::connect(&format!("redis://limited:pw@127.0.0.1:{}/", server.port())).await?;
+    let options = Options { lease: crate::setup::SHORT_LEASE };
+    every_operation(&Queue::with_options(redis, "studio/sd15", options)).await
+}
+
 /// Fault 16: what the operator enqueues again after a failover, and what workers write, adds up to all.
 #[tokio::test]
 async fn a_failover_to_a_lagging_replica_loses_nothing() -> Result<()> {
