@@ -46,6 +46,8 @@ pub(crate) async fn listen(worker: Arc<Worker>) {
             sleep(RETRY).await;
             continue;
         };
+        // What came before we listened.
+        worker.work.notify_one();
         loop {
             match bell.wait(LISTEN).await {
                 Ok(Some(Ring::Work)) => worker.work.notify_one(),

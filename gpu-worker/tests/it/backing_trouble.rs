@@ -49,7 +49,7 @@ async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
         (lease.expires_ms > beats + 10_000).then_some(())
     });
     renewed.await.expect("renewed");
-    rig.s3.restart().await.expect("up again");
+    rig.restart_s3().await;
 
     let outcomes = rig.outcomes(&job, 1).await;
     assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
@@ -108,8 +108,8 @@ async fn a_worker_waits_for_what_is_not_there_yet() {
     }
     worker.says("/healthz", 200, "ok").await;
 
-    rig.sim.restart().expect("an engine");
-    rig.s3.restart().await.expect("a bucket");
+    rig.restart_engine().await;
+    rig.restart_s3().await;
     rig.redis_proxy.set(Fault::None).await;
 
     worker.is_ready().await;

@@ -77,7 +77,7 @@ async fn an_engine_that_dies_and_comes_back_costs_an_interruption_and_no_failure
     rig.sim.ended().await;
     rig.job(&job, "the task to come back", |state| state.running == 0).await;
     worker.says("/readyz", 503, "engine:").await;
-    rig.sim.restart().expect("restarted");
+    rig.restart_engine().await;
     rig.sim.set_faults(vec![]);
 
     let outcomes = rig.outcomes(&job, 2).await;
@@ -96,7 +96,7 @@ async fn a_picture_that_kills_every_engine_is_a_failure_in_the_end() {
     let job = rig.enqueue(picture(10), |_, _| ()).await;
     let dead = wait_for("a dead letter", PATIENCE, async || {
         if !rig.sim.is_running() {
-            rig.sim.restart().expect("restarted");
+            rig.restart_engine().await;
             rig.sim.set_faults(poison());
         }
         Some(rig.queue.outcomes(&job, 0, 1).await.expect("outcomes")).filter(|outcomes| !outcomes.is_empty())
@@ -115,7 +115,7 @@ async fn after_a_gpu_fault_the_worker_waits_for_a_restart_of_the_engine() {
 
     worker.says("/enginez", 503, "CUDA error").await;
     rig.job(&job, "the task to come back", |state| state.waiting == 1 && state.interruptions == 1).await;
-    rig.sim.restart().expect("restarted");
+    rig.restart_engine().await;
     rig.sim.set_faults(vec![]);
 
     assert!(rig.outcomes(&job, 1).await[0].result.is_ok());

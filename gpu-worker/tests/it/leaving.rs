@@ -89,7 +89,7 @@ async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_i
     doomed.says("/readyz", 503, "output:").await;
     doom(&rig, &doomed, 20_000).await;
     doomed.says("/readyz", 503, "Leave").await;
-    rig.s3.restart().await.expect("up again");
+    rig.restart_s3().await;
     let outcomes = rig.outcomes(&job, 1).await;
     assert!(outcomes[0].result.is_ok() && outcomes[0].attempts == 1, "{outcomes:?}");
     assert!(doomed.exit().await.success());

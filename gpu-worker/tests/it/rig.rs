@@ -76,6 +76,18 @@ impl Rig {
         Self { redis_proxy, s3, sim, queue, store, _redis: redis, _reaping: AbortOnDropHandle::new(reaping) }
     }
 
+    /// On the port it had, which a passing connection of another test may hold for a moment.
+    pub(crate) async fn restart_engine(&mut self) {
+        let up = wait_for("the engine's port", PATIENCE, async || self.sim.restart().ok());
+        up.await.expect("restarted");
+    }
+
+    /// Likewise.
+    pub(crate) async fn restart_s3(&mut self) {
+        let up = wait_for("the port of S3", PATIENCE, async || self.s3.restart().await.ok());
+        up.await.expect("restarted");
+    }
+
     /// A worker process, ready for work.
     pub(crate) async fn worker(&self) -> Worker {
         let worker = self.worker_with(&[]);
