@@ -23,12 +23,15 @@ use tokio::task::JoinSet;
 
 const CONNECTIONS: usize = 4;
 /// Concurrent callers on each connection: their commands are pipelined.
-const CALLERS: usize = 16;
-const TENANTS: u64 = 1000;
+const CALLERS: usize = 2;
+/// With work waiting at once, where throughput is measured; and where a long backlog is.
+const TENANTS: u64 = 32;
+const MANY_TENANTS: u64 = 1000;
 const LIFECYCLES: u64 = 96_000;
 const BATCH: u32 = 100;
 
-#[tokio::main]
+// One thread for us, so that Redis has the other core to itself.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     // `cargo test --all-targets` runs benches too, without this argument.
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -44,7 +47,7 @@ async fn main() -> Result<()> {
         (1, "queue.single_per_s", "queue.single_redis_us", "queue.single_client_us"),
     ] {
         if wanted(rate) {
-            let bench = Bench::start(Persistence::AppendOnly).await?;
+            let bench = Bench::start(Persistence::AppendOnly, TENANTS).await?;
             let before = bench.cpu().await?;
             let took = bench.lifecycles(LIFECYCLES, together).await?;
             let after = bench.cpu().await?;
@@ -58,11 +61,11 @@ async fn main() -> Result<()> {
         }
     }
     if wanted("batch") {
-        let bench = Bench::start(Persistence::AppendOnly).await?;
+        let bench = Bench::start(Persistence::AppendOnly, TENANTS).await?;
         figures.insert("queue.lifecycle_batch_per_s", bench.batches(10_000).await?);
     }
     if wanted("p99") {
-        let bench = Bench::start(Persistence::AppendOnly).await?;
+        let bench = Bench::start(Persistence::AppendOnly, MANY_TENANTS).await?;
         bench.fill(100_000).await?;
         let (p50, p99) = bench.latency(8, Duration::from_secs(5)).await?;
         figures.extend([("queue.p50_ms", p50), ("queue.p99_ms", p99)]);
@@ -96,16 +99,22 @@ fn report(figures: &BTreeMap<&str, f64>) -> Result<()> {
 struct Bench {
     server: Arc<testkit::Redis>,
     queues: Vec<Queue>,
-    next: Arc<AtomicU64>,
+    jobs: Arc<Jobs>,
+}
+
+/// Makes jobs, of so many tenants in turn.
+struct Jobs {
+    made: AtomicU64,
+    tenants: u64,
     payload: Bytes,
 }
 
 impl Bench {
-    async fn start(persistence: Persistence) -> Result<Self> {
+    async fn start(persistence: Persistence, tenants: u64) -> Result<Self> {
         let server = testkit::Redis::start(RedisOptions { persistence, ..RedisOptions::default() }).await?;
         let server = Arc::new(server);
         let queues = connect(&server, "bench/pool").await?;
-        Ok(Self { server, queues, next: Arc::default(), payload: payload()? })
+        Ok(Self { server, queues, jobs: Arc::new(Jobs::of(tenants)?) })
     }
 
     /// Calls `run` on every connection so often at once; returns how long it all took.
@@ -138,13 +147,11 @@ impl Bench {
     async fn lifecycles(&self, count: u64, together: u64) -> Result<Duration> {
         let left = Arc::new(AtomicU64::new(count / together));
         self.everywhere(CALLERS, |queue, worker| {
-            let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+            let (left, jobs) = (left.clone(), self.jobs.clone());
             async move {
                 while take(&left) {
-                    let jobs: Vec<Job> = (0..together)
-                        .map(|_| job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone()))
-                        .collect();
-                    lifecycle(&queue, &worker, &jobs).await?;
+                    let batch: Vec<Job> = (0..together).map(|_| jobs.next(1)).collect();
+                    lifecycle(&queue, &worker, &batch).await?;
                 }
                 Ok(())
             }
@@ -171,10 +178,10 @@ impl Bench {
         });
         let start = Instant::now();
         self.everywhere(4, |queue, worker| {
-            let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+            let (left, jobs) = (left.clone(), self.jobs.clone());
             async move {
                 while take(&left) {
-                    let job = job(next.fetch_add(1, Ordering::Relaxed), BATCH, payload.clone());
+                    let job = jobs.next(BATCH);
                     queue.enqueue(&job).await?;
                     let mut claimed = 0;
                     while claimed < BATCH {
@@ -208,13 +215,11 @@ impl Bench {
     async fn fill(&self, count: u64) -> Result<()> {
         let left = Arc::new(AtomicU64::new(count / 100));
         self.everywhere(2, |queue, _| {
-            let (left, next, payload) = (left.clone(), self.next.clone(), self.payload.clone());
+            let (left, jobs) = (left.clone(), self.jobs.clone());
             async move {
                 while take(&left) {
-                    let jobs: Vec<Job> = (0..100)
-                        .map(|_| job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone()))
-                        .collect();
-                    queue.enqueue_many(&jobs).await?;
+                    let batch: Vec<Job> = (0..100).map(|_| jobs.next(1)).collect();
+                    queue.enqueue_many(&batch).await?;
                 }
                 Ok(())
             }
@@ -228,7 +233,7 @@ impl Bench {
         let mut running = JoinSet::new();
         for i in 0..workers {
             let queue = self.queues[i % self.queues.len()].clone();
-            let (next, payload) = (self.next.clone(), self.payload.clone());
+            let jobs = self.jobs.clone();
             running.spawn(async move {
                 let (worker, start, mut took) = (format!("worker-{i}"), Instant::now(), Vec::new());
                 while start.elapsed() < time {
@@ -237,7 +242,7 @@ impl Bench {
                     complete(&queue, &worker, &leases).await?;
                     took.push(began.elapsed().as_secs_f64() * 1e3);
                     queue.forget(&leases[0].task.job).await?;
-                    queue.enqueue(&job(next.fetch_add(1, Ordering::Relaxed), 1, payload.clone())).await?;
+                    queue.enqueue(&jobs.next(1)).await?;
                 }
                 anyhow::Ok(took)
             });
@@ -256,13 +261,12 @@ async fn growth() -> Result<(f64, f64)> {
     const ROUNDS: usize = 9;
     const PER_ROUND: u64 = 10_000;
     // Without the append-only file: its rewrites of a gigabyte would be what is measured.
-    let small = Bench::start(Persistence::None).await?;
+    let small = Bench::start(Persistence::None, MANY_TENANTS).await?;
     small.fill(1_000).await?;
     let large = Bench {
         queues: connect(&small.server, "bench/large").await?,
         server: small.server.clone(),
-        next: Arc::default(),
-        payload: payload()?,
+        jobs: Arc::new(Jobs::of(MANY_TENANTS)?),
     };
     let before = used_memory(&small.server).await?;
     large.fill(1_000_000).await?;
@@ -346,23 +350,30 @@ fn claim(worker: &str, max: u32) -> Claim {
     }
 }
 
-fn job(number: u64, total: u32, payload: Bytes) -> Job {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Job {
-        uid: JobUid(format!("5d3cc4f5-b3f2-45a5-8c59-{number:012}")),
-        tenant: format!("tenant-{}", number % TENANTS),
-        weight: 1.0,
-        max_running: None,
-        class: "standard".into(),
-        model: "v1-5-pruned.safetensors".into(),
-        arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
-        sla: Duration::from_secs(300),
-        units: 20.0,
-        total,
-        retries: 2,
-        recheck: false,
-        suspended: false,
-        payload,
+impl Jobs {
+    fn of(tenants: u64) -> Result<Self> {
+        Ok(Self { made: AtomicU64::default(), tenants, payload: payload()? })
+    }
+
+    fn next(&self, total: u32) -> Job {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Job {
+            uid: JobUid(format!("5d3cc4f5-b3f2-45a5-8c59-{number:012}")),
+            tenant: format!("tenant-{}", number % self.tenants),
+            weight: 1.0,
+            max_running: None,
+            class: "standard".into(),
+            model: "v1-5-pruned.safetensors".into(),
+            arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
+            sla: Duration::from_secs(300),
+            units: 20.0,
+            total,
+            retries: 2,
+            recheck: false,
+            suspended: false,
+            payload: self.payload.clone(),
+        }
     }
 }
 

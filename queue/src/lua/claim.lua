@@ -84,7 +84,9 @@ local GONE, LEFT, FULL = 1, 2, 3
 -- Takes from one entry of a line what the tenant's limit and its turn (virtual time up to `turn`, and `ahead` tasks
 -- more) allow.
 local function take_entry(line, entry, tag, turn, ahead, fair)
-  local uid, index = entry:match('^([^/]*)/?(%d*)$')
+  local slash = entry:find('/', 1, true)
+  local uid, index = entry, ''
+  if slash then uid, index = entry:sub(1, slash - 1), entry:sub(slash + 1) end
   local s, job = read_job(uid, index)
   if not s or (index ~= '' and not job.attempts) then
     if job.record and not s then bury_malformed(uid) end
