@@ -16,7 +16,7 @@ use queue::{Queue, Redis};
 
 use crate::{
     config::Config, events::Events, imagejob::writes::Writes, lock, metrics::Metrics, uids::Uids,
-    workerpool::memory::Pools,
+    watch::Listings, workerpool::memory::Pools,
 };
 
 /// Shared by all reconciles.
@@ -44,20 +44,8 @@ pub(crate) struct Watched {
     /// Worker Pods only.
     pub(crate) pods: Store<Pod>,
     pub(crate) nodes: Store<Node>,
-}
-
-impl Watched {
-    /// Waits until every watch has shown what there is: before that, what is not seen may well be there.
-    pub(crate) async fn complete(&self) {
-        let Self { jobs, pools, pods, nodes } = self;
-        // An error means that the watch, and so the process, is ending.
-        let _ = tokio::join!(
-            jobs.wait_until_ready(),
-            pools.wait_until_ready(),
-            pods.wait_until_ready(),
-            nodes.wait_until_ready()
-        );
-    }
+    /// Whether that is all there is yet.
+    pub(crate) listings: Listings,
 }
 
 /// What follows the watch of jobs, event by event.

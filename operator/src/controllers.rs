@@ -24,7 +24,8 @@ use crate::{
     garbage::{self, Gone},
     imagejob,
     metrics::Metrics,
-    watch, workerpool,
+    watch::{self, Listings},
+    workerpool,
 };
 
 /// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
@@ -47,7 +48,8 @@ pub(crate) async fn run(
     let (pools, pools_writer) = reflector::store::<WorkerPool>();
     let (pods, pods_writer) = reflector::store::<Pod>();
     let (nodes, nodes_writer) = reflector::store::<Node>();
-    let seen = Watched { jobs, pools, pods, nodes };
+    let listings = Listings::default();
+    let seen = Watched { jobs, pools, pods, nodes, listings: listings.clone() };
     let (wake, woken) = Wake::new();
     let (gone_sender, gone) = mpsc::unbounded_channel();
     let followers = Followers::default();
@@ -61,22 +63,24 @@ pub(crate) async fn run(
         &followers,
     ));
 
-    let pods =
-        watch::reflect(Api::all(client.clone()), workers_only(), pods_writer, trim_pod, metrics.clone());
+    let everything = watcher::Config::default;
+    let pods = Api::all(client.clone());
+    let pods = watch::reflect(pods, workers_only(), pods_writer, trim_pod, &listings, metrics.clone());
     let pods = pods.boxed().for_each(|event| {
         wake_by_pod(event, &wake);
         ready(())
     });
-    let everything = watcher::Config::default;
-    let nodes =
-        watch::reflect(Api::all(client.clone()), everything(), nodes_writer, trim_node, metrics.clone());
+    let nodes = Api::all(client.clone());
+    let nodes = watch::reflect(nodes, everything(), nodes_writer, trim_node, &listings, metrics.clone());
     let nodes = nodes.boxed().for_each(|event| {
         wake_by_node(event, &seen, &wake);
         ready(())
     });
-    let jobs = watch::reflect(Api::all(client.clone()), everything(), jobs_writer, trim_job, metrics.clone());
+    let jobs = Api::all(client.clone());
+    let jobs = watch::reflect(jobs, everything(), jobs_writer, trim_job, &listings, metrics.clone());
     let jobs = jobs.inspect_ok(move |event| follow_jobs(event, &followers, &gone_sender));
-    let pools = watch::reflect(Api::all(client.clone()), everything(), pools_writer, |_| (), metrics);
+    let pools = Api::all(client);
+    let pools = watch::reflect(pools, everything(), pools_writer, |_| (), &listings, metrics);
     let watched = Arc::clone(&context);
     let pools = pools.inspect_ok(move |event| follow_pools(event, &watched));
 
@@ -127,7 +131,7 @@ fn reconcile_job(
     context: Arc<Context>,
 ) -> BoxFuture<'static, Result<Action, imagejob::Error>> {
     async move {
-        context.seen.complete().await;
+        context.seen.listings.complete().await;
         let _timer = context.metrics.reconcile_seconds.with_label_values(&["imagejob"]).start_timer();
         imagejob::reconcile(job, Arc::clone(&context)).await
     }
@@ -139,7 +143,7 @@ fn reconcile_pool(
     context: Arc<Context>,
 ) -> BoxFuture<'static, Result<Action, workerpool::Error>> {
     async move {
-        context.seen.complete().await;
+        context.seen.listings.complete().await;
         let _timer = context.metrics.reconcile_seconds.with_label_values(&["workerpool"]).start_timer();
         let key = PoolKey::of(&pool);
         let next = workerpool::reconcile(pool, Arc::clone(&context)).await?;

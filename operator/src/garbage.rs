@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Cleans up until the watch ends.
 pub(crate) async fn collect(mut gone: mpsc::UnboundedReceiver<Gone>, context: Arc<Context>) {
     // Before every pool is seen, none of them can be swept.
-    context.seen.complete().await;
+    context.seen.listings.complete().await;
     let mut sweep_at = Instant::now();
     loop {
         tokio::select! {

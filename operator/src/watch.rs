@@ -19,6 +19,36 @@ use crate::metrics::Metrics;
 /// What `kubectl apply` keeps in an object: all of it a second time.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Tells when every watch has shown all there is: before that, what is not seen may well be there.
+///
+/// kube's `Store::wait_until_ready` can't: of several waiters it wakes the last only, and its controllers wait, too.
+#[derive(Clone, Default)]
+pub(crate) struct Listings(tokio::sync::watch::Sender<usize>);
+
+impl Listings {
+    /// Waits until no watch is still on its first list.
+    pub(crate) async fn complete(&self) {
+        // The sender is here, so it can't be gone.
+        let _ = self.0.subscribe().wait_for(|unfinished| *unfinished == 0).await;
+    }
+
+    fn begin(&self) -> Listing {
+        self.0.send_modify(|unfinished| *unfinished += 1);
+        Listing(Some(self.clone()))
+    }
+}
+
+/// The first list of one watch.
+struct Listing(Option<Listings>);
+
+impl Listing {
+    fn finish(&mut self) {
+        if let Some(listings) = self.0.take() {
+            listings.0.send_modify(|unfinished| *unfinished -= 1);
+        }
+    }
+}
+
 /// What a watch says of `K`, kept in `writer`'s store as it passes. `trim` takes off what we never read, so
 /// that thousands of objects stay small in memory.
 pub(crate) fn reflect<K>(
@@ -26,16 +56,21 @@ pub(crate) fn reflect<K>(
     config: watcher::Config,
     mut writer: Writer<K>,
     trim: fn(&mut K),
+    listings: &Listings,
     metrics: Arc<Metrics>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
+    let mut listing = listings.begin();
     watcher(api, config).default_backoff().filter_map(move |event| {
         let event = match event {
             Ok(event) => parse(event, &metrics).map(|mut event| {
                 trim_event(&mut event, trim);
                 writer.apply_watcher_event(&event);
+                if matches!(event, Event::InitDone) {
+                    listing.finish();
+                }
                 Ok(event)
             }),
             Err(error) => {
@@ -87,6 +122,8 @@ fn trim_event<K: Resource>(event: &mut Event<K>, trim: fn(&mut K)) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crds::ImageJob;
     use serde_json::{Value, json};
 
@@ -95,6 +132,22 @@ mod tests {
 
     fn guarded(value: Value) -> DeserializeGuard<ImageJob> {
         serde_json::from_value(value).unwrap()
+    }
+
+    #[tokio::test]
+    async fn everybody_who_waits_for_the_lists_is_woken() {
+        let listings = Listings::default();
+        let (mut jobs, mut pools) = (listings.begin(), listings.begin());
+        let wait = |listings: Listings| tokio::spawn(async move { listings.complete().await });
+        let waiters: Vec<_> = (0..3).map(|_| wait(listings.clone())).collect();
+        jobs.finish();
+        jobs.finish(); // a watch that began anew
+        tokio::task::yield_now().await;
+        assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
+        pools.finish();
+        for waiter in waiters {
+            tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
+        }
     }
 
     #[test]

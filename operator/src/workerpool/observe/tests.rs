@@ -3,7 +3,10 @@ use queue::{LeaseSeen, Order, TaskId, WorkerId};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{at, job, pool};
+use crate::{
+    fixtures::{at, job, pool},
+    watch::Listings,
+};
 
 const NOW: i64 = 1000;
 
@@ -70,7 +73,7 @@ fn watched(pods: &[Pod]) -> Watched {
     }
     let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
     node_writer.apply_watcher_event(&Event::Apply(serde_json::from_value(node).unwrap()));
-    Watched { jobs, pools, pods: pod_store, nodes }
+    Watched { jobs, pools, pods: pod_store, nodes, listings: Listings::default() }
 }
 
 fn observed(pods: &[Pod], stats: Option<Stats>, state: &mut PoolState) -> Observed {
