@@ -2,7 +2,7 @@
 //! the engine. The engine is simulated and takes about 100 ms for a picture, which is far quicker than a real one:
 //! the share of the worker in a real picture's time is smaller than what this prints.
 //!
-//! `cargo bench -p gpu-worker --profile fast` prints the figures and writes target/bench/worker.json.
+//! `cargo bench -p gpu-worker --bench overhead --profile fast` prints the figures and writes target/bench/worker.json.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
 
 use std::{
