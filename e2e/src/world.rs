@@ -172,7 +172,7 @@ impl World {
     /// # Errors
     /// When the cluster does not answer.
     pub fn machines(&self) -> Result<Vec<Machine>> {
-        let json = cloud::node(&self.cluster, "list", &["-o", "json"])?;
+        let json = cloud::node(&self.cluster, "list", &["--output", "json"])?;
         serde_json::from_str(&json).with_context(|| format!("not a list of machines: {json}"))
     }
 
