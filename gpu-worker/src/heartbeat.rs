@@ -23,7 +23,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             () = worker.order.notified() => tick.reset(),
         }
         let leases = worker.held.leases();
-        let beat = Beat { leases: leases.clone(), loaded: worker.held.loaded() };
+        let beat = Beat { leases: leases.clone(), loaded: worker.held.loaded(), notice: None };
         match worker.queue.beat(&worker.id, &beat).await {
             Ok(reply) => {
                 worker.health.redis.well();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Backlog, Error, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
+    Backlog, Error, Notice, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
     spec::{Bucket, Spec, whole},
     task::{self, Held},
 };
@@ -71,10 +71,11 @@ fn workers_seen(
     Ok(seen)
 }
 
-/// `order deadline seen idle ordered\nloaded`, as lua/worker.lua writes it.
+/// `order deadline seen idle ordered\nloaded[\nnotice]`, as lua/worker.lua writes it.
 fn worker_seen(worker: WorkerId, record: &str, busy: bool) -> Result<WorkerSeen> {
     let bad = || Error::malformed("worker", record);
-    let (head, loaded) = record.split_once('\n').ok_or_else(bad)?;
+    let (head, rest) = record.split_once('\n').ok_or_else(bad)?;
+    let (loaded, notice) = rest.split_once('\n').unwrap_or((rest, ""));
     let (letter, numbers) = head.split_once(' ').ok_or_else(bad)?;
     let numbers: Vec<u64> =
         numbers.split(' ').map(str::parse).collect::<std::result::Result<_, _>>().map_err(|_| bad())?;
@@ -83,6 +84,7 @@ fn worker_seen(worker: WorkerId, record: &str, busy: bool) -> Result<WorkerSeen>
         order: Order::decode(letter, deadline)?,
         worker,
         loaded: (!loaded.is_empty()).then(|| loaded.to_owned()),
+        notice: (!notice.is_empty()).then(|| Notice::decode(notice)).transpose()?,
         seen_ms,
         // Idle 0: it was given work. Without a lease it has finished since, and has not claimed again.
         idle_since_ms: (!busy).then_some(if idle == 0 { seen_ms } else { idle }),

@@ -3,8 +3,8 @@
 use redis::Cmd;
 
 use crate::{
-    Beat, BeatReply, Claim, Completion, Error, Lease, Order, Queue, Release, Renewed, Result, TaskError,
-    TaskId, TaskResult, WorkerId, Written, names, spec, task,
+    Beat, BeatReply, Claim, Completion, Error, Lease, Notice, Order, Queue, Release, Renewed, Result,
+    TaskError, TaskId, TaskResult, WorkerId, Written, names, spec, task,
 };
 
 /// A script can't pass more to one command.
@@ -43,6 +43,7 @@ impl Queue {
     pub async fn beat(&self, worker: &WorkerId, beat: &Beat) -> Result<BeatReply> {
         let fill = |call: &mut Cmd| {
             call.arg(&worker.0).arg(self.lease_ms()).arg(beat.loaded.as_deref().unwrap_or_default());
+            call.arg(beat.notice.map(Notice::encode).unwrap_or_default());
             for held in &beat.leases {
                 let (done, all) = held.progress.unwrap_or_default();
                 call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);

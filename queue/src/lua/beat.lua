@@ -1,7 +1,7 @@
-local worker, lease, loaded = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local worker, lease, loaded, notice = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local now = clock()
 local fates = {}
-for i = 4, #ARGV, 5 do
+for i = 5, #ARGV, 5 do
   local uid, index, attempt, done, all = unpack(ARGV, i, i + 4)
   attempt, done, all = tonumber(attempt), tonumber(done), tonumber(all)
   local task = uid .. '/' .. index
@@ -27,6 +27,6 @@ end
 send_events()
 local w = read_worker(worker)
 if #fates > 0 then w.idle = 0 elseif w.idle == 0 then w.idle = now end
-w.seen, w.loaded = now, loaded
+w.seen, w.loaded, w.notice = now, loaded, notice
 write_worker(worker, w)
 return { w.order, w.deadline, fates }

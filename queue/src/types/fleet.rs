@@ -1,4 +1,4 @@
-use super::{JobUid, Order, TaskId, WorkerId};
+use super::{JobUid, Notice, Order, TaskId, WorkerId};
 
 /// The queue at a glance; cost independent of the number of jobs and tasks waiting.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,6 +61,8 @@ pub struct WorkerSeen {
     pub order: Order,
     /// What its engine has loaded.
     pub loaded: Option<String>,
+    /// What its machine said of its end, if anything.
+    pub notice: Option<Notice>,
     /// Its last claim or heartbeat, ms since the Unix epoch.
     pub seen_ms: u64,
     /// Since when it holds no lease; `None` while it holds one.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskId, TaskSpec, WorkerId};
+use super::{Notice, TaskId, TaskSpec, WorkerId};
 
 /// What a worker wants when it claims.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +89,8 @@ pub struct Beat {
     pub leases: Vec<HeldLease>,
     /// The model loaded in the engine.
     pub loaded: Option<String>,
+    /// What the machine said of its end, if anything.
+    pub notice: Option<Notice>,
 }
 
 /// One lease in a heartbeat.

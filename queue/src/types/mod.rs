@@ -3,6 +3,7 @@
 mod fleet;
 mod job;
 mod lease;
+mod notice;
 
 pub use fleet::{
     Backlog, Epoch, EventKind, LeaseSeen, ReapReport, ResultEvent, Retired, Ring, ServerRun, Stats,
@@ -15,3 +16,4 @@ pub use lease::{
     Beat, BeatReply, Claim, Completion, HeldLease, Lease, Order, Release, Renewed, StoredImage, TaskError,
     TaskResult, Written,
 };
+pub use notice::Notice;

@@ -1,7 +1,7 @@
 //! Workers: ordered about, retired, evicted; and what the queue knows of them.
 
 use anyhow::{Context, Result};
-use queue::{Beat, HeldLease, Job, Order, Retired, Written};
+use queue::{Beat, HeldLease, Job, Notice, Order, Retired, Written};
 
 use crate::setup::{Worker, job, now_ms, of, start, tasks, uid, worker};
 
@@ -61,6 +61,24 @@ async fn an_evicted_worker_loses_all_at_once_and_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_worker_learnt_of_its_machine_is_passed_on_until_it_says_otherwise() -> Result<()> {
+    let q = start().await?;
+    let notice = async || anyhow::Ok(q.stats().await?.workers.first().context("no worker")?.notice);
+    let doomed = Some(Notice::Doomed { deadline_ms: 1_767_225_600_000 });
+    for (n, told) in [None, Some(Notice::AtRisk), None, doomed].into_iter().enumerate() {
+        let beat = Beat { loaded: Some("sd15".into()), notice: told, ..Beat::default() };
+        q.beat(&worker("w"), &beat).await?;
+        assert_eq!(notice().await?, told);
+        q.enqueue(&job(&n.to_string())).await?;
+        assert!(q.claim_one("w").await?.is_some(), "what to do about it is not the queue's to say");
+        assert_eq!(notice().await?, told, "a claim says nothing of it");
+    }
+    q.order(&worker("w"), Order::Doomed { deadline_ms: 5 }).await?;
+    assert_eq!(notice().await?, doomed, "nor does an order");
+    Ok(())
+}
+
+#[tokio::test]
 async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     let q = start().await?;
     assert_eq!(q.stats().await?.backlog, []);
@@ -69,7 +87,7 @@ async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, arrival_ms: later, ..tasks("b", 5) })).await?;
     let lease = q.must_claim("w").await?;
     let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)) };
-    q.beat(&worker("w"), &Beat { leases: vec![held], loaded: Some("sd15".into()) }).await?;
+    q.beat(&worker("w"), &Beat { leases: vec![held], loaded: Some("sd15".into()), notice: None }).await?;
     q.beat(&worker("idle"), &Beat::default()).await?;
 
     let stats = q.stats().await?;

@@ -37,6 +37,7 @@ fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
         worker: WorkerId(name.into()),
         order: Order::Work,
         loaded: Some("v1-5".into()),
+        notice: None,
         seen_ms: ms(NOW - silent_seconds),
         idle_since_ms: Some(ms(900)),
     }
