@@ -7,6 +7,7 @@ use aws_config::{
 use aws_sdk_s3::{
     Client,
     config::{Credentials, SharedCredentialsProvider},
+    operation::get_object::GetObjectOutput,
     presigning::PresigningConfig,
     primitives::ByteStream,
     types::ChecksumAlgorithm,
@@ -32,8 +33,8 @@ const PROBE: &str = ".probe";
 /// One bucket, with our rights to it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    client: Client,
-    output: Output,
+    pub(crate) client: Client,
+    pub(crate) output: Output,
 }
 
 /// Credentials given outright, where the environment's are not the ones to use.
@@ -212,7 +213,10 @@ impl Store {
     /// An object's content, checked against its checksum.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
         let object = self.client.get_object().bucket(&self.output.bucket).key(key).send().await;
-        let object = object.map_err(|error| Error::sorted(self.place(key), &error))?;
+        self.body_of(key, object.map_err(|error| Error::sorted(self.place(key), &error))?).await
+    }
+
+    pub(crate) async fn body_of(&self, key: &str, object: GetObjectOutput) -> Result<Bytes> {
         match object.body.collect().await {
             Ok(body) => Ok(body.into_bytes()),
             Err(error) => Err(Error::Unavailable { at: self.place(key), cause: error.to_string() }),
@@ -237,7 +241,7 @@ impl Store {
         Ok(get.map_err(|error| Error::sorted(self.place(key), &error))?.uri().to_owned())
     }
 
-    fn place(&self, key: &str) -> Place {
+    pub(crate) fn place(&self, key: &str) -> Place {
         Place {
             endpoint: self.output.endpoint.clone().unwrap_or_else(|| "AWS".into()),
             bucket: self.output.bucket.clone(),

@@ -7,11 +7,13 @@
 mod bucket;
 mod error;
 mod facts;
+mod latent;
 mod manifest;
 mod output;
 
 pub use bucket::{Found, Keys, Put, Store};
 pub use error::{Error, Place, Result};
 pub use facts::ImageFacts;
+pub use latent::Latent;
 pub use manifest::{Manifest, ManifestImage};
 pub use output::Output;

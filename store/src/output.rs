@@ -48,11 +48,18 @@ impl Output {
     /// The key of an image: output `n` of task `index` of the job; `n` = 0 is the task's own image.
     #[must_use]
     pub fn image_key(&self, job_uid: &str, index: u32, n: usize) -> String {
-        let id = Uuid::new_v5(&IMAGES, format!("{job_uid}/{index}").as_bytes());
+        let id = image_id(job_uid, index);
         match n {
             0 => format!("{}{id}.png", self.key_prefix),
             n => format!("{}{id}-{n}.png", self.key_prefix),
         }
+    }
+
+    /// The key of what is kept of an image while it is being made. All of these stand in one folder, so that a rule
+    /// of the bucket can clear it.
+    #[must_use]
+    pub fn latent_key(&self, job_uid: &str, index: u32) -> String {
+        format!("{}latents/{}.latent", self.key_prefix, image_id(job_uid, index))
     }
 
     /// The key of a job's manifest.
@@ -96,6 +103,10 @@ impl Output {
     }
 }
 
+fn image_id(job_uid: &str, index: u32) -> Uuid {
+    Uuid::new_v5(&IMAGES, format!("{job_uid}/{index}").as_bytes())
+}
+
 fn trimmed(base: &str) -> &str {
     base.trim_end_matches('/')
 }
@@ -136,6 +147,12 @@ mod tests {
         let image = minio().image_key("7d3c", 5, 0);
         let extra = minio().image_key("7d3c", 5, 2);
         assert_eq!(extra, image.replace(".png", "-2.png"));
+    }
+
+    #[test]
+    fn latents_stand_in_a_folder_of_their_own_under_the_images_name() {
+        let latent = minio().latent_key("7d3c", 0);
+        assert_eq!(latent, "generated/latents/fe9f5581-711f-5c4b-8d3e-455c51d48ced.latent");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 mod keeping;
+mod latents;
 mod trouble;
 
 use bytes::Bytes;

@@ -1,0 +1,36 @@
+use bytes::Bytes;
+use store::Latent;
+
+use crate::{open, output, server};
+
+fn latent(steps: u32) -> Latent {
+    let file = Bytes::from(vec![u8::try_from(steps).expect("small"); 1000]);
+    Latent { steps, recipe: "20 steps of a lighthouse".into(), gpu_ms: 4_000, file }
+}
+
+#[tokio::test]
+async fn a_latent_is_read_back_and_the_latest_counts() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    let key = store.output().latent_key("7d3c", 0);
+    assert_eq!(store.get_latent(&key).await.expect("answered"), None);
+
+    for steps in [5, 10] {
+        store.put_latent(&key, &latent(steps)).await.expect("stored");
+        assert_eq!(store.get_latent(&key).await.expect("read"), Some(latent(steps)));
+    }
+
+    store.delete(&key).await.expect("deleted");
+    assert_eq!(store.get_latent(&key).await.expect("answered"), None);
+}
+
+#[tokio::test]
+async fn what_is_no_latent_of_ours_is_none() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    store
+        .put_image("generated/latents/x.latent", Bytes::from_static(b"?"), &crate::facts())
+        .await
+        .expect("put");
+    assert_eq!(store.get_latent("generated/latents/x.latent").await.expect("read"), None);
+}
