@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Action, Capacity, Decision, Forecast, Phase, Time, Why,
+    Action, Capacity, Decision, Forecast, Phase, Time, Why, Worker,
     demand::Bucket,
     gap::Gap,
     on_demand::OnDemand,
@@ -25,6 +25,8 @@ pub struct Report {
     pub wanted: Counts,
     /// What the pool's machines cost per hour, in millionths of the pool's currency.
     pub cost_per_hour_micros: u64,
+    /// What they would cost were they all on demand; at the spot price in a pool without on-demand machines.
+    pub on_demand_cost_per_hour_micros: u64,
     /// Tasks that can't be done in time, worst first; known before they are late.
     pub late: Vec<Late>,
     /// Zones without spot machines (the empty name when the pool names none).
@@ -159,6 +161,7 @@ pub(crate) fn unknown_queue(view: &View) -> Report {
         capacity: Counts::of(|capacity| claiming(view, capacity)),
         wanted: Counts::of(|capacity| claiming(view, capacity)),
         cost_per_hour_micros: cost(view),
+        on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: Vec::new(),
         short_zones: Vec::new(),
         now: view.now,
@@ -181,6 +184,7 @@ pub(crate) fn report(
         capacity: Counts::of(|capacity| claiming(view, capacity)),
         wanted: Counts::of(|capacity| wanted(view, capacity, gap, decisions)),
         cost_per_hour_micros: cost(view),
+        on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: late(forecast),
         short_zones: zones.short(),
         now: view.now,
@@ -221,7 +225,7 @@ fn claiming(view: &View, capacity: Capacity) -> usize {
 }
 
 fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) -> usize {
-    let leaves = |worker: &&crate::Worker| {
+    let leaves = |worker: &&Worker| {
         decisions.iter().any(|d| {
             matches!(&d.action, Action::Retire { worker: id } | Action::Hold { worker: id } if *id == worker.id)
         })
@@ -232,8 +236,16 @@ fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) ->
 
 /// Of every worker that has a machine.
 fn cost(view: &View) -> u64 {
-    let on_machines = view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled);
-    on_machines.filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
+    on_machines(view).filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
+}
+
+fn on_demand_cost(view: &View) -> u64 {
+    let fleet = view.fleet(Capacity::OnDemand).or_else(|| view.fleet(Capacity::Spot));
+    on_machines(view).filter_map(|_| fleet).map(|fleet| fleet.price_per_hour_micros).sum()
+}
+
+fn on_machines<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Worker> {
+    view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled)
 }
 
 /// By class, the class with the most late images first.

@@ -44,7 +44,7 @@ pub(crate) fn supply<'a>(view: &View<'a>, zones: &Zones, outlook: Outlook) -> Ve
                     Outlook::Doubtful if worker.capacity == Capacity::Spot && !zones.trusted() => {
                         return None;
                     }
-                    Outlook::Expected if zones.hopeless(worker) => return None,
+                    Outlook::Expected if zones.hopeless(view, worker) => return None,
                     Outlook::Doubtful => coming(view, worker, outlook, AHEAD_WITHOUT_MACHINE),
                     _ => coming(view, worker, outlook, AHEAD_WHEN_LATE),
                 },

@@ -21,7 +21,7 @@ impl Zones {
         let mut shortages = view.memory.shortages.clone();
         shortages.retain(|zone, shortage| !recovered(view, zone, shortage));
         for worker in view.workers.iter().filter(|worker| waits_too_long(view, worker)) {
-            note(view, &mut shortages, zone_of(worker));
+            note(view, &mut shortages, zone_of(view, worker));
         }
         let named = view.fleet(Capacity::Spot).map_or(&[][..], |fleet| &fleet.zones);
         let names = if named.is_empty() { vec![String::new()] } else { named.to_vec() };
@@ -52,16 +52,16 @@ impl Zones {
     }
 
     /// A spot worker that waits for a machine where there are none.
-    pub(crate) fn hopeless(&self, worker: &Worker) -> bool {
+    pub(crate) fn hopeless(&self, view: &View, worker: &Worker) -> bool {
         worker.capacity == Capacity::Spot
             && worker.phase == Phase::Unscheduled
-            && self.is_short(zone_of(worker))
+            && self.is_short(zone_of(view, worker))
     }
 
     /// Such a worker is replaced by one elsewhere, if there is an elsewhere. Where there is none it goes on
     /// waiting: that costs nothing, and shows when machines return.
     pub(crate) fn abandons(&self, view: &View, worker: &Worker) -> bool {
-        worker.claims() && self.hopeless(worker) && self.any_open() && !view.policy.paused
+        worker.claims() && self.hopeless(view, worker) && self.any_open() && !view.policy.paused
     }
 
     /// Zones for `n` new workers: open ones before short ones, then those that lost none lately, then the one
@@ -70,7 +70,7 @@ impl Zones {
         let zones = view.fleet(capacity).map_or(&[][..], |fleet| &fleet.zones);
         let mut there: BTreeMap<&str, usize> = BTreeMap::new();
         for worker in view.placed(capacity).filter(|worker| !self.abandons(view, worker)) {
-            *there.entry(zone_of(worker)).or_default() += 1;
+            *there.entry(zone_of(view, worker)).or_default() += 1;
         }
         (0..n)
             .map(|_| {
@@ -99,13 +99,15 @@ fn losses(view: &View) -> BTreeMap<String, Time> {
     losses.retain(|_, at| view.now.since(*at) < view.policy.scaling.shortage_backoff);
     let lost = |w: &&Worker| matches!(w.health, Health::Doomed { .. } | Health::Gone);
     for worker in view.workers.iter().filter(|w| w.capacity == Capacity::Spot).filter(lost) {
-        losses.insert(zone_of(worker).to_owned(), view.now);
+        losses.insert(zone_of(view, worker).to_owned(), view.now);
     }
     losses
 }
 
-fn zone_of(worker: &Worker) -> &str {
-    worker.zone.as_deref().unwrap_or("")
+/// Where a fleet names no zones, that of a worker's node does not matter.
+fn zone_of<'w>(view: &View, worker: &'w Worker) -> &'w str {
+    let named = view.fleet(worker.capacity).is_some_and(|fleet| !fleet.zones.is_empty());
+    worker.zone.as_deref().filter(|_| named).unwrap_or("")
 }
 
 fn waits_too_long(view: &View, worker: &Worker) -> bool {
@@ -117,10 +119,12 @@ fn waits_too_long(view: &View, worker: &Worker) -> bool {
 
 /// A worker that got its machine after the shortage began ends it.
 fn recovered(view: &View, zone: &str, shortage: &Shortage) -> bool {
-    view.placed(Capacity::Spot).filter(|worker| zone_of(worker) == zone).any(|worker| match worker.phase {
-        Phase::Unscheduled => false,
-        Phase::Starting { scheduled } => scheduled > shortage.since,
-        Phase::Idle { .. } | Phase::Busy => worker.created > shortage.since,
+    view.placed(Capacity::Spot).filter(|worker| zone_of(view, worker) == zone).any(|worker| {
+        match worker.phase {
+            Phase::Unscheduled => false,
+            Phase::Starting { scheduled } => scheduled > shortage.since,
+            Phase::Idle { .. } | Phase::Busy => worker.created > shortage.since,
+        }
     })
 }
 

@@ -207,6 +207,33 @@ fn shortages_that_repeat_are_remembered_longer() {
 }
 
 #[test]
+fn in_a_pool_that_names_no_zones_a_machine_anywhere_ends_the_shortage() {
+    let mut anywhere = pool();
+    anywhere.spot = Some(fleet(0, 20, 900_000, &[]));
+    let mut stuck = worker("s1", Capacity::Spot, Phase::Unscheduled);
+    (stuck.created, stuck.zone, stuck.node) = (NOW.minus(secs(80)), None, None);
+    let short = plan(NOW, &anywhere, &seen(vec![], vec![], vec![stuck.clone()]), &Memory::default());
+    assert_eq!(short.report.short_zones, [""]);
+    let at = NOW.plus(secs(10));
+    (stuck.phase, stuck.zone) = (Phase::Starting { scheduled: at }, Some("eu-1a".into()));
+    assert!(
+        plan(at, &anywhere, &seen(vec![], vec![], vec![stuck]), &short.memory).memory.shortages.is_empty()
+    );
+}
+
+#[test]
+fn only_workers_with_a_machine_cost() {
+    let workers = vec![
+        worker("s1", Capacity::Spot, Phase::Busy),
+        worker("s2", Capacity::Spot, Phase::Unscheduled),
+        worker("d1", Capacity::OnDemand, idle_for(1)),
+    ];
+    let report = decide(&pool(), &seen(vec![], vec![], workers)).report;
+    assert_eq!(report.cost_per_hour_micros, 900_000 + 3_060_000);
+    assert_eq!(report.on_demand_cost_per_hour_micros, 2 * 3_060_000);
+}
+
+#[test]
 fn idle_workers_go_down_to_the_minimum_the_ones_on_empty_nodes_first() {
     let mut policy = pool();
     policy.spot = Some(fleet(1, 20, 900_000, &["a", "b"]));
