@@ -177,6 +177,7 @@ fn event_kind(letter: String) -> Result<EventKind> {
     match letter.as_str() {
         "S" => Ok(EventKind::Started),
         "A" => Ok(EventKind::Advanced),
+        "B" => Ok(EventKind::Returned),
         "D" => Ok(EventKind::Dead),
         "F" => Ok(EventKind::Finished),
         _ => Err(Error::malformed("event", letter)),

@@ -60,5 +60,7 @@ local function give_back(uid, index, attempt, how, now, delay, err)
     offer_task(uid .. '/' .. index, s, ready, now)
     add_backlog(s.bucket, 1)
   end
+  -- Once for all that a machine held of a job.
+  if events[#events - 1] ~= uid then event(uid, 'B') end
   return false
 end

@@ -8,7 +8,8 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Wakes the operator for a job: S started, A advanced, D a dead letter, F nothing waits or runs any more.
+-- Wakes the operator for a job: S started, A advanced, B a task came back, D a dead letter, F nothing waits or runs
+-- any more.
 -- Bounded, and never the only copy: who misses an event finds the same in the job.
 local events = {}
 local function send_events()

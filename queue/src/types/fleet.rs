@@ -123,6 +123,8 @@ pub enum EventKind {
     Started,
     /// One or more of its tasks finished with an image; others are left.
     Advanced,
+    /// One or more of its tasks were interrupted or failed, and wait again.
+    Returned,
     /// A task of it became a dead letter; others are left.
     Dead,
     /// Nothing of it waits or runs any more.

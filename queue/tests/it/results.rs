@@ -42,6 +42,24 @@ async fn the_operator_hears_of_each_turn_of_a_job() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_operator_hears_once_of_all_that_a_machine_gives_back() -> Result<()> {
+    let q = start().await?;
+    let mut results = Results::open(&q, "operator-0").await?;
+    q.enqueue(&tasks("a", 3)).await?;
+    for _ in 0..2 {
+        q.must_claim("w").await?;
+    }
+    assert_eq!(q.evict(&worker("w")).await?, 2);
+    use EventKind::{Returned, Started};
+    assert_eq!(kinds(&results.next(10, LONG).await?), [("a", Started), ("a", Returned)]);
+
+    let lease = q.must_claim("other").await?;
+    q.give_back("other", &lease, &failed(0)).await?;
+    assert_eq!(kinds(&results.next(10, LONG).await?), [("a", Returned)]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn waiting_ends_when_something_happens() -> Result<()> {
     let q = start().await?;
     let mut results = Results::open(&q, "operator-0").await?;
