@@ -27,8 +27,6 @@ constants! {
 constants! {
     /// Why an ImageJob's conditions are as they are.
     pub enum JobReason {
-        /// The job is valid; its images are being queued.
-        Accepted,
         /// All unfinished images wait for a worker.
         Waiting,
         /// At least one image is being made.
@@ -81,8 +79,8 @@ constants! {
         Paused,
         /// Workers start but their containers fail.
         WorkersFailing,
-        /// The Secret of `spec.output.credentialsSecretRef` does not exist (yet).
-        SecretNotFound,
+        /// No machine would do for the workers: something else is missing, e.g. a volume claim of the podTemplate.
+        WorkersUnschedulable,
         /// `spec.podTemplate` is not a Pod template.
         PodTemplateInvalid,
         /// The API server refused the worker Pods, e.g. by quota or Pod Security.
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn the_transition_time_moves_only_with_the_status() {
         let mut conditions = vec![];
-        assert!(set_condition(&mut conditions, ready(false, JobReason::Accepted), &at(1)));
+        assert!(set_condition(&mut conditions, ready(false, JobReason::Waiting), &at(1)));
         assert!(set_condition(&mut conditions, ready(false, JobReason::Running), &at(2)));
         assert_eq!(conditions[0].last_transition_time, at(1));
         assert!(set_condition(&mut conditions, ready(true, JobReason::Completed), &at(3)));
@@ -191,9 +189,9 @@ mod tests {
     #[test]
     fn setting_what_is_there_changes_nothing() {
         let mut conditions = vec![];
-        set_condition(&mut conditions, ready(false, JobReason::Accepted), &at(1));
+        set_condition(&mut conditions, ready(false, JobReason::Waiting), &at(1));
         let before = conditions.clone();
-        assert!(!set_condition(&mut conditions, ready(false, JobReason::Accepted), &at(9)));
+        assert!(!set_condition(&mut conditions, ready(false, JobReason::Waiting), &at(9)));
         assert_eq!(conditions, before);
     }
 

@@ -39,8 +39,6 @@ constants! {
         SpotShortage,
         /// WorkerPool: spot machines can be had again.
         SpotRecovered,
-        /// WorkerPool: its spec cannot be used.
-        Invalid,
         /// WorkerPool: the API server refused a worker Pod.
         PodRefused,
     }

@@ -4,6 +4,8 @@
 //! (after a restart, by a stale cache, while trying again) meets AlreadyExists and changes nothing. Events are best effort, as
 //! Kubernetes treats them: they are sent in the background, [`PER_SECOND`] on average and [`BURST`] at once,
 //! and what does not fit is counted in a metric rather than delaying a reconcile.
+//!
+//! They are of `v1`, not `events.k8s.io/v1`: the latter refuses `lastTimestamp`, by which `kubectl describe` sorts.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,10 +13,11 @@ use std::{
     time::Instant,
 };
 
+use crds::events::EventReason;
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
+    api::core::v1::{Event, EventSource, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, Time},
 };
 use kube::{Api, Client, api::PostParams, core::ObjectMeta};
 use tokio::sync::mpsc;
@@ -25,7 +28,7 @@ use crate::metrics::Metrics;
 const PER_SECOND: f64 = 25.0;
 /// Events that may be sent at once.
 const BURST: u8 = 200;
-/// The API's limit for `note` is 1024 bytes.
+/// The API's limit for `message` is 1024 bytes.
 const MAX_NOTE: usize = 1000;
 const CONTROLLER: &str = "imagejob.dev/operator";
 
@@ -40,11 +43,20 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     pub(crate) kind: Kind,
-    /// A CamelCase constant.
-    pub(crate) reason: String,
+    pub(crate) reason: EventReason,
     /// What the operator did, CamelCase.
     pub(crate) action: &'static str,
     pub(crate) note: String,
+}
+
+impl Notice {
+    pub(crate) fn normal(reason: EventReason, action: &'static str, note: String) -> Self {
+        Self { kind: Kind::Normal, reason, action, note }
+    }
+
+    pub(crate) fn warning(reason: EventReason, action: &'static str, note: String) -> Self {
+        Self { kind: Kind::Warning, reason, action, note }
+    }
 }
 
 /// Sends Events in the background.
@@ -97,7 +109,7 @@ fn build(object: &ObjectReference, notice: &Notice, identity: &str, now: Timesta
     let note = truncate(&notice.note, MAX_NOTE);
     let minute = now.as_second() / 60;
     let mut hasher = DefaultHasher::new();
-    (&object.uid, &notice.reason, &note, minute).hash(&mut hasher);
+    (&object.uid, notice.reason.as_str(), &note, minute).hash(&mut hasher);
     let name = object.name.as_deref().unwrap_or("object");
     Event {
         metadata: ObjectMeta {
@@ -106,15 +118,19 @@ fn build(object: &ObjectReference, notice: &Notice, identity: &str, now: Timesta
             ..ObjectMeta::default()
         },
         action: Some(notice.action.to_owned()),
-        reason: Some(notice.reason.clone()),
-        note: Some(note.to_owned()),
+        reason: Some(notice.reason.as_str().to_owned()),
+        message: Some(note.to_owned()),
         type_: Some(match notice.kind {
             Kind::Normal => "Normal".to_owned(),
             Kind::Warning => "Warning".to_owned(),
         }),
         event_time: Some(MicroTime(now)),
-        regarding: Some(object.clone()),
-        reporting_controller: Some(CONTROLLER.to_owned()),
+        first_timestamp: Some(Time(now)),
+        last_timestamp: Some(Time(now)),
+        count: Some(1),
+        involved_object: object.clone(),
+        source: Some(EventSource { component: Some(CONTROLLER.to_owned()), host: None }),
+        reporting_component: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(truncate(identity, 128).to_owned()),
         ..Event::default()
     }
@@ -146,7 +162,7 @@ mod tests {
     }
 
     fn notice(note: &str) -> Notice {
-        Notice { kind: Kind::Normal, reason: "Completed".into(), action: "Complete", note: note.into() }
+        Notice::normal(EventReason::Completed, "Complete", note.into())
     }
 
     #[test]
@@ -164,6 +180,6 @@ mod tests {
     #[test]
     fn a_long_note_is_cut_at_a_character() {
         let event = build(&reference("1"), &notice(&"é".repeat(2000)), "a", Timestamp::UNIX_EPOCH);
-        assert_eq!(event.note.unwrap().len(), 1000);
+        assert_eq!(event.message.unwrap().len(), 1000);
     }
 }

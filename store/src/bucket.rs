@@ -14,6 +14,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::{Error, ImageFacts, Manifest, Output, Place, Result};
 
@@ -180,7 +181,7 @@ impl Store {
     }
 
     /// Writes a job's manifest over any earlier one; its key is [`Output::manifest_key`].
-    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<String> {
+    pub async fn put_manifest<I: Serialize + Sync>(&self, manifest: &Manifest<I>) -> Result<String> {
         let key = self.output.manifest_key(&manifest.uid);
         let json = serde_json::to_vec(manifest)
             .map_err(|error| Error::Unexpected { at: self.place(&key), cause: error.to_string() })?;

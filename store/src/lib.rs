@@ -15,5 +15,5 @@ pub use bucket::{Found, Keys, Put, Store};
 pub use error::{Error, Place, Result};
 pub use facts::ImageFacts;
 pub use latent::Latent;
-pub use manifest::{Manifest, ManifestImage};
+pub use manifest::Manifest;
 pub use output::Output;

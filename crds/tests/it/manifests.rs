@@ -76,7 +76,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("watch", "nodes", ""),
         ("get", "configmaps", "studio"),
         ("patch", "secrets", "studio"),
-        ("create", "events.events.k8s.io", "studio"),
+        ("create", "events", "studio"),
         ("patch", "leases", "imagejob-system"),
     ] {
         assert!(may(&cluster, operator, verb, resource, namespace), "may not {verb} {resource}");

@@ -14,7 +14,7 @@ use kube::{
 };
 use policy::Sample;
 use queue::{Enqueued, Job, JobState, Outcome, TaskResult};
-use store::{Manifest, ManifestImage, Output, Store};
+use store::{Output, Store};
 
 use super::{
     Error,
@@ -116,33 +116,12 @@ pub(crate) async fn write_manifest(
     results: &Results<'_>,
     context: &Context,
 ) -> Result<String, Error> {
-    let images = results.outcomes.iter().filter_map(|outcome| {
-        let image = status::image(outcome, results.output)?;
-        Some(ManifestImage {
-            index: image.index,
-            url: image.url,
-            key: image.key,
-            etag: image.etag.unwrap_or_default(),
-            width: image.width,
-            height: image.height,
-            seed: image.seed,
-            gpu_seconds: image.gpu_seconds,
-            capacity: image.capacity.label().to_owned(),
-            attempts: image.attempts,
-        })
-    });
-    let manifest = Manifest {
-        namespace: namespace(job).to_owned(),
-        name: job.name_any(),
-        uid: uid(job).0,
-        images: images.collect(),
-    };
     let store = match credentials::keys(pool, &context.client).await.map_err(Error::Credentials)? {
         Some(keys) => Store::open_with_keys(results.output, keys).await,
         None => Store::open(results.output).await,
     }
     .map_err(Error::Store)?;
-    let written = store.put_manifest(&manifest).await.map_err(Error::Store)?;
+    let written = store.put_manifest(&status::manifest(job, results)).await.map_err(Error::Store)?;
     Ok(results.output.url(&written))
 }
 
@@ -189,7 +168,7 @@ pub(crate) fn expected(
 /// Tells scaling how long the job's latest images took.
 pub(crate) fn learn(job: &ImageJob, outcomes: &[Outcome], key: &PoolKey, context: &Context) {
     let Some((units, model)) = size(job) else { return };
-    let samples = latest(outcomes).map(|result| Sample::Task {
+    let samples = latest(job, outcomes).map(|result| Sample::Task {
         model: model.clone(),
         units,
         took: Duration::from_millis(result.gpu_ms),
@@ -197,12 +176,16 @@ pub(crate) fn learn(job: &ImageJob, outcomes: &[Outcome], key: &PoolKey, context
     lock(&context.pools.get(key)).samples.extend(samples);
 }
 
-/// Made since the last progress was written, so that none teaches twice, and no more than count anyway.
-fn latest(outcomes: &[Outcome]) -> impl Iterator<Item = &TaskResult> {
+/// Made lately and not listed in the status yet, so that none teaches twice, and no more than count anyway.
+fn latest<'a>(job: &ImageJob, outcomes: &'a [Outcome]) -> impl Iterator<Item = &'a TaskResult> {
     const ENOUGH: usize = 20;
     let window_ms = u64::try_from(PROGRESS_EVERY.as_millis()).unwrap_or(u64::MAX);
     let last = outcomes.iter().map(|outcome| outcome.finished_ms).max().unwrap_or_default();
-    let fresh = move |outcome: &&Outcome| outcome.finished_ms.saturating_add(window_ms) > last;
+    let listed = job.status.as_ref().map_or(&[][..], |status| &status.images);
+    let fresh = move |outcome: &&Outcome| {
+        outcome.finished_ms.saturating_add(window_ms) > last
+            && !listed.iter().any(|image| image.index == outcome.index)
+    };
     outcomes
         .iter()
         .filter(fresh)

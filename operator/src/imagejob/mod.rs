@@ -96,7 +96,8 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
         Err(Error::Queue(error)) => return queue_unavailable(job, &error, context).await,
         Err(error) => return Err(error),
     };
-    let status = status::queued(job, &accepted.pool, &class, accepted.seed, Timestamp::now());
+    let paused = references.pool.is_some_and(|pool| pool.spec.paused);
+    let status = status::queued(job, &accepted.pool, &class, accepted.seed, paused, Timestamp::now());
     write(job, status, context).await?;
     match enqueued {
         Enqueued::New => Ok(Action::requeue(RESYNC)),
@@ -155,12 +156,12 @@ async fn finish(
             }
         }
     }
-    let job = write(job, status, context).await?;
-    apply::count_end(&job, key, context);
-    apply::learn(&job, &outcomes, key, context);
+    let written = write(job, status, context).await?;
+    apply::count_end(&written, key, context);
+    apply::learn(job, &outcomes, key, context);
     // Only now: until the status stands, the queue holds the only copy of the results.
-    take_off_queue(&job, key, context).await?;
-    apply::expire(&job, context).await
+    take_off_queue(&written, key, context).await?;
+    apply::expire(&written, context).await
 }
 
 /// Without its pool we know neither prices nor addresses. A cancelled job ends with what its status lists

@@ -6,10 +6,7 @@ use crds::{
     events::EventReason,
 };
 
-use crate::{
-    events::{Kind, Notice},
-    words::images,
-};
+use crate::{events::Notice, words::images};
 
 /// What there is to tell about the turn from one status to the next.
 pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<Notice> {
@@ -30,21 +27,21 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
             1 => "a machine went away under an image, which goes to the next one".to_owned(),
             n => format!("machines went away under images {n} times, which go to the next ones"),
         };
-        notices.push(warning(EventReason::Interrupted, "Requeue", note));
+        notices.push(Notice::warning(EventReason::Interrupted, "Requeue", note));
     }
     if let Some(n) = rise(|status| status.retries.unwrap_or_default()) {
         let note = match n {
             1 => "an image failed and is tried again".to_owned(),
             n => format!("images failed {n} times and are tried again"),
         };
-        notices.push(warning(EventReason::ImageRetried, "Retry", note));
+        notices.push(Notice::warning(EventReason::ImageRetried, "Retry", note));
     }
     if let Some(n) = rise(|status| status.counts.map(|counts| counts.failed).unwrap_or_default()) {
         let last = new.failures.last();
         let why =
             last.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
         let note = format!("{} failed for good{why}", images(n));
-        notices.push(warning(EventReason::ImageFailed, "GiveUp", note));
+        notices.push(Notice::warning(EventReason::ImageFailed, "GiveUp", note));
     }
     notices
 }
@@ -55,19 +52,19 @@ fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option
     let note = message.to_owned();
     let started = started || was == Some(JobReason::Running.as_str());
     Some(if is(JobReason::Completed) {
-        normal(EventReason::Completed, "Complete", note)
+        Notice::normal(EventReason::Completed, "Complete", note)
     } else if is(JobReason::Cancelled) {
-        normal(EventReason::Cancelled, "Cancel", note)
+        Notice::normal(EventReason::Cancelled, "Cancel", note)
     } else if is(JobReason::Suspended) {
-        normal(EventReason::Suspended, "Suspend", note)
+        Notice::normal(EventReason::Suspended, "Suspend", note)
     } else if was_suspended {
-        normal(EventReason::Resumed, "Resume", note)
+        Notice::normal(EventReason::Resumed, "Resume", note)
     } else if started && (is(JobReason::Running) || is(JobReason::Waiting)) {
         return None;
     } else if is(JobReason::Running) {
-        normal(EventReason::Started, "Start", "the first image is being made".to_owned())
+        Notice::normal(EventReason::Started, "Start", "the first image is being made".to_owned())
     } else if is(JobReason::Waiting) {
-        normal(EventReason::Queued, "Enqueue", note)
+        Notice::normal(EventReason::Queued, "Enqueue", note)
     } else if [
         JobReason::PoolNotFound,
         JobReason::PoolNotReady,
@@ -78,23 +75,15 @@ fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option
     .into_iter()
     .any(is)
     {
-        warning(EventReason::Pending, "Wait", format!("{reason}: {note}"))
+        Notice::warning(EventReason::Pending, "Wait", format!("{reason}: {note}"))
     } else {
-        warning(EventReason::Failed, "Fail", format!("{reason}: {note}"))
+        Notice::warning(EventReason::Failed, "Fail", format!("{reason}: {note}"))
     })
 }
 
 fn ready(status: &ImageJobStatus) -> Option<(&str, &str)> {
     let ready = find_condition(&status.conditions, ConditionType::Ready)?;
     Some((&ready.reason, &ready.message))
-}
-
-fn normal(reason: EventReason, action: &'static str, note: String) -> Notice {
-    Notice { kind: Kind::Normal, reason: reason.as_str().to_owned(), action, note }
-}
-
-fn warning(reason: EventReason, action: &'static str, note: String) -> Notice {
-    Notice { kind: Kind::Warning, reason: reason.as_str().to_owned(), action, note }
 }
 
 #[cfg(test)]
@@ -105,7 +94,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::fixtures::at;
+    use crate::{events::Kind, fixtures::at};
 
     fn status(reason: JobReason) -> ImageJobStatus {
         let mut status = ImageJobStatus::default();
@@ -122,7 +111,10 @@ mod tests {
 
     /// Kind, reason and note of each.
     fn told(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<(Kind, String, String)> {
-        between(old, new).into_iter().map(|notice| (notice.kind, notice.reason, notice.note)).collect()
+        between(old, new)
+            .into_iter()
+            .map(|notice| (notice.kind, notice.reason.as_str().to_owned(), notice.note))
+            .collect()
     }
 
     #[test]

@@ -10,8 +10,13 @@ use crds::{
 use jiff::Timestamp;
 use queue::JobState;
 
+use super::writes::PROGRESS_EVERY;
+
 /// A running job shorter than this never has its start written: accepted and finished are enough.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+/// News of trouble rest only this long after the last write.
+const TROUBLE_EVERY: Duration = Duration::from_secs(1);
 
 /// When to write a status.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,9 +46,11 @@ pub(crate) fn when_to_write(
             _ => WriteWhen::Now,
         };
     }
-    if old.counts == new.counts && old.interruptions == new.interruptions && old.retries == new.retries {
+    let trouble = old.interruptions != new.interruptions || old.retries != new.retries;
+    if old.counts == new.counts && !trouble {
         return WriteWhen::Never;
     }
+    let wait = if trouble { wait.saturating_sub(PROGRESS_EVERY - TROUBLE_EVERY) } else { wait };
     if wait.is_zero() { WriteWhen::Now } else { WriteWhen::After(wait) }
 }
 
@@ -92,7 +99,8 @@ mod tests {
 
     fn queued() -> ImageJob {
         let mut job = job();
-        job.status = Some(status::queued(&job, &PoolKey::new("studio", "sd15"), "standard", None, at(0)));
+        job.status =
+            Some(status::queued(&job, &PoolKey::new("studio", "sd15"), "standard", None, false, at(0)));
         job
     }
 
@@ -147,10 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn interruptions_and_retries_are_progress() {
+    fn interruptions_and_retries_are_told_within_a_second() {
         let running = following(queued(), &state(1, 0), 11);
-        let interrupted = JobState { interruptions: 1, ..state(1, 0) };
-        assert_eq!(when(&running, &interrupted, RESTING, 12), WriteWhen::After(RESTING));
-        assert_eq!(when(&running, &JobState { retries: 1, ..state(1, 0) }, AT_ONCE, 12), WriteWhen::Now);
+        for trouble in [JobState { interruptions: 1, ..state(0, 0) }, JobState { retries: 1, ..state(1, 0) }]
+        {
+            assert_eq!(when(&running, &trouble, RESTING, 15), WriteWhen::Now);
+            let a_moment_ago = PROGRESS_EVERY - Duration::from_millis(200);
+            let rest = WriteWhen::After(Duration::from_millis(800));
+            assert_eq!(when(&running, &trouble, a_moment_ago, 15), rest, "however many there are");
+        }
     }
 }

@@ -12,15 +12,16 @@ use crate::context::{Context, PoolKey};
 /// Jobs enqueued at once.
 const CONCURRENCY: usize = 16;
 
-/// Enqueues every unfinished job that the pool had accepted; how many there were.
+/// Enqueues every unfinished job that the pool had accepted; how many there were. With `recheck`, or if a job is known
+/// to have begun, workers look for each image before they make it.
 ///
 /// # Errors
 /// When the queue can't be used. What else may be wrong with a job is for its own reconcile, which follows.
-pub(crate) async fn rebuild(key: &PoolKey, context: &Context) -> queue::Result<usize> {
+pub(crate) async fn rebuild(key: &PoolKey, recheck: bool, context: &Context) -> queue::Result<usize> {
     let of_pool = |job: &ImageJob| !ended(job) && observe::pool_key(job, context).as_ref() == Some(key);
     let jobs = context.seen.jobs.state_filter(of_pool);
     let refs: Vec<_> = jobs.iter().map(|job| ObjectRef::from_obj(&**job)).collect();
-    let again = |job| async move { enqueue_again(&context.writes.latest(job), key, context).await };
+    let again = |job| async move { enqueue_again(&context.writes.latest(job), key, recheck, context).await };
     let count = stream::iter(jobs)
         .map(again)
         .buffer_unordered(CONCURRENCY)
@@ -33,7 +34,12 @@ pub(crate) async fn rebuild(key: &PoolKey, context: &Context) -> queue::Result<u
     Ok(count)
 }
 
-async fn enqueue_again(job: &ImageJob, key: &PoolKey, context: &Context) -> queue::Result<bool> {
+async fn enqueue_again(
+    job: &ImageJob,
+    key: &PoolKey,
+    recheck: bool,
+    context: &Context,
+) -> queue::Result<bool> {
     let accepted = job.status.as_ref().is_some_and(|status| status.pool.is_some());
     if !accepted || ended(job) || job.spec.cancel {
         return Ok(false);
@@ -47,7 +53,8 @@ async fn enqueue_again(job: &ImageJob, key: &PoolKey, context: &Context) -> queu
     };
     // A job that lost what it refers to since keeps what the queue still has of it.
     let Ok(accepted) = validate::validate(job, &references) else { return Ok(false) };
-    match apply::enqueue(accepted.job, key, true, context).await {
+    let begun = job.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    match apply::enqueue(accepted.job, key, recheck || begun, context).await {
         Err(Error::Queue(error)) => Err(error),
         Ok(_) | Err(_) => Ok(true),
     }

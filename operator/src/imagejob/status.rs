@@ -8,10 +8,11 @@ use crds::{
     conditions::{ConditionType, ConditionUpdate, JobReason, cut, set_condition},
 };
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use queue::{JobState, Outcome, StoredImage};
-use store::Output;
+use store::{Manifest, Output};
 
-use super::validate::{Outlook, Problem, created_ms, namespace, tenant};
+use super::validate::{Outlook, Problem, created_ms, namespace, tenant, uid};
 use crate::{
     capacity,
     context::PoolKey,
@@ -52,6 +53,7 @@ pub(crate) fn queued(
     pool: &PoolKey,
     class: &str,
     seed: Option<u64>,
+    paused: bool,
     now: Timestamp,
 ) -> ImageJobStatus {
     let total = job.spec.count;
@@ -62,9 +64,12 @@ pub(crate) fn queued(
     status.seed = seed;
     status.sla = Some(Sla::Pending);
     progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
-    let (reason, message) = match job.spec.suspend {
-        true => (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned()),
-        false => (JobReason::Waiting, format!("{} waiting for a worker of {pool}", images(total))),
+    let (reason, message) = if job.spec.suspend {
+        (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned())
+    } else if paused {
+        pool_paused()
+    } else {
+        (JobReason::Waiting, format!("{} waiting for a worker of {pool}", images(total)))
     };
     under_way(&mut status, job, reason, &message, now);
     status
@@ -93,13 +98,17 @@ pub(crate) fn following(
     } else if pool.is_none() {
         (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())
     } else if pool.is_some_and(|pool| pool.spec.paused) {
-        (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
+        pool_paused()
     } else {
         let waiting = images(state.waiting);
         (JobReason::Waiting, format!("{waiting} waiting for a worker, {done} of {total} done"))
     };
     under_way(&mut status, job, reason, &message, now);
     status
+}
+
+fn pool_paused() -> (JobReason, String) {
+    (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
 }
 
 /// Something is missing, or the job can never work.
@@ -197,14 +206,27 @@ pub(crate) fn observed(job: &ImageJob) -> Option<patch::Observed> {
 
 /// Lists the images made and adds up their cost.
 pub(crate) fn list(status: &mut ImageJobStatus, results: &Results<'_>) {
-    let Results { outcomes, output, fleets, promised: _ } = results;
-    status.images = outcomes.iter().filter_map(|o| image(o, output)).take(MAX_IMAGES).collect();
+    let Results { outcomes, output: _, fleets, promised: _ } = results;
+    status.images = made(results).take(MAX_IMAGES).collect();
     status.failures = outcomes.iter().filter_map(failure).take(MAX_FAILURES).collect();
     status.cost = Some(cost(outcomes, fleets));
 }
 
-/// One image as shown, if the task made one.
-pub(crate) fn image(outcome: &Outcome, output: &Output) -> Option<Image> {
+/// The listing of every image, in the status's own words.
+pub(crate) fn manifest(job: &ImageJob, results: &Results<'_>) -> Manifest<Image> {
+    Manifest {
+        namespace: namespace(job).to_owned(),
+        name: job.name_any(),
+        uid: uid(job).0,
+        images: made(results).collect(),
+    }
+}
+
+fn made(results: &Results<'_>) -> impl Iterator<Item = Image> {
+    results.outcomes.iter().filter_map(|outcome| image(outcome, results.output))
+}
+
+fn image(outcome: &Outcome, output: &Output) -> Option<Image> {
     let result = outcome.result.as_ref().ok()?;
     let (StoredImage { key, etag, bytes: _, width, height, seed }, extra) = result.images.split_first()?;
     Some(Image {

@@ -1,28 +1,33 @@
 //! Carries out what the policy decided: creates Pods, tells workers through the queue, deletes Pods.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
-use crds::{WorkerPool, events::EventReason};
+use crds::{WorkerPool, conditions::PoolReason, events::EventReason};
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{DeleteParams, PostParams, Preconditions},
+    core::Status,
 };
 use policy::{Action, Decision};
 use queue::{Retired, WorkerId};
 
 use super::{
-    Error,
+    Error, given,
     memory::PoolState,
     observe::Observed,
     pod::{self, Shape},
+    refusal::{Refusal, Refusals},
     worker_prefix,
 };
 use crate::{
     capacity,
     context::{Context, PoolKey},
-    events::{Kind, Notice},
+    events::Notice,
     lock,
     words::images,
 };
@@ -42,92 +47,143 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Carries out the decisions, in order. What the API server refuses does not keep the others from being
-    /// done; without the queue none can be. The next reconcile goes on with the rest.
-    pub(crate) async fn carry_out(&self, decisions: &[Decision]) -> Result<(), Error> {
-        let mut outcome = Ok(());
+    /// Carries out the decisions, in order, and says what was done of them. What the API server refuses does not
+    /// keep the others from being done; without the queue none can be. The next reconcile goes on with the rest.
+    pub(crate) async fn carry_out(&self, decisions: &[Decision]) -> (Vec<Decision>, Result<(), Error>) {
+        let (mut done, mut outcome, mut refusal) = (Vec::new(), Ok(()), None);
+        let tries = !self.rests(decisions);
         for decision in decisions {
-            let labels =
-                [self.key.to_string(), decision.action.label().to_owned(), decision.why.reason().to_owned()];
-            self.context.metrics.scaling_actions.with_label_values(&labels).inc();
-            tracing::info!(pool = %self.key, why = %decision.why, "{}", describe(&decision.action));
-            match self.carry_out_one(decision).await {
-                Ok(()) => {}
-                Err(error @ Error::Queue(_)) => return Err(error),
-                Err(error) => outcome = outcome.and(Err(error)),
+            let result = match &decision.action {
+                Action::Start { .. } if !tries => Ok(None),
+                Action::Start { .. } => self.start(&decision.action, &mut refusal).await,
+                _ => self.tell_worker(decision).await.map(|done| done.then(|| decision.action.clone())),
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some(action)) => done.push(self.record(Decision { action, why: decision.why.clone() })),
+                Err(error) => {
+                    let for_all = matches!(error, Error::Queue(_));
+                    outcome = outcome.and(Err(error));
+                    if for_all {
+                        return (done, outcome);
+                    }
+                }
             }
         }
-        outcome
+        if tries {
+            self.refused(refusal);
+        }
+        (done, outcome)
     }
 
-    async fn carry_out_one(&self, Decision { action, why }: &Decision) -> Result<(), Error> {
-        match action {
-            Action::Start { capacity, zone, n, classes, model } => {
-                let shape = |name| Shape {
-                    name,
-                    capacity: capacity::to_crd(*capacity),
-                    zone: zone.as_deref(),
-                    classes,
-                    model: model.as_deref(),
-                };
-                self.start(*n, shape).await
+    /// Whether the last Pods were refused so short a time ago that no other is tried yet.
+    fn rests(&self, decisions: &[Decision]) -> bool {
+        let starts = decisions.iter().any(|decision| matches!(decision.action, Action::Start { .. }));
+        starts && !self.rest().is_zero()
+    }
+
+    /// Until Pods are tried again; zero: now.
+    pub(crate) fn rest(&self) -> Duration {
+        let state = lock(self.state);
+        let generation = self.pool.metadata.generation;
+        state.refused.as_ref().map_or(Duration::ZERO, |refused| refused.rest(generation, Instant::now()))
+    }
+
+    fn refused(&self, refusal: Option<Refusal>) {
+        if let Some(Refusal { reason, message }) = &refusal {
+            tracing::warn!(pool = %self.key, reason = %reason, "no worker: {message}");
+            if *reason == PoolReason::PodsRefused {
+                self.tell(&Notice::warning(EventReason::PodRefused, "CreatePod", message.clone()));
             }
-            Action::Retire { worker } => self.retire(&worker.0).await,
-            Action::Hold { worker } => self.order(&worker.0, queue::Order::Hold).await,
-            Action::Resume { worker } => self.order(&worker.0, queue::Order::Work).await,
+        }
+        let mut state = lock(self.state);
+        let before = state.refused.take();
+        state.refused =
+            refusal.map(|last| Refusals::after(before, last, self.pool.metadata.generation, Instant::now()));
+    }
+
+    fn record(&self, done: Decision) -> Decision {
+        let labels = [self.key.to_string(), done.action.label().to_owned(), done.why.reason().to_owned()];
+        self.context.metrics.scaling_actions.with_label_values(&labels).inc();
+        tracing::info!(pool = %self.key, why = %done.why, "{}", describe(&done.action));
+        done
+    }
+
+    /// Tells a worker what is to become of it; `false`: it is busy and stays.
+    async fn tell_worker(&self, Decision { action, why }: &Decision) -> Result<bool, Error> {
+        match action {
+            Action::Start { .. } => return Ok(false),
+            Action::Retire { worker } => return self.retire(&worker.0).await,
+            Action::Hold { worker } => self.order(&worker.0, queue::Order::Hold).await?,
+            Action::Resume { worker } => self.order(&worker.0, queue::Order::Work).await?,
             Action::Doom { worker, deadline } => {
                 let deadline_ms = deadline.as_millis();
                 self.order(&worker.0, queue::Order::Doomed { deadline_ms }).await?;
                 let note = format!("{}: {why}", worker.0);
-                self.tell(Kind::Warning, EventReason::WorkerDoomed, "Doom", note);
-                Ok(())
+                self.tell(&Notice::warning(EventReason::WorkerDoomed, "Doom", note));
             }
-            Action::Evict { worker } => self.evict(&worker.0, &why.to_string()).await,
+            Action::Evict { worker } => self.evict(&worker.0, &why.to_string()).await?,
         }
+        Ok(true)
     }
 
-    async fn start<'a>(&self, n: u32, shape: impl Fn(String) -> Shape<'a>) -> Result<(), Error> {
+    /// Creates Pods; the action as far as it was done, and in `refusal` why not all of it was.
+    async fn start(&self, action: &Action, refusal: &mut Option<Refusal>) -> Result<Option<Action>, Error> {
+        let Action::Start { capacity, zone, n, classes, model } = action else { return Ok(None) };
         let api = self.pods();
-        let image = &self.context.config.worker_image;
         let mut pods = Vec::new();
-        for _ in 0..n {
+        for _ in 0..*n {
             let id = uuid::Uuid::new_v4().simple().to_string();
-            let mut shape = shape(String::new());
-            let prefix = worker_prefix(&self.pool.name_any(), shape.capacity);
-            shape.name = format!("{prefix}{}", &id[..NAME_DIGITS]);
-            pods.push(pod::build(self.pool, &shape, image).map_err(Error::Template)?);
+            let capacity = capacity::to_crd(*capacity);
+            let name = format!("{}{}", worker_prefix(&self.pool.name_any(), capacity), &id[..NAME_DIGITS]);
+            let shape = Shape { name, capacity, zone: zone.as_deref(), classes, model: model.as_deref() };
+            match pod::build(self.pool, &shape, given(&self.context.config)) {
+                Ok(pod) => pods.push(pod),
+                Err(error) => {
+                    let message = error.to_string();
+                    *refusal = Some(Refusal { reason: PoolReason::PodTemplateInvalid, message });
+                    return Ok(None);
+                }
+            }
         }
         let create = |pod: Pod| {
             let api = api.clone();
             async move { api.create(&PostParams::default(), &pod).await }
         };
         let results: Vec<_> = stream::iter(pods).map(create).buffer_unordered(CONCURRENCY).collect().await;
-        let mut refused = None;
-        {
-            let mut state = lock(self.state);
-            for result in results {
-                match result {
-                    Ok(pod) => state.created(pod),
-                    Err(error) => refused = Some(error),
+        let mut created = 0;
+        let mut unanswered = None;
+        for result in results {
+            match result {
+                Ok(pod) => {
+                    lock(self.state).created(pod);
+                    created += 1;
                 }
+                Err(kube::Error::Api(status)) => {
+                    *refusal = Some(Refusal { reason: PoolReason::PodsRefused, message: why_not(&status) });
+                }
+                Err(error) => unanswered = Some(error),
             }
-            state.refused = refused.as_ref().map(refusal);
         }
-        match refused {
-            None => Ok(()),
-            Some(error) => {
-                self.tell(Kind::Warning, EventReason::PodRefused, "CreatePod", refusal(&error));
-                Err(Error::Api(error))
-            }
+        match unanswered {
+            Some(error) if created == 0 => Err(Error::Api(error)),
+            _ if created == 0 => Ok(None),
+            _ => Ok(Some(Action::Start {
+                capacity: *capacity,
+                zone: zone.clone(),
+                n: created,
+                classes: classes.clone(),
+                model: model.clone(),
+            })),
         }
     }
 
-    /// Only the queue can say that a worker holds nothing; it then claims nothing more.
-    pub(crate) async fn retire(&self, worker: &str) -> Result<(), Error> {
+    /// Only the queue can say that a worker holds nothing; it then claims nothing more. `false`: it is busy.
+    pub(crate) async fn retire(&self, worker: &str) -> Result<bool, Error> {
         let id = WorkerId(worker.to_owned());
         match self.context.queue(self.key).try_retire(&id).await.map_err(Error::Queue)? {
-            Retired::Busy => Ok(()),
-            Retired::Yes => self.delete_pod(worker).await,
+            Retired::Busy => Ok(false),
+            Retired::Yes => self.delete_pod(worker).await.map(|()| true),
         }
     }
 
@@ -145,7 +201,7 @@ impl Work<'_> {
             self.context.metrics.requeued.with_label_values(&labels).inc_by(u64::from(requeued));
         }
         let note = format!("{worker}: {why}; {} back on the queue", images(requeued));
-        self.tell(Kind::Warning, EventReason::WorkerLost, "Evict", note);
+        self.tell(&Notice::warning(EventReason::WorkerLost, "Evict", note));
         self.delete_pod(worker).await
     }
 
@@ -165,9 +221,8 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) fn tell(&self, kind: Kind, reason: EventReason, action: &'static str, note: String) {
-        let notice = Notice { kind, reason: reason.as_str().to_owned(), action, note };
-        self.context.events.tell(&self.pool.object_ref(&()), &notice);
+    pub(crate) fn tell(&self, notice: &Notice) {
+        self.context.events.tell(&self.pool.object_ref(&()), notice);
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -191,8 +246,7 @@ fn describe(action: &Action) -> String {
 }
 
 /// Why the API server did not take a Pod, without the Pod's name: the same reason is then the same text.
-fn refusal(error: &kube::Error) -> String {
-    let kube::Error::Api(status) = error else { return error.to_string() };
+fn why_not(status: &Status) -> String {
     let name = status.details.as_ref().map(|details| details.name.as_str()).filter(|name| !name.is_empty());
     match name {
         Some(name) => status.message.replace(&format!(" {name:?}"), ""),
@@ -200,13 +254,15 @@ fn refusal(error: &kube::Error) -> String {
     }
 }
 
-/// How long until a pool is looked at again: soon while anything is leased, for the reaper's sake.
-pub(crate) fn look_again(wake_after: Duration, observed: &Observed) -> Duration {
+/// How long until a pool is looked at again: soon while anything is leased, for the reaper's sake, and when Pods that
+/// were refused may be tried again after `rest`.
+pub(crate) fn look_again(wake_after: Duration, rest: Duration, observed: &Observed) -> Duration {
     const REAP_EVERY: Duration = Duration::from_secs(1);
     const NEVER_LONGER: Duration = Duration::from_secs(15);
     let active = observed.stats.as_ref().is_none_or(|stats| !stats.leases.is_empty())
         || !observed.seen.workers.is_empty();
-    if active { wake_after.min(REAP_EVERY) } else { wake_after.min(NEVER_LONGER) }
+    let wait = wake_after.min(if active { REAP_EVERY } else { NEVER_LONGER });
+    if rest.is_zero() { wait } else { wait.min(rest) }
 }
 
 #[cfg(test)]
@@ -224,7 +280,7 @@ mod tests {
             );
             let status = json!({"status": "Failure", "message": message, "reason": "Forbidden", "code": 403,
                                 "details": {"name": name, "kind": "pods"}});
-            refusal(&kube::Error::Api(serde_json::from_value(status).unwrap()))
+            why_not(&serde_json::from_value(status).unwrap())
         };
         let message = "pods is forbidden: exceeded quota: gpus, requested: 1, used: 4, limited: 4";
         assert_eq!(refused("sd15-spot-0123456789"), message);

@@ -1,5 +1,3 @@
-use crds::PodTemplateError;
-
 /// What stopped a reconcile; it is tried again with backoff. The variant's name is the metric label.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -7,8 +5,6 @@ pub(crate) enum Error {
     Api(#[source] kube::Error),
     #[error("queue: {0}")]
     Queue(#[source] queue::Error),
-    #[error(transparent)]
-    Template(PodTemplateError),
     #[error("a status does not serialise: {0}")]
     Serialize(#[source] serde_json::Error),
 }
@@ -18,7 +14,6 @@ impl Error {
         match self {
             Self::Api(_) => "api",
             Self::Queue(_) => "queue",
-            Self::Template(_) => "template",
             Self::Serialize(_) => "serialize",
         }
     }

@@ -15,10 +15,14 @@ use queue::WorkerId;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 
+use super::refusal::Refusals;
 use crate::{context::PoolKey, lock};
 
 /// A Pod we created that the watch does not show after this long is not there.
 const CREATED_SHOWS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A Secret that somebody deleted or changed is back after this long.
+const SECRET_EVERY: Duration = Duration::from_secs(60);
 
 /// All pools.
 #[derive(Default)]
@@ -39,12 +43,12 @@ pub(crate) struct PoolState {
     pub(crate) up: Option<HashSet<WorkerId>>,
     /// Workers whose leases were taken back for good.
     pub(crate) evicted: HashSet<WorkerId>,
-    /// The Secret with the queue's URL stands, for the pool of this uid.
-    pub(crate) secret_of: Option<String>,
+    /// The pool, by its uid, whose Secret with the queue's URL was written, and when.
+    secret: Option<(String, Instant)>,
     pub(crate) last_decision: Option<PoolDecision>,
     pub(crate) last_status_write: Option<Instant>,
-    /// Why the API server refused the last Pod, until one is accepted.
-    pub(crate) refused: Option<String>,
+    /// That Pods are refused, until none is or none is wanted.
+    pub(crate) refused: Option<Refusals>,
     /// Since when the queue could be read without a gap.
     readable_since: Option<Instant>,
     /// What the last reconcile failed with, as it was logged.
@@ -105,6 +109,15 @@ impl PoolState {
             memory.estimates.observe(&sample);
         }
         memory
+    }
+
+    /// Whether the Secret with the queue's URL is to be written (again).
+    pub(crate) fn secret_is_due(&self, uid: &str) -> bool {
+        self.secret.as_ref().is_none_or(|(of, at)| of != uid || at.elapsed() >= SECRET_EVERY)
+    }
+
+    pub(crate) fn secret_written(&mut self, uid: String) {
+        self.secret = Some((uid, Instant::now()));
     }
 
     /// Whether the queue could be read just now.

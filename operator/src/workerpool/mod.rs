@@ -28,8 +28,11 @@ mod error;
 pub(crate) mod memory;
 mod observe;
 mod pod;
+mod refusal;
 mod secret;
+mod shortages;
 mod status;
+mod unplaced;
 mod wishes;
 
 pub(crate) use error::Error;
@@ -37,11 +40,14 @@ pub(crate) use error::Error;
 use apply::Work;
 use memory::PoolState;
 use observe::Observed;
+use pod::Given;
+use refusal::Refusal;
 use status::Trouble;
 
 use crate::{
+    config::Config,
     context::{Context, PoolKey},
-    events::Kind,
+    events::Notice,
     imagejob, lock,
     metrics::PHASES,
     results,
@@ -67,32 +73,37 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         Err(error) => (None, Some(error)),
     };
     let now = Timestamp::now();
-    let (observed, mut plan) = {
+    let (observed, mut plan, before) = {
         let mut state = lock(&state);
         state.queue_read(stats.is_some());
-        let observed = observe::observe(&pool, &context.seen, &mut state, stats, now);
+        let hash = pod::template_hash(&pool, given(&context.config));
+        let observed = observe::observe(&pool, &context.seen, &mut state, stats, &hash, now);
         learn_start_up(&observed, &mut state, now);
-        let memory = state.memory(&pool);
+        let before = state.memory(&pool);
         let (at, policy) = (crate::node::time(now), wishes::policy(&pool));
-        let plan = plan(at, &policy, &observed.seen, &memory);
+        let plan = plan(at, &policy, &observed.seen, &before);
         state.forecast = estimate(at, &policy, &observed.seen, &plan.memory);
         state.memory = Some(plan.memory.clone());
-        (observed, plan)
+        (observed, plan, before)
     };
     let work = Work { pool: &pool, key: &key, observed: &observed, state: &state, context: &context };
-    let mut applied = work.carry_out(&plan.actions).await;
+    let (done, mut applied) = work.carry_out(&plan.actions).await;
+    plan.actions = done;
     if applied.is_ok() {
         applied = retire_outdated(&work, &plan).await;
     }
-    remember_decision(&mut plan, &state, now, &work);
+    remember_decision(&plan, &state, now, &work);
+    for notice in shortages::between(&before, &plan.memory, &observed.seen, observed.no_machine.as_deref()) {
+        work.tell(&notice);
+    }
     measure(&key, &observed, &plan, &context);
-    let trouble = trouble(&applied, queue_error.as_ref(), &observed, &state);
+    let trouble = trouble(queue_error.as_ref(), &observed, &state);
     write_status(&work, &plan, trouble, now).await?;
     applied?;
     if let Some(error) = queue_error {
         return Err(Error::Queue(error));
     }
-    Ok(Next::requeue(apply::look_again(plan.wake_after, &observed)))
+    Ok(Next::requeue(apply::look_again(plan.wake_after, work.rest(), &observed)))
 }
 
 /// What stands before the first worker: the Secret it reads, the reader of its results, an intact queue.
@@ -102,11 +113,11 @@ async fn prepare(
     state: &Arc<Mutex<PoolState>>,
     context: &Arc<Context>,
 ) -> Result<(), Error> {
-    let uid = pool.uid();
-    if lock(state).secret_of != uid {
+    let uid = pool.uid().unwrap_or_default();
+    if lock(state).secret_is_due(&uid) {
         let url = context.config.url_for_workers();
         secret::apply(pool, url, &context.client).await.map_err(Error::Api)?;
-        lock(state).secret_of = uid;
+        lock(state).secret_written(uid);
     }
     lock(state).consume(|| results::consume(key.clone(), Arc::clone(context)));
     Ok(())
@@ -117,9 +128,10 @@ async fn prepare(
 async fn read_queue(pool: &WorkerPool, key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stats> {
     let queue = context.queue(key);
     if let Epoch::Changed(run) = queue.epoch().await? {
-        let jobs = imagejob::rebuild(key, context).await?;
         // A new pool had nothing to lose, nor had one without unfinished jobs.
-        if jobs > 0 && pool.status.is_some() {
+        let had_work = pool.status.is_some();
+        let jobs = imagejob::rebuild(key, had_work, context).await?;
+        if jobs > 0 && had_work {
             tracing::warn!(pool = %key, jobs, "Redis was restarted, failed over or emptied: unfinished jobs queued again");
             context.metrics.rebuilds.inc();
         }
@@ -167,19 +179,18 @@ async fn retire_outdated(work: &Work<'_>, plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn remember_decision(plan: &mut Plan, state: &Mutex<PoolState>, now: Timestamp, work: &Work<'_>) {
+fn remember_decision(plan: &Plan, state: &Mutex<PoolState>, now: Timestamp, work: &Work<'_>) {
     let scaled = |d: &&policy::Decision| matches!(d.action, Action::Start { .. } | Action::Retire { .. });
     let Some(first) = plan.actions.iter().find(scaled) else { return };
     let up = matches!(first.action, Action::Start { .. });
     let message = cut(&plan.report.message(&plan.actions), MAX_DECISION);
     let reason = if up { EventReason::ScaledUp } else { EventReason::ScaledDown };
-    work.tell(Kind::Normal, reason, if up { "Start" } else { "Retire" }, message.clone());
+    work.tell(&Notice::normal(reason, if up { "Start" } else { "Retire" }, message.clone()));
     lock(state).last_decision =
         Some(PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message });
 }
 
 fn trouble(
-    applied: &Result<(), Error>,
     queue_error: Option<&queue::Error>,
     observed: &Observed,
     state: &Mutex<PoolState>,
@@ -188,16 +199,22 @@ fn trouble(
     if let Some(error) = queue_error {
         return of(PoolReason::QueueUnavailable, error.to_string());
     }
-    if let Err(error @ Error::Template(_)) = applied {
-        return of(PoolReason::PodTemplateInvalid, error.to_string());
-    }
-    if let Some(refused) = lock(state).refused.clone() {
-        return of(PoolReason::PodsRefused, refused);
+    if let Some(refused) = &lock(state).refused {
+        let Refusal { reason, message } = refused.last.clone();
+        return of(reason, message);
     }
     // One bad worker among good ones is replaced in time; the pool serves.
     let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-    let failing = observed.trouble.clone().filter(|_| !observed.seen.workers.iter().any(up));
-    failing.and_then(|message| of(PoolReason::WorkersFailing, message))
+    if observed.seen.workers.iter().any(up) {
+        return None;
+    }
+    let failing = observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message));
+    failing.or_else(|| of(PoolReason::WorkersUnschedulable, observed.impossible.clone()?))
+}
+
+/// What the operator's configuration gives to workers.
+fn given(config: &Config) -> Given<'_> {
+    Given { worker_image: &config.worker_image, queue_url: config.url_for_workers() }
 }
 
 async fn write_status(

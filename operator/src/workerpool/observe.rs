@@ -8,16 +8,20 @@ use std::{
 
 use crds::{Capacity, WorkerPool, names};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use policy::{Health, Phase, Seen, Time, Worker};
 use queue::{Stats, WorkerSeen};
 
-use super::{memory::PoolState, pod};
+use super::{
+    memory::PoolState,
+    pod,
+    unplaced::{Unplaced, unplaced},
+};
 use crate::{
     capacity,
     context::Watched,
-    node::{self, Signs, time},
+    node::{self, Sign, Signs, time},
 };
 
 /// A worker that missed so many heartbeats (one every 3 s) is not counted as ready.
@@ -33,8 +37,14 @@ pub(crate) struct Observed {
     pub(crate) pods: HashMap<String, Arc<Pod>>,
     /// Why workers do not come up, if any container says so.
     pub(crate) trouble: Option<String>,
+    /// What the scheduler says of a worker for which no machine is there.
+    pub(crate) no_machine: Option<String>,
+    /// What it says of one that no machine would do for.
+    pub(crate) impossible: Option<String>,
     /// Idle workers made from an older template.
     pub(crate) outdated: Vec<policy::WorkerId>,
+    /// Who says that a worker's machine is at risk, doomed or gone; for people.
+    pub(crate) causes: HashMap<policy::WorkerId, &'static str>,
 }
 
 /// The clocks that silence is told by.
@@ -69,6 +79,7 @@ pub(crate) fn observe(
     watched: &Watched,
     state: &mut PoolState,
     stats: Option<Stats>,
+    template_hash: &str,
     now: Timestamp,
 ) -> Observed {
     let pods = state.with_created(pods_of(pool, watched));
@@ -77,19 +88,31 @@ pub(crate) fn observe(
     let holders: HashSet<&str> =
         stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
     let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
-    let hash = pod::template_hash(pool);
     let mut workers = Vec::with_capacity(pods.len());
     let mut outdated = Vec::new();
+    let mut causes = HashMap::new();
     for pod in &pods {
         let name = pod.name_any();
         let seen = seen_by_queue.get(name.as_str()).copied();
-        let worker = worker(pod, seen, holders.contains(name.as_str()), watched, state, clock);
-        let stale = pod.annotations().get(names::ANNOTATION_TEMPLATE) != Some(&hash);
+        let node = node_of(pod, watched);
+        let sign = sign(pod, node.as_deref(), seen, watched, clock);
+        let worker = worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
+        causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
+        let stale =
+            pod.annotations().get(names::ANNOTATION_TEMPLATE).map(String::as_str) != Some(template_hash);
         if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
             outdated.push(worker.id.clone());
         }
         workers.push(worker);
     }
+    let no_machine = pods.iter().find_map(|pod| match unplaced(pod)? {
+        Unplaced::NoMachine(message) => Some(message.to_owned()),
+        Unplaced::Impossible(_) => None,
+    });
+    let impossible = pods.iter().find_map(|pod| match unplaced(pod)? {
+        Unplaced::NoMachine(_) => None,
+        Unplaced::Impossible(message) => Some(format!("Pod {}: {message}", pod.name_any())),
+    });
     let by_name: HashMap<String, Arc<Pod>> =
         pods.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect();
     let podless = holders.iter().filter(|holder| !by_name.contains_key(**holder));
@@ -97,17 +120,41 @@ pub(crate) fn observe(
     Observed {
         seen: Seen { queue: stats.as_ref().map(queue), workers },
         trouble: pods.iter().find_map(|pod| trouble(pod)),
+        no_machine,
+        impossible,
         stats,
         pods: by_name,
         outdated,
+        causes,
     }
+}
+
+fn node_of(pod: &Pod, watched: &Watched) -> Option<Arc<Node>> {
+    let name = pod.spec.as_ref()?.node_name.as_ref()?;
+    watched.nodes.get(&ObjectRef::new(name))
+}
+
+/// The worst that anything says of the worker's machine.
+fn sign(
+    pod: &Pod,
+    node: Option<&Node>,
+    seen: Option<&WorkerSeen>,
+    watched: &Watched,
+    clock: Clock,
+) -> Option<Sign> {
+    if seen.and_then(|seen| clock.silent(seen)).is_some_and(|silent| silent > LOST) {
+        return Some(Sign { health: Health::Gone, cause: "no word from it" });
+    }
+    let karpenter = node.map(|node| watched.karpenter.said(node)).unwrap_or_default();
+    node::sign(&Signs { pod, node, karpenter, worker: seen, now: clock.now })
 }
 
 fn worker(
     pod: &Pod,
+    node: Option<&Node>,
+    sign: Option<Sign>,
     seen: Option<&WorkerSeen>,
     busy: bool,
-    watched: &Watched,
     state: &PoolState,
     clock: Clock,
 ) -> Worker {
@@ -115,14 +162,9 @@ fn worker(
     let id = policy::WorkerId(pod.name_any());
     let spec = pod.spec.as_ref();
     let node_name = spec.and_then(|spec| spec.node_name.clone());
-    let node = node_name.as_ref().and_then(|name| watched.nodes.get(&ObjectRef::new(name)));
     let silent = seen.and_then(|seen| clock.silent(seen));
-    let mut health = node::health(&Signs { pod, node: node.as_deref(), now });
-    if silent.is_some_and(|silent| silent > LOST) {
-        health = Health::Gone;
-    }
+    let health = sign.map_or(Health::Well, |sign| sign.health);
     let zone = node
-        .as_ref()
         .and_then(|node| node.labels().get(pod::ZONE).cloned())
         .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
     let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str).unwrap_or_default();
@@ -132,12 +174,21 @@ fn worker(
         model: seen
             .and_then(|seen| seen.loaded.clone())
             .or_else(|| pod.annotations().get(names::ANNOTATION_MODEL).cloned()),
-        created: pod.creation_timestamp().map_or_else(|| time(now), |created| time(created.0)),
+        created: waits_since(pod, now),
         phase: phase(pod, node_name.is_some(), seen, silent, busy, now),
         health,
         order: order(pod, seen, health, state),
         node: node_name,
         id,
+    }
+}
+
+/// When the worker began to wait for a machine. One that no machine would do for has yet to begin: it says nothing
+/// of whether machines are to be had.
+fn waits_since(pod: &Pod, now: Timestamp) -> Time {
+    match (unplaced(pod), pod.creation_timestamp()) {
+        (None | Some(Unplaced::NoMachine(_)), Some(created)) => time(created.0),
+        (Some(Unplaced::Impossible(_)), _) | (_, None) => time(now),
     }
 }
 

@@ -32,8 +32,21 @@ const GRACE_SECONDS: i64 = 25;
 const ENGINE_STOP_SECONDS: i64 = 3;
 const METRICS_PORT: i32 = 9090;
 const STARTUP_PERIOD_SECONDS: i32 = 2;
+/// An engine that needs a restart gets it after two minutes: gpu-worker, which says so, may answer that much later
+/// than the engine starts, since its image is pulled only then.
+const ENGINE_LIVENESS_PERIOD_SECONDS: i32 = 10;
+const ENGINE_LIVENESS_FAILURES: i32 = 12;
 /// The user our image runs as.
 const WORKER_UID: i64 = 65532;
+
+/// What the operator's own configuration gives to every worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// Image of the gpu-worker container, for pools that name none.
+    pub(crate) worker_image: &'a str,
+    /// Where workers find the queue; may hold a password.
+    pub(crate) queue_url: &'a str,
+}
 
 /// What is particular to one worker.
 pub(crate) struct Shape<'a> {
@@ -46,24 +59,20 @@ pub(crate) struct Shape<'a> {
 }
 
 /// The Pod of one worker.
-pub(crate) fn build(
-    pool: &WorkerPool,
-    shape: &Shape<'_>,
-    worker_image: &str,
-) -> Result<Pod, PodTemplateError> {
+pub(crate) fn build(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>) -> Result<Pod, PodTemplateError> {
     let template = match &pool.spec.pod_template {
         Some(template) => template.parse()?,
         None => PodTemplateSpec::default(),
     };
     let spec = template.spec.unwrap_or_default();
     Ok(Pod {
-        metadata: metadata(pool, shape, template.metadata.unwrap_or_default()),
-        spec: Some(pod_spec(pool, shape, worker_image, spec)),
+        metadata: metadata(pool, shape, given, template.metadata.unwrap_or_default()),
+        spec: Some(pod_spec(pool, shape, given.worker_image, spec)),
         status: None,
     })
 }
 
-fn metadata(pool: &WorkerPool, shape: &Shape<'_>, template: ObjectMeta) -> ObjectMeta {
+fn metadata(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>, template: ObjectMeta) -> ObjectMeta {
     let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut labels = template.labels.unwrap_or_default();
     labels.extend([
@@ -73,7 +82,8 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, template: ObjectMeta) -> Objec
         own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
     let mut annotations = template.annotations.unwrap_or_default();
-    annotations.extend([own(names::ANNOTATION_TEMPLATE, &template_hash(pool)), own(SAFE_TO_EVICT, "false")]);
+    annotations
+        .extend([own(names::ANNOTATION_TEMPLATE, &template_hash(pool, given)), own(SAFE_TO_EVICT, "false")]);
     if let Some(model) = shape.model {
         annotations.insert(names::ANNOTATION_MODEL.to_owned(), model.to_owned());
     }
@@ -157,6 +167,13 @@ fn engine_container(pool: &WorkerPool, template: Option<Container>) -> Container
             period_seconds: Some(STARTUP_PERIOD_SECONDS),
             failure_threshold: Some((startup_seconds / STARTUP_PERIOD_SECONDS).max(1)),
             timeout_seconds: Some(STARTUP_PERIOD_SECONDS),
+            ..Probe::default()
+        })),
+        liveness_probe: Some(template.liveness_probe.unwrap_or_else(|| Probe {
+            http_get: Some(http_get("/enginez", METRICS_PORT)),
+            period_seconds: Some(ENGINE_LIVENESS_PERIOD_SECONDS),
+            failure_threshold: Some(ENGINE_LIVENESS_FAILURES),
+            timeout_seconds: Some(3),
             ..Probe::default()
         })),
         security_context: Some(template.security_context.unwrap_or_else(restricted)),
@@ -297,9 +314,12 @@ fn not_empty(list: Vec<String>) -> Option<Vec<String>> {
 
 /// Changes when workers made now would differ from those made before. A worker with another hash is replaced
 /// once it is idle.
-pub(crate) fn template_hash(pool: &WorkerPool) -> String {
+pub(crate) fn template_hash(pool: &WorkerPool, given: Given<'_>) -> String {
     let spec = &pool.spec;
-    let parts = (&spec.engine, &spec.worker, &spec.pod_template, &spec.output);
+    let image = spec.worker.image.as_deref().unwrap_or(given.worker_image);
+    // 16 bits show a change of the URL, and are too few to guess its password by.
+    let url = fnv1a(given.queue_url.as_bytes()) & 0xffff;
+    let parts = (&spec.engine, &spec.worker, &spec.pod_template, &spec.output, image, url);
     // Serialising typed values of our own API does not fail; if it did, all workers would count as up to date.
     let text = serde_json::to_string(&parts).unwrap_or_default();
     format!("{:016x}", fnv1a(text.as_bytes()))

@@ -1,7 +1,7 @@
 //! From what is seen of a pool to the status its owner reads. Pure.
 
 use crds::{
-    PoolCost, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -10,7 +10,6 @@ use queue::Stats;
 use serde_json::Value;
 
 use super::observe::Observed;
-use crate::capacity;
 
 /// A pool's trouble that only the operator sees, and which outdoes what the policy says.
 pub(crate) struct Trouble {
@@ -33,17 +32,20 @@ pub(crate) fn status(
     }
     // Who is idle or busy only the queue knows; until it can be read again, what was last known stands.
     if observed.stats.is_some() || status.workers.is_none() {
-        let workers = workers(observed);
-        status.cost = Some(cost(pool, &workers));
-        status.workers = Some(workers);
+        status.workers = Some(workers(observed));
     }
+    status.cost = Some(PoolCost {
+        per_hour: Money::from_micros(plan.report.cost_per_hour_micros),
+        on_demand_per_hour: Money::from_micros(plan.report.on_demand_cost_per_hour_micros),
+        currency: pool.spec.capacity.currency.clone(),
+    });
     status.last_decision = last_decision.or(status.last_decision);
     if let Ok(Value::Object(memory)) = serde_json::to_value(&plan.memory) {
         status.memory = memory;
     }
     let (reason, message) = match trouble {
         Some(Trouble { reason, message }) => (reason, message),
-        None => (reason(&plan.report.state), plan.report.message(&plan.actions)),
+        None => (reason(&plan.report.state), message(plan, observed)),
     };
     let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::Gathering { .. });
     conditions(&mut status, pool, reason, &message, moving, now);
@@ -81,6 +83,15 @@ fn conditions(
             observed_generation: pool.metadata.generation,
         };
         set_condition(&mut status.conditions, update, &Time(now));
+    }
+}
+
+/// A shortage is what the scheduler can't place: why, it knows best.
+fn message(plan: &Plan, observed: &Observed) -> String {
+    let message = plan.report.message(&plan.actions);
+    match (&plan.report.state, &observed.no_machine) {
+        (State::SpotShortage | State::FallenBack, Some(said)) => format!("{message}; the scheduler: {said}"),
+        _ => message,
     }
 }
 
@@ -127,21 +138,6 @@ fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
         (_, Phase::Unscheduled | Phase::Starting { .. }) => counts.starting += 1,
     }
     counts.total += 1;
-}
-
-fn cost(pool: &WorkerPool, workers: &PoolWorkers) -> PoolCost {
-    let fleets = &pool.spec.capacity;
-    let price = |capacity| fleets.get(capacity).map(|fleet| fleet.price_per_hour);
-    let spot = price(capacity::to_crd(policy::Capacity::Spot));
-    let on_demand = price(capacity::to_crd(policy::Capacity::OnDemand));
-    let full = on_demand.or(spot).unwrap_or_default();
-    let machines = |counts: &WorkerCounts| u64::from(counts.total);
-    let per_hour = spot
-        .unwrap_or_default()
-        .times(machines(&workers.spot))
-        .plus(on_demand.unwrap_or_default().times(machines(&workers.on_demand)));
-    let all: u64 = machines(&workers.spot) + machines(&workers.on_demand);
-    PoolCost { per_hour, on_demand_per_hour: full.times(all), currency: fleets.currency.clone() }
 }
 
 /// Whether two statuses differ in what a person or a new leader would want to know now; the rest (what scaling

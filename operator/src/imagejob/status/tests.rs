@@ -10,7 +10,7 @@ fn ms(seconds: i64) -> u64 {
 }
 
 fn accepted(job: &ImageJob) -> ImageJob {
-    let status = queued(job, &PoolKey::new("studio", "sd15"), "standard", Some(42), at(1));
+    let status = queued(job, &PoolKey::new("studio", "sd15"), "standard", Some(42), false, at(1));
     ImageJob { status: Some(status), ..job.clone() }
 }
 
@@ -79,8 +79,23 @@ fn the_first_status_says_that_all_is_still_to_come() {
 
 #[test]
 fn a_pool_elsewhere_is_shown_with_its_namespace() {
-    let status = queued(&job(), &PoolKey::new("gpus", "shared"), "standard", None, at(1));
+    let status = queued(&job(), &PoolKey::new("gpus", "shared"), "standard", None, false, at(1));
     assert_eq!(status.pool.as_deref(), Some("gpus/shared"));
+}
+
+#[test]
+fn a_job_says_at_once_that_nothing_will_start() {
+    let at_a_paused_pool = |change| {
+        let status =
+            queued(&job_with(change), &PoolKey::new("studio", "sd15"), "standard", None, true, at(1));
+        shown(&status).1.to_owned()
+    };
+    assert_eq!(at_a_paused_pool(json!({})), "PoolPaused");
+    assert_eq!(
+        at_a_paused_pool(json!({"spec": {"suspend": true}})),
+        "Suspended",
+        "its user's own wish first"
+    );
 }
 
 #[test]
@@ -234,6 +249,25 @@ fn further_images_of_a_workflow_are_listed_beside_the_first() {
     let image = image(&outcome, &output()).unwrap();
     assert_eq!(image.extra.len(), 20);
     assert_eq!(image.extra[0].url, "https://cdn.example.com/0-1.png");
+}
+
+#[test]
+fn the_listing_says_of_an_image_what_the_status_says() {
+    let mut of_a_workflow = made(1, "spot", 1000, 10);
+    let result = of_a_workflow.result.as_mut().unwrap();
+    result.images.push(StoredImage { key: "1-1.png".into(), ..result.images[0].clone() });
+    let outcomes = [made(0, "onDemand", 500, 9), of_a_workflow, broken(2, "Timeout", "300 s are over")];
+    let fleets = pool().spec.capacity;
+    let results = Results { outcomes: &outcomes, output: &output(), fleets: &fleets, promised: None };
+    let mut status = ImageJobStatus::default();
+    list(&mut status, &results);
+
+    let manifest = serde_json::to_value(manifest(&job(), &results)).unwrap();
+
+    assert_eq!((&manifest["namespace"], &manifest["name"]), (&json!("studio"), &json!("lighthouse")));
+    assert_eq!(manifest["images"], serde_json::to_value(&status.images).unwrap());
+    assert_eq!(manifest["images"][0]["capacity"], "OnDemand");
+    assert_eq!(manifest["images"][1]["extra"][0]["url"], "https://cdn.example.com/1-1.png");
 }
 
 #[test]

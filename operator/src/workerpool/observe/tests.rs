@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     fixtures::{at, job, pool},
+    node::karpenter::Reports,
     watch::Listings,
 };
 
 const NOW: i64 = 1000;
+const TEMPLATE: &str = "0123456789abcdef";
 
 fn ms(seconds: i64) -> u64 {
     u64::try_from(at(seconds).as_millisecond()).unwrap()
@@ -21,7 +23,7 @@ fn pod_with(name: &str, change: &Value) -> Pod {
             "name": name,
             "namespace": "studio",
             "labels": {"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"},
-            "annotations": {"imagejob.dev/template": pod::template_hash(&pool()), "imagejob.dev/model": "warm"},
+            "annotations": {"imagejob.dev/template": TEMPLATE, "imagejob.dev/model": "warm"},
             "creationTimestamp": "2026-01-01T00:05:00Z",
         },
         "spec": {"nodeName": "n1", "containers": []},
@@ -74,11 +76,12 @@ fn watched(pods: &[Pod]) -> Watched {
     }
     let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
     node_writer.apply_watcher_event(&Event::Apply(serde_json::from_value(node).unwrap()));
-    Watched { jobs, pools, pods: pod_store, nodes, listings: Listings::default() }
+    let (karpenter, _) = Reports::new();
+    Watched { jobs, pools, pods: pod_store, nodes, karpenter, listings: Listings::default() }
 }
 
 fn observed(pods: &[Pod], stats: Option<Stats>, state: &mut PoolState) -> Observed {
-    observe(&pool(), &watched(pods), state, stats, at(NOW))
+    observe(&pool(), &watched(pods), state, stats, TEMPLATE, at(NOW))
 }
 
 fn one(change: &Value, stats: Option<Stats>) -> Worker {
@@ -101,6 +104,31 @@ fn the_phase_of_a_worker() {
     for (name, change, stats, phase) in table {
         assert_eq!(one(change, stats).phase, phase, "{name}");
     }
+}
+
+#[test]
+fn a_worker_that_no_machine_would_do_for_does_not_make_machines_scarce() {
+    let unplaced = |message: &str| {
+        json!({"spec": {"nodeName": null}, "status": {"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}})
+    };
+    let look = |message| {
+        let pod = pod_with("w", &unplaced(message));
+        observed(&[pod], stats(vec![], vec![]), &mut PoolState::default())
+    };
+    let scarce = look("3 Insufficient nvidia.com/gpu");
+    assert_eq!(scarce.seen.workers[0].created, time("2026-01-01T00:05:00Z".parse().unwrap()));
+    assert_eq!(
+        (scarce.no_machine.as_deref(), scarce.impossible),
+        (Some("3 Insufficient nvidia.com/gpu"), None)
+    );
+    let hopeless = look("persistentvolumeclaim \"models\" not found");
+    assert_eq!(hopeless.seen.workers[0].created, time(at(NOW)), "it has yet to begin to wait");
+    let told = hopeless.impossible.unwrap();
+    assert_eq!(
+        (told.as_str(), hopeless.no_machine),
+        ("Pod w: persistentvolumeclaim \"models\" not found", None)
+    );
 }
 
 #[test]

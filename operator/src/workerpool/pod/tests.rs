@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::fixtures::pool_with;
 
+const GIVEN: Given<'_> =
+    Given { worker_image: "imagejob/gpu-worker:0.1.0", queue_url: "redis://:secret@queue.example.com" };
+
 fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
     let classes = ["standard".to_owned(), "relaxed".to_owned()];
     let shape = Shape {
@@ -12,7 +15,7 @@ fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
         classes: &classes,
         model: Some("v1-5.safetensors"),
     };
-    build(pool, &shape, "imagejob/gpu-worker:0.1.0").unwrap()
+    build(pool, &shape, GIVEN).unwrap()
 }
 
 fn with_template(template: &Value) -> WorkerPool {
@@ -111,6 +114,26 @@ fn the_engine_outlives_the_worker_and_both_fit_the_notice() {
 }
 
 #[test]
+fn an_engine_that_answers_and_makes_nothing_is_restarted() {
+    let pod = built(&crate::fixtures::pool(), Capacity::Spot);
+    let probe = container(&pod, "engine").liveness_probe.as_ref().unwrap();
+    let asked = probe.http_get.as_ref().unwrap();
+    let port = container(&pod, "gpu-worker").ports.as_ref().unwrap()[0].container_port;
+    assert_eq!(
+        (asked.path.as_deref(), &asked.port),
+        (Some("/enginez"), &IntOrString::Int(port)),
+        "the worker knows"
+    );
+    let patience = probe.period_seconds.unwrap() * probe.failure_threshold.unwrap();
+    assert!(patience >= 120, "gpu-worker's image is pulled after the engine's start");
+
+    let own = json!({"spec": {"initContainers": [
+        {"name": "engine", "livenessProbe": {"exec": {"command": ["nvidia-smi"]}}}]}});
+    let pod = built(&with_template(&own), Capacity::Spot);
+    assert!(container(&pod, "engine").liveness_probe.as_ref().unwrap().exec.is_some(), "the template's own");
+}
+
+#[test]
 fn a_template_may_loosen_the_engine_but_not_rename_it() {
     let pool = with_template(&json!({"spec": {"containers": [
         {"name": "engine", "securityContext": {"runAsUser": 0}, "workingDir": "/comfy"}]}}));
@@ -141,7 +164,7 @@ fn the_autoscaler_leaves_a_machine_alone_while_a_worker_is_on_it() {
 fn a_template_that_is_none_is_refused_with_the_field() {
     let pool = with_template(&json!({"spec": {"tolerration": [{"key": "spot"}]}}));
     let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, classes: &[], model: None };
-    let error = build(&pool, &shape, "image").unwrap_err();
+    let error = build(&pool, &shape, GIVEN).unwrap_err();
     assert_eq!(
         error.to_string(),
         "podTemplate.spec.tolerration: no such field; see kubectl explain pod.spec"
@@ -150,7 +173,7 @@ fn a_template_that_is_none_is_refused_with_the_field() {
 
 #[test]
 fn workers_are_replaced_when_their_making_changes_and_only_then() {
-    let hash = |change: Value| template_hash(&pool_with(change));
+    let hash = |change: Value| template_hash(&pool_with(change), GIVEN);
     let now = hash(json!({}));
     for (change, replaced) in [
         (json!({"metadata": {"labels": {"a": "b"}, "generation": 9}}), false),
@@ -164,4 +187,15 @@ fn workers_are_replaced_when_their_making_changes_and_only_then() {
     ] {
         assert_eq!(hash(change.clone()) != now, replaced, "{change}");
     }
+}
+
+#[test]
+fn workers_are_replaced_when_the_operator_gives_them_something_else() {
+    let upgraded = Given { worker_image: "imagejob/gpu-worker:0.2.0", ..GIVEN };
+    let elsewhere = Given { queue_url: "redis://:secret@other.example.com", ..GIVEN };
+    let pool = crate::fixtures::pool();
+    assert_ne!(template_hash(&pool, upgraded), template_hash(&pool, GIVEN));
+    assert_ne!(template_hash(&pool, elsewhere), template_hash(&pool, GIVEN));
+    let with_its_own = pool_with(json!({"spec": {"worker": {"image": "example.com/gpu-worker:mine"}}}));
+    assert_eq!(template_hash(&with_its_own, upgraded), template_hash(&with_its_own, GIVEN));
 }

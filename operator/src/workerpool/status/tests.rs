@@ -25,7 +25,16 @@ fn worker(n: usize, capacity: Capacity, phase: Phase, order: Order, health: Heal
 
 fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
     let queue = stats.as_ref().map(|_| policy::Queue { backlog: vec![], running: vec![] });
-    Observed { seen: Seen { queue, workers }, stats, pods: HashMap::new(), trouble: None, outdated: vec![] }
+    Observed {
+        seen: Seen { queue, workers },
+        stats,
+        pods: HashMap::new(),
+        trouble: None,
+        no_machine: None,
+        impossible: None,
+        outdated: vec![],
+        causes: HashMap::new(),
+    }
 }
 
 fn idle(n: usize, capacity: Capacity) -> Worker {
@@ -61,6 +70,7 @@ fn trouble_outdoes_what_scaling_says() {
         (PoolReason::QueueUnavailable, ["False", "True", "False"]),
         (PoolReason::PodsRefused, ["False", "True", "False"]),
         (PoolReason::WorkersFailing, ["False", "True", "False"]),
+        (PoolReason::WorkersUnschedulable, ["False", "True", "False"]),
         (PoolReason::PodTemplateInvalid, ["False", "False", "True"]),
     ] {
         let trouble = Trouble { reason, message: "why".into() };
@@ -70,7 +80,7 @@ fn trouble_outdoes_what_scaling_says() {
 }
 
 #[test]
-fn workers_are_counted_by_what_they_do_and_paid_for_while_they_are_there() {
+fn workers_are_counted_by_what_they_do_and_paid_for_while_they_have_a_machine() {
     use Capacity::{OnDemand, Spot};
     let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
     let doomed = Health::Doomed { deadline: crate::node::time(at(20)) };
@@ -80,16 +90,49 @@ fn workers_are_counted_by_what_they_do_and_paid_for_while_they_are_there() {
         worker(2, Spot, starting, Order::Work, Health::Well),
         worker(3, Spot, Phase::Unscheduled, Order::Work, Health::Well),
         worker(4, Spot, Phase::Busy, Order::Work, doomed),
-        worker(5, Spot, Phase::Busy, Order::Work, Health::Gone),
+        worker(5, Spot, Phase::Unscheduled, Order::Work, Health::Well),
         worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Well),
     ];
     let status = made(&pool(), &observed(workers, Some(Stats::default())), None);
     let PoolWorkers { spot, on_demand } = status.workers.unwrap();
-    assert_eq!((spot.starting, spot.idle, spot.busy, spot.draining, spot.total), (2, 1, 1, 1, 5));
+    assert_eq!((spot.starting, spot.idle, spot.busy, spot.draining, spot.total), (3, 1, 1, 1, 6));
     assert_eq!((on_demand.draining, on_demand.total), (1, 1));
     let cost = status.cost.unwrap();
-    assert_eq!(cost.per_hour.to_string(), "8.10", "5 at 0.90 and 1 at 3.60");
-    assert_eq!(cost.on_demand_per_hour.to_string(), "21.60");
+    assert_eq!(cost.per_hour.to_string(), "7.20", "4 at 0.90 and 1 at 3.60");
+    assert_eq!(cost.on_demand_per_hour.to_string(), "18.00");
+}
+
+#[test]
+fn a_shortage_is_told_in_the_schedulers_words() {
+    let backlog = policy::Backlog {
+        class: "relaxed".into(),
+        model: "v1-5".into(),
+        due: crate::node::time(at(600)),
+        tasks: 1,
+        units: 20.0,
+    };
+    let mut observed = observed(
+        vec![Worker {
+            node: None,
+            ..worker(0, Capacity::Spot, Phase::Unscheduled, Order::Work, Health::Well)
+        }],
+        Some(Stats::default()),
+    );
+    observed.seen.queue = Some(policy::Queue { backlog: vec![backlog], running: vec![] });
+    observed.no_machine = Some("0/3 nodes are available: 3 Insufficient nvidia.com/gpu".into());
+    let pool = pool();
+    let plan = policy::plan(
+        crate::node::time(at(90)),
+        &wishes::policy(&pool),
+        &observed.seen,
+        &policy::Memory::default(),
+    );
+    let status = status(&pool, &observed, &plan, None, None, at(90));
+    assert_eq!(shown(&status).1, "SpotShortage");
+    let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
+    assert!(
+        ready.message.ends_with("; the scheduler: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu")
+    );
 }
 
 #[test]
