@@ -39,6 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use config::{Config, LogFormat};
 
 use http::Readiness;
+use leader::Leadership;
 use metrics::Metrics;
 
 /// Between two tries to reach what is not there yet.
@@ -52,27 +53,37 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("register the metrics")?);
     let ready = Readiness::default();
     let stop = stop_signal()?;
+    let mut leadership = None;
     let work = async {
         tokio::try_join!(
             http::serve(config.listen, Arc::clone(&metrics), ready.clone()),
-            lead(&config, &metrics, &ready).boxed()
+            lead(&config, &metrics, &ready, &mut leadership).boxed()
         )
     };
-    tokio::select! {
+    let result = tokio::select! {
         result = work => result.map(drop),
         () = stop => {
             tracing::info!("told to stop");
             Ok(())
         }
+    };
+    if let Some(leadership) = leadership {
+        leadership.release().await;
     }
+    result
 }
 
-async fn lead(config: &Config, metrics: &Arc<Metrics>, ready: &Readiness) -> anyhow::Result<()> {
+async fn lead(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    ready: &Readiness,
+    leadership: &mut Option<Leadership>,
+) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("find the API server (KUBECONFIG or in-cluster)")?;
     reach("the API server", || client.apiserver_version()).await;
     let redis = reach("Redis", || Redis::connect(&config.redis_url)).await;
     ready.set();
-    let leadership = leader::win(client.clone(), config).await?;
+    let leadership = leadership.insert(leader::win(&client, config).await);
     metrics.leader.set(1);
     tokio::select! {
         result = controllers::run(client, redis, config.clone(), Arc::clone(metrics)).boxed() => result,

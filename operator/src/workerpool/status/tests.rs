@@ -33,7 +33,6 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
         no_machine: None,
         impossible: None,
         outdated: vec![],
-        causes: HashMap::new(),
     }
 }
 
