@@ -15,8 +15,8 @@ use kube::{
 use queue::{Queue, Redis};
 
 use crate::{
-    config::Config, events::Events, imagejob::writes::Writes, lock, metrics::Metrics, uids::Uids,
-    watch::Listings, workerpool::memory::Pools,
+    config::Config, events::Events, imagejob::writes::Writes, lock, metrics::Metrics,
+    node::karpenter::Reports, uids::Uids, watch::Listings, workerpool::memory::Pools,
 };
 
 /// Shared by all reconciles.
@@ -44,6 +44,8 @@ pub(crate) struct Watched {
     /// Worker Pods only.
     pub(crate) pods: Store<Pod>,
     pub(crate) nodes: Store<Node>,
+    /// What Karpenter says of nodes; not part of `listings`, as it may not be there.
+    pub(crate) karpenter: Reports,
     /// Whether that is all there is yet.
     pub(crate) listings: Listings,
 }

@@ -24,6 +24,7 @@ use crate::{
     garbage::{self, Gone},
     imagejob,
     metrics::Metrics,
+    node::karpenter::{self, Reports},
     watch::{self, Listings},
     workerpool,
 };
@@ -48,8 +49,9 @@ pub(crate) async fn run(
     let (pools, pools_writer) = reflector::store::<WorkerPool>();
     let (pods, pods_writer) = reflector::store::<Pod>();
     let (nodes, nodes_writer) = reflector::store::<Node>();
+    let (karpenter, karpenter_followed) = Reports::new();
     let listings = Listings::default();
-    let seen = Watched { jobs, pools, pods, nodes, listings: listings.clone() };
+    let seen = Watched { jobs, pools, pods, nodes, karpenter, listings: listings.clone() };
     let (wake, woken) = Wake::new();
     let (gone_sender, gone) = mpsc::unbounded_channel();
     let followers = Followers::default();
@@ -76,6 +78,7 @@ pub(crate) async fn run(
         wake_by_node(event, &seen, &wake);
         ready(())
     });
+    let karpenter = karpenter_followed.run(client.clone(), |uid| wake_by_report(uid, &seen, &wake));
     let jobs = Api::all(client.clone());
     let jobs = watch::reflect(jobs, everything(), jobs_writer, trim_job, &listings, metrics.clone());
     let jobs = jobs.inspect_ok(move |event| follow_jobs(event, &followers, &gone_sender));
@@ -89,6 +92,7 @@ pub(crate) async fn run(
         () = run_pools(pools.boxed(), woken.pools, &context) => anyhow::bail!("the WorkerPool controller ended"),
         () = pods => anyhow::bail!("the watch of Pods ended"),
         () = nodes => anyhow::bail!("the watch of Nodes ended"),
+        () = karpenter.boxed() => anyhow::bail!("the watch of Karpenter ended"),
         () = garbage::collect(gone, Arc::clone(&context)) => anyhow::bail!("the garbage collector ended"),
     }
 }
@@ -219,12 +223,22 @@ fn wake_by_pod(event: watcher::Result<Event<Pod>>, wake: &Wake) {
 
 fn wake_by_node(event: watcher::Result<Event<Node>>, seen: &Watched, wake: &Wake) {
     if let Ok(Event::Apply(node) | Event::Delete(node)) = event {
-        let on_it = |pod: &Pod| {
-            pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref()
-        };
-        for pod in seen.pods.state_filter(on_it) {
-            wake_pool_of(&pod, wake);
-        }
+        wake_pools_on(&node, seen, wake);
+    }
+}
+
+/// Something was said of the Node or NodeClaim of this uid.
+fn wake_by_report(uid: &str, seen: &Watched, wake: &Wake) {
+    for node in seen.nodes.state_filter(|node| karpenter::is(node, uid)) {
+        wake_pools_on(&node, seen, wake);
+    }
+}
+
+fn wake_pools_on(node: &Node, seen: &Watched, wake: &Wake) {
+    let on_it =
+        |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == node.metadata.name.as_ref();
+    for pod in seen.pods.state_filter(on_it) {
+        wake_pool_of(&pod, wake);
     }
 }
 

@@ -74,6 +74,8 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("create", "pods", "studio"),
         ("delete", "pods", "studio"),
         ("watch", "nodes", ""),
+        ("watch", "nodeclaims.karpenter.sh", ""),
+        ("watch", "events", "default"),
         ("get", "configmaps", "studio"),
         ("patch", "secrets", "studio"),
         ("create", "events", "studio"),

@@ -5,46 +5,55 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
-use policy::Health;
+use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::{Signs, has_taint, time};
+use super::{Sign, Signs, cloud::notice, condition, karpenter, since, taint, time, worst};
 
 /// A Pod may be bound to a node that our watch shows a moment later.
 const NODE_MAY_LAG: Duration = Duration::from_secs(10);
-/// What kubelet's graceful shutdown leaves a Pod: its default for non-critical Pods where it is set up.
+/// From a node's deletion or shutdown until it stops, where the cloud does not leave it less: there is no common
+/// default.
 const SHUTDOWN_NOTICE: Duration = Duration::from_secs(30);
-const GONE_TAINTS: [&str; 2] =
-    ["node.kubernetes.io/out-of-service", "node.cloudprovider.kubernetes.io/shutdown"];
+const GONE_TAINTS: [(&str, &str); 2] = [
+    ("node.kubernetes.io/out-of-service", "Kubernetes: the node is out of service"),
+    ("node.cloudprovider.kubernetes.io/shutdown", "Kubernetes: the machine is shut down"),
+];
 
-pub(super) fn read(signs: &Signs<'_>) -> Option<Health> {
+pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
     signs.pod.spec.as_ref()?.node_name.as_ref()?;
-    let Some(node) = signs.node else {
-        let bound = scheduled_at(signs.pod)?;
-        return (time(signs.now).since(time(bound)) > NODE_MAY_LAG).then_some(Health::Gone);
-    };
-    if GONE_TAINTS.iter().any(|key| has_taint(Some(node), key)) {
-        return Some(Health::Gone);
+    match signs.node {
+        Some(node) => {
+            let gone =
+                GONE_TAINTS.iter().map(|(key, cause)| taint(node, key).and_then(|_| Sign::gone(cause)));
+            worst(gone.chain([deleted(node), shutting_down(node, signs.now), in_doubt(node)]))
+        }
+        None => {
+            let bound = scheduled_at(signs.pod)?;
+            let overdue = time(signs.now).since(time(bound)) > NODE_MAY_LAG;
+            Sign::gone("Kubernetes: the node does not exist").filter(|_| overdue)
+        }
     }
-    if let Some(deleted) = &node.metadata.deletion_timestamp {
-        return Some(Health::Doomed { deadline: time(deleted.0).plus(SHUTDOWN_NOTICE) });
-    }
-    let ready = ready(node);
-    if let Some(ready) = ready
-        && ready.status == "False"
-        && ready.message.as_deref().is_some_and(|message| message.contains("node is shutting down"))
-    {
-        let since = ready.last_transition_time.as_ref().map_or(signs.now, |time| time.0);
-        return Some(Health::Doomed { deadline: time(since).plus(SHUTDOWN_NOTICE) });
-    }
-    // A silent kubelet does not mean a dead worker: what it holds stays its own while it renews its leases.
-    let silent = ready.is_some_and(|ready| ready.status == "Unknown");
-    let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    (silent || unschedulable).then_some(Health::AtRisk)
 }
 
-fn ready(node: &Node) -> Option<&NodeCondition> {
-    node.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == "Ready")
+/// Something waits to be done before the node may go. Karpenter's own deletions it tells more of.
+fn deleted(node: &Node) -> Option<Sign> {
+    let deleted = node.metadata.deletion_timestamp.as_ref().filter(|_| !karpenter::drains(node))?;
+    Sign::doomed(deleted.0, notice(node).min(SHUTDOWN_NOTICE), "Kubernetes: the node is being deleted")
+}
+
+fn shutting_down(node: &Node, now: Timestamp) -> Option<Sign> {
+    let ready = condition(node, "Ready", "False")?;
+    ready.message.as_deref().filter(|message| message.contains("node is shutting down"))?;
+    Sign::doomed(since(ready, now), notice(node).min(SHUTDOWN_NOTICE), "kubelet: the node is shutting down")
+}
+
+fn in_doubt(node: &Node) -> Option<Sign> {
+    // A silent kubelet does not mean a dead worker: what it holds stays its own while it renews its leases.
+    if condition(node, "Ready", "Unknown").is_some() {
+        return Sign::at_risk("Kubernetes: the kubelet is silent");
+    }
+    node.spec.as_ref()?.unschedulable.filter(|cordoned| *cordoned)?;
+    Sign::at_risk("Kubernetes: the node is cordoned")
 }
 
 /// When the Pod got its node.
@@ -56,45 +65,44 @@ pub(crate) fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use policy::Health;
+    use serde_json::json;
 
     use super::*;
-
-    fn health(node: Option<Value>) -> Option<Health> {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": {}, "spec": {"nodeName": "n1", "containers": []},
-            "status": {"conditions": [{"type": "PodScheduled", "status": "True",
-                                       "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
-        .unwrap();
-        let node: Option<Node> = node.map(|node| serde_json::from_value(node).unwrap());
-        read(&Signs { pod: &pod, node: node.as_ref(), now: "2026-01-01T00:01:00Z".parse().unwrap() })
-    }
-
-    fn ready(status: &str, message: &str) -> Value {
-        json!({"metadata": {}, "status": {"conditions": [{"type": "Ready", "status": status, "message": message,
-            "lastHeartbeatTime": null, "lastTransitionTime": "2026-01-01T00:00:50Z"}]}})
-    }
-
-    fn tainted(key: &str) -> Value {
-        json!({"metadata": {}, "spec": {"taints": [{"key": key, "effect": "NoExecute"}]}})
-    }
+    use crate::node::fixtures::{conditioned, doomed, health, node, tainted};
 
     #[test]
     fn signs_and_what_they_mean() {
-        let doomed = Some(Health::Doomed { deadline: time("2026-01-01T00:01:20Z".parse().unwrap()) });
+        let ready = |status, message| conditioned("Ready", status, "", message);
+        let deleted =
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:40Z", "finalizers": ["a/b"]}});
+        let drained = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:40Z",
+                                          "finalizers": ["karpenter.sh/termination"]}});
         let table = [
-            (Some(ready("True", "kubelet is posting ready status")), None),
-            (Some(ready("Unknown", "Kubelet stopped posting node status.")), Some(Health::AtRisk)),
-            (Some(ready("False", "node is shutting down")), doomed),
-            (Some(ready("False", "container runtime is down")), None),
-            (Some(json!({"metadata": {}, "spec": {"unschedulable": true}})), Some(Health::AtRisk)),
-            (Some(tainted("node.kubernetes.io/out-of-service")), Some(Health::Gone)),
-            (Some(tainted("node.cloudprovider.kubernetes.io/shutdown")), Some(Health::Gone)),
-            (Some(tainted("example.com/dedicated")), None),
-            (None, Some(Health::Gone)),
+            (ready("True", "kubelet is posting ready status"), None),
+            (ready("Unknown", "Kubelet stopped posting node status."), Some(Health::AtRisk)),
+            (ready("False", "node is shutting down"), doomed("2026-01-01T00:01:20Z")),
+            (
+                ready("False", "[container runtime is down, node is shutting down]"),
+                doomed("2026-01-01T00:01:20Z"),
+            ),
+            (ready("False", "container runtime is down"), None),
+            (json!({"spec": {"unschedulable": true}}), Some(Health::AtRisk)),
+            (json!({"spec": {"unschedulable": false}}), None),
+            (tainted("node.kubernetes.io/out-of-service", "nodeshutdown", "NoExecute"), Some(Health::Gone)),
+            (tainted("node.cloudprovider.kubernetes.io/shutdown", "", "NoSchedule"), Some(Health::Gone)),
+            (tainted("node.kubernetes.io/unreachable", "", "NoExecute"), None),
+            (tainted("example.com/dedicated", "", "NoExecute"), None),
+            (deleted, doomed("2026-01-01T00:01:10Z")),
+            (drained, None),
         ];
-        for (node, want) in table {
-            assert_eq!(health(node.clone()), want, "{node:?}");
+        for (change, want) in table {
+            let node = node("aws:///us-east-1a/i-0abc123def4567890", &change);
+            assert_eq!(health(read, Some(&node)), want, "{change}");
         }
+        let google =
+            node("gce://studio-project/us-central1-a/gke-1", &ready("False", "node is shutting down"));
+        assert_eq!(health(read, Some(&google)), doomed("2026-01-01T00:01:05Z"), "GKE's Pods have 15 s");
+        assert_eq!(health(read, None), Some(Health::Gone));
     }
 }

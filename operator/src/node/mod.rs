@@ -1,49 +1,127 @@
 //! What the signs of a node and a Pod say of the worker on them: well, at risk, doomed or gone.
 //!
 //! One file a family; each reads objects and says what it finds, the worst counts. None of this is needed for
-//! work to survive (the lease is); it only makes it come back sooner.
+//! work to survive (the lease is); it only makes it come back sooner, and lets a worker finish what still fits.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint};
 use policy::{Health, Time};
+use queue::WorkerSeen;
 
+mod aks;
+mod aws_nth;
+mod cloud;
+mod cluster_autoscaler;
+mod eks;
+#[cfg(test)]
+mod fixtures;
+mod gke;
+pub(crate) mod karpenter;
 mod kubernetes;
 pub(crate) use kubernetes::scheduled_at;
+mod oke;
 mod pod;
+mod worker;
 
 /// What one family of signs looks at.
 pub(crate) struct Signs<'a> {
     pub(crate) pod: &'a Pod,
     /// `None`: the Pod has no node yet, or its node is not there (any more).
     pub(crate) node: Option<&'a Node>,
+    /// What Karpenter says of the node elsewhere.
+    pub(crate) karpenter: karpenter::Said,
+    /// The worker as the queue knows it; `None` if it was never heard of.
+    pub(crate) worker: Option<&'a WorkerSeen>,
     pub(crate) now: Timestamp,
 }
 
-type Family = fn(&Signs<'_>) -> Option<Health>;
-
-const FAMILIES: &[Family] = &[pod::read, kubernetes::read];
-
-/// The worst that any family says.
-pub(crate) fn health(signs: &Signs<'_>) -> Health {
-    FAMILIES.iter().filter_map(|read| read(signs)).max_by_key(severity).unwrap_or(Health::Well)
+/// What a sign means, and what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sign {
+    pub(crate) health: Health,
+    /// For people: who says what.
+    pub(crate) cause: &'static str,
 }
 
-/// Gone before doomed before at risk; of two deadlines the earlier.
-fn severity(health: &Health) -> (u8, u64) {
-    match health {
-        Health::Well => (0, 0),
-        Health::AtRisk => (1, 0),
-        Health::Doomed { deadline } => (2, u64::MAX - deadline.as_millis()),
-        Health::Gone => (3, 0),
+type Family = fn(&Signs<'_>) -> Option<Sign>;
+
+const FAMILIES: &[Family] = &[
+    pod::read,
+    kubernetes::read,
+    karpenter::read,
+    aws_nth::read,
+    cluster_autoscaler::read,
+    eks::read,
+    gke::read,
+    aks::read,
+    oke::read,
+    worker::read,
+];
+
+/// The worst that any family says; `None` when none says anything.
+pub(crate) fn sign(signs: &Signs<'_>) -> Option<Sign> {
+    worst(FAMILIES.iter().map(|read| read(signs)))
+}
+
+impl Sign {
+    fn gone(cause: &'static str) -> Option<Self> {
+        Some(Self { health: Health::Gone, cause })
+    }
+
+    fn at_risk(cause: &'static str) -> Option<Self> {
+        Some(Self { health: Health::AtRisk, cause })
+    }
+
+    /// Doomed, with so much time since it was noticed.
+    fn doomed(noticed: Timestamp, notice: Duration, cause: &'static str) -> Option<Self> {
+        Some(Self { health: Health::Doomed { deadline: time(noticed).plus(notice) }, cause })
+    }
+
+    /// Gone before doomed before at risk; of two deadlines the earlier.
+    fn severity(&self) -> (u8, u64) {
+        match self.health {
+            Health::Well => (0, 0),
+            Health::AtRisk => (1, 0),
+            Health::Doomed { deadline } => (2, u64::MAX - deadline.as_millis()),
+            Health::Gone => (3, 0),
+        }
     }
 }
 
-fn taints(node: Option<&Node>) -> &[Taint] {
-    node.and_then(|node| node.spec.as_ref()).and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
+fn worst(signs: impl IntoIterator<Item = Option<Sign>>) -> Option<Sign> {
+    signs.into_iter().flatten().max_by_key(Sign::severity)
 }
 
-fn has_taint(node: Option<&Node>, key: &str) -> bool {
-    taints(node).iter().any(|taint| taint.key == key)
+/// The node's taint of this key.
+fn taint<'a>(node: &'a Node, key: &str) -> Option<&'a Taint> {
+    node.spec.as_ref()?.taints.as_ref()?.iter().find(|taint| taint.key == key)
+}
+
+/// The node's condition of this type, if it has this status.
+fn condition<'a>(node: &'a Node, type_: &str, status: &str) -> Option<&'a NodeCondition> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == type_ && condition.status == status)
+}
+
+/// When a taint was put on the node: by itself (only some say), else as of now, when it is first seen. Once a
+/// worker was told, what it was told stands.
+fn added(taint: &Taint, now: Timestamp) -> Timestamp {
+    taint.time_added.as_ref().map_or(now, |time| time.0)
+}
+
+/// Since when a condition is as it is.
+fn since(condition: &NodeCondition, now: Timestamp) -> Timestamp {
+    condition.last_transition_time.as_ref().map_or(now, |time| time.0)
+}
+
+/// What a Pod is granted between SIGTERM and SIGKILL.
+fn grace(pod: &Pod) -> Duration {
+    /// Kubernetes' own default.
+    const DEFAULT: Duration = Duration::from_secs(30);
+    let seconds = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DEFAULT, Duration::from_secs)
 }
 
 pub(crate) fn time(timestamp: Timestamp) -> Time {
@@ -56,8 +134,12 @@ mod tests {
 
     #[test]
     fn the_worst_sign_counts_and_of_two_deadlines_the_earlier() {
-        let doomed = |ms| Health::Doomed { deadline: Time::from_millis(ms) };
-        let ordered = [Health::Well, Health::AtRisk, doomed(200), doomed(100), Health::Gone];
-        assert!(ordered.windows(2).all(|pair| severity(&pair[0]) < severity(&pair[1])));
+        let said = |health| Some(Sign { health, cause: "test" });
+        let doomed = |ms| said(Health::Doomed { deadline: Time::from_millis(ms) });
+        let rising = [None, said(Health::AtRisk), doomed(200), doomed(100), said(Health::Gone)];
+        for (n, sign) in rising.iter().enumerate() {
+            assert_eq!(worst(rising[..=n].iter().copied()), *sign);
+            assert_eq!(worst(rising[..=n].iter().rev().copied()), *sign);
+        }
     }
 }

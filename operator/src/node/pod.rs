@@ -6,54 +6,54 @@ use std::time::Duration;
 
 use policy::Health;
 
-use super::{Signs, time};
+use super::{Sign, Signs, grace, time};
 
 /// A Pod still there this long after its deletion was to be over has a kubelet that doesn't answer.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-pub(super) fn read(signs: &Signs<'_>) -> Option<Health> {
+pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
     let status = signs.pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
     if matches!(phase, Some("Failed" | "Succeeded")) {
-        return Some(Health::Gone);
+        return Sign::gone("its Pod has ended");
     }
     let deletion = signs.pod.metadata.deletion_timestamp.as_ref();
     if let Some(deadline) = deletion {
-        let now = time(signs.now);
         let deadline = time(deadline.0);
-        let overdue = now > deadline.plus(OVERDUE);
-        return Some(if overdue { Health::Gone } else { Health::Doomed { deadline } });
+        if time(signs.now) > deadline.plus(OVERDUE) {
+            return Sign::gone("its Pod was deleted and does not go");
+        }
+        return Some(Sign { health: Health::Doomed { deadline }, cause: "its Pod is being deleted" });
     }
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let disruption = conditions.iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True")?;
+    let since = disruption.last_transition_time.as_ref().map_or(signs.now, |time| time.0);
     match disruption.reason.as_deref() {
-        Some("TerminationByKubelet" | "DeletionByTaintManager" | "DeletionByPodGC") => Some(Health::Gone),
-        _ => {
-            let grace = signs.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-            let grace = Duration::from_secs(grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30));
-            let since = disruption.last_transition_time.as_ref().map_or(signs.now, |time| time.0);
-            Some(Health::Doomed { deadline: time(since).plus(grace) })
+        Some("TerminationByKubelet") => Sign::gone("the kubelet ended its Pod"),
+        Some("DeletionByTaintManager") => Sign::gone("a taint of its node ended its Pod"),
+        Some("DeletionByPodGC") => Sign::gone("its Pod was left behind by its node"),
+        Some("PreemptionByScheduler") => {
+            Sign::doomed(since, grace(signs.pod), "its Pod makes room for a more important one")
         }
+        _ => Sign::doomed(since, grace(signs.pod), "its Pod is evicted"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use k8s_openapi::api::core::v1::Pod;
-    use policy::Time;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::node::{
+        fixtures::{at, doomed},
+        karpenter::Said,
+    };
 
     fn health(pod: Value, now: &str) -> Option<Health> {
         let pod: Pod = serde_json::from_value(pod).unwrap();
-        read(&Signs { pod: &pod, node: None, now: now.parse().unwrap() })
-    }
-
-    fn doomed(at: &str) -> Option<Health> {
-        let at: Timestamp = at.parse().unwrap();
-        Some(Health::Doomed { deadline: Time::from_millis(u64::try_from(at.as_millisecond()).unwrap()) })
+        let signs = Signs { pod: &pod, node: None, karpenter: Said::default(), worker: None, now: at(now) };
+        read(&signs).map(|sign| sign.health)
     }
 
     fn disrupted(reason: &str) -> Value {
@@ -76,6 +76,7 @@ mod tests {
             (disrupted("EvictionByEvictionAPI"), doomed("2026-01-01T00:00:25Z")),
             (disrupted("PreemptionByScheduler"), doomed("2026-01-01T00:00:25Z")),
             (disrupted("DeletionByTaintManager"), Some(Health::Gone)),
+            (disrupted("DeletionByPodGC"), Some(Health::Gone)),
             (disrupted("TerminationByKubelet"), Some(Health::Gone)),
             (
                 json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z"}, "status": {"phase": "Running"}}),

@@ -119,10 +119,12 @@ impl Work<'_> {
             Action::Doom { worker, deadline } => {
                 let deadline_ms = deadline.as_millis();
                 self.order(&worker.0, queue::Order::Doomed { deadline_ms }).await?;
-                let note = format!("{}: {why}", worker.0);
+                let note = format!("{}: {why}{}", worker.0, self.observed.cause(worker));
                 self.tell(&Notice::warning(EventReason::WorkerDoomed, "Doom", note));
             }
-            Action::Evict { worker } => self.evict(&worker.0, &why.to_string()).await?,
+            Action::Evict { worker } => {
+                self.evict(&worker.0, &format!("{why}{}", self.observed.cause(worker))).await?;
+            }
         }
         Ok(true)
     }

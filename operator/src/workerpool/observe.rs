@@ -8,7 +8,7 @@ use std::{
 
 use crds::{Capacity, WorkerPool, names};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use policy::{Health, Phase, Seen, Time, Worker};
 use queue::{Stats, WorkerSeen};
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     capacity,
     context::Watched,
-    node::{self, Signs, time},
+    node::{self, Sign, Signs, time},
 };
 
 /// A worker that missed so many heartbeats (one every 3 s) is not counted as ready.
@@ -43,6 +43,15 @@ pub(crate) struct Observed {
     pub(crate) impossible: Option<String>,
     /// Idle workers made from an older template.
     pub(crate) outdated: Vec<policy::WorkerId>,
+    /// Who says that a worker's machine is at risk, doomed or gone; for people.
+    pub(crate) causes: HashMap<policy::WorkerId, &'static str>,
+}
+
+impl Observed {
+    /// In brackets, to follow what is said of a worker's machine: who says so.
+    pub(crate) fn cause(&self, worker: &policy::WorkerId) -> String {
+        self.causes.get(worker).map_or_else(String::new, |cause| format!(" ({cause})"))
+    }
 }
 
 /// The clocks that silence is told by.
@@ -88,10 +97,14 @@ pub(crate) fn observe(
     let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
     let mut workers = Vec::with_capacity(pods.len());
     let mut outdated = Vec::new();
+    let mut causes = HashMap::new();
     for pod in &pods {
         let name = pod.name_any();
         let seen = seen_by_queue.get(name.as_str()).copied();
-        let worker = worker(pod, seen, holders.contains(name.as_str()), watched, state, clock);
+        let node = node_of(pod, watched);
+        let sign = sign(pod, node.as_deref(), seen, watched, clock);
+        let worker = worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
+        causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
         let stale =
             pod.annotations().get(names::ANNOTATION_TEMPLATE).map(String::as_str) != Some(template_hash);
         if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
@@ -119,14 +132,36 @@ pub(crate) fn observe(
         stats,
         pods: by_name,
         outdated,
+        causes,
     }
+}
+
+fn node_of(pod: &Pod, watched: &Watched) -> Option<Arc<Node>> {
+    let name = pod.spec.as_ref()?.node_name.as_ref()?;
+    watched.nodes.get(&ObjectRef::new(name))
+}
+
+/// The worst that anything says of the worker's machine.
+fn sign(
+    pod: &Pod,
+    node: Option<&Node>,
+    seen: Option<&WorkerSeen>,
+    watched: &Watched,
+    clock: Clock,
+) -> Option<Sign> {
+    if seen.and_then(|seen| clock.silent(seen)).is_some_and(|silent| silent > LOST) {
+        return Some(Sign { health: Health::Gone, cause: "no word from it" });
+    }
+    let karpenter = node.map(|node| watched.karpenter.said(node)).unwrap_or_default();
+    node::sign(&Signs { pod, node, karpenter, worker: seen, now: clock.now })
 }
 
 fn worker(
     pod: &Pod,
+    node: Option<&Node>,
+    sign: Option<Sign>,
     seen: Option<&WorkerSeen>,
     busy: bool,
-    watched: &Watched,
     state: &PoolState,
     clock: Clock,
 ) -> Worker {
@@ -134,14 +169,9 @@ fn worker(
     let id = policy::WorkerId(pod.name_any());
     let spec = pod.spec.as_ref();
     let node_name = spec.and_then(|spec| spec.node_name.clone());
-    let node = node_name.as_ref().and_then(|name| watched.nodes.get(&ObjectRef::new(name)));
     let silent = seen.and_then(|seen| clock.silent(seen));
-    let mut health = node::health(&Signs { pod, node: node.as_deref(), now });
-    if silent.is_some_and(|silent| silent > LOST) {
-        health = Health::Gone;
-    }
+    let health = sign.map_or(Health::Well, |sign| sign.health);
     let zone = node
-        .as_ref()
         .and_then(|node| node.labels().get(pod::ZONE).cloned())
         .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
     let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str).unwrap_or_default();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     fixtures::{at, job, pool},
+    node::karpenter::Reports,
     watch::Listings,
 };
 
@@ -75,7 +76,8 @@ fn watched(pods: &[Pod]) -> Watched {
     }
     let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
     node_writer.apply_watcher_event(&Event::Apply(serde_json::from_value(node).unwrap()));
-    Watched { jobs, pools, pods: pod_store, nodes, listings: Listings::default() }
+    let (karpenter, _) = Reports::new();
+    Watched { jobs, pools, pods: pod_store, nodes, karpenter, listings: Listings::default() }
 }
 
 fn observed(pods: &[Pod], stats: Option<Stats>, state: &mut PoolState) -> Observed {

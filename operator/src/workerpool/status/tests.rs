@@ -33,6 +33,7 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
         no_machine: None,
         impossible: None,
         outdated: vec![],
+        causes: HashMap::new(),
     }
 }
 

@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::node::fixtures::{at, doomed, health_with, node, tainted};
+
+const AWS: &str = "aws:///us-east-1a/i-0abc123def4567890";
+const AZURE: &str =
+    "azure:///subscriptions/0/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/aks-gpu-1";
+
+/// A NodeClaim of `karpenter.sh/v1`, as a metadata-only watch shows it.
+fn claim(change: &Value) -> Option<ObjectMeta> {
+    let mut meta = json!({
+        "name": "gpu-spot-7xk2p",
+        "uid": "8f14e45f-ceea-467f-a0e6-3d6e1c1d2b3a",
+        "generation": 1,
+        "creationTimestamp": "2025-12-31T23:00:00Z",
+        "finalizers": ["karpenter.sh/termination"],
+        "labels": {
+            "karpenter.sh/capacity-type": "spot",
+            "karpenter.sh/nodepool": "gpu-spot",
+            "node.kubernetes.io/instance-type": "g5.xlarge",
+            "topology.kubernetes.io/zone": "us-east-1a",
+        },
+        "annotations": {"karpenter.k8s.aws/ec2nodeclass-hash": "13451324534"},
+        "ownerReferences": [{"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "name": "gpu-spot",
+                             "uid": "0b2d5c9e-8a34-4a6f-b0a1-7c6d5e4f3a21", "blockOwnerDeletion": true}],
+    });
+    json_patch::merge(&mut meta, change);
+    serde_json::from_value(meta).unwrap()
+}
+
+fn deleted(termination_time: Option<&str>) -> Said {
+    let mut change = json!({"deletionTimestamp": "2026-01-01T00:00:50Z", "deletionGracePeriodSeconds": 0});
+    if let Some(time) = termination_time {
+        change["annotations"] = json!({TERMINATION_TIME: time});
+    }
+    Said { claim: claim(&change), ..Said::default() }
+}
+
+#[test]
+fn what_is_said_elsewhere_and_what_it_means() {
+    let interrupted = Said { interrupted: Some(at("2026-01-01T00:00:55Z")), ..Said::default() };
+    let advised = Said { rebalance: true, ..Said::default() };
+    let both = Said { rebalance: true, ..interrupted.clone() };
+    let table = [
+        ("nothing", AWS, Said::default(), None),
+        ("an Event SpotInterrupted", AWS, interrupted, doomed("2026-01-01T00:02:55Z")),
+        ("an Event SpotRebalanceRecommendation", AWS, advised, Some(Health::AtRisk)),
+        ("both", AWS, both, doomed("2026-01-01T00:02:55Z")),
+        ("a NodeClaim that is not deleted", AWS, Said { claim: claim(&json!({})), ..Said::default() }, None),
+        ("a NodeClaim that is deleted", AWS, deleted(None), doomed("2026-01-01T00:02:50Z")),
+        ("the same on Azure", AZURE, deleted(None), doomed("2026-01-01T00:01:20Z")),
+        (
+            "that shall be gone at once",
+            AWS,
+            deleted(Some("2026-01-01T00:00:50Z")),
+            doomed("2026-01-01T00:00:50Z"),
+        ),
+        (
+            "that has longer than the cloud may leave",
+            AWS,
+            deleted(Some("2026-01-01T01:00:50Z")),
+            doomed("2026-01-01T00:02:50Z"),
+        ),
+        ("whose deadline can't be read", AWS, deleted(Some("soon")), doomed("2026-01-01T00:02:50Z")),
+    ];
+    for (name, cloud, said, want) in table {
+        let node = node(cloud, &json!({}));
+        assert_eq!(health_with(read, Some(&node), said), want, "{name}");
+    }
+}
+
+#[test]
+fn signs_on_the_node_and_what_they_mean() {
+    let going = |finalizer| json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:51Z", "finalizers": [finalizer]}});
+    let table = [
+        (tainted("karpenter.sh/disrupted", "", "NoSchedule"), doomed("2026-01-01T00:03:00Z")),
+        (tainted("karpenter.sh/disruption", "disrupting", "NoSchedule"), doomed("2026-01-01T00:03:00Z")),
+        (tainted("karpenter.sh/unregistered", "", "NoExecute"), None),
+        (going(FINALIZER), doomed("2026-01-01T00:02:51Z")),
+        (going("example.com/other"), None),
+    ];
+    for (change, want) in table {
+        let node = node(AWS, &change);
+        assert_eq!(health_with(read, Some(&node), Said::default()), want, "{change}");
+    }
+}
+
+#[test]
+fn without_a_node_karpenter_has_nothing_to_say() {
+    assert_eq!(health_with(read, None, deleted(None)), None);
+}

@@ -1,0 +1,68 @@
+//! What the worker itself read in its machine's metadata service, and what it was told before.
+
+use policy::{Health, Time};
+use queue::{Notice, Order};
+
+use super::{Sign, Signs, worst};
+
+pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
+    let worker = signs.worker?;
+    let doomed = |deadline_ms, cause| {
+        Some(Sign { health: Health::Doomed { deadline: Time::from_millis(deadline_ms) }, cause })
+    };
+    let noticed = match worker.notice {
+        Some(Notice::AtRisk) => Sign::at_risk("metadata service: the machine may be taken away"),
+        Some(Notice::Doomed { deadline_ms }) => {
+            doomed(deadline_ms, "metadata service: the machine is taken away")
+        }
+        None => None,
+    };
+    // There is no way back: it drains since it was told, whether the sign is still there or not.
+    let told = match worker.order {
+        Order::Doomed { deadline_ms } => doomed(deadline_ms, "told before"),
+        Order::Work | Order::Hold | Order::Retire => None,
+    };
+    worst([noticed, told])
+}
+
+#[cfg(test)]
+mod tests {
+    use queue::{WorkerId, WorkerSeen};
+
+    use super::*;
+    use crate::node::{
+        fixtures::{NOW, at, pod},
+        karpenter::Said,
+    };
+
+    #[test]
+    fn signs_and_what_they_mean() {
+        let doomed = |ms| Some(Health::Doomed { deadline: Time::from_millis(ms) });
+        let table = [
+            (None, Order::Work, None),
+            (None, Order::Hold, None),
+            (Some(Notice::AtRisk), Order::Hold, Some(Health::AtRisk)),
+            (Some(Notice::Doomed { deadline_ms: 500 }), Order::Work, doomed(500)),
+            (Some(Notice::Doomed { deadline_ms: 500 }), Order::Doomed { deadline_ms: 400 }, doomed(400)),
+            (None, Order::Doomed { deadline_ms: 400 }, doomed(400)),
+        ];
+        for (notice, order, want) in table {
+            let worker = WorkerSeen {
+                worker: WorkerId("w".into()),
+                order,
+                loaded: None,
+                notice,
+                seen_ms: 1,
+                idle_since_ms: None,
+            };
+            let signs = Signs {
+                pod: &pod(),
+                node: None,
+                karpenter: Said::default(),
+                worker: Some(&worker),
+                now: at(NOW),
+            };
+            assert_eq!(read(&signs).map(|sign| sign.health), want, "{notice:?} {order:?}");
+        }
+    }
+}
