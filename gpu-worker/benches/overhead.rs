@@ -86,6 +86,7 @@ fn picture(seed: u64) -> TextToImage {
         sampler: "euler".into(),
         scheduler: "normal".into(),
         seed,
+        segments: 1,
     }
 }
 

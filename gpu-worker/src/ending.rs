@@ -87,6 +87,16 @@ impl Ending {
         Self::GivenBack(Release::Interrupted)
     }
 
+    /// Will somebody else go on with the task from where it was?
+    pub(crate) fn is_interruption(&self) -> bool {
+        match self {
+            Self::GivenBack(Release::Interrupted) | Self::Stopped(Stop::Lost | Stop::HandBack) => true,
+            Self::Done(_)
+            | Self::GivenBack(Release::Failed { .. } | Release::Rejected { .. })
+            | Self::Stopped(Stop::Cancelled) => false,
+        }
+    }
+
     /// The picture can't be stored.
     pub(crate) fn not_stored(error: &store::Error) -> Self {
         let reason = match error {

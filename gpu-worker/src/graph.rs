@@ -1,6 +1,12 @@
 use queue::{TextToImage, Work};
 use serde_json::{Map, Value, json};
 
+use crate::{
+    comfyui::Segment,
+    latents::Begun,
+    sampling::{SAMPLED, START, Sampling},
+};
+
 /// Sizes that are no multiple of this are silently floored by the engine.
 const SIZE_STEP: u32 = 8;
 /// Inputs that a seed goes into, in the engine's own nodes.
@@ -15,60 +21,51 @@ pub(crate) struct Graph {
     pub(crate) nodes: Map<String, Value>,
     /// The seed of this image; `None` for a workflow with none, or with several.
     pub(crate) seed: Option<u64>,
+    /// The parts its sampling is cut into; none if it is not.
+    pub(crate) segments: Vec<Segment>,
 }
 
 impl Graph {
     /// The graph for image `index` of a job. `prefix` names its files and has to be new each time: the engine
-    /// answers a prompt it has run before with the old file's name.
+    /// answers a prompt it has run before with the old file's name. `begun`: what an earlier attempt has done.
     #[must_use]
-    pub(crate) fn new(work: &Work, index: u32, prefix: &str) -> Self {
+    pub(crate) fn new(work: &Work, index: u32, prefix: &str, begun: Option<&Begun>) -> Self {
         match work {
-            Work::TextToImage(picture) => text_to_image(picture, index, prefix),
+            Work::TextToImage(picture) => text_to_image(picture, index, prefix, begun),
             Work::Workflow { graph } => workflow(graph, index, prefix),
         }
     }
 }
 
 /// Node ids as in the engine's own default workflow, which its users know.
-fn text_to_image(picture: &TextToImage, index: u32, prefix: &str) -> Graph {
-    let TextToImage {
-        model,
-        prompt,
-        negative_prompt,
-        width,
-        height,
-        steps,
-        cfg_scale,
-        sampler,
-        scheduler,
-        seed,
-    } = picture;
-    let seed = seed.wrapping_add(u64::from(index));
+fn text_to_image(picture: &TextToImage, index: u32, prefix: &str, begun: Option<&Begun>) -> Graph {
+    let TextToImage { model, prompt, negative_prompt, .. } = picture;
+    let seed = picture.seed.wrapping_add(u64::from(index));
     let node = |id: &str, class: &str, inputs: Value| {
         (id.to_owned(), json!({"class_type": class, "inputs": inputs}))
     };
-    let nodes = [
+    let from = match begun {
+        None => {
+            let (width, height) = (rounded(picture.width), rounded(picture.height));
+            let inputs = json!({"width": width, "height": height, "batch_size": 1});
+            node(START, "EmptyLatentImage", inputs)
+        }
+        Some(begun) => node(START, "LoadLatent", json!({"latent": begun.file})),
+    };
+    let Sampling { nodes: sampling, segments } =
+        Sampling::new(picture, seed, begun.map_or(0, |begun| begun.steps), prefix);
+    let before = [
         node("4", "CheckpointLoaderSimple", json!({"ckpt_name": model})),
-        node(
-            "5",
-            "EmptyLatentImage",
-            json!({"width": rounded(*width), "height": rounded(*height), "batch_size": 1}),
-        ),
+        from,
         node("6", "CLIPTextEncode", json!({"text": prompt, "clip": ["4", 1]})),
         node("7", "CLIPTextEncode", json!({"text": negative_prompt, "clip": ["4", 1]})),
-        node(
-            "3",
-            "KSampler",
-            json!({
-                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
-                "seed": seed, "steps": steps, "cfg": cfg_scale,
-                "sampler_name": sampler, "scheduler": scheduler, "denoise": 1.0,
-            }),
-        ),
-        node("8", "VAEDecode", json!({"samples": ["3", 0], "vae": ["4", 2]})),
+    ];
+    let after = [
+        node("8", "VAEDecode", json!({"samples": [SAMPLED, 0], "vae": ["4", 2]})),
         node("9", "SaveImage", json!({"images": ["8", 0], PREFIX_INPUT: prefix})),
     ];
-    Graph { nodes: nodes.into_iter().collect(), seed: Some(seed) }
+    let nodes = before.into_iter().chain(sampling).chain(after).collect();
+    Graph { nodes, seed: Some(seed), segments }
 }
 
 fn rounded(size: u32) -> u32 {
@@ -95,7 +92,7 @@ fn workflow(graph: &Map<String, Value>, index: u32, prefix: &str) -> Graph {
     }
     seeds.dedup();
     let seed = if let [seed] = seeds[..] { Some(seed) } else { None };
-    Graph { nodes, seed }
+    Graph { nodes, seed, segments: vec![] }
 }
 
 #[cfg(test)]
@@ -103,7 +100,7 @@ mod tests {
     use queue::{TextToImage, Work};
     use serde_json::{Value, json};
 
-    use super::Graph;
+    use super::{Begun, Graph};
 
     const LARGEST_SEED: u64 = (1 << 53) - 1;
 
@@ -119,6 +116,7 @@ mod tests {
             sampler: "dpmpp_2m".into(),
             scheduler: "karras".into(),
             seed: 42,
+            segments: 1,
         }
     }
 
@@ -129,7 +127,7 @@ mod tests {
 
     #[test]
     fn text_to_image_is_the_plain_seven_node_graph() {
-        let graph = Graph::new(&Work::TextToImage(picture()), 0, "job/0-x");
+        let graph = Graph::new(&Work::TextToImage(picture()), 0, "job/0-x", None);
         let expected = json!({
             "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}},
             "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768, "batch_size": 1}},
@@ -146,10 +144,52 @@ mod tests {
         assert_eq!(graph.seed, Some(42));
     }
 
+    fn cut(segments: u32, begun: Option<&Begun>) -> Graph {
+        Graph::new(&Work::TextToImage(TextToImage { segments, ..picture() }), 0, "job/0-x", begun)
+    }
+
+    /// start_at_step, end_at_step, add_noise, return_with_leftover_noise, and what it goes on from.
+    fn sampler(graph: &Graph, id: &str) -> Value {
+        assert_eq!(graph.nodes[id]["class_type"], "KSamplerAdvanced");
+        let inputs = &graph.nodes[id]["inputs"];
+        assert_eq!(
+            (&inputs["noise_seed"], &inputs["steps"]),
+            (&json!(42), &json!(20)),
+            "the whole picture's"
+        );
+        let names =
+            ["start_at_step", "end_at_step", "add_noise", "return_with_leftover_noise", "latent_image"];
+        names.map(|name| inputs[name].clone()).to_vec().into()
+    }
+
+    #[test]
+    fn segments_are_a_chain_with_a_latent_saved_at_each_cut() {
+        let graph = cut(3, None);
+        assert_eq!(sampler(&graph, "10006"), json!([0, 6, "enable", "enable", ["5", 0]]));
+        assert_eq!(sampler(&graph, "10013"), json!([6, 13, "disable", "enable", ["10006", 0]]));
+        assert_eq!(sampler(&graph, "3"), json!([13, 20, "disable", "disable", ["10013", 0]]));
+        let saved = json!({"samples": ["10006", 0], "filename_prefix": "job/0-x-6"});
+        assert_eq!(graph.nodes["20006"], json!({"class_type": "SaveLatent", "inputs": saved}));
+        let ends: Vec<_> = graph.segments.iter().map(|s| (s.sampler.as_str(), s.steps.clone())).collect();
+        assert_eq!(ends, [("10006", 0..6), ("10013", 6..13), ("3", 13..20)]);
+    }
+
+    #[test]
+    fn a_later_attempt_takes_the_steps_that_are_left_at_the_same_cuts() {
+        let begun = Begun { steps: 6, gpu_ms: 0, file: "x.latent [temp]".into() };
+        let (graph, whole) = (cut(3, Some(&begun)), cut(3, None));
+        let load = json!({"class_type": "LoadLatent", "inputs": {"latent": "x.latent [temp]"}});
+        assert_eq!(graph.nodes["5"], load);
+        assert!(!graph.nodes.contains_key("10006"));
+        assert_eq!(sampler(&graph, "10013"), json!([6, 13, "disable", "enable", ["5", 0]]));
+        assert_eq!(graph.nodes["3"], whole.nodes["3"]);
+        assert_eq!(graph.segments, whole.segments[1..]);
+    }
+
     #[test]
     fn the_largest_seed_stays_a_whole_number() {
         let picture = TextToImage { seed: LARGEST_SEED, ..picture() };
-        let graph = Graph::new(&Work::TextToImage(picture), 9_999, "p");
+        let graph = Graph::new(&Work::TextToImage(picture), 9_999, "p", None);
         assert_eq!(graph.seed, Some(9_007_199_254_750_990));
         let sent = serde_json::to_string(&graph.nodes).expect("JSON");
         assert!(sent.contains(r#""seed":9007199254750990,"#), "{sent}");
@@ -158,7 +198,7 @@ mod tests {
     #[test]
     fn sizes_are_rounded_to_what_the_engine_can_draw() {
         let picture = TextToImage { width: 100, height: 3, ..picture() };
-        let graph = Graph::new(&Work::TextToImage(picture), 0, "p");
+        let graph = Graph::new(&Work::TextToImage(picture), 0, "p", None);
         assert_eq!(graph.nodes["5"]["inputs"]["width"], 104);
         assert_eq!(graph.nodes["5"]["inputs"]["height"], 8);
     }
@@ -172,7 +212,7 @@ mod tests {
             "4": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["8", 0]}},
             "5": "not a node"
         }));
-        let graph = Graph::new(&work, 3, "p");
+        let graph = Graph::new(&work, 3, "p", None);
         let expected = json!({
             "1": {"class_type": "RandomNoise", "inputs": {"noise_seed": 10}},
             "2": {"class_type": "KSampler", "inputs": {"seed": ["9", 0], "cfg": 7.0, "steps": 4}},
@@ -190,8 +230,8 @@ mod tests {
             "1": {"class_type": "KSampler", "inputs": {"seed": 1}},
             "2": {"class_type": "KSampler", "inputs": {"seed": 2}}
         }));
-        assert_eq!(Graph::new(&two, 0, "p").seed, None);
+        assert_eq!(Graph::new(&two, 0, "p", None).seed, None);
         let none = workflow(json!({"1": {"class_type": "EmptyImage", "inputs": {"color": 1}}}));
-        assert_eq!(Graph::new(&none, 0, "p").seed, None);
+        assert_eq!(Graph::new(&none, 0, "p", None).seed, None);
     }
 }

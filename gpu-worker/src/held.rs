@@ -36,6 +36,7 @@ struct Inner {
 struct Entry {
     lease: HeldLease,
     model: String,
+    /// Work in what the engine has of it: less than the task's where an earlier attempt has begun.
     units: f64,
     stage: Stage,
     progress: Progress,
@@ -212,9 +213,12 @@ impl Seat {
         self.change(|entry| entry.stage = stage);
     }
 
-    /// The engine is about to get this prompt.
-    pub(crate) fn prompted(&self, prompt: PromptId) {
-        self.change(|entry| entry.prompt = Some(prompt));
+    /// The engine is about to get this prompt, with so many units of work in it.
+    pub(crate) fn prompted(&self, prompt: PromptId, units: f64) {
+        self.change(|entry| {
+            entry.prompt = Some(prompt);
+            entry.units = units;
+        });
     }
 
     /// The engine is through with the prompt, whatever came of it.
@@ -230,7 +234,7 @@ impl Seat {
 
     pub(crate) fn progressed(&self, progress: &Progress) {
         self.change(|entry| {
-            entry.progress = *progress;
+            entry.progress = progress.clone();
             entry.lease.progress = progress.steps.map(|steps| (steps.done, steps.total));
             entry.stage = match progress.phase {
                 Phase::Queued => Stage::Queued,

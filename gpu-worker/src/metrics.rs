@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) upload_seconds: Histogram,
     /// Times the engine died under a picture.
     pub(crate) engine_deaths: IntCounter,
+    /// Sampling steps not taken again because an earlier attempt's latent was there.
+    pub(crate) steps_resumed: IntCounter,
     /// Tasks in hand.
     pub(crate) held: IntGauge,
     /// 1 where a part we depend on works.
@@ -73,16 +75,30 @@ impl Metrics {
             engine_seconds: histogram("engine_seconds", "Engine time of a picture")?,
             upload_seconds: histogram("upload_seconds", "Time to store the pictures of a task")?,
             engine_deaths: IntCounter::new("engine_deaths_total", "Times the engine died under a picture")?,
+            steps_resumed: IntCounter::new(
+                "steps_resumed_total",
+                "Sampling steps that an earlier attempt had done and that were not done again",
+            )?,
             held: IntGauge::new("tasks_in_hand", "Tasks in hand, uploading ones included")?,
             up: IntGaugeVec::new(Opts::new("up", "1 where a part we depend on works"), &["part"])?,
         };
-        let Self { registry, tasks, failures, engine_seconds, upload_seconds, engine_deaths, held, up } =
-            &metrics;
+        let Self {
+            registry,
+            tasks,
+            failures,
+            engine_seconds,
+            upload_seconds,
+            engine_deaths,
+            steps_resumed,
+            held,
+            up,
+        } = &metrics;
         registry.register(Box::new(tasks.clone()))?;
         registry.register(Box::new(failures.clone()))?;
         registry.register(Box::new(engine_seconds.clone()))?;
         registry.register(Box::new(upload_seconds.clone()))?;
         registry.register(Box::new(engine_deaths.clone()))?;
+        registry.register(Box::new(steps_resumed.clone()))?;
         registry.register(Box::new(held.clone()))?;
         registry.register(Box::new(up.clone()))?;
         Ok(metrics)

@@ -100,6 +100,7 @@ mod tests {
                 first: (start + 9 * SECOND, 1),
                 last: start + 13 * SECOND,
             }),
+            saved: None,
         };
         let mut pace = Pace::default();
         let now = start + 13 * SECOND;

@@ -389,6 +389,7 @@ fn payload() -> Result<Bytes> {
         sampler: "euler".into(),
         scheduler: "normal".into(),
         seed: 42,
+        segments: 1,
     });
     Ok(TaskSpec { work, timeout_seconds: 300 }.to_payload()?)
 }

@@ -45,6 +45,11 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
+    /// In how many segments each picture of textToImage is made: decided once, so that an interruption can't change a
+    /// picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u32>,
+
     /// The images made, in order, the first 100 of them; manifestURL lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]

@@ -123,6 +123,13 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub scaling: Scaling,
 
+    /// A textToImage picture that takes long is made in segments of at least so many seconds, 0 to 3600, and what is
+    /// done goes to the bucket after each: a machine that goes away costs a segment, not the picture. Pictures of
+    /// on-demand classes, and those of samplers that can't be cut, are made in one piece. 0: all are. Default: 10.
+    #[serde(default = "default_segment_seconds")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub segment_seconds: u32,
+
     /// Where images go.
     pub output: Output,
 
@@ -274,6 +281,9 @@ const fn default_idle_seconds() -> u32 {
 }
 const fn default_spot_shortage_seconds() -> u32 {
     75
+}
+const fn default_segment_seconds() -> u32 {
+    10
 }
 fn default_region() -> String {
     "us-east-1".to_owned()

@@ -66,6 +66,7 @@ fn full_job_status() -> ImageJobStatus {
         class: Some("standard".into()),
         tenant: Some("acme".into()),
         seed: Some(42),
+        segments: Some(3),
         images: (0..100).map(image).collect(),
         manifest_url: Some("https://cdn.example.com/manifest.json".into()),
         failures: (0..20).map(failure).collect(),

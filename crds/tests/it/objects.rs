@@ -145,6 +145,7 @@ pub(crate) fn full_pool() -> Value {
             },
         },
         "scaling": {"idleSeconds": 60, "spotShortageSeconds": 75},
+        "segmentSeconds": 10,
         "output": {
             "bucket": "images",
             "endpoint": "https://minio.example.com:9000",

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    multipart::{Form, Part},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -62,9 +65,9 @@ pub enum Error {
     Refused(String),
 }
 
-/// A file the engine made.
+/// A file in one of the engine's folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ImageFile {
+pub(super) struct File {
     /// Its name.
     pub(super) filename: String,
     /// Its folder.
@@ -73,6 +76,11 @@ pub(super) struct ImageFile {
     /// `output`, or `temp` for previews.
     #[serde(rename = "type", default)]
     pub(super) kind: String,
+}
+
+#[derive(Deserialize)]
+struct Uploaded {
+    name: String,
 }
 
 /// What the engine has to do.
@@ -164,7 +172,7 @@ impl Client {
     }
 
     /// A file's content.
-    pub(super) async fn view(&self, file: &ImageFile) -> Result<Bytes, Error> {
+    pub(super) async fn view(&self, file: &File) -> Result<Bytes, Error> {
         let (request, response) = self.send(self.get("view").query(file).timeout(VIEW_TIMEOUT)).await?;
         let status = response.status();
         if !status.is_success() {
@@ -172,6 +180,15 @@ impl Client {
             return Err(self.unexpected(request, status, &format!("{} of {}", text.trim(), file.filename)));
         }
         response.bytes().await.map_err(|error| self.broken(request, &error))
+    }
+
+    /// Puts a file into its folder for temporary ones, which it empties when it starts; one of the same name is
+    /// replaced. Returns the name by which nodes know it.
+    pub(super) async fn upload(&self, name: &str, content: Bytes) -> Result<String, Error> {
+        let content = Part::stream(content).file_name(name.to_owned());
+        let form = Form::new().text("type", "temp").text("overwrite", "true").part("image", content);
+        let Uploaded { name } = self.json(self.post("upload/image").multipart(form)).await?;
+        Ok(format!("{name} [temp]"))
     }
 
     /// Does it answer?

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -8,7 +9,7 @@ use tokio::{
 use super::{
     Client, Error, PromptId,
     history::History,
-    progress::{Followed, Follower},
+    progress::{Followed, Follower, Saved, Segment},
     socket::Socket,
 };
 
@@ -115,13 +116,13 @@ impl Engine {
         self.state.send_replace(State::Broken { why: why.to_owned() });
     }
 
-    pub(super) fn follow(&self, id: &PromptId) -> Follower {
-        self.followed.follow(id)
+    pub(super) fn follow(&self, id: &PromptId, segments: &[Segment]) -> Follower {
+        self.followed.follow(id, segments)
     }
 
     /// Notes that a prompt was seen running, where the socket did not tell.
     pub(super) fn seen_running(&self, id: &PromptId) {
-        self.followed.update(id, |progress| progress.run(Instant::now()));
+        self.followed.seen_running(id, Instant::now());
     }
 
     pub(super) async fn whereabouts(&self, id: &PromptId) -> Result<Whereabouts, Error> {
@@ -137,6 +138,22 @@ impl Engine {
         }
         // It may have finished between the two looks.
         Ok(self.client.history(id).await?.map_or(Whereabouts::Nowhere, Whereabouts::Finished))
+    }
+
+    /// The content of a latent it has saved.
+    ///
+    /// # Errors
+    /// When it does not give it out.
+    pub async fn latent(&self, saved: &Saved) -> Result<Bytes, Error> {
+        self.client.view(&saved.file).await
+    }
+
+    /// Gives it a latent to go on from; returns the name by which a graph can load it.
+    ///
+    /// # Errors
+    /// When it does not take it.
+    pub async fn lend(&self, name: &str, latent: Bytes) -> Result<String, Error> {
+        self.client.upload(name, latent).await
     }
 
     /// Takes a prompt out of the engine, whatever its state, and waits until it is out. An engine that can't be

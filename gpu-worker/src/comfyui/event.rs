@@ -1,6 +1,7 @@
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::PromptId;
+use super::{PromptId, client::File};
 
 /// What the engine tells of a prompt over its socket, as far as we care.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,7 +9,9 @@ pub(super) enum Event {
     /// It is taken off the queue.
     Started(PromptId),
     /// A node has done so many of so many steps.
-    Steps(PromptId, u32, u32),
+    Steps { prompt: PromptId, node: String, done: u32, total: u32 },
+    /// A node has saved a latent.
+    Saved { prompt: PromptId, node: String, file: File },
     /// It ended, one way or another, and history knows how.
     Ended(PromptId),
 }
@@ -24,28 +27,40 @@ struct Frame {
 #[derive(Default, Deserialize)]
 struct Data {
     prompt_id: Option<String>,
-    node: Option<serde_json::Value>,
+    node: Option<Value>,
     value: Option<f64>,
     max: Option<f64>,
+    output: Option<Value>,
 }
 
 impl Event {
     /// `None` for all that is of no interest, known or not.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let Frame { kind, data } = serde_json::from_str(text).ok()?;
+        let Frame { kind, data: Data { prompt_id, node, value, max, output } } =
+            serde_json::from_str(text).ok()?;
         // After a connection in mid-run the engine says `executing` without telling whose.
-        let id = PromptId::from(data.prompt_id?.as_str());
+        let prompt = PromptId::from(prompt_id?.as_str());
+        let named = || node.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
         match kind.as_str() {
-            "execution_start" => Some(Self::Started(id)),
-            "executing" if data.node.is_none() => Some(Self::Ended(id)),
-            "progress" => Some(Self::Steps(id, steps(data.value?), steps(data.max?))),
+            "execution_start" => Some(Self::Started(prompt)),
+            "executing" if node.is_none() => Some(Self::Ended(prompt)),
+            "progress" => {
+                Some(Self::Steps { prompt, node: named(), done: steps(value?), total: steps(max?) })
+            }
+            "executed" => {
+                let file = File::deserialize(output?.get("latents")?.get(0)?).ok()?;
+                Some(Self::Saved { prompt, node: named(), file })
+            }
             _ => None,
         }
     }
 
     pub(super) fn prompt(&self) -> &PromptId {
         match self {
-            Self::Started(id) | Self::Steps(id, ..) | Self::Ended(id) => id,
+            Self::Started(prompt)
+            | Self::Steps { prompt, .. }
+            | Self::Saved { prompt, .. }
+            | Self::Ended(prompt) => prompt,
         }
     }
 }
@@ -59,17 +74,26 @@ fn steps(value: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::Event;
+    use super::{Event, File};
 
     #[test]
     fn frames_are_read_for_what_matters() {
         let id = super::PromptId::from("p");
+        let latent =
+            File { filename: "a_00001_.latent".into(), subfolder: "b".into(), kind: "output".into() };
         let table = [
             (r#"{"type":"execution_start","data":{"prompt_id":"p"}}"#, Some(Event::Started(id.clone()))),
             (
                 r#"{"type":"progress","data":{"value":3.0,"max":20,"prompt_id":"p","node":"3"}}"#,
-                Some(Event::Steps(id.clone(), 3, 20)),
+                Some(Event::Steps { prompt: id.clone(), node: "3".into(), done: 3, total: 20 }),
             ),
+            (
+                r#"{"type":"executed","data":{"node":"10","display_node":"10","prompt_id":"p","output":{
+                    "latents":[{"filename":"a_00001_.latent","subfolder":"b","type":"output"}]}}}"#,
+                Some(Event::Saved { prompt: id.clone(), node: "10".into(), file: latent }),
+            ),
+            (r#"{"type":"executed","data":{"node":"9","prompt_id":"p","output":{"images":[]}}}"#, None),
+            (r#"{"type":"executed","data":{"node":"9","prompt_id":"p","output":null}}"#, None),
             (r#"{"type":"executing","data":{"node":null,"prompt_id":"p"}}"#, Some(Event::Ended(id))),
             (r#"{"type":"executing","data":{"node":"3","prompt_id":"p"}}"#, None),
             (r#"{"type":"executing","data":{"node":"3"}}"#, None),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    Engine, Error, Failure, Kind, Progress, PromptId, State,
+    Engine, Error, Failure, Kind, Progress, PromptId, Segment, State,
     engine::{Connection, Whereabouts},
     history::{Ended, History},
     progress::{Follower, Phase},
@@ -29,6 +29,8 @@ pub struct Prompt {
     pub id: PromptId,
     /// node id → {class_type, inputs}
     pub graph: Map<String, Value>,
+    /// The parts its sampling is cut into, in their order; none where that is not known.
+    pub segments: Vec<Segment>,
     /// Longest time from start to end of its execution.
     pub timeout: Duration,
 }
@@ -92,7 +94,7 @@ impl Engine {
         mut on_progress: impl FnMut(&Progress) + Send,
     ) -> Result<Generated, Trouble> {
         let connection = self.connection().await?;
-        let mut follower = self.follow(&prompt.id);
+        let mut follower = self.follow(&prompt.id, &prompt.segments);
         self.submit(prompt, &connection).await?;
         let history = self.end_of(prompt, &connection, &mut follower, &mut on_progress).await?;
         match history.ended() {
@@ -166,7 +168,7 @@ impl Engine {
         let submitted = Instant::now();
         let mut unanswered = 0;
         loop {
-            let progress = *follower.progress.borrow_and_update();
+            let progress = follower.progress.borrow_and_update().clone();
             on_progress(&progress);
             // Behind somebody else's prompts it may wait as long again before it begins.
             let deadline = progress.started.unwrap_or(submitted) + prompt.timeout;

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Failure, client::ImageFile};
+use super::{Failure, client::File};
 
 /// What became of a prompt, as `/history` tells it.
 #[derive(Debug, Deserialize)]
@@ -55,17 +55,17 @@ impl History {
 
     /// The images of all output nodes, in the order in which the graph lists its nodes. Previews count only
     /// where there is nothing else.
-    pub(super) fn images(&self, graph: &Map<String, Value>) -> Vec<ImageFile> {
+    pub(super) fn images(&self, graph: &Map<String, Value>) -> Vec<File> {
         let known = graph.keys().filter_map(|node| self.outputs.get(node));
         // Nodes that a node expanded into are not in the graph.
         let expanded = self.outputs.iter().filter(|(node, _)| !graph.contains_key(*node)).map(|(_, out)| out);
-        let all: Vec<ImageFile> = known.chain(expanded).flat_map(images_of).collect();
+        let all: Vec<File> = known.chain(expanded).flat_map(images_of).collect();
         let (kept, previews): (Vec<_>, Vec<_>) = all.into_iter().partition(|image| image.kind == "output");
         if kept.is_empty() { previews } else { kept }
     }
 }
 
-fn images_of(output: &Value) -> Vec<ImageFile> {
+fn images_of(output: &Value) -> Vec<File> {
     let images = output.get("images").and_then(Value::as_array);
-    images.into_iter().flatten().filter_map(|image| ImageFile::deserialize(image).ok()).collect()
+    images.into_iter().flatten().filter_map(|image| File::deserialize(image).ok()).collect()
 }

@@ -21,7 +21,7 @@ pub use client::{Client, Error};
 pub use engine::{Engine, State};
 pub use failure::{Failure, Kind};
 pub use generate::{Generated, Output, Prompt, Trouble};
-pub use progress::{Phase, Progress, Steps};
+pub use progress::{Phase, Progress, Saved, Segment, Steps};
 
 /// A prompt's name in the engine: a lowercase UUID that we draw.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

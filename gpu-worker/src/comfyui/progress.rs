@@ -1,21 +1,46 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{PromptId, event::Event};
+use super::{PromptId, client::File, event::Event};
 
 /// How far a prompt is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Where it is in its life.
     pub phase: Phase,
     /// When the engine began with it.
     pub started: Option<Instant>,
-    /// Steps of its current node.
+    /// Steps of its segments; of its current node where it has none.
     pub steps: Option<Steps>,
+    /// The last latent that it saved on its way.
+    pub saved: Option<Saved>,
+}
+
+/// A part of a picture's steps, that one sampler in the prompt takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The sampler's node.
+    pub sampler: String,
+    /// The node that saves the latent behind it, if one does.
+    pub saver: Option<String>,
+    /// The picture's steps done before it, and after it.
+    pub steps: Range<u32>,
+}
+
+/// A latent that the engine has saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The picture's steps behind it.
+    pub steps: u32,
+    /// Engine time of this prompt until then.
+    pub took: Duration,
+    pub(super) file: File,
 }
 
 /// A prompt's life in the engine.
@@ -45,12 +70,28 @@ pub struct Steps {
 }
 
 impl Progress {
-    pub(super) fn apply(&mut self, event: &Event, now: Instant) {
+    /// `segments` are the prompt's; without any, the engine's own count is taken.
+    pub(super) fn apply(&mut self, event: &Event, segments: &[Segment], now: Instant) {
         match event {
             Event::Started(_) => self.run(now),
-            Event::Steps(_, done, total) => {
+            Event::Steps { done, total, .. } if segments.is_empty() => {
                 self.run(now);
                 self.step(*done, *total, now);
+            }
+            Event::Steps { node, done, .. } => {
+                self.run(now);
+                let segment = segments.iter().find(|segment| segment.sampler == *node);
+                if let (Some(segment), Some(last)) = (segment, segments.last()) {
+                    self.step(segment.steps.start + done, last.steps.end, now);
+                }
+            }
+            Event::Saved { node, file, .. } => {
+                self.run(now);
+                let segment = segments.iter().find(|segment| segment.saver.as_ref() == Some(node));
+                if let (Some(segment), Some(started)) = (segment, self.started) {
+                    let (steps, took) = (segment.steps.end, now - started);
+                    self.saved = Some(Saved { steps, took, file: file.clone() });
+                }
             }
             Event::Ended(_) => self.phase = Phase::Ended,
         }
@@ -75,9 +116,15 @@ impl Progress {
     }
 }
 
-/// The prompts somebody waits for, each with its progress.
+/// The prompts somebody waits for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Followed(Arc<Mutex<HashMap<PromptId, watch::Sender<Progress>>>>);
+pub(super) struct Followed(Arc<Mutex<HashMap<PromptId, Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    segments: Vec<Segment>,
+    progress: watch::Sender<Progress>,
+}
 
 /// A prompt being followed; dropped, it is forgotten.
 #[derive(Debug)]
@@ -88,24 +135,27 @@ pub(super) struct Follower {
 }
 
 impl Followed {
-    pub(super) fn follow(&self, id: &PromptId) -> Follower {
+    pub(super) fn follow(&self, id: &PromptId, segments: &[Segment]) -> Follower {
         let (sender, progress) = watch::channel(Progress::default());
-        self.lock().insert(id.clone(), sender);
+        self.lock().insert(id.clone(), Entry { segments: segments.to_vec(), progress: sender });
         Follower { progress, id: id.clone(), all: self.clone() }
     }
 
     /// Never waits: a socket that is not read holds up the engine's other clients.
     pub(super) fn apply(&self, event: &Event, now: Instant) {
-        self.update(event.prompt(), |progress| progress.apply(event, now));
-    }
-
-    pub(super) fn update(&self, id: &PromptId, change: impl FnOnce(&mut Progress)) {
-        if let Some(sender) = self.lock().get(id) {
-            sender.send_modify(change);
+        if let Some(Entry { segments, progress }) = self.lock().get(event.prompt()) {
+            progress.send_modify(|progress| progress.apply(event, segments, now));
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PromptId, watch::Sender<Progress>>> {
+    /// Notes that a prompt was seen running, where the socket did not tell.
+    pub(super) fn seen_running(&self, id: &PromptId, now: Instant) {
+        if let Some(Entry { segments: _, progress }) = self.lock().get(id) {
+            progress.send_modify(|progress| progress.run(now));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PromptId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,13 +172,17 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{super::event::Event, Phase, Progress, PromptId};
+    use super::{
+        super::{client::File, event::Event},
+        Phase, Progress, PromptId, Segment,
+    };
 
-    fn after(events: &[Event]) -> Progress {
+    /// One second between any two events.
+    fn after(segments: &[Segment], events: &[Event]) -> Progress {
         let start = Instant::now();
         let mut progress = Progress::default();
         for (i, event) in (0..).zip(events) {
-            progress.apply(event, start + Duration::from_secs(i));
+            progress.apply(event, segments, start + Duration::from_secs(i));
         }
         progress
     }
@@ -137,38 +191,71 @@ mod tests {
         PromptId::from("p")
     }
 
+    fn steps(node: &str, done: u32, total: u32) -> Event {
+        Event::Steps { prompt: id(), node: node.into(), done, total }
+    }
+
+    fn saved(node: &str) -> Event {
+        let file = File { filename: format!("{node}.latent"), subfolder: String::new(), kind: String::new() };
+        Event::Saved { prompt: id(), node: node.into(), file }
+    }
+
     #[test]
     fn a_prompt_runs_from_its_start_to_its_end() {
         assert_eq!(Progress::default().phase, Phase::Queued);
-        assert_eq!(after(&[Event::Started(id())]).phase, Phase::Running);
-        assert_eq!(after(&[Event::Started(id()), Event::Ended(id())]).phase, Phase::Ended);
+        assert_eq!(after(&[], &[Event::Started(id())]).phase, Phase::Running);
+        assert_eq!(after(&[], &[Event::Started(id()), Event::Ended(id())]).phase, Phase::Ended);
     }
 
     #[test]
     fn a_step_without_a_start_means_it_runs() {
-        let progress = after(&[Event::Steps(id(), 1, 20)]);
+        let progress = after(&[], &[steps("3", 1, 20)]);
         assert_eq!(progress.phase, Phase::Running);
         assert!(progress.started.is_some());
     }
 
     #[test]
     fn the_pace_is_measured_from_the_first_step() {
-        let progress = after(&[
-            Event::Started(id()),
-            Event::Steps(id(), 1, 20),
-            Event::Steps(id(), 2, 20),
-            Event::Steps(id(), 3, 20),
-        ]);
-        let steps = progress.steps.expect("steps");
+        let events = [Event::Started(id()), steps("3", 1, 20), steps("3", 2, 20), steps("3", 3, 20)];
+        let steps = after(&[], &events).steps.expect("steps");
         assert_eq!((steps.done, steps.total, steps.first.1), (3, 20, 1));
         assert_eq!(steps.last - steps.first.0, Duration::from_secs(2));
     }
 
     #[test]
     fn a_second_sampler_starts_over() {
-        let progress =
-            after(&[Event::Steps(id(), 20, 20), Event::Steps(id(), 1, 10), Event::Steps(id(), 2, 10)]);
+        let progress = after(&[], &[steps("3", 20, 20), steps("4", 1, 10), steps("4", 2, 10)]);
         let steps = progress.steps.expect("steps");
         assert_eq!((steps.done, steps.total, steps.first.1), (2, 10, 1));
+    }
+
+    #[test]
+    fn segments_are_counted_as_one_and_their_latents_are_kept_apart() {
+        // Of 20 steps, 5 were done by an earlier attempt.
+        let segment = |sampler: &str, saver: Option<&str>, steps| Segment {
+            sampler: sampler.into(),
+            saver: saver.map(str::to_owned),
+            steps,
+        };
+        let segments = [segment("1", Some("2"), 5..10), segment("3", None, 10..20)];
+        let events = [
+            Event::Started(id()),
+            steps("1", 1, 5),
+            steps("1", 5, 5),
+            saved("2"),
+            saved("9"),
+            steps("3", 1, 10),
+            steps("8", 1, 4),
+        ];
+        let progress = after(&segments, &events);
+        let steps = progress.steps.expect("steps");
+        assert_eq!(
+            (steps.done, steps.total, steps.first.1),
+            (11, 20, 6),
+            "a decoder's own count is not ours"
+        );
+        let saved = progress.saved.expect("a latent");
+        assert_eq!((saved.steps, saved.took), (10, Duration::from_secs(3)));
+        assert_eq!(saved.file.filename, "2.latent");
     }
 }

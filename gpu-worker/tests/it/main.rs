@@ -7,5 +7,6 @@ mod engine_trouble;
 mod leaving;
 mod replay;
 mod rig;
+mod segments;
 mod wire;
 mod working;

@@ -264,6 +264,7 @@ pub(crate) fn picture(steps: u32) -> Work {
         sampler: "euler".into(),
         scheduler: "normal".into(),
         seed: 42,
+        segments: 1,
     })
 }
 

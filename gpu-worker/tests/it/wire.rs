@@ -9,9 +9,9 @@ use crate::replay::{Replay, Script, recording};
 
 async fn generate(replay: &Replay, graph: &Value) -> (Result<Generated, Trouble>, Vec<Progress>) {
     let graph = graph.as_object().cloned().unwrap_or_default();
-    let prompt = Prompt { id: PromptId::draw(), graph, timeout: Duration::from_secs(20) };
+    let prompt = Prompt { id: PromptId::draw(), graph, segments: vec![], timeout: Duration::from_secs(20) };
     let mut heard = Vec::new();
-    let result = replay.engine.generate(&prompt, |progress| heard.push(*progress)).await;
+    let result = replay.engine.generate(&prompt, |progress| heard.push(progress.clone())).await;
     (result, heard)
 }
 

@@ -19,6 +19,7 @@ mod notices;
 mod observe;
 mod pace;
 mod rebuild;
+mod segments;
 mod status;
 mod validate;
 pub(crate) mod writes;
@@ -97,7 +98,7 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
         Err(error) => return Err(error),
     };
     let paused = references.pool.is_some_and(|pool| pool.spec.paused);
-    let status = status::queued(job, &accepted.pool, &class, accepted.seed, paused, Timestamp::now());
+    let status = status::queued(job, &accepted.pool, &class, accepted.decided, paused, Timestamp::now());
     write(job, status, context).await?;
     match enqueued {
         Enqueued::New => Ok(Action::requeue(RESYNC)),

@@ -9,9 +9,12 @@ use queue::JobState;
 
 use super::{
     Error,
-    validate::{namespace, uid},
+    validate::{namespace, uid, units},
 };
-use crate::context::{Context, PoolKey};
+use crate::{
+    context::{Context, PoolKey},
+    lock,
+};
 
 /// The objects a job refers to.
 pub(crate) struct References {
@@ -22,6 +25,8 @@ pub(crate) struct References {
     /// Whether the pool lets the job's namespace use it.
     pub(crate) allowed: bool,
     pub(crate) workflow: WorkflowSource,
+    /// What one image of textToImage should take, by what the pool has learnt; 0 for a workflow.
+    pub(crate) image_seconds: f64,
 }
 
 /// Where a job's workflow stands.
@@ -83,7 +88,13 @@ pub(crate) async fn references(job: &ImageJob, context: &Context) -> Result<Refe
         Some(pool) => allowed(job, pool, context).await?,
         None => false,
     };
-    Ok(References { pool_key, pool, allowed, workflow: workflow(job, context).await? })
+    let image_seconds = pool.as_deref().map_or(0.0, |pool| image_seconds(job, pool, context));
+    Ok(References { pool_key, pool, allowed, workflow: workflow(job, context).await?, image_seconds })
+}
+
+fn image_seconds(job: &ImageJob, pool: &WorkerPool, context: &Context) -> f64 {
+    let Some(picture) = &job.spec.text_to_image else { return 0.0 };
+    lock(&context.pools.get(&PoolKey::of(pool))).task_seconds(pool, &picture.model, units(picture))
 }
 
 async fn allowed(job: &ImageJob, pool: &WorkerPool, context: &Context) -> Result<bool, Error> {

@@ -76,7 +76,10 @@ fn since(ms: u64, now: Timestamp) -> Duration {
 mod tests {
     use serde_json::json;
 
-    use super::{super::status, *};
+    use super::{
+        super::{status, validate::Decided},
+        *,
+    };
     use crate::{
         context::PoolKey,
         fixtures::{at, job, job_with, pool},
@@ -99,8 +102,8 @@ mod tests {
 
     fn queued() -> ImageJob {
         let mut job = job();
-        job.status =
-            Some(status::queued(&job, &PoolKey::new("studio", "sd15"), "standard", None, false, at(0)));
+        let (pool, decided) = (PoolKey::new("studio", "sd15"), Decided::default());
+        job.status = Some(status::queued(&job, &pool, "standard", decided, false, at(0)));
         job
     }
 

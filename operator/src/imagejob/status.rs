@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use queue::{JobState, Outcome, StoredImage};
 use store::{Manifest, Output};
 
-use super::validate::{Outlook, Problem, created_ms, namespace, tenant, uid};
+use super::validate::{Decided, Outlook, Problem, created_ms, namespace, tenant, uid};
 use crate::{
     capacity,
     context::PoolKey,
@@ -52,7 +52,7 @@ pub(crate) fn queued(
     job: &ImageJob,
     pool: &PoolKey,
     class: &str,
-    seed: Option<u64>,
+    decided: Decided,
     paused: bool,
     now: Timestamp,
 ) -> ImageJobStatus {
@@ -61,7 +61,8 @@ pub(crate) fn queued(
     status.pool = Some(shown_pool(job, pool));
     status.class = Some(class.to_owned());
     status.tenant = Some(tenant(job));
-    status.seed = seed;
+    let Decided { seed, segments } = decided;
+    (status.seed, status.segments) = (seed, segments);
     status.sla = Some(Sla::Pending);
     progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
     let (reason, message) = if job.spec.suspend {

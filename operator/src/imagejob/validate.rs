@@ -10,7 +10,10 @@ use kube::ResourceExt as _;
 use queue::{Job, JobUid, TaskSpec};
 use serde_json::{Map, Value};
 
-use super::observe::{References, WorkflowSource};
+use super::{
+    observe::{References, WorkflowSource},
+    segments,
+};
 use crate::context::PoolKey;
 
 /// A workflow's JSON, as it would be queued, may be so large. An image task carries it once.
@@ -26,9 +29,18 @@ const MAX_COUNT: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
     pub(crate) pool: PoolKey,
-    /// Seed of image 0, for textToImage.
-    pub(crate) seed: Option<u64>,
+    pub(crate) decided: Decided,
     pub(crate) job: Job,
+}
+
+/// What is decided once for a job with textToImage, and kept in its status: else the same job, queued again, would
+/// make other pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Decided {
+    /// Seed of image 0.
+    pub(crate) seed: Option<u64>,
+    /// In how many segments each image is made.
+    pub(crate) segments: Option<u32>,
 }
 
 /// Why a job can't be queued.
@@ -60,7 +72,7 @@ impl Problem {
 
 /// The job as the queue takes it, or why it can't.
 pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accepted, Problem> {
-    let References { pool_key, pool, allowed, workflow } = references;
+    let References { pool_key, pool, allowed, workflow, image_seconds } = references;
     let (Some(key), Some(pool)) = (pool_key, pool) else {
         return Err(no_pool(job, pool_key.as_ref()));
     };
@@ -74,7 +86,10 @@ pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accept
         ));
     }
     let class = class(job, key, pool)?;
-    let (task, units, model, seed) = work(job, workflow)?;
+    let segments = |picture: &TextToImage| {
+        segments::segments(picture, class.capacity, *image_seconds, pool.spec.segment_seconds)
+    };
+    let (task, units, model, decided) = work(job, workflow, segments)?;
     let payload = serde_json::to_vec(&task).map_err(|error| {
         Problem::fatal(JobReason::WorkflowInvalid, format!("the work is not JSON: {error}"))
     })?;
@@ -89,7 +104,7 @@ pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accept
     let weight = share.map_or(pool.spec.fairness.default_weight, |share| share.weight);
     Ok(Accepted {
         pool: key.clone(),
-        seed,
+        decided,
         job: Job {
             uid: uid(job),
             weight: f64::from(weight),
@@ -139,16 +154,23 @@ fn class<'a>(job: &ImageJob, key: &PoolKey, pool: &'a WorkerPool) -> Result<&'a 
     })
 }
 
-/// What to do, its size in units, the model it needs, and the seed of image 0.
-fn work(job: &ImageJob, source: &WorkflowSource) -> Result<(TaskSpec, f64, String, Option<u64>), Problem> {
+/// What to do, its size in units, the model it needs, and what was decided for it.
+fn work(
+    job: &ImageJob,
+    source: &WorkflowSource,
+    segments: impl Fn(&TextToImage) -> u32,
+) -> Result<(TaskSpec, f64, String, Decided), Problem> {
     let timeout_seconds = job.spec.timeout_seconds;
     let work = job.spec.work().map_err(|error| Problem::fatal(JobReason::Rejected, error.to_string()))?;
     match work {
         Work::TextToImage(text_to_image) => {
             let seed = text_to_image.seed.unwrap_or_else(|| drawn_seed(job));
-            let task =
-                TaskSpec { work: queue::Work::TextToImage(task(text_to_image, seed)), timeout_seconds };
-            Ok((task, units(text_to_image), text_to_image.model.clone(), Some(seed)))
+            let before = job.status.as_ref().and_then(|status| status.segments);
+            let segments = before.unwrap_or_else(|| segments(text_to_image));
+            let work = queue::Work::TextToImage(task(text_to_image, seed, segments));
+            let decided = Decided { seed: Some(seed), segments: Some(segments) };
+            let task = TaskSpec { work, timeout_seconds };
+            Ok((task, units(text_to_image), text_to_image.model.clone(), decided))
         }
         Work::Workflow(workflow) => {
             let mut graph = graph(workflow, source)?;
@@ -158,13 +180,13 @@ fn work(job: &ImageJob, source: &WorkflowSource) -> Result<(TaskSpec, f64, Strin
                 TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds },
                 WORKFLOW_UNITS,
                 model,
-                None,
+                Decided::default(),
             ))
         }
     }
 }
 
-fn task(text_to_image: &TextToImage, seed: u64) -> queue::TextToImage {
+fn task(text_to_image: &TextToImage, seed: u64, segments: u32) -> queue::TextToImage {
     let TextToImage {
         model,
         prompt,
@@ -188,11 +210,12 @@ fn task(text_to_image: &TextToImage, seed: u64) -> queue::TextToImage {
         sampler,
         scheduler,
         seed,
+        segments,
     }
 }
 
 /// Steps × width × height / 512²: what the time of an image grows with.
-fn units(t: &TextToImage) -> f64 {
+pub(crate) fn units(t: &TextToImage) -> f64 {
     f64::from(t.steps) * f64::from(t.width) * f64::from(t.height) / (512.0 * 512.0)
 }
 

@@ -120,6 +120,14 @@ impl PoolState {
         self.secret = Some((uid, Instant::now()));
     }
 
+    /// What one task should take, by what was learnt so far.
+    pub(crate) fn task_seconds(&mut self, pool: &WorkerPool, model: &str, units: f64) -> f64 {
+        let memory = self.memory(pool);
+        let seconds = memory.estimates.task_seconds(model, units);
+        self.memory = Some(memory);
+        seconds
+    }
+
     /// Whether the queue could be read just now.
     pub(crate) fn queue_read(&mut self, readable: bool) {
         self.readable_since = readable.then(|| self.readable_since.unwrap_or_else(Instant::now));

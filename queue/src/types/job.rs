@@ -122,6 +122,22 @@ pub struct TextToImage {
     pub sampler: String,
     pub scheduler: String,
     pub seed: u64,
+    /// In how many segments its steps are taken, see [`TextToImage::cuts`]; 1 is in one piece.
+    #[serde(default = "one_piece")]
+    pub segments: u32,
+}
+
+fn one_piece() -> u32 {
+    1
+}
+
+impl TextToImage {
+    /// The steps after which the sampling is cut, ascending. A sampler begins anew at each, so other cuts may make
+    /// another picture: they are the job's for its whole life, and this rule must not change.
+    pub fn cuts(&self) -> impl Iterator<Item = u32> {
+        let (steps, segments) = (self.steps, self.segments.min(self.steps));
+        (1..segments).map(move |done| steps.saturating_mul(done) / segments)
+    }
 }
 
 /// Whether a job was new to the queue.
@@ -180,4 +196,42 @@ pub struct DeadLetter {
     pub failed_ms: u64,
     /// Why.
     pub error: TaskError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TextToImage;
+
+    fn cuts(steps: u32, segments: u32) -> Vec<u32> {
+        let picture = TextToImage {
+            model: String::new(),
+            prompt: String::new(),
+            negative_prompt: String::new(),
+            width: 512,
+            height: 512,
+            steps,
+            cfg_scale: 7.0,
+            sampler: String::new(),
+            scheduler: String::new(),
+            seed: 0,
+            segments,
+        };
+        picture.cuts().collect()
+    }
+
+    #[test]
+    fn cuts_are_spread_evenly_and_never_at_either_end() {
+        let table = [
+            (20, 1, vec![]),
+            (20, 2, vec![10]),
+            (20, 3, vec![6, 13]),
+            (7, 4, vec![1, 3, 5]),
+            (3, 8, vec![1, 2]),
+            (1, 2, vec![]),
+            (1, 0, vec![]),
+        ];
+        for (steps, segments, expected) in table {
+            assert_eq!(cuts(steps, segments), expected, "{steps} steps in {segments}");
+        }
+    }
 }

@@ -10,7 +10,8 @@ fn ms(seconds: i64) -> u64 {
 }
 
 fn accepted(job: &ImageJob) -> ImageJob {
-    let status = queued(job, &PoolKey::new("studio", "sd15"), "standard", Some(42), false, at(1));
+    let decided = Decided { seed: Some(42), segments: Some(3) };
+    let status = queued(job, &PoolKey::new("studio", "sd15"), "standard", decided, false, at(1));
     ImageJob { status: Some(status), ..job.clone() }
 }
 
@@ -79,15 +80,22 @@ fn the_first_status_says_that_all_is_still_to_come() {
 
 #[test]
 fn a_pool_elsewhere_is_shown_with_its_namespace() {
-    let status = queued(&job(), &PoolKey::new("gpus", "shared"), "standard", None, false, at(1));
+    let status =
+        queued(&job(), &PoolKey::new("gpus", "shared"), "standard", Decided::default(), false, at(1));
     assert_eq!(status.pool.as_deref(), Some("gpus/shared"));
 }
 
 #[test]
 fn a_job_says_at_once_that_nothing_will_start() {
     let at_a_paused_pool = |change| {
-        let status =
-            queued(&job_with(change), &PoolKey::new("studio", "sd15"), "standard", None, true, at(1));
+        let status = queued(
+            &job_with(change),
+            &PoolKey::new("studio", "sd15"),
+            "standard",
+            Decided::default(),
+            true,
+            at(1),
+        );
         shown(&status).1.to_owned()
     };
     assert_eq!(at_a_paused_pool(json!({})), "PoolPaused");

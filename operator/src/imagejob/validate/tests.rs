@@ -11,6 +11,7 @@ fn references() -> References {
         pool: Some(Arc::new(pool())),
         allowed: true,
         workflow: WorkflowSource::Inline,
+        image_seconds: 4.0,
     }
 }
 
@@ -181,9 +182,10 @@ fn what_is_wrong_is_said_with_a_reason_and_what_to_do() {
 
 #[test]
 fn a_plain_job_takes_the_pools_defaults() {
-    let Accepted { pool, seed, job } = accepted(&job(), &references());
+    let Accepted { pool, decided: Decided { seed, segments }, job } = accepted(&job(), &references());
     assert_eq!(pool, PoolKey::new("studio", "sd15"));
     assert!(seed.is_some());
+    assert_eq!(segments, Some(1), "it takes 4 s");
     assert_eq!((job.tenant.as_str(), job.class.as_str()), ("studio", "standard"));
     assert_eq!((job.model.as_str(), job.units), ("v1-5.safetensors", 20.0));
     assert_eq!((job.sla, job.total, job.retries), (Duration::from_secs(300), 4, 2));
@@ -224,14 +226,14 @@ fn units_grow_with_steps_and_area() {
 #[test]
 fn a_seed_is_kept_and_a_drawn_one_is_the_jobs_own_and_leaves_room_for_all_its_images() {
     let given = job_with(json!({"spec": {"textToImage": {"seed": 42}}}));
-    assert_eq!(accepted(&given, &references()).seed, Some(42));
+    assert_eq!(accepted(&given, &references()).decided.seed, Some(42));
     let uid =
         |n: u128| format!("{:08x}-{:04x}-4000-8000-{:012x}", n % 7919, n % 65_536, n * 0x1234_5678_9abc);
     let mut drawn = std::collections::HashSet::new();
     for n in 0..200 {
         let job = job_with(json!({"metadata": {"uid": uid(n)}}));
         let accepted = accepted(&job, &references());
-        let seed = accepted.seed.unwrap();
+        let seed = accepted.decided.seed.unwrap();
         assert_eq!(drawn_seed(&job), seed, "the same however often it is asked");
         assert!(seed + MAX_COUNT <= MAX_SEED, "{seed}");
         let queue::Work::TextToImage(task) = task_of(&accepted).work else { panic!("another kind of work") };
@@ -257,6 +259,7 @@ fn workers_are_told_all_of_a_text_to_image() {
         sampler,
         scheduler,
         seed,
+        segments,
     } = match task_of(&accepted(&job, &references())) {
         TaskSpec { work: queue::Work::TextToImage(task), timeout_seconds: 60 } => task,
         other => panic!("{other:?}"),
@@ -264,13 +267,34 @@ fn workers_are_told_all_of_a_text_to_image() {
     assert_eq!((model.as_str(), prompt.as_str()), ("v1-5.safetensors", "a lighthouse at dusk"));
     assert_eq!((negative_prompt.as_str(), width, height, steps), ("blurry", 512, 768, 30));
     assert_eq!((cfg_scale, sampler.as_str(), scheduler.as_str(), seed), (6.5, "dpmpp_2m", "karras", 7));
+    assert_eq!(segments, 1);
+}
+
+#[test]
+fn segments_are_decided_once() {
+    let slow = || References { image_seconds: 45.0, ..references() };
+    let told = |job: &ImageJob, references: &References| {
+        let accepted = accepted(job, references);
+        let queue::Work::TextToImage(task) = task_of(&accepted).work else { panic!("another kind of work") };
+        assert_eq!(accepted.decided.segments, Some(task.segments), "what the worker is told");
+        task.segments
+    };
+    assert_eq!(told(&job(), &slow()), 4);
+    let pool = pool_with(json!({"spec": {"segmentSeconds": 20}}));
+    assert_eq!(told(&job(), &References { pool: Some(Arc::new(pool)), ..slow() }), 2, "as the pool says");
+    assert_eq!(told(&job_with(json!({"spec": {"class": "immediate"}})), &slow()), 1, "it runs on demand");
+
+    // The pool has learnt since, or was changed.
+    let before = job_with(json!({"status": {"segments": 3}}));
+    assert_eq!(told(&before, &slow()), 3);
+    assert_eq!(told(&before, &references()), 3);
 }
 
 #[test]
 fn a_workflows_inputs_are_set_and_its_checkpoint_is_its_model() {
     let job = with_inputs(&json!({"6.text": "a harbour", "8.new": 1, "4.ckpt_name": "turbo.safetensors"}));
     let accepted = accepted(&job, &references());
-    assert_eq!((accepted.seed, accepted.job.units), (None, WORKFLOW_UNITS));
+    assert_eq!((accepted.decided, accepted.job.units), (Decided::default(), WORKFLOW_UNITS));
     assert_eq!(accepted.job.model, "turbo.safetensors", "after the inputs are set");
     assert_eq!(size(&job), Some((WORKFLOW_UNITS, "turbo.safetensors".to_owned())));
     let queue::Work::Workflow { graph } = task_of(&accepted).work else { panic!("another kind of work") };

@@ -1,0 +1,191 @@
+//! What is kept of a picture while it is being made, so that another worker can go on when this one is lost.
+//!
+//! A task has one latent in the bucket: that of its last cut. It outlives interruptions only; whatever else ends a
+//! task removes it. It saves work and nothing depends on it: where it is missing, is of another recipe, can't be
+//! stored or can't be loaded, the picture is made from its beginning.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use queue::{TaskId, TextToImage, Work};
+use store::{Latent, Output};
+use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
+
+use crate::{comfyui::Saved, worker::Worker};
+
+/// Names recipes within a UUID v5 namespace of their own.
+const RECIPES: Uuid = Uuid::from_u128(0x0d1e_63b7_58c4_5a0f_8e29_94d5_b17c_6a32);
+/// A latent that takes longer on its way is given up: the next one tells more.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Where the latent of a picture in segments is kept, and what it has to be to be of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Latents {
+    key: String,
+    recipe: String,
+    cuts: Vec<u32>,
+}
+
+/// What an earlier attempt has done of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// Steps done.
+    pub(crate) steps: u32,
+    /// Engine time they took, milliseconds.
+    pub(crate) gpu_ms: u64,
+    /// The latent, as the engine knows it.
+    pub(crate) file: String,
+}
+
+impl Latents {
+    /// `None` for what is made in one piece.
+    pub(crate) fn of(task: &TaskId, work: &Work, output: &Output) -> Option<Self> {
+        let Work::TextToImage(picture) = work else { return None };
+        let cuts: Vec<u32> = picture.cuts().collect();
+        if cuts.is_empty() {
+            return None;
+        }
+        let seed = picture.seed.wrapping_add(u64::from(task.index));
+        let recipe = serde_json::to_vec(&TextToImage { seed, ..picture.clone() }).ok()?;
+        Some(Self {
+            key: output.latent_key(&task.job.0, task.index),
+            recipe: Uuid::new_v5(&RECIPES, &recipe).to_string(),
+            cuts,
+        })
+    }
+
+    /// Is it a part of this picture, cut where this picture is cut?
+    fn fits(&self, latent: &Latent) -> bool {
+        latent.recipe == self.recipe && self.cuts.contains(&latent.steps)
+    }
+}
+
+impl Worker {
+    /// Looks for what an earlier attempt left, and hands it to the engine.
+    pub(crate) async fn begun(&self, latents: &Latents) -> Option<Begun> {
+        match within(self.lend(latents)).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(
+                    key = latents.key,
+                    error = format!("{error:#}"),
+                    "can't go on from a latent: starting over"
+                );
+                None
+            }
+        }
+    }
+
+    async fn lend(&self, latents: &Latents) -> anyhow::Result<Option<Begun>> {
+        let latent = self.store.get_latent(&latents.key).await?;
+        let Some(Latent { steps, recipe: _, gpu_ms, file }) = latent.filter(|latent| latents.fits(latent))
+        else {
+            return Ok(None);
+        };
+        // One name a task: the engine has no way to delete a file.
+        let name = latents.key.rsplit('/').next().unwrap_or(&latents.key);
+        let file = self.engine.lend(name, file).await?;
+        Ok(Some(Begun { steps, gpu_ms, file }))
+    }
+
+    /// Stores the latents of a prompt as they come, the latest first, until no more can come. `before`: what the
+    /// attempt went on from.
+    pub(crate) async fn keep_latents(
+        &self,
+        latents: &Latents,
+        before: Option<&Begun>,
+        mut saved: watch::Receiver<Option<Saved>>,
+    ) {
+        let before_ms = before.map_or(0, |begun| begun.gpu_ms);
+        while saved.changed().await.is_ok() {
+            let Some(saved) = saved.borrow_and_update().clone() else { continue };
+            match within(Box::pin(self.keep_latent(latents, before_ms, &saved))).await {
+                Ok(()) => tracing::debug!(key = latents.key, steps = saved.steps, "latent kept"),
+                Err(error) => {
+                    tracing::warn!(
+                        key = latents.key,
+                        steps = saved.steps,
+                        error = format!("{error:#}"),
+                        "latent not kept"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn keep_latent(&self, latents: &Latents, before_ms: u64, saved: &Saved) -> anyhow::Result<()> {
+        let file = self.engine.latent(saved).await?;
+        let took = u64::try_from(saved.took.as_millis()).unwrap_or(u64::MAX);
+        let latent = Latent {
+            steps: saved.steps,
+            recipe: latents.recipe.clone(),
+            gpu_ms: before_ms.saturating_add(took),
+            file,
+        };
+        Ok(self.store.put_latent(&latents.key, &latent).await?)
+    }
+
+    /// Removes what is kept: nobody will go on from it.
+    pub(crate) async fn remove_latent(&self, latents: &Latents) {
+        if let Err(error) = within(async { Ok(self.store.delete(&latents.key).await?) }).await {
+            tracing::warn!(key = latents.key, error = format!("{error:#}"), "latent not removed");
+        }
+    }
+}
+
+/// No longer than it is worth.
+async fn within<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout(WITHIN, work).await.with_context(|| format!("it took longer than {}s", WITHIN.as_secs()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use queue::{JobUid, TaskId, Work};
+    use serde_json::json;
+    use store::{Latent, Output};
+
+    use super::Latents;
+
+    fn latents(index: u32, change: &serde_json::Value) -> Option<Latents> {
+        let mut picture = json!({
+            "model": "m", "prompt": "p", "negativePrompt": "", "width": 512, "height": 512, "steps": 20,
+            "cfgScale": 7.0, "sampler": "euler", "scheduler": "normal", "seed": 42, "segments": 2,
+        });
+        picture.as_object_mut()?.extend(change.as_object()?.clone());
+        let picture = serde_json::from_value(picture).expect("a picture");
+        let task = TaskId { job: JobUid("7d3c".into()), index };
+        Latents::of(&task, &Work::TextToImage(picture), &Output::new("images"))
+    }
+
+    #[test]
+    fn only_a_latent_of_the_same_picture_and_cuts_fits() {
+        let of = |latents: &Latents, steps| Latent {
+            steps,
+            recipe: latents.recipe.clone(),
+            gpu_ms: 0,
+            file: Bytes::new(),
+        };
+        let ours = latents(0, &json!({})).expect("segments");
+        assert!(ours.fits(&of(&ours, 10)));
+        assert!(!ours.fits(&of(&ours, 7)), "no cut is there");
+        let others = [
+            json!({"segments": 3}),
+            json!({"seed": 43}),
+            json!({"prompt": "q"}),
+            json!({"sampler": "heun"}),
+            json!({"steps": 21}),
+        ];
+        for change in others {
+            let other = latents(0, &change).expect("segments");
+            assert!(!ours.fits(&of(&other, 10)), "{change}");
+        }
+        assert!(!ours.fits(&of(&latents(1, &json!({})).expect("segments"), 10)), "another image");
+    }
+
+    #[test]
+    fn a_picture_in_one_piece_keeps_nothing() {
+        assert_eq!(latents(0, &json!({"segments": 1})), None);
+    }
+}

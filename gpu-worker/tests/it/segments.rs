@@ -1,0 +1,203 @@
+//! Pictures made in segments: what was done before an interruption is not done again, and does not show.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use comfyui_sim::{Fault, FaultKind};
+use queue::{JobUid, Outcome, TaskResult, Work};
+use store::Latent;
+use testkit::wait_for;
+
+use crate::rig::{PATIENCE, Rig, Worker, picture, steps_of};
+
+const STEPS: u32 = 40;
+const SEGMENTS: u32 = 4;
+
+/// Cut after 10, 20 and 30 steps, by a sampler that shows where it was cut.
+fn in_segments() -> Work {
+    let Work::TextToImage(mut picture) = picture(STEPS) else { panic!("a picture") };
+    picture.segments = SEGMENTS;
+    picture.sampler = "dpmpp_2m".into();
+    Work::TextToImage(picture)
+}
+
+fn key(rig: &Rig, job: &JobUid) -> String {
+    rig.store.output().latent_key(&job.0, 0)
+}
+
+async fn latent(rig: &Rig, job: &JobUid) -> Option<Latent> {
+    rig.store.get_latent(&key(rig, job)).await.expect("an answer")
+}
+
+/// Waits until so many steps of the job's image are kept.
+async fn kept(rig: &Rig, job: &JobUid, steps: u32) -> Latent {
+    wait_for("a latent to be kept", PATIENCE, async || latent(rig, job).await.filter(|l| l.steps >= steps))
+        .await
+        .expect("kept")
+}
+
+async fn nothing_is_kept(rig: &Rig, job: &JobUid) {
+    let gone =
+        wait_for("the latent to go", PATIENCE, async || latent(rig, job).await.is_none().then_some(()));
+    gone.await.expect("gone");
+}
+
+/// The machine goes: worker and engine at once.
+async fn lose(rig: &mut Rig, worker: &mut Worker) {
+    rig.sim.stop();
+    worker.kill9().await;
+    rig.restart_engine().await;
+}
+
+/// A job in the middle of its only image, whose machine was lost once it had done `steps`; how many were kept.
+async fn interrupted(rig: &mut Rig, steps: u32) -> (JobUid, u32) {
+    let mut worker = rig.worker().await;
+    let job = rig.enqueue(in_segments(), |_, _| ()).await;
+    kept(rig, &job, steps).await;
+    lose(rig, &mut worker).await;
+    let kept = latent(rig, &job).await.expect("kept").steps;
+    (job, kept)
+}
+
+fn result(outcome: &Outcome) -> &TaskResult {
+    outcome.result.as_ref().expect("a picture")
+}
+
+async fn pixels(rig: &Rig, outcome: &Outcome) -> Vec<u8> {
+    let file = rig.store.get(&result(outcome).images[0].key).await.expect("stored");
+    let mut reader = png::Decoder::new(Cursor::new(file)).read_info().expect("a PNG");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("pixels");
+    pixels
+}
+
+#[tokio::test]
+async fn after_a_lost_machine_a_picture_goes_on_at_its_last_cut_and_looks_the_same() {
+    let mut rig = Rig::start(steps_of(30)).await;
+    let (job, done) = interrupted(&mut rig, 20).await;
+
+    let worker = rig.worker().await;
+    let outcome = rig.outcomes(&job, 1).await.remove(0);
+
+    assert_eq!(rig.sim.stats().steps, u64::from(STEPS - done), "no step is taken twice");
+    assert_eq!(outcome.attempts, 2);
+    let spent = result(&outcome).gpu_ms;
+    assert!(spent >= u64::from(STEPS) * 30, "{spent} ms: both attempts count");
+    worker.says("/metrics", 200, &format!("gpu_worker_steps_resumed_total {done}")).await;
+    nothing_is_kept(&rig, &job).await;
+
+    let undisturbed = rig.enqueue(in_segments(), |_, _| ()).await;
+    let whole = rig.outcomes(&undisturbed, 1).await.remove(0);
+    assert_eq!(whole.attempts, 1);
+    assert_eq!(pixels(&rig, &outcome).await, pixels(&rig, &whole).await);
+    nothing_is_kept(&rig, &undisturbed).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_between_segments_goes_on_where_it_was() {
+    let mut rig = Rig::start(steps_of(30)).await;
+    let _worker = rig.worker().await;
+    let job = rig.enqueue(in_segments(), |_, _| ()).await;
+    kept(&rig, &job, 10).await;
+    rig.sim.stop();
+    let done = latent(&rig, &job).await.expect("kept").steps;
+    rig.restart_engine().await;
+    let outcome = rig.outcomes(&job, 1).await.remove(0);
+    assert_eq!((outcome.attempts, rig.sim.stats().steps), (2, u64::from(STEPS - done)));
+    let state = rig.queue.job(&job).await.expect("a state").expect("known");
+    assert_eq!((state.interruptions, state.retries), (1, 0));
+}
+
+#[tokio::test]
+async fn progress_is_told_over_all_segments() {
+    let mut rig = Rig::start(steps_of(150)).await;
+    let (job, done) = interrupted(&mut rig, 10).await;
+    let _worker = rig.worker().await;
+    let told = wait_for("progress of the second attempt", PATIENCE, async || {
+        let lease = rig.queue.stats().await.expect("stats").leases.into_iter().next()?;
+        lease.progress.filter(|_| lease.attempt == 2)
+    });
+    let (steps, of) = told.await.expect("told");
+    assert_eq!(of, STEPS);
+    assert!(steps > done, "{steps} told, {done} of them by the first attempt");
+    rig.queue.cancel(&job).await.expect("cancelled");
+    nothing_is_kept(&rig, &job).await;
+    rig.engine_idles().await;
+}
+
+#[tokio::test]
+async fn a_latent_of_no_use_costs_no_more_than_its_steps() {
+    let mut rig = Rig::start(steps_of(10)).await;
+    type Spoil = fn(Latent) -> Option<Latent>;
+    let spoil: [(&str, Spoil); 4] = [
+        ("junk", |latent| Some(Latent { file: Bytes::from_static(b"not safetensors"), ..latent })),
+        ("another recipe", |latent| Some(Latent { recipe: "another picture".into(), ..latent })),
+        ("no cut", |latent| Some(Latent { steps: 13, ..latent })),
+        ("missing", |_| None),
+    ];
+    for (what, spoil) in spoil {
+        let (job, _) = interrupted(&mut rig, 10).await;
+        match spoil(latent(&rig, &job).await.expect("kept")) {
+            Some(spoilt) => rig.store.put_latent(&key(&rig, &job), &spoilt).await.expect("put"),
+            None => rig.store.delete(&key(&rig, &job)).await.expect("deleted"),
+        }
+        let mut worker = rig.worker().await;
+        let outcome = rig.outcomes(&job, 1).await.remove(0);
+        assert!(outcome.result.is_ok(), "{what}: {outcome:?}");
+        assert_eq!((outcome.attempts, rig.sim.stats().steps), (2, u64::from(STEPS)), "{what}");
+        nothing_is_kept(&rig, &job).await;
+        worker.kill9().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_bucket_for_latents_the_picture_is_made_all_the_same() {
+    let mut rig = Rig::start(steps_of(50)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(in_segments(), |_, _| ()).await;
+    rig.engine_works().await;
+    rig.s3.stop();
+    wait_for("a latent that can't be kept", PATIENCE, async || {
+        worker.log().contains("latent not kept").then_some(())
+    })
+    .await
+    .expect("tried");
+    worker.is_ready().await;
+    rig.restart_s3().await;
+    let outcome = rig.outcomes(&job, 1).await.remove(0);
+    assert!(outcome.result.is_ok(), "{outcome:?}");
+    assert_eq!((outcome.attempts, rig.sim.stats().steps), (1, u64::from(STEPS)));
+    nothing_is_kept(&rig, &job).await;
+}
+
+#[tokio::test]
+async fn what_fails_begins_anew() {
+    let rig = Rig::start(steps_of(20)).await;
+    let worker = rig.worker().await;
+    // In the third segment, and again when its memory was freed.
+    rig.sim.set_faults(vec![Fault { step: 25, ..Fault::always(FaultKind::OutOfMemory) }]);
+    let job = rig.enqueue(in_segments(), |_, _| ()).await;
+    worker.says("/metrics", 200, "gpu_worker_failures_total{reason=\"OutOfMemory\"} 1").await;
+    nothing_is_kept(&rig, &job).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_leaves_no_latent() {
+    let rig = Rig::start(steps_of(50)).await;
+    let _worker = rig.worker().await;
+    let job = rig.enqueue(in_segments(), |_, _| ()).await;
+    kept(&rig, &job, 10).await;
+    rig.queue.cancel(&job).await.expect("cancelled");
+    rig.engine_idles().await;
+    nothing_is_kept(&rig, &job).await;
+}
+
+#[tokio::test]
+async fn a_picture_in_one_piece_keeps_nothing_on_its_way() {
+    let rig = Rig::start(steps_of(1)).await;
+    let _worker = rig.worker().await;
+    let job = rig.enqueue(picture(STEPS), |_, _| ()).await;
+    assert!(rig.outcomes(&job, 1).await[0].result.is_ok());
+    let requests = rig.s3.requests();
+    assert!(!requests.iter().any(|request| request.path.contains("/latents/")), "{requests:?}");
+}
