@@ -31,7 +31,7 @@ pub struct Config {
     #[arg(long, env = "CAPACITY", value_enum, default_value_t = Capacity::OnDemand)]
     pub capacity: Capacity,
     /// The ComfyUI server. It has no authentication: keep it on loopback.
-    #[arg(long, env = "ENGINE_URL", default_value = "http://127.0.0.1:8188", value_parser = engine)]
+    #[arg(long, env = "ENGINE_URL", default_value = "http://127.0.0.1:8188", value_parser = http)]
     pub engine: Url,
     /// The bucket the pictures go to.
     #[arg(long, env = "BUCKET", value_parser = NonEmptyStringValueParser::new())]
@@ -57,6 +57,12 @@ pub struct Config {
     /// Seconds there are after SIGTERM; a little less than what the machine or the Pod grants.
     #[arg(long, env = "DRAIN_GRACE", value_name = "SECONDS", default_value_t = 25)]
     pub drain_grace: u32,
+    /// Whose metadata service tells that the machine goes away; auto looks once for each.
+    #[arg(long, env = "METADATA", value_enum, default_value_t = Metadata::Auto)]
+    pub metadata: Metadata,
+    /// Where the metadata service is.
+    #[arg(long, env = "METADATA_URL", value_name = "URL", default_value = "http://169.254.169.254", value_parser = http)]
+    pub metadata_url: Url,
     /// How to write the log; RUST_LOG says what to write.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -70,6 +76,21 @@ pub enum Capacity {
     Spot,
     /// It stays.
     OnDemand,
+}
+
+/// Whose metadata service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Metadata {
+    /// Whichever answers.
+    Auto,
+    /// Amazon EC2.
+    Aws,
+    /// Google Compute Engine.
+    Gcp,
+    /// Microsoft Azure.
+    Azure,
+    /// None.
+    Off,
 }
 
 /// How log lines look.
@@ -144,7 +165,7 @@ fn pool(text: &str) -> Result<String, String> {
     }
 }
 
-fn engine(text: &str) -> Result<Url, String> {
+fn http(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
         _ => Err("expected http://host:port, as in http://127.0.0.1:8188".into()),
@@ -199,6 +220,8 @@ mod tests {
             (["--engine", "https://engine"], "http://127.0.0.1:8188"),
             (["--capacity", "cheap"], "onDemand"),
             (["--listen", "9090"], "listen"),
+            (["--metadata", "ec2"], "aws"),
+            (["--metadata-url", "169.254.169.254"], "http://127.0.0.1:8188"),
         ] {
             let error = parse(&args).expect_err("refused").to_string();
             assert!(error.contains(word), "{error}");

@@ -1,12 +1,9 @@
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use queue::{Beat, Bell, HEARTBEAT, Ring};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::worker::Worker;
+use crate::{notice::wall_clock_ms, worker::Worker};
 
 /// While Redis is away every second counts: the leases end ten seconds after the last heartbeat.
 const RETRY: Duration = Duration::from_secs(1);
@@ -17,13 +14,19 @@ const LISTEN: Duration = Duration::from_secs(60);
 pub(crate) async fn run(worker: Arc<Worker>) {
     let mut tick = interval(HEARTBEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut notice = worker.notice.clone();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = worker.order.notified() => tick.reset(),
+            Ok(()) = notice.changed() => tick.reset(),
         }
         let leases = worker.held.leases();
-        let beat = Beat { leases: leases.clone(), loaded: worker.held.loaded(), notice: None };
+        let beat = Beat {
+            leases: leases.clone(),
+            loaded: worker.held.loaded(),
+            notice: *notice.borrow_and_update(),
+        };
         match worker.queue.beat(&worker.id, &beat).await {
             Ok(reply) => {
                 worker.health.redis.well();
@@ -57,10 +60,4 @@ pub(crate) async fn listen(worker: Arc<Worker>) {
             }
         }
     }
-}
-
-/// Deadlines come as wall-clock times.
-fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

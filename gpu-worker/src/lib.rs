@@ -4,6 +4,7 @@
 //! Loops that share a [`worker::Worker`] and wait for nothing of each other:
 //! - [`claiming`] takes tasks, early enough that the GPU never waits, and runs each as a [`task`];
 //! - [`heartbeat`] renews the leases and hears orders;
+//! - [`notice`] hears of the machine's end before anyone else does, where its cloud tells it;
 //! - [`drain`] hands back what won't be done in time once the machine has to go;
 //! - [`comfyui::Engine::keep_connected`] keeps the socket to the engine;
 //! - [`health`] tells the world.
@@ -23,6 +24,7 @@ mod held;
 mod image;
 mod latents;
 mod metrics;
+mod notice;
 mod pace;
 mod sampling;
 mod start;
@@ -30,5 +32,5 @@ mod task;
 mod text;
 mod worker;
 
-pub use config::{Capacity, Config, LogFormat};
+pub use config::{Capacity, Config, LogFormat, Metadata};
 pub use start::run;

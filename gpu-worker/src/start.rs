@@ -1,9 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use queue::{Queue, Redis};
+use queue::{Notice, Queue, Redis};
 use store::Store;
-use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -17,6 +21,7 @@ use crate::{
     heartbeat,
     held::Held,
     metrics::Metrics,
+    notice,
     worker::{Deaths, Worker},
 };
 
@@ -40,9 +45,12 @@ pub async fn run(config: Config, terminated: impl Future<Output = ()> + Send) ->
         Told { health: health.clone(), engine: engine.clone(), duty: duty.clone(), metrics: metrics.clone() };
     let serving = spawn(health::serve(listener, told));
     let _connecting = spawn(keep_connected(engine.clone()));
+    let (said, heard) = watch::channel(None);
+    let _noticing = spawn(notice::follow(config.metadata, config.metadata_url.clone(), duty.clone(), said));
 
     let working = async {
-        let Some(worker) = Box::pin(prepare(&config, engine, duty.clone(), health, metrics)).await? else {
+        let Some(worker) = Box::pin(prepare(&config, engine, duty.clone(), heard, health, metrics)).await?
+        else {
             return Ok(());
         };
         let _beating = spawn(heartbeat::run(worker.clone()));
@@ -76,6 +84,7 @@ async fn prepare(
     config: &Config,
     engine: Arc<Engine>,
     duty: Duty,
+    notice: watch::Receiver<Option<Notice>>,
     health: Arc<Health>,
     metrics: Metrics,
 ) -> anyhow::Result<Option<Arc<Worker>>> {
@@ -101,6 +110,7 @@ async fn prepare(
         engine,
         held: Held::default(),
         duty,
+        notice,
         health,
         metrics,
         deaths: Deaths::default(),

@@ -3,9 +3,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use queue::{Queue, TaskId, WorkerId};
+use queue::{Notice, Queue, TaskId, WorkerId};
 use store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{comfyui::Engine, config::Capacity, duty::Duty, health::Health, held::Held, metrics::Metrics};
 
@@ -22,6 +22,8 @@ pub(crate) struct Worker {
     pub(crate) engine: Arc<Engine>,
     pub(crate) held: Held,
     pub(crate) duty: Duty,
+    /// What the machine said of its end.
+    pub(crate) notice: watch::Receiver<Option<Notice>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Metrics,
     pub(crate) deaths: Deaths,

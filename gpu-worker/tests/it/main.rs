@@ -5,6 +5,7 @@
 mod backing_trouble;
 mod engine_trouble;
 mod leaving;
+mod notice;
 mod replay;
 mod rig;
 mod segments;

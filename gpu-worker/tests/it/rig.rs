@@ -109,6 +109,7 @@ impl Rig {
             .args(more.iter().filter(|flag| flag.starts_with("--")))
             .env_clear()
             .env("BUCKET", "images")
+            .env("METADATA", "off")
             .env("RUST_LOG", "gpu_worker=debug")
             .env("AWS_ACCESS_KEY_ID", &self.s3.options().access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.s3.options().secret_key)
