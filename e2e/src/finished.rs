@@ -55,6 +55,18 @@ impl Finished {
         image.with_context(|| format!("{} has no image {index}: {:#?}", self.job.name_any(), self.images()))
     }
 
+    /// The pixels of an image, as its address gives them.
+    ///
+    /// # Errors
+    /// When there is none, or it is no PNG.
+    pub async fn pixels(&self, index: u32) -> Result<Vec<u8>> {
+        let bytes = reqwest::get(&self.image(index)?.url).await?.error_for_status()?.bytes().await?;
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
+        let mut pixels = vec![0; reader.output_buffer_size().context("too large an image")?];
+        reader.next_frame(&mut pixels)?;
+        Ok(pixels)
+    }
+
     /// How often a machine went away under one of its images.
     #[must_use]
     pub fn interruptions(&self) -> u32 {

@@ -42,19 +42,23 @@ impl World {
         self.s3.lock().await.restart().await
     }
 
-    /// How often an object was uploaded.
+    /// How often an object was made and sent, whether it was taken or there already.
     pub async fn uploads(&self, key: &str) -> usize {
+        const THERE_ALREADY: u16 = 412;
         let path = format!("/{BUCKET}/{key}");
         let uploads = self.s3.lock().await.requests();
-        let upload = |r: &&testkit::S3Request| r.method == "PUT" && r.path == path && r.status == 200;
+        let upload = |r: &&testkit::S3Request| {
+            r.method == "PUT" && r.path == path && [200, THERE_ALREADY].contains(&r.status)
+        };
         uploads.iter().filter(upload).count()
     }
 
     /// How many objects lie directly below a prefix that ends in a slash.
     ///
     /// # Errors
-    /// When there are none.
+    /// When there never were any.
     pub async fn objects(&self, prefix: &str) -> Result<usize> {
-        Ok(std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?.count())
+        let below = std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?;
+        Ok(below.flatten().filter(|entry| entry.path().is_file()).count())
     }
 }

@@ -24,6 +24,40 @@ pub(crate) async fn a_machine_killed_in_mid_picture_loses_nothing(world: &World)
     second_attempt(&castle, &caught)
 }
 
+pub(crate) async fn a_machine_killed_between_segments_costs_no_finished_one(world: &World) -> Result<()> {
+    // By what a pool takes for granted before it has made any, 64 s: six segments of 10 s. They really take 1 s.
+    const SEGMENTS: u32 = 6;
+    let mut spec = text_to_image("a cathedral", 300, 1);
+    // A sampler that shows where it was cut.
+    spec["textToImage"]["sampler"] = "dpmpp_2m".into();
+    spec["textToImage"]["seed"] = 7.into();
+    let studio = own_studio(world, "segments").await?;
+    studio.submit("cathedral", spec.clone()).await?;
+    wait_for("the first segment to be kept", SOON, async || {
+        world.objects("segments/latents/").await.ok().filter(|n| *n == 1)
+    })
+    .await?;
+    let caught = studio.caught(SOON).await?;
+    world.kill_machine(&caught.machine)?;
+    studio.submit("undisturbed", spec).await?;
+
+    let cathedral = studio.complete("cathedral", SOON).await?;
+    let undisturbed = studio.complete("undisturbed", SOON).await?;
+    for job in [&cathedral, &undisturbed] {
+        job.check_made_once(world).await?;
+        let segments = job.job.status.as_ref().and_then(|status| status.segments);
+        ensure!(segments == Some(SEGMENTS), "{segments:?} segments");
+    }
+    second_attempt(&cathedral, &caught)?;
+    let latent = cathedral.image(0)?.key.replace("segments/", "segments/latents/").replace(".png", ".latent");
+    let kept = world.uploads(&latent).await;
+    ensure!(kept < SEGMENTS as usize, "{kept} segments kept: some were made twice");
+    ensure!(cathedral.pixels(0).await? == undisturbed.pixels(0).await?, "the interruption shows");
+    let left = world.objects("segments/latents/").await?;
+    ensure!(left == 0, "{left} latents left");
+    Ok(())
+}
+
 pub(crate) async fn an_engine_killed_in_mid_picture_costs_no_retry(world: &World) -> Result<()> {
     let studio = own_studio(world, "engine").await?;
     studio.submit("bridge", text_to_image("a bridge", 120, 2)).await?;

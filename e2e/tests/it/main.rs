@@ -46,6 +46,7 @@ fn main() -> Result<ExitCode> {
         control::deleted_while_it_runs_leaves_nothing,
         control::a_new_job_of_an_old_name_has_its_own_results,
         machines::a_machine_killed_in_mid_picture_loses_nothing,
+        machines::a_machine_killed_between_segments_costs_no_finished_one,
         machines::an_engine_killed_in_mid_picture_costs_no_retry,
         machines::a_worker_lets_go_at_the_notice_before_its_machine_ends,
         machines::a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes,

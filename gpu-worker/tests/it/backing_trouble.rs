@@ -1,5 +1,6 @@
 //! Redis and the bucket are away, slow or refuse us.
 
+use queue::{Job, TaskSpec};
 use testkit::Fault;
 
 use crate::rig::{Rig, picture, steps_of};
@@ -20,6 +21,28 @@ async fn redis_away_when_a_picture_is_done_costs_no_second_run() {
     assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
     assert_eq!((outcomes[0].attempts, rig.sim.stats().prompts), (1, 1));
     worker.is_ready().await;
+}
+
+#[tokio::test]
+async fn redis_lost_with_the_machine_between_two_images_has_each_made_once() {
+    let mut rig = Rig::start(steps_of(100)).await;
+    let mut lost = rig.worker().await;
+    let job = rig.enqueue(picture(15), |job, _| job.total = 2).await;
+    rig.outcomes(&job, 1).await;
+    lost.kill9().await;
+    rig.restart_engine().await;
+    rig.redis.command(&["FLUSHALL"]).await.expect("emptied");
+    // As the operator does once it sees that Redis has lost what it knew.
+    let again = |again: &mut Job, _: &mut TaskSpec| {
+        (again.uid, again.total, again.recheck) = (job.clone(), 2, true);
+    };
+    rig.enqueue(picture(15), again).await;
+
+    let _worker = rig.worker().await;
+    let outcomes = rig.outcomes(&job, 2).await;
+    let found = outcomes.iter().map(|outcome| outcome.result.as_ref().expect("a picture").found);
+    assert_eq!(found.collect::<Vec<_>>(), [true, false]);
+    assert_eq!(rig.sim.stats().prompts, 1, "only the second is made");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub(crate) struct Rig {
     /// Past the proxy.
     pub(crate) queue: Queue,
     pub(crate) store: Store,
-    _redis: Redis,
+    pub(crate) redis: Redis,
     _reaping: AbortOnDropHandle<()>,
 }
 
@@ -73,7 +73,7 @@ impl Rig {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         });
-        Self { redis_proxy, s3, sim, queue, store, _redis: redis, _reaping: AbortOnDropHandle::new(reaping) }
+        Self { redis_proxy, s3, sim, queue, store, redis, _reaping: AbortOnDropHandle::new(reaping) }
     }
 
     /// On the port it had, which a passing connection of another test may hold for a moment.
