@@ -67,10 +67,6 @@ pub(crate) fn amount(_: &mut Gen) -> Schema {
     json_schema!({"type": "string", "maxLength": 24})
 }
 
-pub(crate) fn memory(_: &mut Gen) -> Schema {
-    json_schema!({"type": "object", "maxProperties": 100, "x-kubernetes-preserve-unknown-fields": true})
-}
-
 pub(crate) fn pod_spec(_: &mut Gen) -> Schema {
     json_schema!({"type": "object", "maxProperties": 100, "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -71,8 +71,8 @@ pub(crate) struct Told {
     pub(crate) metrics: Metrics,
 }
 
-/// Serves `/healthz` (this process runs), `/readyz` (it can take tasks), `/enginez` (the engine needs no restart;
-/// for the engine container's liveness probe) and `/metrics`, for ever.
+/// Serves `/healthz` (this process runs), `/readyz` (it can take tasks), `/enginez` (the engine is there and works; for
+/// its container's liveness probe, which has to be patient with an engine that is starting) and `/metrics`, for ever.
 pub(crate) async fn serve(listener: TcpListener, told: Told) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -110,8 +110,10 @@ async fn ready(State(told): State<Told>) -> (StatusCode, String) {
 
 async fn engine(State(told): State<Told>) -> (StatusCode, String) {
     match &*told.engine.state().borrow() {
-        comfyui::State::Broken { why } => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
-        comfyui::State::Up(_) | comfyui::State::Down { .. } => (StatusCode::OK, "ok\n".into()),
+        comfyui::State::Up(_) => (StatusCode::OK, "ok\n".into()),
+        comfyui::State::Down { why } | comfyui::State::Broken { why } => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
+        }
     }
 }
 

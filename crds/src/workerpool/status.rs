@@ -1,7 +1,6 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{Money, schema};
 
@@ -34,11 +33,11 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<PoolDecision>,
 
-    /// What scaling has learnt, e.g. how long an image takes; kept here so that a new leader goes on where the
-    /// old one stopped. For the operator only, its shape may change.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    #[schemars(schema_with = "schema::memory")]
-    pub memory: Map<String, Value>,
+    /// What scaling has learnt, e.g. how long an image takes, in JSON; kept here so that a new leader goes on where
+    /// the old one stopped. For the operator only, its shape may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262144))]
+    pub memory: Option<String>,
 }
 
 /// A pool's queue.

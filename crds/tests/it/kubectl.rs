@@ -10,7 +10,7 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     objects::{job, pool, with},
@@ -87,7 +87,6 @@ fn full_job_status() -> ImageJobStatus {
 
 fn full_pool_status() -> WorkerPoolStatus {
     let workers = WorkerCounts { total: 4, starting: 1, idle: 1, busy: 1, draining: 1 };
-    let Value::Object(memory) = json!({"seconds": {"v1-5-pruned.safetensors": 3.5}}) else { unreachable!() };
     WorkerPoolStatus {
         observed_generation: Some(1),
         conditions: conditions(PoolReason::Serving.as_str(), &[(ConditionType::Ready, true)]),
@@ -106,7 +105,7 @@ fn full_pool_status() -> WorkerPoolStatus {
             reason: "WorkWaits".into(),
             message: "started 1".into(),
         }),
-        memory,
+        memory: Some(r#"{"seconds":{"v1-5-pruned.safetensors":3.5}}"#.into()),
     }
 }
 

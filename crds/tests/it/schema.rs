@@ -72,7 +72,6 @@ fn few_fields_are_kept_as_they_are() {
             "ImageJob.spec.workflow.graph.*.inputs.*",
             "ImageJob.spec.workflow.inputs.*",
             "WorkerPool.spec.podTemplate.spec",
-            "WorkerPool.status.memory",
         ]
     );
 }

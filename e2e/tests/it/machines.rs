@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use crds::ImageJob;
 use e2e::{Caught, Finished, PodProcess, Studio, World, text_to_image};
 use serde_json::json;
 use testkit::wait_for;
@@ -12,12 +13,20 @@ use crate::{SOON, stage::own_studio};
 /// A lease lasts 10 s; what a dead worker held must be free again soon after.
 const FREE: Duration = Duration::from_secs(15);
 
+/// What a user should know is in the status this soon.
+const TOLD: Duration = Duration::from_secs(5);
+
 pub(crate) async fn a_machine_killed_in_mid_picture_loses_nothing(world: &World) -> Result<()> {
     let studio = own_studio(world, "machine").await?;
     studio.submit("castle", text_to_image("a castle", 120, 3)).await?;
     let caught = studio.caught(SOON).await?;
     world.kill_machine(&caught.machine)?;
     taken_from(&studio, &caught, FREE).await?;
+    let told = |job: &ImageJob| {
+        let status = job.status.as_ref()?;
+        (status.interruptions == Some(1) && status.completion_time.is_none()).then_some(())
+    };
+    studio.until("castle", "to tell of the loss", TOLD, told).await?;
     let castle = studio.complete("castle", SOON).await?;
     castle.check_made_once(world).await?;
     ensure!(world.objects("machine/").await? == 3, "other objects than the job's");

@@ -55,6 +55,7 @@ fn main() -> Result<ExitCode> {
         redis::lost_with_its_disk,
         operator::killed_in_mid_picture,
         operator::killed_again_and_again,
+        operator::told_to_stop,
         services::pictures_are_made_while_the_api_server_is_away,
         services::a_picture_waits_for_s3,
     ];

@@ -2,12 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{PodProcess, World, text_to_image};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
+use kube::{Api, api::DeleteParams};
 use testkit::wait_for;
 
 use crate::{SOON, stage::own_studio};
 
 /// Spot workers that a studio's pool may have.
 const MAX_SPOT: usize = 4;
+/// The operators' namespace.
+const SYSTEM: &str = "imagejob-system";
 
 pub(crate) async fn killed_in_mid_picture(world: &World) -> Result<()> {
     let studio = own_studio(world, "operator").await?;
@@ -44,7 +48,42 @@ pub(crate) async fn killed_again_and_again(world: &World) -> Result<()> {
         .await
 }
 
-fn is_spot(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
+/// Nobody has to wait for the end of its Lease.
+pub(crate) async fn told_to_stop(world: &World) -> Result<()> {
+    replicas(world, 2).await?;
+    let leader = leader(world).await?.context("nobody leads")?;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), SYSTEM);
+    pods.delete(&leader, &DeleteParams::default()).await?;
+    let gone = async || pods.get_opt(&leader).await.ok()?.is_none().then_some(());
+    wait_for("the leader to be gone", SOON, gone).await?;
+    ensure!(self::leader(world).await?.as_ref() != Some(&leader), "it took the Lease with it");
+    wait_for("another to lead", SOON, async || self::leader(world).await.ok()?).await?;
+    replicas(world, 1).await
+}
+
+async fn leader(world: &World) -> Result<Option<String>> {
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), SYSTEM);
+    let spec = leases.get("imagejob-operator").await?.spec;
+    Ok(spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty()))
+}
+
+/// Sets how many operators there are, and waits until it is so.
+async fn replicas(world: &World, n: usize) -> Result<()> {
+    let count = format!("--replicas={n}");
+    world.cluster.kubectl(["-n", SYSTEM, "scale", "deployment/imagejob-operator", &count])?;
+    let as_many = async || {
+        let pods = world.operators().await.ok()?;
+        (pods.len() == n && pods.iter().all(is_ready)).then_some(())
+    };
+    wait_for(&format!("{n} operators"), SOON, as_many).await
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions).flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn is_spot(pod: &Pod) -> bool {
     pod.metadata.name.as_ref().is_some_and(|name| name.contains("-spot-"))
 }
 

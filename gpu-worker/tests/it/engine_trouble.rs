@@ -123,6 +123,17 @@ async fn after_a_gpu_fault_the_worker_waits_for_a_restart_of_the_engine() {
 }
 
 #[tokio::test]
+async fn an_engine_that_answers_no_more_needs_a_restart() {
+    let mut rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker().await;
+    worker.says("/enginez", 200, "ok").await;
+    rig.sim.stop();
+    worker.says("/enginez", 503, "refused").await;
+    rig.restart_engine().await;
+    worker.says("/enginez", 200, "ok").await;
+}
+
+#[tokio::test]
 async fn a_picture_that_takes_too_long_is_stopped() {
     let rig = Rig::start(steps_of(300)).await;
     let _worker = rig.worker().await;

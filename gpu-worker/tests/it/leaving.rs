@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use comfyui_sim::{Fault, FaultKind};
-use queue::{Order, WorkerId};
+use queue::{JobUid, Order, WorkerId};
 
 use crate::rig::{Rig, Worker, picture, steps_of};
 
@@ -79,14 +79,20 @@ async fn a_notice_while_the_model_loads_hands_the_task_back() {
     assert!(doomed.exit().await.success());
 }
 
-#[tokio::test]
-async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_in_time() {
+/// A worker with a picture that it can't upload, and the picture's job.
+async fn without_a_bucket() -> (Rig, Worker, JobUid) {
     let mut rig = Rig::start(steps_of(100)).await;
-    let mut doomed = rig.worker().await;
+    let worker = rig.worker().await;
     let job = rig.enqueue(picture(15), |_, _| ()).await;
     rig.engine_works().await;
     rig.s3.stop();
-    doomed.says("/readyz", 503, "output:").await;
+    worker.says("/readyz", 503, "output:").await;
+    (rig, worker, job)
+}
+
+#[tokio::test]
+async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_in_time() {
+    let (mut rig, mut doomed, job) = without_a_bucket().await;
     doom(&rig, &doomed, 20_000).await;
     doomed.says("/readyz", 503, "Leave").await;
     rig.restart_s3().await;
@@ -97,12 +103,7 @@ async fn a_notice_during_the_upload_keeps_the_picture_if_the_bucket_comes_back_i
 
 #[tokio::test]
 async fn a_notice_during_the_upload_hands_back_if_the_bucket_stays_away() {
-    let mut rig = Rig::start(steps_of(100)).await;
-    let mut doomed = rig.worker().await;
-    let job = rig.enqueue(picture(15), |_, _| ()).await;
-    rig.engine_works().await;
-    rig.s3.stop();
-    doomed.says("/readyz", 503, "output:").await;
+    let (rig, mut doomed, job) = without_a_bucket().await;
     doom(&rig, &doomed, 2_000).await;
     rig.job(&job, "the task to come back", |state| state.waiting == 1).await;
     assert!(doomed.exit().await.success());

@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use policy::{Forecast, Memory, Sample};
 use queue::WorkerId;
-use serde_json::Value;
 use tokio::task::AbortHandle;
 
 use super::refusal::Refusals;
@@ -98,8 +97,8 @@ impl PoolState {
     /// What scaling remembers: from the pool's status at first, then our own.
     pub(crate) fn memory(&mut self, pool: &WorkerPool) -> Memory {
         let stored = || {
-            let memory = pool.status.as_ref().map(|status| status.memory.clone()).unwrap_or_default();
-            serde_json::from_value(Value::Object(memory)).unwrap_or_else(|error| {
+            let memory = pool.status.as_ref().and_then(|status| status.memory.as_deref());
+            serde_json::from_str(memory.unwrap_or("{}")).unwrap_or_else(|error| {
                 tracing::warn!(pool = %pool.name_any(), %error, "status.memory is unreadable; starting afresh");
                 Memory::default()
             })

@@ -7,7 +7,6 @@ use crds::{
 use jiff::Timestamp;
 use policy::{Health, Order, Phase, Plan, State};
 use queue::Stats;
-use serde_json::Value;
 
 use super::observe::Observed;
 
@@ -40,8 +39,8 @@ pub(crate) fn status(
         currency: pool.spec.capacity.currency.clone(),
     });
     status.last_decision = last_decision.or(status.last_decision);
-    if let Ok(Value::Object(memory)) = serde_json::to_value(&plan.memory) {
-        status.memory = memory;
+    if let Ok(memory) = serde_json::to_string(&plan.memory) {
+        status.memory = Some(memory);
     }
     let (reason, message) = match trouble {
         Some(Trouble { reason, message }) => (reason, message),
@@ -146,7 +145,7 @@ pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStat
     let Some(old) = old else { return true };
     let told = |status: &WorkerPoolStatus| {
         let mut told = status.clone();
-        told.memory.clear();
+        told.memory = None;
         if let Some(queue) = &mut told.queue {
             queue.oldest_seconds = None;
         }

@@ -15,6 +15,7 @@ use testkit::wait_for;
 use crate::{engine::Engine, story};
 
 const STATE: &str = ".state";
+const JOBS: &str = "manifests/overlays/example/jobs.yaml";
 const START: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(30);
 
@@ -24,6 +25,8 @@ struct Running {
     pid: u32,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
+    /// The checkpoint that its engine has.
+    model: String,
 }
 
 /// Starts it, waits until it is ready, and says how to use it.
@@ -59,24 +62,30 @@ pub(crate) async fn up() -> Result<()> {
 }
 
 fn tell(running: &Running) {
-    let Running { pid: _, kubeconfig, kubectl } = running;
+    let Running { pid: _, kubeconfig, kubectl, model } = running;
     println!("\nTry it:\n");
     println!("  export KUBECONFIG={}", kubeconfig.display());
     println!("  alias kubectl={}", kubectl.display());
-    println!("  kubectl apply -n studio -f manifests/overlays/example/jobs.yaml");
+    if model == e2e::MODEL {
+        println!("  kubectl apply -n studio -f {JOBS}");
+    } else {
+        println!("  sed 's/{}/{model}/' {JOBS} | kubectl apply -n studio -f -", e2e::MODEL);
+    }
     println!("  kubectl get -n studio imagejobs,workerpools,pods --watch");
     println!("\nStop it: make down");
 }
 
 /// What `up` leaves running: everything, until told to stop.
 pub(crate) async fn serve() -> Result<()> {
-    let world = story::world(&Engine::from_environment()?).await?;
+    let engine = Engine::from_environment()?;
+    let world = story::world(&engine).await?;
     let _studio = Studio::open(&world, "studio", |_| ()).await?;
     let state = world.cluster.state().context("the cluster has no state folder")?;
     let running = Running {
         pid: std::process::id(),
         kubeconfig: state.join("kubeconfig"),
         kubectl: world.cluster.kubectl_path(),
+        model: engine.model,
     };
     fs::write(file(), serde_json::to_vec_pretty(&running)?)?;
     let _removed = Removed;

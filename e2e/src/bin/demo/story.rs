@@ -56,8 +56,16 @@ async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &s
     timeline.say("kubectl apply: a job with width 100");
     let spec = json!({ "textToImage": { "model": model, "prompt": "a crooked picture", "width": 100 } });
     let refused = studio.submit("crooked", spec).await.err().context("a width of 100 was not refused")?;
-    println!("          refused: {}", refused.root_cause());
+    println!("          refused: {}", words(&refused));
     Ok(())
+}
+
+/// What the API server says, without its reason code.
+fn words(refused: &anyhow::Error) -> String {
+    match refused.chain().find_map(|error| error.downcast_ref::<kube::Error>()) {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => refused.root_cause().to_string(),
+    }
 }
 
 fn picture(model: &str, prompt: &str, steps: u32) -> Value {

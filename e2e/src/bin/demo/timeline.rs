@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal as _,
     time::{Duration, Instant},
 };
 
@@ -42,7 +43,12 @@ impl<'a> Timeline<'a> {
 
     /// Says something that the cluster does not know of.
     pub(crate) fn say(&self, text: &str) {
-        println!("{:7.1}s  \x1b[1m{text}\x1b[0m", self.begun.elapsed().as_secs_f64());
+        let at = self.begun.elapsed().as_secs_f64();
+        if std::io::stdout().is_terminal() {
+            println!("{at:7.1}s  \x1b[1m{text}\x1b[0m");
+        } else {
+            println!("{at:7.1}s  {text}");
+        }
     }
 
     /// Looks once and prints what changed; returns the queue as seen.

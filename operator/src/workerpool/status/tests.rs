@@ -155,7 +155,7 @@ fn what_scaling_learnt_and_the_age_of_an_image_are_not_worth_a_write_of_their_ow
     assert!(worth_writing(None, &old));
     assert!(!worth_writing(Some(&old), &old));
     let mut new = old.clone();
-    new.memory.insert("idle".into(), Value::Null);
+    new.memory = Some("{}".into());
     new.queue.as_mut().unwrap().oldest_seconds = Some(3);
     new.conditions[0].message = "another".into();
     assert!(!worth_writing(Some(&old), &new));
