@@ -72,6 +72,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("watch", "workerpools", "studio"),
         ("patch", "workerpools/status", "studio"),
         ("create", "pods", "studio"),
+        ("patch", "pods", "studio"),
         ("delete", "pods", "studio"),
         ("watch", "nodes", ""),
         ("watch", "nodeclaims.karpenter.sh", ""),

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Pods created or deleted at once.
-const CONCURRENCY: usize = 16;
+pub(super) const CONCURRENCY: usize = 16;
 /// Hex digits that make a worker's name its own for all time: 2^40 values.
 const NAME_DIGITS: usize = 10;
 
@@ -227,7 +227,7 @@ impl Work<'_> {
         self.context.events.tell(&self.pool.object_ref(&()), notice);
     }
 
-    fn pods(&self) -> Api<Pod> {
+    pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
     }
 }

@@ -28,6 +28,7 @@ mod error;
 pub(crate) mod memory;
 mod observe;
 mod pod;
+mod protection;
 mod refusal;
 mod secret;
 mod shortages;
@@ -92,6 +93,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
     if applied.is_ok() {
         applied = retire_outdated(&work, &plan).await;
     }
+    applied = applied.and(work.protect(now).await);
     remember_decision(&plan, &state, now, &work);
     for notice in shortages::between(&before, &plan.memory, &observed.seen, observed.no_machine.as_deref()) {
         work.tell(&notice);

@@ -17,14 +17,11 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
-use super::secret;
+use super::{protection::Protection, secret};
 use crate::capacity;
 
 /// Where nodes say which zone they are in.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
-/// Keeps cluster-autoscaler from emptying a node that a worker is on, which it would do in the middle of an image.
-/// Workers that are not needed we take away ourselves, and the empty node is for it to take.
-const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 
 /// Fits the shortest notice before a spot machine dies that leaves Pods a choice (Azure, 30 s), less a margin.
 const GRACE_SECONDS: i64 = 25;
@@ -82,8 +79,9 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>, template: Ob
         own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
     let mut annotations = template.annotations.unwrap_or_default();
-    annotations
-        .extend([own(names::ANNOTATION_TEMPLATE, &template_hash(pool, given)), own(SAFE_TO_EVICT, "false")]);
+    annotations.insert(names::ANNOTATION_TEMPLATE.to_owned(), template_hash(pool, given));
+    let protection = Protection::On.annotations().into_iter();
+    annotations.extend(protection.filter_map(|(name, value)| Some(own(name, value?))));
     if let Some(model) = shape.model {
         annotations.insert(names::ANNOTATION_MODEL.to_owned(), model.to_owned());
     }

@@ -155,9 +155,10 @@ fn labels_say_whose_it_is_and_its_pool_owns_it() {
 }
 
 #[test]
-fn the_autoscaler_leaves_a_machine_alone_while_a_worker_is_on_it() {
+fn autoscalers_leave_a_machine_alone_for_the_worker_that_is_to_come() {
     let pod = built(&crate::fixtures::pool(), Capacity::Spot);
-    assert_eq!(pod.annotations()[SAFE_TO_EVICT], "false");
+    assert_eq!(pod.annotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
+    assert_eq!(pod.annotations()["karpenter.sh/do-not-disrupt"], "true");
 }
 
 #[test]
