@@ -15,8 +15,15 @@ use kube::{
 use queue::{Queue, Redis};
 
 use crate::{
-    config::Config, events::Events, imagejob::writes::Writes, lock, metrics::Metrics,
-    node::karpenter::Reports, uids::Uids, watch::Listings, workerpool::memory::Pools,
+    config::Config,
+    events::Events,
+    imagejob::{self, writes::Writes},
+    lock,
+    metrics::Metrics,
+    node::karpenter::Reports,
+    uids::Uids,
+    watch::Listings,
+    workerpool::memory::Pools,
 };
 
 /// Shared by all reconciles.
@@ -155,6 +162,13 @@ impl Context {
 
     pub(crate) fn pool(&self, key: &PoolKey) -> Option<Arc<WorkerPool>> {
         self.seen.pools.get(&key.object_ref())
+    }
+
+    /// Wakes every job that has not ended.
+    pub(crate) fn wake_unfinished(&self) {
+        for job in self.seen.jobs.state_filter(|job| !imagejob::ended(job)) {
+            self.wake.job(ObjectRef::from_obj(&*job));
+        }
     }
 
     /// A pool was deleted.

@@ -31,8 +31,8 @@ use crate::{
 
 /// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
 const POOL_DEBOUNCE: Duration = Duration::from_millis(20);
-/// Jobs reconciled at once.
-const JOB_CONCURRENCY: u16 = 64;
+/// Jobs reconciled at once. More would not be faster, only crowd out the creation of Pods at the API server.
+const JOB_CONCURRENCY: u16 = 16;
 /// After a reconcile that failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// After one that met a newer object than it looked at: the watch brings it in a moment.
@@ -198,20 +198,14 @@ fn follow_pools(event: &Event<WorkerPool>, context: &Context) {
         Event::Apply(pool) | Event::InitApply(pool) => {
             let new = context.pools.is_new_generation(&PoolKey::of(pool), pool.metadata.generation);
             if new {
-                wake_waiting_jobs(context);
+                context.wake_unfinished();
             }
         }
         Event::Delete(pool) => {
             context.forget_pool(&PoolKey::of(pool));
-            wake_waiting_jobs(context);
+            context.wake_unfinished();
         }
         Event::Init | Event::InitDone => {}
-    }
-}
-
-fn wake_waiting_jobs(context: &Context) {
-    for job in context.seen.jobs.state_filter(|job| !imagejob::ended(job)) {
-        context.wake.job(ObjectRef::from_obj(&*job));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Deletions. A job's deletion takes it off its queue at once; one that happened while nobody watched, and what
-//! a crash between two steps left over, is found by a sweep: after every list, and now and then.
+//! a crash between two steps left over, is found by a sweep: after every list, and now and then. The sweep also
+//! looks at every unfinished job again, however sure we are to be woken for it: one timer instead of one a job.
 
 use std::{sync::Arc, time::Duration};
 
@@ -60,9 +61,11 @@ async fn forget(job: &ImageJob, context: &Context) -> bool {
     forgotten.is_ok()
 }
 
-/// Forgets what the queues hold of jobs that ended or are not there; whether all queues could be looked through.
+/// Forgets what the queues hold of jobs that ended or are not there, and wakes those that did not end; whether all
+/// queues could be looked through.
 async fn sweep(context: &Context) -> bool {
     context.writes.keep(|job| context.uids.contains(job));
+    context.wake_unfinished();
     let mut complete = true;
     for pool in context.seen.pools.state() {
         let key = PoolKey::of(&pool);

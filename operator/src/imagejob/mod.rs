@@ -1,7 +1,7 @@
 //! ImageJobs: observe → decide → apply → status.
 //!
-//! A job is reconciled when its spec changes, when the queue reports on it, when its pool appears, and now and
-//! then when something it waits for tells nobody; its progress is never polled.
+//! A job is reconciled when its spec changes, when the queue reports on it, when its pool appears, now and then
+//! when something it waits for tells nobody, and at every sweep ([`crate::garbage`]); its progress is never polled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,8 +37,6 @@ use validate::{Outlook, Problem};
 
 /// A job waiting for something that does not tell us when it appears (a ConfigMap, Redis) looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// However sure we are to be woken, look again after this long.
-const RESYNC: Duration = Duration::from_secs(600);
 
 /// Brings one job forward.
 pub(crate) async fn reconcile(cached: Arc<ImageJob>, context: Arc<Context>) -> Result<Action, Error> {
@@ -101,7 +99,7 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
     let status = status::queued(job, &accepted.pool, &class, accepted.decided, paused, Timestamp::now());
     write(job, status, context).await?;
     match enqueued {
-        Enqueued::New => Ok(Action::requeue(RESYNC)),
+        Enqueued::New => Ok(Action::await_change()),
         // It may have come far since: nothing more need happen to it that would wake us.
         Enqueued::Known => Ok(Action::requeue(Duration::ZERO)),
     }
@@ -118,7 +116,7 @@ async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Conte
         now,
     );
     match when_to_write(job, &status, state, context.writes.wait(job), now) {
-        WriteWhen::Never => Ok(Action::requeue(RESYNC)),
+        WriteWhen::Never => Ok(Action::await_change()),
         WriteWhen::After(wait) => Ok(Action::requeue(wait)),
         WriteWhen::Now => {
             if let Some(pool) = pool.filter(|_| few_images(job)) {
@@ -128,7 +126,7 @@ async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Conte
                 status::list(&mut status, &results(job, &outcomes, &output, &pool));
             }
             write(job, status, context).await?;
-            Ok(Action::requeue(RESYNC))
+            Ok(Action::await_change())
         }
     }
 }
