@@ -167,7 +167,7 @@ mod tests {
         let graph = cut(3, None);
         assert_eq!(sampler(&graph, "10006"), json!([0, 6, "enable", "enable", ["5", 0]]));
         assert_eq!(sampler(&graph, "10013"), json!([6, 13, "disable", "enable", ["10006", 0]]));
-        assert_eq!(sampler(&graph, "3"), json!([13, 20, "disable", "disable", ["10013", 0]]));
+        assert_eq!(sampler(&graph, "3"), json!([13, 10_000, "disable", "disable", ["10013", 0]]));
         let saved = json!({"samples": ["10006", 0], "filename_prefix": "job/0-x-6"});
         assert_eq!(graph.nodes["20006"], json!({"class_type": "SaveLatent", "inputs": saved}));
         let ends: Vec<_> = graph.segments.iter().map(|s| (s.sampler.as_str(), s.steps.clone())).collect();
@@ -184,6 +184,46 @@ mod tests {
         assert_eq!(sampler(&graph, "10013"), json!([6, 13, "disable", "enable", ["5", 0]]));
         assert_eq!(graph.nodes["3"], whole.nodes["3"]);
         assert_eq!(graph.segments, whole.segments[1..]);
+    }
+
+    /// The graphs with which pictures in segments were measured to be the same to the last bit.
+    #[test]
+    fn segments_are_those_of_the_recording() {
+        let recorded = include_str!("../tests/it/recordings/segments.json");
+        let recorded: Value = serde_json::from_str(recorded).expect("JSON");
+        let picture = TextToImage {
+            model: "rand_sd15_tiny.safetensors".into(),
+            prompt: "a photo of a cat".into(),
+            negative_prompt: "bad".into(),
+            width: 64,
+            height: 64,
+            steps: 20,
+            cfg_scale: 5.0,
+            sampler: "euler".into(),
+            scheduler: "normal".into(),
+            seed: 7777,
+            segments: 2,
+        };
+        let work = Work::TextToImage(picture);
+        let begun = Begun {
+            steps: 10,
+            gpu_ms: 0,
+            file: recorded[1]["prompt"]["5"]["inputs"]["latent"].as_str().expect("a file").into(),
+        };
+        let (first, second) =
+            (Graph::new(&work, 0, "lat/seg", None), Graph::new(&work, 0, "s", Some(&begun)));
+        let mut of_first = recorded[0]["prompt"].clone();
+        // Where each has a prompt of its own, both samplers may be called 3.
+        of_first["10"]["inputs"]["samples"][0] = "10010".into();
+        of_first["10"]["inputs"]["filename_prefix"] = "lat/seg-10".into();
+        for (ours, theirs) in
+            [("4", "4"), ("5", "5"), ("6", "6"), ("7", "7"), ("10010", "3"), ("20010", "10")]
+        {
+            assert_eq!(first.nodes[ours], of_first[theirs], "{ours}");
+        }
+        for node in ["3", "4", "5", "6", "7", "8", "9"] {
+            assert_eq!(second.nodes[node], recorded[1]["prompt"][node], "{node}");
+        }
     }
 
     #[test]

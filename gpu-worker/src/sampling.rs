@@ -14,6 +14,8 @@ pub(crate) const START: &str = "5";
 /// engine takes at most 10,000 steps.
 const SAMPLERS: u32 = 10_000;
 const SAVERS: u32 = 20_000;
+/// As an end: however many steps there are.
+const TO_THE_END: u32 = 10_000;
 
 /// The nodes that take a picture's steps.
 #[derive(Debug)]
@@ -69,11 +71,12 @@ fn whole(picture: &TextToImage, seed: u64) -> (String, Value) {
 fn piece(picture: &TextToImage, seed: u64, from: &str, start: u32, end: u32) -> Value {
     let TextToImage { steps, cfg_scale, sampler, scheduler, .. } = picture;
     let switch = |on: bool| if on { "enable" } else { "disable" };
+    let cut = end < *steps;
     let inputs = json!({
         "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": [from, 0],
         "noise_seed": seed, "steps": steps, "cfg": cfg_scale, "sampler_name": sampler, "scheduler": scheduler,
-        "add_noise": switch(start == 0), "start_at_step": start, "end_at_step": end,
-        "return_with_leftover_noise": switch(end < *steps),
+        "add_noise": switch(start == 0), "start_at_step": start, "end_at_step": if cut { end } else { TO_THE_END },
+        "return_with_leftover_noise": switch(cut),
     });
     json!({"class_type": "KSamplerAdvanced", "inputs": inputs})
 }

@@ -9,7 +9,7 @@ pub struct ImageFacts {
     pub height: u32,
     /// The seed it was drawn from, where one can be told.
     pub seed: Option<u64>,
-    /// Engine time it took, milliseconds.
+    /// Engine time it took, over all attempts, milliseconds.
     pub gpu_ms: u64,
     /// The attempt that made it, from 1.
     pub attempt: u32,

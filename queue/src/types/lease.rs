@@ -148,7 +148,7 @@ pub struct TaskError {
 pub struct TaskResult {
     /// The images, the task's own first; more only from a workflow with several outputs.
     pub images: Vec<StoredImage>,
-    /// Engine time of the successful attempt, milliseconds.
+    /// Engine time that went into the images, over all attempts, milliseconds.
     pub gpu_ms: u64,
     /// `spot` or `onDemand`; where the worker ran.
     pub capacity: String,
