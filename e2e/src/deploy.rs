@@ -33,9 +33,11 @@ impl Default for EngineOptions {
 pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOptions) -> Result<()> {
     let program = |name: &str| vec![programs.path(name).display().to_string()];
     let engine = engine.command.clone().unwrap_or_else(|| program("comfyui-sim"));
+    let mut worker = program("gpu-worker");
+    worker.extend(["--metadata-url", "$(LOCALCLUSTER_METADATA_URL)"].map(str::to_owned));
     let table = json!({ "images": {
         "imagejob/operator:*": { "command": program("operator") },
-        "imagejob/gpu-worker:*": { "command": program("gpu-worker") },
+        "imagejob/gpu-worker:*": { "command": worker },
         "comfyui:*": { "command": engine },
     }});
     let table = table["images"].clone();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
 mod admission;
+mod autoscalers;
 mod crdgen;
 mod every_field;
 mod kubectl;

@@ -75,7 +75,6 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("patch", "pods", "studio"),
         ("delete", "pods", "studio"),
         ("watch", "nodes", ""),
-        ("watch", "nodeclaims.karpenter.sh", ""),
         ("watch", "events", "default"),
         ("get", "configmaps", "studio"),
         ("patch", "secrets", "studio"),

@@ -5,6 +5,7 @@ mod borders;
 mod control;
 mod machines;
 mod main_job;
+mod notices;
 mod operator;
 mod redis;
 mod services;
@@ -50,6 +51,8 @@ fn main() -> Result<ExitCode> {
         machines::an_engine_killed_in_mid_picture_costs_no_retry,
         machines::a_worker_lets_go_at_the_notice_before_its_machine_ends,
         machines::a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes,
+        notices::an_interruption_is_heard_from_the_machine_and_from_karpenter,
+        notices::a_deleted_node_claim_is_heard_of_though_karpenter_came_after_us,
         redis::killed_in_mid_picture_and_away_when_it_is_uploaded,
         redis::wiped_while_jobs_run,
         redis::lost_with_its_disk,

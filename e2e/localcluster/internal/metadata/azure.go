@@ -13,13 +13,22 @@ type azureEvent struct {
 	EventSource  string
 }
 
-// addAzure serves the scheduled events, API version 2020-07-01.
+// addAzure serves the scheduled events, API version 2020-07-01, and the
+// machine's name, by which it finds its own among them.
 func (s *Service) addAzure(mux *http.ServeMux, machine string) {
-	mux.HandleFunc("GET /metadata/scheduledevents", func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Metadata") != "true" || r.URL.Query().Get("api-version") == "" {
-			http.Error(w, "missing header Metadata: true or parameter api-version", http.StatusBadRequest)
-			return
-		}
+	get := func(path string, answer http.HandlerFunc) {
+		mux.HandleFunc("GET /metadata/"+path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Metadata") != "true" || r.URL.Query().Get("api-version") == "" {
+				http.Error(w, "missing header Metadata: true or parameter api-version", http.StatusBadRequest)
+				return
+			}
+			answer(w, r)
+		})
+	}
+	get("instance/compute/name", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(machine))
+	})
+	get("scheduledevents", func(w http.ResponseWriter, _ *http.Request) {
 		document := struct {
 			DocumentIncarnation int
 			Events              []azureEvent

@@ -83,6 +83,10 @@ func TestAzure(t *testing.T) {
 	s := &Service{}
 	h := s.handler(Azure, "m")
 	const path = "/metadata/scheduledevents?api-version=2020-07-01"
+	const name = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"
+	if got := ask(t, h, http.MethodGet, name, "Metadata", "true"); got != "m" {
+		t.Errorf("name: %s", got)
+	}
 	if got := ask(t, h, http.MethodGet, path); got != "Bad Request" {
 		t.Errorf("without the header: %s", got)
 	}

@@ -138,10 +138,14 @@ async fn follow<K>(
             }
         }
         let absent = broken.as_ref().is_some_and(is_absent);
-        let why = broken.map(|error| error.to_string());
-        if last != why {
-            tracing::info!(kind = %K::kind(&()), why, "can't be followed, tried again now and then");
-            last = why;
+        let why = match broken {
+            Some(_) if absent => "not installed, or not for us to see".to_owned(),
+            Some(error) => error.to_string(),
+            None => "the watch ended".to_owned(),
+        };
+        if last.as_ref() != Some(&why) {
+            tracing::info!(kind = %K::kind(&()), why, "not followed for now");
+            last = Some(why);
         }
         sleep(if absent { LOOK_AGAIN } else { RETRY }).await;
     }

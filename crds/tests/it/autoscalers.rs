@@ -1,0 +1,110 @@
+//! `manifests/autoscalers`: what pools ask for and what the machines there offer fit together.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+use testkit::Cluster;
+
+use crate::server::Server;
+
+/// Those whose machines are made by a script, which no test reads, are only checked for what the API takes.
+const SCRIPTED: [&str; 2] = ["gke", "aks"];
+const DECLARED: [&str; 3] = ["karpenter-aws", "karpenter-azure", "cluster-autoscaler-eks"];
+
+/// A kind of machine that can be had.
+struct Machine {
+    labels: Map<String, Value>,
+    taints: Vec<Value>,
+}
+
+impl Machine {
+    fn fits(&self, fleet: &Value) -> bool {
+        let wanted = fleet["nodeSelector"].as_object().unwrap();
+        let tolerated = |taint: &Value| {
+            list(&fleet["tolerations"]).iter().any(|toleration| toleration["key"] == taint["key"])
+        };
+        wanted.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+            && self.taints.iter().all(tolerated)
+    }
+}
+
+#[tokio::test]
+async fn pools_fit_the_machines_of_each_autoscaler() {
+    let server = Server::get().await;
+    for component in DECLARED.into_iter().chain(SCRIPTED) {
+        let mut pool = pool_with(&server.cluster, component);
+        pool["metadata"]["namespace"] = "default".into();
+        server.admit(&pool).await.unwrap_or_else(|refusal| panic!("{component}: {refusal}"));
+        let machines = DECLARED.contains(&component).then(|| machines(component));
+        for capacity in ["spot", "onDemand"] {
+            let fleet = &pool["spec"]["capacity"][capacity];
+            let fitting = machines.iter().flatten().filter(|machine| machine.fits(fleet)).count();
+            assert!(machines.is_none() || fitting > 0, "{component} has no machine for {capacity}");
+            let blanket = list(&fleet["tolerations"]).iter().any(|toleration| toleration["key"].is_null());
+            assert!(!blanket, "{component} tolerates everything");
+        }
+    }
+}
+
+/// The example's pool, with the component on it.
+fn pool_with(cluster: &Cluster, component: &str) -> Value {
+    let overlay = tempfile::tempdir().unwrap();
+    let place = overlay.path().canonicalize().unwrap();
+    // Kustomize takes no absolute paths.
+    let up = "../".repeat(place.components().count() - 1);
+    let manifests = format!("{up}{}", manifests().strip_prefix('/').unwrap());
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [format!("{manifests}/overlays/example")],
+        "components": [format!("{manifests}/autoscalers/{component}")],
+    });
+    fs::write(place.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    let rendered = cluster.kubectl(["kustomize", place.to_str().unwrap()]).unwrap();
+    documents(&rendered).into_iter().find(|object| object["kind"] == "WorkerPool").unwrap()
+}
+
+fn machines(component: &str) -> Vec<Machine> {
+    let file = format!("{}/autoscalers/{component}/nodes.yaml", manifests());
+    let objects = documents(&fs::read_to_string(file).unwrap());
+    let of_object = |object: &Value| match object["kind"].as_str() {
+        Some("NodePool") => vec![node_pool(object)],
+        Some("ClusterConfig") => list(&object["managedNodeGroups"]).iter().map(node_group).collect(),
+        _ => vec![],
+    };
+    objects.iter().flat_map(of_object).collect()
+}
+
+/// Karpenter's.
+fn node_pool(object: &Value) -> Machine {
+    let spec = &object["spec"]["template"]["spec"];
+    let required = |requirement: &Value| {
+        (requirement["key"].as_str().unwrap().to_owned(), requirement["values"][0].clone())
+    };
+    let mut labels: Map<_, _> = list(&spec["requirements"]).iter().map(required).collect();
+    labels.insert("karpenter.sh/nodepool".to_owned(), object["metadata"]["name"].clone());
+    Machine { labels, taints: list(&spec["taints"]) }
+}
+
+/// eksctl's.
+fn node_group(group: &Value) -> Machine {
+    let capacity = if group["spot"] == true { "SPOT" } else { "ON_DEMAND" };
+    let mut labels = group["labels"].as_object().cloned().unwrap_or_default();
+    labels.insert("eks.amazonaws.com/capacityType".to_owned(), capacity.into());
+    Machine { labels, taints: list(&group["taints"]) }
+}
+
+fn manifests() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+    folder.canonicalize().unwrap().display().to_string()
+}
+
+fn documents(yaml: &str) -> Vec<Value> {
+    let each = serde_yaml_ng::Deserializer::from_str(yaml);
+    each.map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
