@@ -16,6 +16,7 @@ mod order;
 mod picture;
 mod python;
 mod queue;
+mod record;
 mod report;
 mod run;
 mod sampler;

@@ -40,6 +40,9 @@ struct Flags {
     /// Where the input, output and temp folders are; by default in a temporary directory.
     #[arg(long)]
     base_directory: Option<PathBuf>,
+    /// A file to which each sampling step is added as a line of JSON; simulators may share it.
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// What goes wrong: crash, out-of-memory, cuda-error, silence, hang, drop-sockets, black-image, slow-load=MILLIS
     /// or prompt-error, with @STEP and xTIMES after it (crash@3x1). May be given several times. `PUT /sim/faults`
     /// replaces them while it runs.
@@ -87,6 +90,7 @@ async fn serve(flags: Flags) -> Result<()> {
         faults: flags.faults,
         listen: (flags.listen, flags.port).into(),
         base_directory: flags.base_directory,
+        record: flags.record,
     })?;
     tracing::info!("simulating ComfyUI on {}", sim.url());
     tokio::select! {

@@ -46,6 +46,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where the input, output and temp folders are; by default in a directory that goes with the handle.
     pub base_directory: Option<PathBuf>,
+    /// A file to which each sampling step is added as a line of JSON: `prompt`, `seed`, `step` (from 1 on).
+    pub record: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             faults: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             base_directory: None,
+            record: None,
         }
     }
 }

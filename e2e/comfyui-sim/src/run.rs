@@ -221,7 +221,8 @@ async fn sample(
 ) -> Result<Made, Stop> {
     let latent = inputs.latent("latent_image")?;
     let step_time = step_time(server, &latent);
-    let mut run = sampler::Run::new(&inputs.sampling(class)?, Arc::unwrap_or_clone(latent));
+    let sampling = inputs.sampling(class)?;
+    let mut run = sampler::Run::new(&sampling, Arc::unwrap_or_clone(latent));
     let steps = run.steps();
     let mut next = Instant::now();
     for step in 1..=steps {
@@ -236,6 +237,7 @@ async fn sample(
             return Err(Stop::Interrupted);
         }
         server.state().stats.steps += 1;
+        server.record.step(&sampling, step);
         progress.steps += 1;
         let preview = match server.options.previews {
             Previews::None => None,

@@ -18,6 +18,7 @@ use crate::{
     files::Files,
     options::Options,
     queue::{Incomparable, Item, Outcome, Queue},
+    record::Record,
     sockets::{self, Sockets, To},
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) catalog: Catalog,
     pub(crate) files: Files,
     pub(crate) options: Options,
+    pub(crate) record: Record,
     pub(crate) sockets: Arc<Sockets>,
     /// There may be something to run.
     pub(crate) work: Notify,
@@ -78,6 +80,7 @@ impl Server {
         let server = Self {
             catalog: Catalog::new(&options.models)?,
             files: Files::new(directory)?,
+            record: Record::open(options.record.as_deref())?,
             options,
             sockets,
             work: Notify::new(),

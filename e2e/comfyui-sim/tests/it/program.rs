@@ -33,10 +33,19 @@ async fn it_draws_the_same_picture_in_every_process() -> Result {
 
 #[tokio::test]
 async fn a_crash_looks_like_sigkill() -> Result {
-    let (mut child, client) = program(&["--fault", "crash@2"]).await?;
+    let record = tempfile::NamedTempFile::new()?;
+    let file = record.path().display().to_string();
+    let (mut child, client) = program(&["--fault", "crash@2", "--record", &file]).await?;
     client.queue(&text_to_image(1, 5, 64)).await?;
     let status = tokio::time::timeout(PATIENCE, child.wait()).await??;
     assert_eq!(status.code(), Some(137));
+    // What it did is known all the same.
+    let steps: Vec<Value> = std::fs::read_to_string(record)?
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<serde_json::Result<_>>()?;
+    assert_eq!(steps.iter().map(|line| &line["step"]).collect::<Vec<_>>(), [1, 2]);
+    assert!(steps.iter().all(|line| line["seed"] == 1), "{steps:?}");
     Ok(())
 }
 
