@@ -111,12 +111,14 @@ impl PoolState {
     }
 
     /// Whether the Secret with the queue's URL is to be written (again).
-    pub(crate) fn secret_is_due(&self, uid: &str) -> bool {
-        self.secret.as_ref().is_none_or(|(of, at)| of != uid || at.elapsed() >= SECRET_EVERY)
+    pub(crate) fn secret_is_due(&self, uid: &str, now: Instant) -> bool {
+        self.secret
+            .as_ref()
+            .is_none_or(|(of, at)| of != uid || now.saturating_duration_since(*at) >= SECRET_EVERY)
     }
 
-    pub(crate) fn secret_written(&mut self, uid: String) {
-        self.secret = Some((uid, Instant::now()));
+    pub(crate) fn secret_written(&mut self, uid: String, now: Instant) {
+        self.secret = Some((uid, now));
     }
 
     /// What one task should take, by what was learnt so far.
@@ -153,5 +155,20 @@ impl PoolState {
     /// Starts what `spawn` starts, once.
     pub(crate) fn consume(&mut self, spawn: impl FnOnce() -> AbortHandle) {
         self.consumer.get_or_insert_with(|| Consumer(spawn()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_written_for_each_pool_and_again_after_a_while() {
+        let (now, mut state) = (Instant::now(), PoolState::default());
+        assert!(state.secret_is_due("a", now));
+        state.secret_written("a".into(), now);
+        assert!(!state.secret_is_due("a", now + SECRET_EVERY / 2));
+        assert!(state.secret_is_due("a", now + SECRET_EVERY), "somebody may have deleted it");
+        assert!(state.secret_is_due("b", now), "a pool recreated under the name");
     }
 }

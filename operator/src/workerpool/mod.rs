@@ -116,10 +116,10 @@ async fn prepare(
     context: &Arc<Context>,
 ) -> Result<(), Error> {
     let uid = pool.uid().unwrap_or_default();
-    if lock(state).secret_is_due(&uid) {
+    if lock(state).secret_is_due(&uid, Instant::now()) {
         let url = context.config.url_for_workers();
         secret::apply(pool, url, &context.client).await.map_err(Error::Api)?;
-        lock(state).secret_written(uid);
+        lock(state).secret_written(uid, Instant::now());
     }
     lock(state).consume(|| results::consume(key.clone(), Arc::clone(context)));
     Ok(())
