@@ -25,8 +25,11 @@ fn key(rig: &Rig, job: &JobUid) -> String {
     rig.store.output().latent_key(&job.0, 0)
 }
 
+/// What is kept of the job's image. While it is being replaced, the server of the tests gives out neither.
 async fn latent(rig: &Rig, job: &JobUid) -> Option<Latent> {
-    rig.store.get_latent(&key(rig, job)).await.expect("an answer")
+    let key = key(rig, job);
+    let read = wait_for("a whole latent", PATIENCE, async || rig.store.get_latent(&key).await.ok());
+    read.await.expect("an answer")
 }
 
 /// Waits until so many steps of the job's image are kept.
@@ -49,14 +52,20 @@ async fn lose(rig: &mut Rig, worker: &mut Worker) {
     rig.restart_engine().await;
 }
 
-/// A job in the middle of its only image, whose machine was lost once it had done `steps`; how many were kept.
-async fn interrupted(rig: &mut Rig, steps: u32) -> (JobUid, u32) {
+/// A job in the middle of its only image, whose machine was lost once `steps` of it were kept.
+async fn interrupted(rig: &mut Rig, steps: u32) -> JobUid {
     let mut worker = rig.worker().await;
     let job = rig.enqueue(in_segments(), |_, _| ()).await;
     kept(rig, &job, steps).await;
     lose(rig, &mut worker).await;
-    let kept = latent(rig, &job).await.expect("kept").steps;
-    (job, kept)
+    job
+}
+
+/// Steps that a worker did not take, since an earlier attempt had.
+async fn resumed(worker: &Worker) -> u32 {
+    let (_, metrics) = worker.page("/metrics").await.expect("metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix("gpu_worker_steps_resumed_total "));
+    line.expect("a metric").parse().expect("a number")
 }
 
 fn result(outcome: &Outcome) -> &TaskResult {
@@ -74,16 +83,17 @@ async fn pixels(rig: &Rig, outcome: &Outcome) -> Vec<u8> {
 #[tokio::test]
 async fn after_a_lost_machine_a_picture_goes_on_at_its_last_cut_and_looks_the_same() {
     let mut rig = Rig::start(steps_of(30)).await;
-    let (job, done) = interrupted(&mut rig, 20).await;
+    let job = interrupted(&mut rig, 20).await;
 
     let worker = rig.worker().await;
     let outcome = rig.outcomes(&job, 1).await.remove(0);
 
-    assert_eq!(rig.sim.stats().steps, u64::from(STEPS - done), "no step is taken twice");
     assert_eq!(outcome.attempts, 2);
+    let done = resumed(&worker).await;
+    assert!(done >= 20, "{done} steps resumed");
+    assert_eq!(rig.sim.stats().steps, u64::from(STEPS - done), "no step is taken twice");
     let spent = result(&outcome).gpu_ms;
     assert!(spent >= u64::from(STEPS) * 30, "{spent} ms: both attempts count");
-    worker.says("/metrics", 200, &format!("gpu_worker_steps_resumed_total {done}")).await;
     nothing_is_kept(&rig, &job).await;
 
     let undisturbed = rig.enqueue(in_segments(), |_, _| ()).await;
@@ -96,13 +106,14 @@ async fn after_a_lost_machine_a_picture_goes_on_at_its_last_cut_and_looks_the_sa
 #[tokio::test]
 async fn an_engine_that_dies_between_segments_goes_on_where_it_was() {
     let mut rig = Rig::start(steps_of(30)).await;
-    let _worker = rig.worker().await;
+    let worker = rig.worker().await;
     let job = rig.enqueue(in_segments(), |_, _| ()).await;
     kept(&rig, &job, 10).await;
     rig.sim.stop();
-    let done = latent(&rig, &job).await.expect("kept").steps;
     rig.restart_engine().await;
     let outcome = rig.outcomes(&job, 1).await.remove(0);
+    let done = resumed(&worker).await;
+    assert!(done >= 10, "{done} steps resumed");
     assert_eq!((outcome.attempts, rig.sim.stats().steps), (2, u64::from(STEPS - done)));
     let state = rig.queue.job(&job).await.expect("a state").expect("known");
     assert_eq!((state.interruptions, state.retries), (1, 0));
@@ -111,7 +122,7 @@ async fn an_engine_that_dies_between_segments_goes_on_where_it_was() {
 #[tokio::test]
 async fn progress_is_told_over_all_segments() {
     let mut rig = Rig::start(steps_of(150)).await;
-    let (job, done) = interrupted(&mut rig, 10).await;
+    let job = interrupted(&mut rig, 10).await;
     let _worker = rig.worker().await;
     let told = wait_for("progress of the second attempt", PATIENCE, async || {
         let lease = rig.queue.stats().await.expect("stats").leases.into_iter().next()?;
@@ -119,7 +130,7 @@ async fn progress_is_told_over_all_segments() {
     });
     let (steps, of) = told.await.expect("told");
     assert_eq!(of, STEPS);
-    assert!(steps > done, "{steps} told, {done} of them by the first attempt");
+    assert!(steps > 10, "{steps} told, at least 10 of them by the first attempt");
     rig.queue.cancel(&job).await.expect("cancelled");
     nothing_is_kept(&rig, &job).await;
     rig.engine_idles().await;
@@ -127,7 +138,7 @@ async fn progress_is_told_over_all_segments() {
 
 #[tokio::test]
 async fn a_latent_of_no_use_costs_no_more_than_its_steps() {
-    let mut rig = Rig::start(steps_of(10)).await;
+    let mut rig = Rig::start(steps_of(30)).await;
     type Spoil = fn(Latent) -> Option<Latent>;
     let spoil: [(&str, Spoil); 4] = [
         ("junk", |latent| Some(Latent { file: Bytes::from_static(b"not safetensors"), ..latent })),
@@ -136,7 +147,7 @@ async fn a_latent_of_no_use_costs_no_more_than_its_steps() {
         ("missing", |_| None),
     ];
     for (what, spoil) in spoil {
-        let (job, _) = interrupted(&mut rig, 10).await;
+        let job = interrupted(&mut rig, 10).await;
         match spoil(latent(&rig, &job).await.expect("kept")) {
             Some(spoilt) => rig.store.put_latent(&key(&rig, &job), &spoilt).await.expect("put"),
             None => rig.store.delete(&key(&rig, &job)).await.expect("deleted"),
