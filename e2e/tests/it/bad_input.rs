@@ -1,13 +1,20 @@
 //! What cannot work is told where its user looks: at admission, or in the job's condition.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::conditions::JobReason;
+use crds::{
+    WorkerPool,
+    conditions::{ConditionType, JobReason, PoolReason, find_condition},
+};
 use e2e::{MODEL, Studio, World, text_to_image};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
+use testkit::wait_for;
 
-use crate::{SOON, stage::studio};
+use crate::{
+    SOON,
+    stage::{own_studio, studio},
+};
 
 pub(crate) async fn nonsense_is_refused_at_admission(world: &World) -> Result<()> {
     let studio = studio(world).await?;
@@ -62,6 +69,24 @@ pub(crate) async fn what_the_engine_refuses_is_in_the_message(world: &World) -> 
         fails(&studio, "wrong-model", workflow(&graph("nosuch.safetensors")), JobReason::Rejected).await?;
     ensure!(message.contains("nosuch.safetensors") && message.contains("ckpt_name"), "{message}");
     Ok(())
+}
+
+pub(crate) async fn a_refused_worker_is_not_said_to_be_started(world: &World) -> Result<()> {
+    let studio = own_studio(world, "quota").await?;
+    let quotas = studio.api::<ResourceQuota>();
+    let none = json!({ "metadata": { "name": "none" }, "spec": { "hard": { "pods": "0" } } });
+    quotas.create(&PostParams::default(), &serde_json::from_value(none)?).await?;
+    studio.submit("tower", text_to_image("a tower", 20, 1)).await?;
+    let refused = async || {
+        let pools = studio.api::<WorkerPool>().list(&ListParams::default()).await.ok()?.items;
+        let status = pools.into_iter().next()?.status?;
+        let ready = find_condition(&status.conditions, ConditionType::Ready)?;
+        (ready.reason == PoolReason::PodsRefused.as_str()).then_some(status)
+    };
+    let status = wait_for("the refusal to be told", SOON, refused).await?;
+    ensure!(status.last_decision.is_none(), "{:?}", status.last_decision);
+    quotas.delete("none", &DeleteParams::default()).await?;
+    studio.complete("tower", SOON).await?.check_made_once(world).await
 }
 
 pub(crate) async fn a_job_waits_for_its_config_map(world: &World) -> Result<()> {

@@ -42,6 +42,7 @@ fn main() -> Result<ExitCode> {
         bad_input::an_unknown_class_fails_the_job,
         bad_input::what_the_engine_refuses_is_in_the_message,
         bad_input::a_job_waits_for_its_config_map,
+        bad_input::a_refused_worker_is_not_said_to_be_started,
         control::cancel_keeps_what_was_made_and_stops_the_engine,
         control::suspend_starts_nothing_more_until_resumed,
         control::deleted_while_it_runs_leaves_nothing,
