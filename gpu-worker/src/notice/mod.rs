@@ -46,8 +46,7 @@ pub(crate) async fn follow(which: Metadata, base: Url, duty: Duty, said: watch::
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let now_ms = wall_clock_ms();
-        let notice = match cloud.ask(now_ms).await {
+        let notice = match cloud.ask(wall_clock_ms()).await {
             Ok(notice) => notice,
             Err(error) => {
                 let error = error.to_string();
@@ -69,7 +68,7 @@ pub(crate) async fn follow(which: Metadata, base: Url, duty: Duty, said: watch::
                 tracing::warn!("the metadata service says that the machine may be taken away");
             }
             Some(Notice::Doomed { deadline_ms }) => {
-                let left = Duration::from_millis(deadline_ms.saturating_sub(now_ms));
+                let left = Duration::from_millis(deadline_ms.saturating_sub(wall_clock_ms()));
                 duty.leave(Instant::now() + left, "the metadata service says that the machine is taken away");
                 return;
             }

@@ -149,6 +149,16 @@ fn where_a_worker_is_and_what_it_has_loaded() {
 }
 
 #[test]
+fn what_a_machine_tells_its_worker_counts_and_it_is_said_who_told() {
+    let notice = Some(queue::Notice::Doomed { deadline_ms: ms(1100) });
+    let told = stats(vec![WorkerSeen { notice, ..seen("w", 1) }], vec![lease("w")]);
+    let observed = observed(&[pod_with("w", &json!({}))], told, &mut PoolState::default());
+    let worker = &observed.seen.workers[0];
+    assert_eq!(worker.health, Health::Doomed { deadline: time(at(1100)) });
+    assert_eq!(observed.cause(&worker.id), " (metadata service: the machine is taken away)");
+}
+
+#[test]
 fn only_the_pools_own_pods_count() {
     let others = [
         pod_with("a", &json!({"metadata": {"labels": {"imagejob.dev/pool": "sdxl"}}})),
