@@ -2,6 +2,9 @@
 //! the engine. The engine is simulated and takes about 100 ms for a picture, which is far quicker than a real one:
 //! the share of the worker in a real picture's time is smaller than what this prints.
 //!
+//! And what segments cost: the wall time of pictures of a second that are cut in the middle, against the same ones in
+//! one piece. Real segments last ten seconds.
+//!
 //! `cargo bench -p gpu-worker --bench overhead --profile fast` prints the figures and writes target/bench/worker.json.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
 
@@ -24,6 +27,9 @@ const PICTURES: u32 = 50;
 /// Bare and through the worker in turn, so that what else the machine does hits both.
 const ROUNDS: u64 = 7;
 const STEPS: u32 = 10;
+/// For segments: pictures of a second.
+const LONG_PICTURES: u32 = 5;
+const LONG_STEPS: u32 = 100;
 const STEP: Duration = Duration::from_millis(10);
 const MODEL: &str = "v1-5-pruned.safetensors";
 const POOL: &str = "bench/sd15";
@@ -38,26 +44,37 @@ async fn main() {
     let engine = Sim::start(Options { timing, ..Options::default() }).expect("an engine");
     let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
     let _worker = start_worker(&redis, &s3, &engine);
-    through_worker(&queue, 0, 2).await;
+    through_worker(&queue, &picture(0), 2).await;
 
-    let mut ratios = Vec::new();
-    for round in 0..ROUNDS {
-        let bare = straight(&engine, 1_000_000 * (2 * round + 1)).await;
-        let worked = through_worker(&queue, 1_000_000 * (2 * round + 2), PICTURES).await;
-        println!("round {round}: engine {bare:?}, worker {worked:?}");
-        ratios.push(worked.as_secs_f64() / bare.as_secs_f64());
-    }
-    ratios.sort_by(f64::total_cmp);
-    let ratio = ratios[ratios.len() / 2];
-    println!("worker.overhead {ratio:.4}");
-    write(ratio);
-}
-
-fn write(ratio: f64) {
+    let overhead = median("worker.overhead", async |round| {
+        let bare = straight(&engine, &picture(2 * round + 1)).await;
+        (through_worker(&queue, &picture(2 * round + 2), PICTURES).await, bare)
+    })
+    .await;
+    let long = |number, segments| TextToImage { steps: LONG_STEPS, segments, ..picture(100 + number) };
+    let segments_overhead = median("worker.segments_overhead", async |round| {
+        let whole = through_worker(&queue, &long(2 * round, 1), LONG_PICTURES).await;
+        (through_worker(&queue, &long(2 * round + 1, 2), LONG_PICTURES).await, whole)
+    })
+    .await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     std::fs::create_dir_all(&folder).expect("target/bench");
-    let summary = json!({"worker.overhead": (ratio * 10_000.0).round() / 10_000.0});
+    let summary = json!({"worker.overhead": overhead, "worker.segments_overhead": segments_overhead});
     std::fs::write(folder.join("worker.json"), format!("{summary:#}\n")).expect("target/bench/worker.json");
+}
+
+/// The middle of what the rounds' two times come to, the first divided by the second.
+async fn median(name: &str, measure: impl AsyncFn(u64) -> (Duration, Duration)) -> f64 {
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        let (time, against) = measure(round).await;
+        println!("{name}, round {round}: {time:?} against {against:?}");
+        ratios.push(time.as_secs_f64() / against.as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = (ratios[ratios.len() / 2] * 10_000.0).round() / 10_000.0;
+    println!("{name} {ratio:.4}");
+    ratio
 }
 
 /// The worker as a process of its own, as it runs in a Pod.
@@ -74,7 +91,8 @@ fn start_worker(redis: &Redis, s3: &S3, engine: &Sim) -> Child {
         .expect("a worker")
 }
 
-fn picture(seed: u64) -> TextToImage {
+/// Pictures of different numbers share nothing that the engine could keep.
+fn picture(number: u64) -> TextToImage {
     TextToImage {
         model: MODEL.into(),
         prompt: "a lighthouse at dusk".into(),
@@ -85,7 +103,7 @@ fn picture(seed: u64) -> TextToImage {
         cfg_scale: 7.0,
         sampler: "euler".into(),
         scheduler: "normal".into(),
-        seed,
+        seed: 1_000_000 * number,
         segments: 1,
     }
 }
@@ -108,16 +126,15 @@ fn graph(picture: &TextToImage, index: u32) -> Value {
 }
 
 /// All prompts at once into the engine's own queue, by a client that listens until the last is done.
-async fn straight(engine: &Sim, seed: u64) -> Duration {
+async fn straight(engine: &Sim, picture: &TextToImage) -> Duration {
     let client = uuid::Uuid::new_v4();
     let socket = format!("{}/ws?clientId={client}", engine.url().replacen("http", "ws", 1));
     let (mut socket, _) = tokio_tungstenite::connect_async(socket).await.expect("a socket");
     let http = reqwest::Client::new();
-    let picture = picture(seed);
     let began = Instant::now();
     let mut last = String::new();
     for index in 0..PICTURES {
-        let prompt = json!({"prompt": graph(&picture, index), "client_id": client});
+        let prompt = json!({"prompt": graph(picture, index), "client_id": client});
         let answer =
             http.post(format!("{}/prompt", engine.url())).json(&prompt).send().await.expect("an answer");
         let answer: Value = answer.error_for_status().expect("taken").json().await.expect("JSON");
@@ -133,8 +150,8 @@ async fn straight(engine: &Sim, seed: u64) -> Duration {
 }
 
 /// The same as a job, until the last picture is stored and reported.
-async fn through_worker(queue: &Queue, seed: u64, total: u32) -> Duration {
-    let spec = TaskSpec { work: Work::TextToImage(picture(seed)), timeout_seconds: 60 };
+async fn through_worker(queue: &Queue, picture: &TextToImage, total: u32) -> Duration {
+    let spec = TaskSpec { work: Work::TextToImage(picture.clone()), timeout_seconds: 60 };
     let job = Job {
         uid: JobUid(uuid::Uuid::new_v4().to_string()),
         tenant: "bench".into(),
@@ -144,7 +161,7 @@ async fn through_worker(queue: &Queue, seed: u64, total: u32) -> Duration {
         model: MODEL.into(),
         arrival_ms: 1,
         sla: Duration::from_secs(300),
-        units: f64::from(STEPS),
+        units: f64::from(picture.steps),
         total,
         retries: 0,
         recheck: false,
