@@ -31,8 +31,8 @@ use crate::{
 
 /// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
 const POOL_DEBOUNCE: Duration = Duration::from_millis(20);
-/// Jobs reconciled at once. More would not be faster, only crowd out the creation of Pods at the API server.
-const JOB_CONCURRENCY: u16 = 16;
+/// Jobs reconciled at once: a burst goes to the queue in one go. Their writes to the API server take turns.
+const JOB_CONCURRENCY: u16 = 256;
 /// After a reconcile that failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// After one that met a newer object than it looked at: the watch brings it in a moment.

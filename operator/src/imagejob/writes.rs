@@ -3,6 +3,9 @@
 //! A stale cache or a deposed leader thus gets a conflict instead of overwriting what is newer. Our own writes
 //! come back by the watch a moment later; until then [`Writes::latest`] hands out what we wrote, so a job that
 //! changes twice in that moment does not conflict with itself.
+//!
+//! Few are sent at once. A burst of jobs is on the queue long before the API server has taken all their statuses, and
+//! the Pods it needs must not wait behind them.
 
 use std::{
     collections::HashMap,
@@ -17,6 +20,7 @@ use kube::{
 };
 
 use queue::JobUid;
+use tokio::sync::Semaphore;
 
 use super::{
     Error,
@@ -28,9 +32,20 @@ use crate::{lock, patch};
 /// Progress of a running job is written at most this often; in between it lives in the queue.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The last writes; an entry goes when the watch shows that its job ended or was deleted.
-#[derive(Default)]
-pub(crate) struct Writes(Mutex<HashMap<JobUid, Written>>);
+/// Status writes under way at once.
+const AT_ONCE: usize = 16;
+
+pub(crate) struct Writes {
+    /// The last writes; an entry goes when the watch shows that its job ended or was deleted.
+    last: Mutex<HashMap<JobUid, Written>>,
+    turns: Semaphore,
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Self { last: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+    }
+}
 
 struct Written {
     at: Instant,
@@ -53,7 +68,7 @@ impl Pending {
 impl Writes {
     /// The job as last written by us, if the cache's version is one we wrote on top of; else the cache's.
     pub(crate) fn latest(&self, cached: Arc<ImageJob>) -> Arc<ImageJob> {
-        let mut writes = lock(&self.0);
+        let mut writes = lock(&self.last);
         let Some(written) = writes.get_mut(&uid(&cached)) else { return cached };
         match &written.pending {
             Some(pending) if pending.is_ahead_of(&cached) => Arc::clone(&pending.job),
@@ -67,7 +82,7 @@ impl Writes {
 
     /// How long until the job's progress may be written again.
     pub(crate) fn wait(&self, job: &ImageJob) -> Duration {
-        let writes = lock(&self.0);
+        let writes = lock(&self.last);
         let at = writes.get(&uid(job)).map(|written| written.at);
         at.map_or(Duration::ZERO, |at| PROGRESS_EVERY.saturating_sub(at.elapsed()))
     }
@@ -102,6 +117,8 @@ impl Writes {
     ) -> Result<Arc<ImageJob>, Error> {
         let api: Api<ImageJob> = Api::namespaced(client.clone(), namespace(job));
         let patch = Patch::Json::<()>(patch);
+        // Never closed, so there is always a turn.
+        let _turn = self.turns.acquire().await;
         let written = api.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
         let version = job.resource_version().unwrap_or_default();
         Ok(self.remember(version, written.map_err(Error::Api)?))
@@ -111,7 +128,7 @@ impl Writes {
     ///
     /// Until then even an ended job is kept: a stale cache would show it unfinished, and it would be queued again.
     pub(crate) fn caught_up(&self, job: &ImageJob) {
-        let mut writes = lock(&self.0);
+        let mut writes = lock(&self.last);
         let Some(written) = writes.get_mut(&uid(job)) else { return };
         if written.pending.as_ref().is_some_and(|pending| pending.is_ahead_of(job)) {
             return;
@@ -124,18 +141,18 @@ impl Writes {
 
     /// The job is gone.
     pub(crate) fn forget(&self, job: &ImageJob) {
-        lock(&self.0).remove(&uid(job));
+        lock(&self.last).remove(&uid(job));
     }
 
     /// Forgets all jobs but these: a deletion during a gap in the watch is not told.
     pub(crate) fn keep(&self, there: impl Fn(&JobUid) -> bool) {
-        lock(&self.0).retain(|uid, _| there(uid));
+        lock(&self.last).retain(|uid, _| there(uid));
     }
 
     fn remember(&self, version: String, mut written: ImageJob) -> Arc<ImageJob> {
         written.managed_fields_mut().clear();
         let job = Arc::new(written);
-        let mut writes = lock(&self.0);
+        let mut writes = lock(&self.last);
         let entry = writes.entry(uid(&job)).or_insert_with(|| Written { at: Instant::now(), pending: None });
         entry.at = Instant::now();
         let mut onto = entry.pending.take().map(|pending| pending.onto).unwrap_or_default();
@@ -193,7 +210,7 @@ mod tests {
             assert!(Arc::ptr_eq(&latest, &written), "a stale cache would have it queued again");
         }
         writes.caught_up(&ended("3"));
-        assert_eq!(lock(&writes.0).len(), 0);
+        assert_eq!(lock(&writes.last).len(), 0);
     }
 
     #[test]
@@ -201,7 +218,7 @@ mod tests {
         let writes = Writes::default();
         writes.remember("1".into(), ended("2"));
         writes.caught_up(&ended("5"));
-        assert_eq!(lock(&writes.0).len(), 0);
+        assert_eq!(lock(&writes.last).len(), 0);
     }
 
     #[test]
@@ -218,8 +235,8 @@ mod tests {
         let writes = Writes::default();
         writes.remember("1".into(), version("2"));
         writes.keep(|_| true);
-        assert_eq!(lock(&writes.0).len(), 1);
+        assert_eq!(lock(&writes.last).len(), 1);
         writes.keep(|_| false);
-        assert_eq!(lock(&writes.0).len(), 0);
+        assert_eq!(lock(&writes.last).len(), 0);
     }
 }
