@@ -15,6 +15,8 @@ pub(crate) struct Bucket<'a> {
     pub(crate) each: f64,
     /// Seconds to load their model.
     pub(crate) load: f64,
+    /// They are not there yet.
+    pub(crate) expected: bool,
 }
 
 /// No task is shorter, seconds; keeps divisions finite whatever was learned.
@@ -41,7 +43,31 @@ pub(crate) fn demand<'a>(view: &View<'a>) -> Vec<Bucket<'a>> {
         .filter_map(|task| bucket(view, &task.class, &task.model, task.due, 1, task.units));
     let mut buckets: Vec<Bucket> = waiting.chain(returning).collect();
     in_order(&mut buckets);
-    buckets
+    together_when_overdue(view, buckets)
+}
+
+/// What is overdue is one bucket per class and model: a long shortage leaves many, and when exactly each was due
+/// matters no more.
+fn together_when_overdue<'a>(view: &View, buckets: Vec<Bucket<'a>>) -> Vec<Bucket<'a>> {
+    let mut together: Vec<Bucket> = Vec::with_capacity(buckets.len());
+    for bucket in buckets {
+        let alike = |known: &&mut Bucket| known.class == bucket.class && known.model == bucket.model;
+        let overdue = bucket.due <= view.now;
+        match together.iter_mut().filter(|_| overdue).find(alike) {
+            Some(known) => {
+                let seconds = known.seconds() + bucket.seconds();
+                known.tasks += bucket.tasks;
+                known.each = seconds / known.tasks as f64;
+            }
+            None => together.push(bucket),
+        }
+    }
+    together
+}
+
+/// Without what is only expected.
+pub(crate) fn there<'d, 'a>(demand: &'d [Bucket<'a>]) -> impl Iterator<Item = &'d Bucket<'a>> {
+    demand.iter().filter(|bucket| !bucket.expected)
 }
 
 /// What waits, and what on-demand workers run that spot may run.
@@ -54,7 +80,7 @@ pub(crate) fn with_running_on_demand<'a>(view: &View<'a>, demand: &[Bucket<'a>])
     buckets
 }
 
-fn in_order(buckets: &mut [Bucket]) {
+pub(crate) fn in_order(buckets: &mut [Bucket]) {
     buckets.sort_by(|a, b| (a.due, a.class, a.model).cmp(&(b.due, b.class, b.model)));
 }
 
@@ -76,6 +102,7 @@ fn bucket<'a>(
         tasks,
         each: view.estimates().task_seconds(model, units / tasks as f64).max(SHORTEST_TASK),
         load: view.estimates().load_seconds(model),
+        expected: false,
     })
 }
 

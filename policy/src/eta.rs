@@ -3,6 +3,7 @@ use crate::{
     Memory, Policy, Seen, Time,
     demand::{Bucket, demand},
     gap::{Gap, gap, started},
+    inflow::foresee,
     schedule::Schedule,
     supply::{Outlook, supply},
     view::View,
@@ -36,26 +37,26 @@ pub struct Eta {
 pub fn estimate(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Forecast {
     let view = View::new(now, policy, seen, memory);
     let zones = Zones::learn(&view);
-    let demand = demand(&view);
-    let gap = gap(&view, &demand, &zones);
-    foretell(&view, &demand, &zones, &gap)
+    let foreseen = foresee(&view, &demand(&view), &memory.inflow);
+    let gap = gap(&view, &foreseen, &zones);
+    foretell(&view, &foreseen, &zones, &gap)
 }
 
 pub(crate) fn foretell(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap) -> Forecast {
     let mut slots = supply(view, zones, Outlook::Expected);
     slots.extend(started(view, gap, zones, Outlook::Expected));
     let mut schedule = Schedule::new(slots);
-    let buckets = demand.iter().map(|bucket| {
+    let buckets = demand.iter().filter_map(|bucket| {
         let in_time = schedule.manages(bucket, view.until(bucket.due)).min(bucket.tasks);
         let done = schedule.place(bucket).map(|seconds| view.at(seconds));
-        Eta {
+        (!bucket.expected).then(|| Eta {
             class: bucket.class.to_owned(),
             model: bucket.model.to_owned(),
             due: bucket.due,
             tasks: bucket.tasks,
             late: bucket.tasks - in_time,
             done,
-        }
+        })
     });
     Forecast { buckets: buckets.collect() }
 }

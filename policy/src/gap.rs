@@ -1,7 +1,7 @@
 //! Step 3: what is missing, and which capacity fills it.
 use crate::{
     Capacity, CapacityRule, Health, Order, Time, Why, Worker,
-    demand::{Bucket, with_running_on_demand},
+    demand::{Bucket, there, with_running_on_demand},
     idle::over_minimum,
     need::{Limit, Question},
     on_demand::{OnDemand, on_demand, without_on_demand},
@@ -54,7 +54,7 @@ pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> 
 
 /// Tasks that run on demand only come too suddenly for a start-up: their fleet is sized as if there were none.
 fn urgent<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
-    let urgent: Vec<Bucket> = demand.iter().filter(|b| b.rule == CapacityRule::OnDemand).copied().collect();
+    let urgent: Vec<Bucket> = there(demand).filter(|b| b.rule == CapacityRule::OnDemand).copied().collect();
     let mut slots = supply(view, zones, Outlook::AtOnce);
     slots.extend(started(view, gap, zones, Outlook::AtOnce));
     let question = Question {
@@ -83,12 +83,12 @@ fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap
     let (capacity, limit) = (Capacity::Spot, Limit::Soft);
     let question = Question { view, demand, slots, capacity, outlook: Outlook::Planned, limit, asks, room };
     let after = if nobody && question.misses().is_some() { gather(&question, gap) } else { 0.0 };
-    let tasks = demand.iter().map(|b| b.tasks).sum();
+    let tasks = there(demand).map(|b| b.tasks).sum();
     let why = |bucket: &Bucket| {
         if nobody && tasks == 1 {
             return Why::FirstWork { tasks };
         }
-        let seconds = demand.iter().map(Bucket::seconds).sum();
+        let seconds = there(demand).map(Bucket::seconds).sum();
         Why::Due { class: bucket.class.to_owned(), tasks, seconds, due: bucket.due, now: view.now }
     };
     fill(&question, why, after, gap);

@@ -1,7 +1,11 @@
 //! How much the spot fleet sits idle, in short gaps as well as long ones.
 use std::cmp::Reverse;
 
-use crate::{Capacity, IdleMeter, Phase, Worker, demand::Bucket, view::View};
+use crate::{
+    Capacity, IdleMeter, Phase, Worker,
+    demand::{Bucket, there},
+    view::View,
+};
 
 /// Idle time is forgotten over so many times `idle_after`: a fleet that is idle for less than a fifth of one
 /// worker is not too large.
@@ -44,7 +48,7 @@ pub(crate) fn spare(view: &View, demand: &[Bucket], capacity: Capacity) -> usize
 
 /// How many tasks wait that a worker of this capacity may run.
 pub(crate) fn waiting(demand: &[Bucket], capacity: Capacity) -> usize {
-    let tasks = demand.iter().filter(|b| b.rule.runs_on(capacity)).map(|b| b.tasks).sum::<u64>();
+    let tasks = there(demand).filter(|b| b.rule.runs_on(capacity)).map(|b| b.tasks).sum::<u64>();
     usize::try_from(tasks).unwrap_or(usize::MAX)
 }
 

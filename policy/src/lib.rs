@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `health.rs` | heed what the nodes' signals say |
 //! | `zones.rs`, `idle.rs` | learn where spot is short, and how much the fleet sits idle |
-//! | `demand.rs` | the work, in the order in which it is due |
+//! | `demand.rs`, `inflow.rs` | the work, in the order in which it is due, and what will come between |
 //! | `supply.rs` | when each worker is free |
 //! | `gap.rs` (by `need.rs`, `schedule.rs`) | what is missing for everything to be done in time |
 //! | `start.rs` | start it: zone and model |
@@ -22,6 +22,7 @@ mod eta;
 mod gap;
 mod health;
 mod idle;
+mod inflow;
 mod memory;
 mod need;
 mod on_demand;

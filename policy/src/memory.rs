@@ -20,6 +20,10 @@ pub struct Memory {
     pub idle: IdleMeter,
     /// When work that must run on demand was last there.
     pub on_demand_work: Option<Time>,
+    /// Engine seconds of work that arrive per second, by class …
+    pub inflow: BTreeMap<String, f64>,
+    /// … and when that was last read.
+    pub inflow_at: Option<Time>,
     /// Until when the first tasks of an empty fleet wait for company.
     pub gather_until: Option<Time>,
 }

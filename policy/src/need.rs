@@ -64,7 +64,7 @@ impl<'a> Question<'_, 'a> {
 
     /// Whether some task can't be made in time by any new worker.
     pub(crate) fn too_late(&self) -> bool {
-        self.demand.iter().any(|b| (self.asks)(b) && self.is_late(b))
+        self.asking().any(|b| self.is_late(b))
     }
 
     /// How long one can wait before as many workers do no more, seconds. Nothing when some task is late whatever
@@ -75,7 +75,7 @@ impl<'a> Question<'_, 'a> {
         }
         let now = self.answer(0.0);
         let same = |after: f64| now.enough && self.answer(after) == now;
-        let latest = self.demand.iter().filter(|b| (self.asks)(b)).map(|b| self.view.until(b.due));
+        let latest = self.asking().map(|b| self.view.until(b.due));
         let (mut low, mut high) = (0.0, latest.fold(0.0, f64::max));
         while high - low > 1.0 {
             let middle = f64::midpoint(low, high);
@@ -90,7 +90,7 @@ impl<'a> Question<'_, 'a> {
 
     /// The new workers, in the order in which they'd be added, each with the model it would warm.
     pub(crate) fn new_slots(&self, after: f64) -> Vec<Slot<'a>> {
-        let tasks: u64 = self.demand.iter().filter(|b| (self.asks)(b)).map(|b| b.tasks).sum();
+        let tasks: u64 = self.asking().map(|b| b.tasks).sum();
         let n = self.room.min(usize::try_from(tasks).unwrap_or(usize::MAX));
         models(self.demand, &self.slots, self.capacity, n)
             .into_iter()
@@ -101,11 +101,16 @@ impl<'a> Question<'_, 'a> {
             .collect()
     }
 
+    /// The buckets that must be done in time.
+    fn asking(&self) -> impl Iterator<Item = &Bucket<'a>> {
+        self.demand.iter().filter(|bucket| !bucket.expected && (self.asks)(bucket))
+    }
+
     fn first_miss(&self, new: &[Slot<'a>]) -> Option<&Bucket<'a>> {
         let mut schedule = Schedule::new([&self.slots, new].concat());
         self.demand.iter().find(|bucket| {
             let done = schedule.place(bucket);
-            (self.asks)(bucket) && done.is_none_or(|done| done > self.target(bucket))
+            !bucket.expected && (self.asks)(bucket) && done.is_none_or(|done| done > self.target(bucket))
         })
     }
 

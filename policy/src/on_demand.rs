@@ -2,7 +2,7 @@
 //! for ever.
 use crate::{
     Capacity, CapacityRule, Memory, Phase, Time, Worker,
-    demand::Bucket,
+    demand::{Bucket, there},
     idle::over_minimum,
     need::{Limit, Question},
     supply::{Outlook, Slot, supply},
@@ -90,8 +90,8 @@ fn recently(last: Option<Time>, view: &View) -> bool {
 
 /// What the higher price of finishing the work on demand comes to, against a spot start-up.
 fn cheaper_to_finish(view: &View, demand: &[Bucket]) -> bool {
-    let there = view.placed(Capacity::OnDemand).any(|w| matches!(w.phase, Phase::Busy | Phase::Idle { .. }));
-    let work: f64 = demand.iter().map(Bucket::seconds).sum();
+    let up = view.placed(Capacity::OnDemand).any(|w| matches!(w.phase, Phase::Busy | Phase::Idle { .. }));
+    let work: f64 = there(demand).map(Bucket::seconds).sum();
     let extra = work * (view.price(Capacity::OnDemand) - view.price(Capacity::Spot));
-    there && extra < view.estimates().start_seconds(Capacity::Spot) * view.price(Capacity::Spot)
+    up && extra < view.estimates().start_seconds(Capacity::Spot) * view.price(Capacity::Spot)
 }

@@ -6,7 +6,7 @@ use crate::{
     demand::demand,
     eta::foretell,
     gap::gap,
-    health, idle, on_demand, report,
+    health, idle, inflow, on_demand, report,
     retire::retire,
     start,
     view::{View, told},
@@ -47,11 +47,13 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
 
     // Demand against supply: what is missing? Workers on hold fill it first, then new ones.
     let demand = demand(&view);
-    let mut missing = gap(&view, &demand, &zones);
+    inflow::read(&view, &demand, &mut memory);
+    let foreseen = inflow::foresee(&view, &demand, &memory.inflow);
+    let mut missing = gap(&view, &foreseen, &zones);
     let resumed = start::resume(&view, &missing);
     let view = View { workers: &told(view.workers, &resumed), ..view };
     if !resumed.is_empty() {
-        missing = gap(&view, &demand, &zones);
+        missing = gap(&view, &foreseen, &zones);
     }
     memory.gather_until = missing.gather_until;
     actions.extend(resumed);
@@ -59,11 +61,11 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
 
     // What is superfluous goes.
     memory.idle = idle::read(&view, &demand);
-    actions.extend(retire(&view, &demand, &zones, &missing, &memory.idle));
+    actions.extend(retire(&view, &foreseen, &zones, &missing, &memory.idle));
     memory.idle.settle(&actions, policy.scaling.idle_after);
 
     // Say why, and when to look again.
-    let forecast = foretell(&view, &demand, &zones, &missing);
+    let forecast = foretell(&view, &foreseen, &zones, &missing);
     let report = report::report(&view, &demand, &zones, &missing, &forecast, &actions);
     let wake_after = wake::after(&view, &demand, &missing, &memory.idle);
     Plan { actions, memory, wake_after, report }

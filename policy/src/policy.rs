@@ -1,5 +1,5 @@
 //! What the pool's owner wants: classes, capacity, knobs.
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,15 @@ pub struct Fleet {
     pub price_per_hour_micros: u64,
     /// Where workers may be started, to be spread over; empty: the scheduler chooses.
     pub zones: Vec<String>,
+    /// Price per hour where it is another one than the fleet's, in millionths.
+    pub zone_prices: BTreeMap<String, u64>,
+}
+
+impl Fleet {
+    /// Price of one worker's machine in a zone, per hour, in millionths of the pool's currency.
+    pub fn price_in(&self, zone: &str) -> u64 {
+        self.zone_prices.get(zone).copied().unwrap_or(self.price_per_hour_micros)
+    }
 }
 
 /// How the fleet follows the work.

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     Action, Capacity, Decision, Health, IdleMeter, Order, Phase, Why, Worker, WorkerId,
-    demand::Bucket,
+    demand::{Bucket, there},
     gap::Gap,
     idle,
     on_demand::{OnDemand, spot_carries},
@@ -37,7 +37,8 @@ pub(crate) fn retire(
     if !needed(Capacity::Spot) {
         going.spare(view, demand, meter);
     }
-    if gap.on_demand == OnDemand::Over && !demand.is_empty() && spot_carries(view, demand, zones) {
+    if gap.on_demand == OnDemand::Over && there(demand).next().is_some() && spot_carries(view, demand, zones)
+    {
         going.release_busy(view);
     }
     going.decisions

@@ -20,7 +20,28 @@ impl<'a> Schedule<'a> {
     /// Gives a bucket's tasks to the workers that are through with them first; says when the last is done,
     /// seconds from now (`None`: no worker may run it).
     pub(crate) fn place(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        if bucket.expected {
+            return self.spend(bucket);
+        }
         if bucket.tasks > FEW { self.place_many(bucket) } else { self.place_few(bucket) }
+    }
+
+    /// Work of which only the sum is known takes its part of every worker's time, the first free first.
+    fn spend(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        let mut free: Vec<&mut Slot> =
+            self.slots.iter_mut().filter(|slot| bucket.rule.runs_on(slot.capacity)).collect();
+        free.sort_by(|a, b| a.free.total_cmp(&b.free));
+        // All who are free before a common time work until then.
+        let (mut sum, mut until) = (bucket.seconds(), 0.0);
+        for (n, slot) in free.iter().enumerate() {
+            if n > 0 && until <= slot.free {
+                break;
+            }
+            sum += slot.free;
+            until = sum / (n + 1) as f64;
+        }
+        free.iter_mut().for_each(|slot| slot.free = slot.free.max(until));
+        (!free.is_empty()).then_some(until)
     }
 
     /// One task after another.
@@ -115,7 +136,7 @@ mod tests {
 
     fn bucket(tasks: u64, each: f64) -> Bucket<'static> {
         let (class, model, rule, due) = ("standard", "m", CapacityRule::SpotThenOnDemand, Time::default());
-        Bucket { class, model, rule, sla: 300.0, due, tasks, each, load: 10.0 }
+        Bucket { class, model, rule, sla: 300.0, due, tasks, each, load: 10.0, expected: false }
     }
 
     fn slot(free: f64, model: Option<&'static str>) -> Slot<'static> {

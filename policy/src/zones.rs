@@ -14,6 +14,9 @@ pub(crate) struct Zones {
 
 /// The avoidance of a zone doubles at most so often.
 const DOUBLINGS: u32 = 4;
+/// Workers are spread over zones that cost up to so many times what the cheapest costs: not to lose all at once is worth
+/// that much.
+const ALIKE: f64 = 1.05;
 
 impl Zones {
     /// What the workers that wait for machines, and those that got one, tell of the zones.
@@ -64,23 +67,28 @@ impl Zones {
         worker.claims() && self.hopeless(view, worker) && self.any_open() && !view.policy.paused
     }
 
-    /// Zones for `n` new workers: open ones before short ones, then those that lost none lately, then the one
-    /// with the fewest workers.
+    /// Zones for `n` new workers: open ones before short ones, then those that lost none lately, then the cheapest and
+    /// those that cost hardly more, then the one with the fewest workers.
     pub(crate) fn choose(&self, view: &View, capacity: Capacity, n: usize) -> Vec<Option<String>> {
-        let zones = view.fleet(capacity).map_or(&[][..], |fleet| &fleet.zones);
+        let Some(fleet) = view.fleet(capacity) else { return vec![None; n] };
+        let spot = capacity == Capacity::Spot;
+        let trouble = |zone: &str| (spot && self.is_short(zone), spot && self.losses.contains_key(zone));
+        let least = fleet.zones.iter().map(|zone| trouble(zone)).min();
+        let best = fleet.zones.iter().filter(|zone| Some(trouble(zone)) == least);
+        let cheap = best.map(|zone| fleet.price_in(zone)).min().unwrap_or_default();
         let mut there: BTreeMap<&str, usize> = BTreeMap::new();
         for worker in view.placed(capacity).filter(|worker| !self.abandons(view, worker)) {
             *there.entry(zone_of(view, worker)).or_default() += 1;
         }
         (0..n)
             .map(|_| {
-                let best = zones.iter().min_by_key(|zone| {
-                    let spot = capacity == Capacity::Spot;
-                    let (short, lossy) = (self.is_short(zone), self.losses.contains_key(*zone));
+                let best = fleet.zones.iter().min_by_key(|zone| {
+                    let dear =
+                        (fleet.price_in(zone) as f64 > cheap as f64 * ALIKE).then(|| fleet.price_in(zone));
                     let there = there.get(zone.as_str()).copied().unwrap_or(0);
                     // Last, the one whose shortage lies furthest back.
                     let since = self.shortages.get(*zone).map(|shortage| shortage.since);
-                    (spot && short, spot && lossy, there, since)
+                    (trouble(zone), dear, there, since)
                 })?;
                 *there.entry(best).or_default() += 1;
                 Some(best.clone())

@@ -35,14 +35,17 @@
 //! nobody saves up shares by staying away, nobody is punished for having used idle machines; and since
 //! [`VIRTUAL_MS_PER_UNIT`] is large against any wait, tenants below their share are served by arrival.
 //!
-//! Four things come before that:
+//! These come before that:
 //! 1. A task that came back by **interruption** goes before everything, the earliest due first. It was charged
 //!    when it was first claimed and is not charged again: that is its tenant's refund.
 //! 2. A line whose tenant was not served for its **longest wait**, [`MAX_WAIT_SLAS`] × SLA after
 //!    max(arrival, last served), goes next. [`Queue::reap`] puts it first, up to 10 s early.
 //! 3. Between **classes** the head with the earliest max(arrival, last served) + SLA is taken.
-//! 4. A worker's **loaded model** is preferred among the next 64 lines, as long as half of the head's SLA is left
-//!    (counted as in 3).
+//! 4. A worker's **loaded model** is preferred among the first 64 lines of the classes it serves, as long as half of
+//!    the head's SLA is left (counted as in 3). A job so fresh that less than a twelfth of its SLA is over is left to
+//!    another worker that has its model, if there is one.
+//! 5. Lines whose first job has used up three quarters of its SLA **press**: they go before those that don't, by tag
+//!    among themselves. So shares decide who waits, but nobody waits until it is too late while others could.
 //!
 //! A claim of many tasks gives each tenant some at once; who gets how many in the long run is the same. A tenant
 //! who runs `max_running` tasks has its lines parked, and one of each class is let in as a task ends.

@@ -1,6 +1,6 @@
 //! What a pool's owner wants, as the policy takes it. Pure.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::{ClassCapacity, ClassSpec, Fleet, WorkerPool};
 use policy::{CapacityRule, Class, Policy, Scaling};
@@ -36,6 +36,7 @@ fn fleet(fleet: &Fleet) -> policy::Fleet {
         max: *max,
         price_per_hour_micros: price_per_hour.micros(),
         zones: zones.clone(),
+        zone_prices: BTreeMap::new(),
     }
 }
 

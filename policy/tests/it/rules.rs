@@ -1,4 +1,6 @@
 //! One rule, one test.
+use std::collections::BTreeMap;
+
 use policy::{
     Action, Backlog, Capacity, CapacityRule, Class, Decision, Fleet, Health, Memory, Order, Phase, Plan,
     Policy, Queue, Running, Scaling, Seen, State, Time, Why, Worker, WorkerId, estimate, plan,
@@ -10,7 +12,7 @@ pub(crate) const NOW: Time = Time::from_millis(10_000_000);
 
 pub(crate) fn fleet(min: u32, max: u32, price: u64, zones: &[&str]) -> Fleet {
     let zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
-    Fleet { min, max, price_per_hour_micros: price, zones }
+    Fleet { min, max, price_per_hour_micros: price, zones, zone_prices: BTreeMap::new() }
 }
 
 pub(crate) fn pool() -> Policy {

@@ -1,5 +1,5 @@
 //! Reads a scenario file: a pool, and what happens to it.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use policy::{CapacityRule, Class, Fleet, Health, Policy, Scaling};
 
@@ -164,7 +164,13 @@ fn fleet(range: &str, price: &str, zones: &[&str]) -> Option<Fleet> {
     };
     let (whole, cents) = price.split_once('.')?;
     let price_per_hour_micros = whole.parse::<u64>().ok()? * 1_000_000 + cents.parse::<u64>().ok()? * 10_000;
-    Some(Fleet { min: min.parse().ok()?, max: max.parse().ok()?, price_per_hour_micros, zones })
+    Some(Fleet {
+        min: min.parse().ok()?,
+        max: max.parse().ok()?,
+        price_per_hour_micros,
+        zones,
+        zone_prices: BTreeMap::new(),
+    })
 }
 
 /// `90s`, `5m`, `2h`

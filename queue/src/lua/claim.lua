@@ -3,6 +3,12 @@ local worker, lease, want, loaded, loaded_id = ARGV[1], tonumber(ARGV[2]), tonum
 local PATIENCE = 0.5
 -- How far down the lane that other may stand.
 local LOOKAHEAD = 64
+-- The part of its class's promise that a job waits for a worker that has its model, before another loads it.
+local FRESH = 1 / 12
+-- A worker is there while it was heard of within this time, ms.
+local LATELY = 15000
+-- The digest of no model: nothing has to be loaded.
+local NO_MODEL = 'e3b0c44298fc1c14'
 
 local w = read_worker(worker)
 if w.order ~= 'W' then return {} end
@@ -197,27 +203,58 @@ local function serve(class, heads, alone)
   if #written > 0 then call('HSET', P .. 'fair', 'lead:' .. class, integer(lead), unpack(written)) end
 end
 
--- When a line should be served, and its class's promise: its first job's due time, or, if its tenant was
--- served since that job arrived, as if it had arrived then.
+-- When a line should be served, its class's promise, and when its first job arrived. It should be by that job's due
+-- time, or, if its tenant was served since that job arrived, as if it had arrived then.
 local function urgency(class, line)
   local entry, due = unpack(call('ZRANGE', P .. 'line:' .. line, 0, 0, 'WITHSCORES'))
   local s = entry and spec_of(call('HGET', P .. 'job:' .. entry:match('^[^/]*'), 's'))
-  if not s then return 0, 0 end
+  if not s then return 0, 0, 0 end
   local served = call('HGET', P .. 'fair', 'due:' .. class .. line:sub(-17))
-  return math.max(tonumber(due), count(served)), s.sla
+  return math.max(tonumber(due), count(served)), s.sla, s.arrival
 end
 
--- The lane's heads, beginning with one whose model is loaded, if there is one near and the first can wait.
-local function prefer_loaded(class, heads)
-  local first, score = heads[1], tonumber(heads[2])
-  if loaded_id == '' or score < 0 or first:sub(-33, -18) == loaded_id then return heads end
-  local due, sla = urgency(class, first)
-  if now >= due - PATIENCE * sla then return heads end
-  local near = call('ZRANGE', P .. 'lane:' .. class, 1, LOOKAHEAD, 'WITHSCORES')
-  for i = 1, #near, 2 do
-    if near[i]:sub(-33, -18) == loaded_id then return { near[i], near[i + 1] }, true end
+local function needs_load(line)
+  local model = line:sub(-33, -18)
+  return loaded_id ~= '' and model ~= loaded_id and model ~= NO_MODEL
+end
+
+-- Whether another worker that may claim has the model of a line loaded.
+local function others_have(line)
+  local uid = call('ZRANGE', P .. 'line:' .. line, 0, 0)[1]:match('^[^/]*')
+  local model = model_of(call('HGET', P .. 'job:' .. uid, 's'))
+  local workers = call('HGETALL', P .. 'workers')
+  for i = 1, #workers, 2 do
+    local order, seen, has = workers[i + 1]:match('^(%a) %d+ (%d+) %d+ %d+\n(.*)$')
+    local may = order == 'W' and workers[i] ~= worker and now - tonumber(seen) < LATELY
+    if may and has == model then return true end
   end
-  return heads
+  return false
+end
+
+-- The first near a lane's head whose model is loaded.
+local function find_loaded(class)
+  local near = call('ZRANGE', P .. 'lane:' .. class, 0, LOOKAHEAD, 'WITHSCORES')
+  for i = 1, #near, 2 do
+    if near[i]:sub(-33, -18) == loaded_id then return { near[i], near[i + 1] } end
+  end
+end
+
+-- The lane's heads; or, if the first can wait, a line whose model is loaded, from this lane or another: its class,
+-- the line, and that others are passed by. Nothing if the first is fresh and another worker has its model.
+local function prefer_loaded(lane)
+  local first, score = lane.heads[1], tonumber(lane.heads[2])
+  if score < 0 or not needs_load(first) then return lane.class, lane.heads, false end
+  local due, sla, arrival = urgency(lane.class, first)
+  if now < due - PATIENCE * sla then
+    local near = find_loaded(lane.class)
+    if near then return lane.class, near, true end
+    for i = 6, #ARGV do
+      near = find_loaded(ARGV[i])
+      if near then return ARGV[i], near, true end
+    end
+  end
+  if now < arrival + FRESH * sla and others_have(first) then return nil end
+  return lane.class, lane.heads, false
 end
 
 -- The lane to serve: the one whose first entry goes before everything, else whose first is the most urgent.
@@ -242,8 +279,9 @@ end
 for _ = 1, want + 64 do
   local lane, alone = choose()
   if not lane then break end
-  local heads, passing = prefer_loaded(lane.class, lane.heads)
-  serve(lane.class, heads, alone and not passing)
+  local class, heads, passing = prefer_loaded(lane)
+  if not class then break end
+  serve(class, heads, alone and not passing)
   if want == 0 then break end
 end
 

@@ -4,6 +4,10 @@ local BATCH = 500
 local SWEEP = 10
 -- Overdue lines go after what was interrupted and before all else, the longest overdue first.
 local OVERDUE = -1e14
+-- Then those that press: but for this part of its class's promise, their first job's time is over. Among them shares
+-- count as among all, so these stand as far apart as their tags.
+local PRESSING = -1e13
+local LAST_PART = 0.25
 local HOUR = 3600000
 local DAY = 24 * HOUR
 
@@ -52,14 +56,14 @@ for _, task in ipairs(ready) do
   if s then offer_task(task, s, 1, now) end
 end
 
--- The time by which a line should be served, whatever the shares.
-local function limit_of(class, line)
+-- The time by which a line should be served, whatever the shares; and the time from which on it presses.
+local function limits_of(class, line)
   local entry, due = unpack(call('ZRANGE', P .. 'line:' .. line, 0, 0, 'WITHSCORES'))
   local uid = entry and cut(entry .. '/')
   local s = uid and spec_of(call('HGET', P .. 'job:' .. uid, 's'))
-  if not s then return now + HOUR end
+  if not s then return now + HOUR, now + HOUR end
   local served = count(call('HGET', P .. 'fair', 'due:' .. class .. line:sub(-17)))
-  return math.max(tonumber(due), served) - s.sla + s.max_wait
+  return math.max(tonumber(due), served) - s.sla + s.max_wait, tonumber(due) - LAST_PART * s.sla
 end
 
 local overdue = 0
@@ -72,14 +76,18 @@ for _, class in ipairs(call('SMEMBERS', P .. 'lanes')) do
     local cursor = call('HGET', P .. 'reaper', class) or '0'
     local found = call('ZSCAN', lane, cursor, 'COUNT', math.max(100, math.ceil(lines / SWEEP)))
     call('HSET', P .. 'reaper', class, found[1])
+    local lane_now = now + count(call('HGET', P .. 'fair', 'lead:' .. class))
     for i = 1, #found[2], 2 do
-      local line = found[2][i]
-      if tonumber(found[2][i + 1]) >= 0 then
-        local limit = limit_of(class, line)
+      local line, tag = found[2][i], tonumber(found[2][i + 1])
+      if tag > OVERDUE / 2 then
+        local limit, presses = limits_of(class, line)
         -- It may not be looked at again before its time.
         if limit <= now + SWEEP * 1000 then
           call('ZADD', lane, 'XX', OVERDUE + limit, line)
           overdue = overdue + 1
+        elseif presses <= now and tag >= 0 then
+          local ahead = math.max(math.min(tag - lane_now, -PRESSING / 2), PRESSING / 2)
+          call('ZADD', lane, 'XX', integer(PRESSING + ahead), line)
         end
       end
     end

@@ -13,6 +13,12 @@ local function spec_of(record)
   }
 end
 
+-- A job's model, by its record; nil when there is none.
+local function model_of(record)
+  local unpacked = { pcall(struct.unpack, SPEC .. 'I2c0I2c0', record) }
+  return unpacked[1] and unpacked[13] or nil
+end
+
 local function add_backlog(bucket, tasks)
   if call('HINCRBY', P .. 'backlog', bucket, tasks) <= 0 then
     call('HDEL', P .. 'backlog', bucket)

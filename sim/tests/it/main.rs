@@ -1,0 +1,3 @@
+//! The simulation, from outside.
+mod command;
+mod order;
