@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::constants::constants;
 
 constants! {
-    /// The condition types of both kinds; `Complete` and `Failed` are an ImageJob's only.
+    /// The condition types of both kinds; `Complete`, `Failed` and `Late` are an ImageJob's only.
     pub enum ConditionType {
         /// True: all is as the spec asks. Its reason is the object's state in one word.
         Ready,
@@ -21,6 +21,9 @@ constants! {
         Failed,
         /// True: nothing more will happen until somebody changes something.
         Stalled,
+        /// True: the promise of the job's class (`dueTime`) will not be kept by what can be told, or was not kept.
+        /// Absent while it was never in doubt.
+        Late,
     }
 }
 
@@ -57,6 +60,12 @@ constants! {
         ClassNotFound,
         /// What the ConfigMap holds is not a workflow in ComfyUI's API format. Final.
         ConfigMapInvalid,
+        /// `Late` is True: there is still time, but by the pool's forecast it will not do. Passes when the forecast does.
+        SlaAtRisk,
+        /// `Late` is True: time ran out before every image was made. Final.
+        SlaMissed,
+        /// `Late` is False: it was at risk, and is no longer.
+        SlaRecovered,
         /// The workflow cannot be run: too large, an input that names no node, or no node that makes an image. Final.
         WorkflowInvalid,
     }

@@ -21,6 +21,12 @@ constants! {
         Suspended,
         /// ImageJob: goes on after a suspension.
         Resumed,
+        /// ImageJob: there is still time, but by the pool's forecast it will not do.
+        SlaAtRisk,
+        /// ImageJob: time ran out before every image was made.
+        SlaMissed,
+        /// ImageJob: it was at risk of being late, and is no longer.
+        SlaRecovered,
         /// ImageJob: all images are made.
         Completed,
         /// ImageJob: ended without all of its images.

@@ -29,9 +29,9 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
-    Fleet, Fleets, NamespacesFrom, Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost,
-    PoolDecision, PoolQueue, PoolWorkers, Scaling, TenantShare, Worker, WorkerCounts, WorkerPool,
-    WorkerPoolSpec, WorkerPoolStatus,
+    Fleet, Fleets, ImageCost, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError,
+    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, TenantCost,
+    TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 
 /// The API group.

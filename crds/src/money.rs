@@ -49,6 +49,21 @@ impl Money {
         Self { micros: self.micros.saturating_add(other.micros) }
     }
 
+    /// What is left of it without `other`; at least nothing.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { micros: self.micros.saturating_sub(other.micros) }
+    }
+
+    /// By how many percent it is less than `other`, to the nearest; 0 where it is not.
+    #[must_use]
+    pub fn percent_below(self, other: Self) -> u32 {
+        let less = u128::from(other.minus(self).micros);
+        let half = u128::from(other.micros / 2);
+        let percent = (less * 100 + half).checked_div(u128::from(other.micros));
+        percent.and_then(|percent| u32::try_from(percent).ok()).unwrap_or_default()
+    }
+
     /// So many times the amount, at most what fits.
     #[must_use]
     pub const fn times(self, n: u64) -> Self {
@@ -131,5 +146,24 @@ mod tests {
         assert_eq!(hour.per_hour_for(1_000).micros(), 250);
         assert_eq!(hour.per_hour_for(0).micros(), 0);
         assert_eq!(Money::from_micros(1).per_hour_for(1_800_000).micros(), 1);
+    }
+
+    #[test]
+    fn a_saving_is_told_in_whole_percent() {
+        for (amount, other, percent) in [
+            (3_617, 12_296, 71),
+            (0, 5, 100),
+            (5, 5, 0),
+            (6, 5, 0),
+            (0, 0, 0),
+            (999, 1000, 0),
+            (u64::MAX, u64::MAX, 0),
+        ] {
+            assert_eq!(
+                Money::from_micros(amount).percent_below(Money::from_micros(other)),
+                percent,
+                "{amount} of {other}"
+            );
+        }
     }
 }

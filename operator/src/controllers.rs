@@ -93,6 +93,7 @@ pub(crate) async fn run(
         () = pods => anyhow::bail!("the watch of Pods ended"),
         () = nodes => anyhow::bail!("the watch of Nodes ended"),
         () = karpenter.boxed() => anyhow::bail!("the watch of Karpenter ended"),
+        () = imagejob::deadlines::watch(Arc::clone(&context)) => anyhow::bail!("the watch of deadlines ended"),
         () = garbage::collect(gone, Arc::clone(&context)) => anyhow::bail!("the garbage collector ended"),
     }
 }

@@ -19,6 +19,7 @@ mod leader;
 mod metrics;
 mod node;
 mod patch;
+mod prices;
 mod results;
 mod uids;
 mod watch;

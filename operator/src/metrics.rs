@@ -1,8 +1,9 @@
-//! Prometheus metrics. Labels are bounded: pools and typed reasons, never jobs, tenants or messages.
+//! Prometheus metrics. Labels are bounded: pools, typed reasons and tenants that a pool's spec names, never jobs or
+//! messages.
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 /// The values of the label `phase` of `imagejob_workers`.
@@ -25,6 +26,11 @@ pub(crate) struct Metrics {
     pub(crate) scaling_actions: IntCounterVec,
     pub(crate) requeued: IntCounterVec,
     pub(crate) cost_per_hour: GaugeVec,
+    pub(crate) machine_seconds: IntCounterVec,
+    pub(crate) cost: CounterVec,
+    pub(crate) on_demand_cost: CounterVec,
+    pub(crate) tenant_gpu_seconds: CounterVec,
+    pub(crate) tenant_cost: CounterVec,
     pub(crate) rebuilds: IntCounter,
     pub(crate) job_seconds: Histogram,
 }
@@ -90,6 +96,36 @@ impl Metrics {
                 "What the workers cost now, in the pool's currency per hour",
                 &["pool"],
             )?,
+            machine_seconds: counters(
+                r,
+                "imagejob_machine_seconds_total",
+                "Time that workers had a machine",
+                &["pool", "capacity"],
+            )?,
+            cost: amounts(
+                r,
+                "imagejob_cost_total",
+                "What the workers' machines cost, in the pool's currency",
+                &["pool", "capacity"],
+            )?,
+            on_demand_cost: amounts(
+                r,
+                "imagejob_on_demand_cost_total",
+                "What the same machine time would have cost on demand, in the pool's currency",
+                &["pool", "capacity"],
+            )?,
+            tenant_gpu_seconds: amounts(
+                r,
+                "imagejob_tenant_gpu_seconds_total",
+                "GPU time of images made, by tenant named in spec.fairness, others as other",
+                &["pool", "tenant"],
+            )?,
+            tenant_cost: amounts(
+                r,
+                "imagejob_tenant_cost_total",
+                "What that GPU time cost, in the pool's currency",
+                &["pool", "tenant"],
+            )?,
             rebuilds: add(
                 r,
                 IntCounter::new(
@@ -142,6 +178,10 @@ fn counters(
     labels: &[&str],
 ) -> Result<IntCounterVec, prometheus::Error> {
     add(r, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn amounts(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, prometheus::Error> {
+    add(r, CounterVec::new(Opts::new(name, help), labels)?)
 }
 
 fn int_gauges(

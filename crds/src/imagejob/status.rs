@@ -73,11 +73,15 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
-    /// When the last image should be made, as far as can be told.
+    /// When the last image should be made, as far as can be told; moves by a tenth of the time left at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_time: Option<Time>,
 
-    /// Whether the class's promise (creation + slaSeconds) was kept.
+    /// When every image should be made: creation + slaSeconds of the class, as it was when the job was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Time>,
+
+    /// Whether the class's promise (dueTime) is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
 
@@ -137,6 +141,9 @@ pub struct Image {
     pub gpu_seconds: f64,
     /// The kind of machine that made it.
     pub capacity: Capacity,
+    /// What its GPU time cost, at the price at which that machine was to be had when the image was made.
+    #[schemars(schema_with = "schema::amount")]
+    pub amount: Money,
     /// Attempts it took, 1 if nothing went wrong.
     pub attempts: u32,
     /// Further images of a workflow with several outputs, the first 20 of them.
@@ -177,7 +184,7 @@ pub struct ImageFailure {
     pub attempts: u32,
 }
 
-/// What the images cost, by GPU time and the pool's prices.
+/// What the images cost, by GPU time and the pool's prices when they were made.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
@@ -189,18 +196,22 @@ pub struct Cost {
     /// What the same GPU time would have cost on demand.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_amount: Money,
+    /// How much less it cost than on demand, in percent; 0 where it did not.
+    pub saving_percent: u32,
     /// The currency of both, e.g. `USD`.
     #[schemars(length(max = 3))]
     pub currency: String,
 }
 
-/// Whether the class's promise (creation + slaSeconds) was kept.
+/// Whether the class's promise is kept.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sla {
     /// There is still time.
     Pending,
+    /// There is still time, but by what can be told it will not do.
+    AtRisk,
     /// Every image was made in time.
     Met,
-    /// It was not.
+    /// Time ran out before every image was made, or an image failed for good.
     Missed,
 }

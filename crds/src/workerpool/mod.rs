@@ -14,7 +14,10 @@ mod template;
 
 pub use capacity::{Capacity, ClassCapacity, ClassSpec, Fleet, Fleets};
 pub use engine::{Engine, EngineKind, Worker};
-pub use status::{PoolCost, PoolDecision, PoolQueue, PoolWorkers, WorkerCounts, WorkerPoolStatus};
+pub use status::{
+    ImageCost, MachineCost, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, TenantCost, WorkerCounts,
+    WorkerPoolStatus,
+};
 pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
 
 /// A fleet of GPU workers of one shape.
@@ -73,6 +76,13 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
         type_ = "integer",
         json_path = ".status.queue.oldestSeconds",
         description = "How long the oldest image has waited, in seconds.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Cost",
+        type_ = "string",
+        json_path = ".status.cost.total",
+        description = "What the workers' machines cost since it is counted.",
         priority = 1
     ),
     printcolumn(

@@ -79,19 +79,113 @@ pub struct WorkerCounts {
     pub draining: u32,
 }
 
-/// What a pool's workers cost now.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+/// What a pool's workers cost: now, and in all since it is counted.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolCost {
-    /// Per hour.
+    /// Per hour, now.
     #[schemars(schema_with = "schema::amount")]
     pub per_hour: Money,
-    /// Per hour, had they all been on demand.
+    /// Per hour, were all workers on demand.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_per_hour: Money,
-    /// The currency of both, e.g. `USD`.
+    /// The currency of all amounts, e.g. `USD`. What was counted in another one is forgotten.
     #[schemars(length(max = 3))]
     pub currency: String,
+    /// Since when it is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Until when workers' machines are counted so far; stands still while there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// What the workers' machines cost, start-up, idle time and lost attempts included.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::amount")]
+    pub total: Money,
+    /// What the same machine time would have cost on demand.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::amount")]
+    pub on_demand_total: Money,
+    /// How much less the total is, in percent; 0 where it is not.
+    #[serde(default)]
+    pub saving_percent: u32,
+    /// Of the total, spot machines.
+    #[serde(default)]
+    pub spot: MachineCost,
+    /// Of the total, on-demand machines.
+    #[serde(default)]
+    pub on_demand: MachineCost,
+    /// Of the total, the GPU time of images that were made.
+    #[serde(default)]
+    pub images: ImageCost,
+    /// Likewise by tenant: up to 50. Where there are more, those that cost least are under otherTenants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub tenants: Vec<TenantCost>,
+    /// Likewise, of tenants that are not listed.
+    #[serde(default)]
+    pub other_tenants: ImageCost,
+    /// The last prices, up to 32, oldest first: an image is paid for at those of the time it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub prices: Vec<Prices>,
+}
+
+/// What machines of one kind cost.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineCost {
+    /// Time that workers had such a machine, in seconds.
+    pub seconds: u64,
+    /// What it cost.
+    #[schemars(schema_with = "schema::amount")]
+    pub amount: Money,
+    /// What it would have cost on demand.
+    #[schemars(schema_with = "schema::amount")]
+    pub on_demand_amount: Money,
+}
+
+/// What images cost.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageCost {
+    /// Images made.
+    pub made: u64,
+    /// Their GPU time in seconds, exact to the millisecond.
+    pub gpu_seconds: f64,
+    /// What it cost.
+    #[schemars(schema_with = "schema::amount")]
+    pub amount: Money,
+    /// What the same GPU time would have cost on demand.
+    #[schemars(schema_with = "schema::amount")]
+    pub on_demand_amount: Money,
+}
+
+/// What a tenant's images cost.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantCost {
+    /// The tenant.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its images since it is listed.
+    pub images: ImageCost,
+}
+
+/// Prices of a worker's machine per hour, as the pool has or had them.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Prices {
+    /// Since when.
+    pub since: Time,
+    /// Of a spot machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::price")]
+    pub spot: Option<Money>,
+    /// Of an on-demand machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::price")]
+    pub on_demand: Option<Money>,
 }
 
 /// A decision to start or take away workers.

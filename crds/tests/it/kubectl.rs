@@ -1,8 +1,9 @@
 //! What a person sees with kubectl.
 
 use crds::{
-    Capacity, Condition, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobStatus, Money,
-    PoolCost, PoolDecision, PoolQueue, PoolWorkers, Sla, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    Capacity, Condition, Cost, Counts, ExtraImage, Image, ImageCost, ImageFailure, ImageJob, ImageJobStatus,
+    MachineCost, Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Sla, TenantCost, Time,
+    WorkerCounts, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, JobReason, MESSAGE_MAX, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -52,6 +53,7 @@ fn full_job_status() -> ImageJobStatus {
         seed: Some(9_007_199_254_740_991),
         gpu_seconds: 12.345,
         capacity: Capacity::Spot,
+        amount: Money::from_micros(3_086),
         attempts: 2,
         extra: vec![extra.clone(); 20],
     };
@@ -73,6 +75,7 @@ fn full_job_status() -> ImageJobStatus {
         start_time: Some(now()),
         completion_time: Some(now()),
         estimated_completion_time: Some(now()),
+        due_time: Some(now()),
         sla: Some(Sla::Met),
         interruptions: Some(1),
         retries: Some(2),
@@ -80,6 +83,7 @@ fn full_job_status() -> ImageJobStatus {
             gpu_seconds: 49.38,
             amount: Money::from_micros(12_345),
             on_demand_amount: Money::from_micros(41_973),
+            saving_percent: 71,
             currency: "USD".into(),
         }),
     }
@@ -87,6 +91,8 @@ fn full_job_status() -> ImageJobStatus {
 
 fn full_pool_status() -> WorkerPoolStatus {
     let workers = WorkerCounts { total: 4, starting: 1, idle: 1, busy: 1, draining: 1 };
+    let price = "999999.999999".parse().unwrap();
+    let images = ImageCost { made: 7, gpu_seconds: 35.791, amount: price, on_demand_amount: price };
     WorkerPoolStatus {
         observed_generation: Some(1),
         conditions: conditions(PoolReason::Serving.as_str(), &[(ConditionType::Ready, true)]),
@@ -99,6 +105,17 @@ fn full_pool_status() -> WorkerPoolStatus {
             per_hour: Money::from_micros(6_660_000),
             on_demand_per_hour: Money::from_micros(15_300_000),
             currency: "USD".into(),
+            since: Some(now()),
+            until: Some(now()),
+            total: Money::from_micros(9_999_999_999_999_999_999),
+            on_demand_total: Money::from_micros(9_999_999_999_999_999_999),
+            saving_percent: 56,
+            spot: MachineCost { seconds: 86_400, amount: price, on_demand_amount: price },
+            on_demand: MachineCost { seconds: 3600, amount: price, on_demand_amount: price },
+            images,
+            tenants: (0..50).map(|i| TenantCost { name: format!("tenant-{i}"), images }).collect(),
+            other_tenants: images,
+            prices: vec![Prices { since: now(), spot: Some(price), on_demand: Some(price) }; 32],
         }),
         last_decision: Some(PoolDecision {
             time: now(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crds::{
-    ImageJob, WorkerPool,
+    ImageCost, ImageJob, ImageJobStatus, WorkerPool,
     conditions::{ConditionType, find_condition},
 };
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use queue::{Enqueued, Job, JobState, Outcome, TaskResult};
 use store::{Output, Store};
 
 use super::{
-    Error,
+    Error, pool_key,
     status::{self, Results},
     validate::{created_ms, namespace, size, uid},
     writes::PROGRESS_EVERY,
@@ -25,9 +25,11 @@ use super::{
 use crate::{
     context::{Context, PoolKey},
     lock,
-    workerpool::credentials,
+    workerpool::{credentials, ledger::Images},
 };
 
+/// The metrics' label of tenants that the pool's spec does not name.
+const OTHER_TENANTS: &str = "other";
 /// Outcomes are read in pages of this many.
 const PAGE: u32 = 1000;
 
@@ -150,19 +152,20 @@ pub(crate) async fn expire(job: &ImageJob, context: &Context) -> Result<Action, 
     }
 }
 
-/// When the job's waiting images should all be made, by the pool's last plan. In whole seconds.
-pub(crate) fn expected(
-    job: &ImageJob,
-    key: &PoolKey,
-    pool: Option<&WorkerPool>,
-    context: &Context,
-) -> Option<Timestamp> {
-    let class = job.status.as_ref()?.class.as_deref()?;
-    let sla_seconds = pool?.spec.classes.iter().find(|c| c.name == class)?.sla_seconds;
-    let model = job.spec.text_to_image.as_ref().map_or("", |work| work.model.as_str());
-    let due = policy::Time::from_millis(created_ms(job)).plus(Duration::from_secs(u64::from(sla_seconds)));
-    let done = lock(&context.pools.get(key)).forecast.job_done(class, model, due)?;
-    Timestamp::from_second(i64::try_from(done.as_millis() / 1000).ok()?).ok()
+/// Puts on its tenant's account what a job's new status says of its cost.
+pub(crate) fn book(job: &ImageJob, new: &ImageJobStatus, context: &Context) {
+    let (before, now) = (Images::of(job.status.as_ref()), Images::of(Some(new)));
+    let key = pool_key(job, context).filter(|_| before != now);
+    let (Some(key), Some(tenant)) = (key, new.tenant.as_deref()) else { return };
+    let Some(pool) = context.pool(&key) else { return };
+    lock(&context.pools.get(&key)).ledger(&pool).book(tenant, before, now);
+    let named = pool.spec.fairness.tenants.iter().any(|share| share.name == tenant);
+    let labels = [key.to_string(), if named { tenant.to_owned() } else { OTHER_TENANTS.to_owned() }];
+    let ImageCost { made: _, gpu_seconds, amount, on_demand_amount: _ } = now.minus(before).cost();
+    #[allow(clippy::cast_precision_loss)] // counters are floating-point numbers
+    let amount = amount.micros() as f64 / 1e6;
+    context.metrics.tenant_gpu_seconds.with_label_values(&labels).inc_by(gpu_seconds);
+    context.metrics.tenant_cost.with_label_values(&labels).inc_by(amount);
 }
 
 /// Tells scaling how long the job's latest images took.

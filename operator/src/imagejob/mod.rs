@@ -10,14 +10,19 @@ use jiff::Timestamp;
 use kube::runtime::{controller::Action, reflector::ObjectRef};
 use queue::{Enqueued, JobState};
 
-use crate::context::{Context, PoolKey};
+use crate::{
+    context::{Context, PoolKey},
+    prices::PriceHistory,
+};
 
 mod apply;
+pub(crate) mod deadlines;
 mod decide;
 mod error;
 mod notices;
 mod observe;
 mod pace;
+mod promise;
 mod rebuild;
 mod segments;
 mod status;
@@ -32,7 +37,8 @@ pub(crate) use rebuild::rebuild;
 
 use decide::{Next, decide};
 use pace::{WriteWhen, when_to_write};
-use status::End;
+use promise::{Prospect, prospect};
+use status::{End, Promise};
 use validate::{Outlook, Problem};
 
 /// A job waiting for something that does not tell us when it appears (a ConfigMap, Redis) looks again.
@@ -89,14 +95,14 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
         Ok(accepted) => accepted,
         Err(problem) => return tell_problem(job, &problem, context).await,
     };
-    let class = accepted.job.class.clone();
+    let promise = Promise { class: accepted.job.class.clone(), within: accepted.job.sla };
     let enqueued = match apply::enqueue(accepted.job, &accepted.pool, recheck, context).await {
         Ok(enqueued) => enqueued,
         Err(Error::Queue(error)) => return queue_unavailable(job, &error, context).await,
         Err(error) => return Err(error),
     };
     let paused = references.pool.is_some_and(|pool| pool.spec.paused);
-    let status = status::queued(job, &accepted.pool, &class, accepted.decided, paused, Timestamp::now());
+    let status = status::queued(job, &accepted.pool, promise, accepted.decided, paused, Timestamp::now());
     write(job, status, context).await?;
     match enqueued {
         Enqueued::New => Ok(Action::await_change()),
@@ -108,13 +114,8 @@ async fn enqueue(job: &ImageJob, recheck: bool, context: &Context) -> Result<Act
 async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Context) -> Result<Action, Error> {
     let now = Timestamp::now();
     let pool = context.pool(key);
-    let mut status = status::following(
-        job,
-        state,
-        pool.as_deref(),
-        apply::expected(job, key, pool.as_deref(), context),
-        now,
-    );
+    let prospect = prospect(job, state.waiting > 0, context);
+    let mut status = status::following(job, state, pool.as_deref(), &prospect, now);
     match when_to_write(job, &status, state, context.writes.wait(job), now) {
         WriteWhen::Never => Ok(Action::await_change()),
         WriteWhen::After(wait) => Ok(Action::requeue(wait)),
@@ -123,7 +124,7 @@ async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Conte
                 let outcomes = apply::outcomes(job, key, context).await?;
                 apply::learn(job, &outcomes, key, context);
                 let output = apply::output(&pool);
-                status::list(&mut status, &results(job, &outcomes, &output, &pool));
+                status::list(&mut status, &results(&outcomes, &output, &pool));
             }
             write(job, status, context).await?;
             Ok(Action::await_change())
@@ -144,7 +145,7 @@ async fn finish(
     let now = Timestamp::now();
     let outcomes = apply::outcomes(job, key, context).await?;
     let output = apply::output(&pool);
-    let results = results(job, &outcomes, &output, &pool);
+    let results = results(&outcomes, &output, &pool);
     let mut status = status::ended(job, end, state, &results, now);
     if !few_images(job) && state.succeeded > 0 {
         match apply::write_manifest(job, &pool, &results, context).await {
@@ -174,7 +175,7 @@ async fn finish_without_pool(
 ) -> Result<Action, Error> {
     let now = Timestamp::now();
     if end != End::Cancelled {
-        write(job, status::following(job, state, None, None, now), context).await?;
+        write(job, status::following(job, state, None, &Prospect::default(), now), context).await?;
         return Ok(Action::requeue(LOOK_AGAIN));
     }
     let job = write(job, status::cancelled(job, now), context).await?;
@@ -189,19 +190,12 @@ fn few_images(job: &ImageJob) -> bool {
 }
 
 fn results<'a>(
-    job: &ImageJob,
     outcomes: &'a [queue::Outcome],
     output: &'a store::Output,
     pool: &'a WorkerPool,
 ) -> status::Results<'a> {
-    let class = job.status.as_ref().and_then(|status| status.class.as_deref());
-    let class = pool.spec.classes.iter().find(|c| Some(c.name.as_str()) == class);
-    status::Results {
-        outcomes,
-        output,
-        fleets: &pool.spec.capacity,
-        promised: class.map(|class| Duration::from_secs(u64::from(class.sla_seconds))),
-    }
+    let currency = &pool.spec.capacity.currency;
+    status::Results { outcomes, output, prices: PriceHistory::of(pool), currency }
 }
 
 async fn tell_problem(job: &ImageJob, problem: &Problem, context: &Context) -> Result<Action, Error> {
@@ -217,8 +211,11 @@ async fn queue_unavailable(job: &ImageJob, error: &queue::Error, context: &Conte
     let problem = Problem::waiting(JobReason::QueueUnavailable, error.to_string());
     let queued = job.status.as_ref().is_some_and(|status| status.pool.is_some());
     let away = matches!(error, queue::Error::Redis(_));
+    let now = Timestamp::now();
     if !queued || !away {
-        write(job, status::problem(job, &problem, Timestamp::now()), context).await?;
+        write(job, status::problem(job, &problem, now), context).await?;
+    } else if let Some(overdue) = status::overdue(job, now) {
+        write(job, overdue, context).await?;
     }
     // That Redis is away the pool's reconcile says, once for all its jobs.
     if !away {
@@ -242,6 +239,7 @@ async fn write(job: &ImageJob, status: ImageJobStatus, context: &Context) -> Res
         return Ok(Arc::new(job.clone()));
     }
     let written = context.writes.replace(&context.client, job, &status).await?;
+    apply::book(job, &status, context);
     context.metrics.status_writes.with_label_values(&["imagejob"]).inc();
     for notice in notices::between(job.status.as_ref(), &status) {
         context.events.tell(&kube::Resource::object_ref(job, &()), &notice);

@@ -1,7 +1,7 @@
 //! The Events that tell of a change of status. Pure.
 
 use crds::{
-    ImageJobStatus,
+    ImageJobStatus, Sla,
     conditions::{ConditionType, JobReason, find_condition},
     events::EventReason,
 };
@@ -17,6 +17,9 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     {
         let started = old.is_some_and(|old| old.start_time.is_some());
         notices.extend(turn(was.map(|(reason, _)| reason), started, reason, message));
+    }
+    if old.and_then(|old| old.sla) != new.sla {
+        notices.extend(promise(new));
     }
     let rise = |count: fn(&ImageJobStatus) -> u32| {
         let now = count(new);
@@ -44,6 +47,18 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
         notices.push(Notice::warning(EventReason::ImageFailed, "GiveUp", note));
     }
     notices
+}
+
+/// A word on its promise; that a job which ended well was in time after all goes without saying.
+fn promise(new: &ImageJobStatus) -> Option<Notice> {
+    let late = find_condition(&new.conditions, ConditionType::Late)?;
+    let note = late.message.clone();
+    match new.sla? {
+        Sla::AtRisk => Some(Notice::warning(EventReason::SlaAtRisk, "Forecast", note)),
+        Sla::Missed => Some(Notice::warning(EventReason::SlaMissed, "Miss", note)),
+        Sla::Pending => Some(Notice::normal(EventReason::SlaRecovered, "Forecast", note)),
+        Sla::Met => None,
+    }
 }
 
 fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option<Notice> {
@@ -151,6 +166,35 @@ mod tests {
     fn a_job_that_goes_on_after_an_interruption_does_not_start_again() {
         let between_images = ImageJobStatus { start_time: Some(Time(at(1))), ..status(JobReason::Waiting) };
         assert_eq!(told(Some(&between_images), &status(JobReason::Running)), []);
+    }
+
+    #[test]
+    fn each_word_on_the_promise_is_told_once() {
+        use Sla::{AtRisk, Met, Missed, Pending};
+        let of = |sla| {
+            let mut status = ImageJobStatus { sla: Some(sla), ..status(JobReason::Waiting) };
+            let update = ConditionUpdate {
+                kind: ConditionType::Late,
+                status: sla != Pending,
+                reason: "SlaAtRisk",
+                message: "as it is".into(),
+                observed_generation: Some(1),
+            };
+            set_condition(&mut status.conditions, update, &Time(at(0)));
+            status
+        };
+        let table = [
+            (Pending, AtRisk, Some((Kind::Warning, "SlaAtRisk"))),
+            (AtRisk, AtRisk, None),
+            (AtRisk, Pending, Some((Kind::Normal, "SlaRecovered"))),
+            (AtRisk, Missed, Some((Kind::Warning, "SlaMissed"))),
+            (Missed, Missed, None),
+            (AtRisk, Met, None),
+        ];
+        for (old, new, want) in table {
+            let want = want.map(|(kind, reason)| (kind, reason.to_owned(), "as it is".to_owned()));
+            assert_eq!(told(Some(&of(old)), &of(new)), Vec::from_iter(want), "{old:?} to {new:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crds::{
 use jiff::Timestamp;
 use queue::JobState;
 
-use super::writes::PROGRESS_EVERY;
+use super::{promise::is_news, writes::PROGRESS_EVERY};
 
 /// A running job shorter than this never has its start written: accepted and finished are enough.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
@@ -46,21 +46,26 @@ pub(crate) fn when_to_write(
             _ => WriteWhen::Now,
         };
     }
-    let trouble = old.interruptions != new.interruptions || old.retries != new.retries;
+    let troubles = |status: &ImageJobStatus| {
+        (status.interruptions.unwrap_or_default(), status.retries.unwrap_or_default())
+    };
+    let trouble = troubles(old) != troubles(new);
     if old.counts == new.counts && !trouble {
-        return WriteWhen::Never;
+        // An estimate that has to rest is looked at again by itself.
+        let (was, is) = (old.estimated_completion_time.as_ref(), new.estimated_completion_time.as_ref());
+        return if wait.is_zero() && is_news(was, is, now) { WriteWhen::Now } else { WriteWhen::Never };
     }
     let wait = if trouble { wait.saturating_sub(PROGRESS_EVERY - TROUBLE_EVERY) } else { wait };
     if wait.is_zero() { WriteWhen::Now } else { WriteWhen::After(wait) }
 }
 
-/// Between its first image and its last a job that shares its workers runs and waits in turns: that is progress.
+/// A new state, or a new word on its promise. Between its first image and its last a job that shares its workers runs and waits in turns: that is progress.
 fn is_turn(old: &ImageJobStatus, new: &ImageJobStatus) -> bool {
     let goes_on = |status: &ImageJobStatus| {
         [JobReason::Running, JobReason::Waiting].iter().any(|r| reason(status) == Some(r.as_str()))
     };
     let under_way = old.start_time.is_some() && goes_on(old) && goes_on(new);
-    reason(old) != reason(new) && !under_way
+    old.sla != new.sla || reason(old) != reason(new) && !under_way
 }
 
 fn reason(status: &ImageJobStatus) -> Option<&str> {
@@ -77,12 +82,14 @@ mod tests {
     use serde_json::json;
 
     use super::{
-        super::{status, validate::Decided},
+        super::{promise::Prospect, status, status::Promise, validate::Decided},
         *,
     };
     use crate::{
         context::PoolKey,
         fixtures::{at, job, job_with, pool},
+        node,
+        workerpool::outlook::Expected,
     };
 
     const AT_ONCE: Duration = Duration::ZERO;
@@ -103,17 +110,29 @@ mod tests {
     fn queued() -> ImageJob {
         let mut job = job();
         let (pool, decided) = (PoolKey::new("studio", "sd15"), Decided::default());
-        job.status = Some(status::queued(&job, &pool, "standard", decided, false, at(0)));
+        let promise = Promise { class: "standard".into(), within: Duration::from_secs(300) };
+        job.status = Some(status::queued(&job, &pool, promise, decided, false, at(0)));
         job
     }
 
     fn following(mut job: ImageJob, state: &JobState, now: i64) -> ImageJob {
-        job.status = Some(status::following(&job, state, Some(&pool()), None, at(now)));
+        job.status = Some(status::following(&job, state, Some(&pool()), &Prospect::default(), at(now)));
         job
     }
 
     fn when(job: &ImageJob, state: &JobState, wait: Duration, now: i64) -> WriteWhen {
-        let new = status::following(job, state, Some(&pool()), None, at(now));
+        when_expected(job, state, Expected::Unknown, wait, now)
+    }
+
+    fn when_expected(
+        job: &ImageJob,
+        state: &JobState,
+        expected: Expected,
+        wait: Duration,
+        now: i64,
+    ) -> WriteWhen {
+        let prospect = Prospect { expected, pool: String::new() };
+        let new = status::following(job, state, Some(&pool()), &prospect, at(now));
         when_to_write(job, &new, state, wait, at(now))
     }
 
@@ -147,6 +166,16 @@ mod tests {
         assert_eq!(when(&running, &suspended, RESTING, 12), WriteWhen::Now);
         let suspended = following(running, &suspended, 12);
         assert_eq!(when(&suspended, &state(0, 1), RESTING, 13), WriteWhen::Now, "it goes on");
+    }
+
+    #[test]
+    fn a_promise_that_will_not_be_kept_is_told_at_once_and_an_estimate_when_it_may() {
+        let done = |seconds| Expected::At(node::time(at(seconds)));
+        let (waiting, none) = (queued(), state(0, 0));
+        assert_eq!(when_expected(&waiting, &none, done(900), RESTING, 1), WriteWhen::Now, "at risk");
+        assert_eq!(when(&waiting, &none, RESTING, 301), WriteWhen::Now, "missed, whatever is expected");
+        assert_eq!(when_expected(&waiting, &none, done(90), RESTING, 1), WriteWhen::Never);
+        assert_eq!(when_expected(&waiting, &none, done(90), AT_ONCE, 1), WriteWhen::Now);
     }
 
     #[test]

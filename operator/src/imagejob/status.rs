@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use crds::{
-    Cost, Counts, ExtraImage, Fleets, Image, ImageFailure, ImageJob, ImageJobStatus, Money, Sla, Time,
-    WorkerPool,
+    Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobStatus, Money, Sla, Time, WorkerPool,
     conditions::{ConditionType, ConditionUpdate, JobReason, cut, set_condition},
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use queue::{JobState, Outcome, StoredImage};
+use queue::{JobState, Outcome, StoredImage, TaskResult};
 use store::{Manifest, Output};
 
-use super::validate::{Decided, Outlook, Problem, created_ms, namespace, tenant, uid};
+use super::{
+    promise::{self, Prospect, Verdict},
+    validate::{Decided, Outlook, Problem, created_ms, namespace, tenant, uid},
+};
 use crate::{
     capacity,
     context::PoolKey,
     patch,
+    prices::PriceHistory,
     words::{images, images_of},
 };
 
@@ -42,16 +45,23 @@ pub(crate) enum End {
 pub(crate) struct Results<'a> {
     pub(crate) outcomes: &'a [Outcome],
     pub(crate) output: &'a Output,
-    pub(crate) fleets: &'a Fleets,
-    /// What the job's class promises, if the pool still has it.
-    pub(crate) promised: Option<Duration>,
+    /// What a machine cost when each image was made.
+    pub(crate) prices: PriceHistory,
+    pub(crate) currency: &'a str,
+}
+
+/// What a job's class promises.
+pub(crate) struct Promise {
+    pub(crate) class: String,
+    /// From the job's creation.
+    pub(crate) within: Duration,
 }
 
 /// Accepted, and on the queue.
 pub(crate) fn queued(
     job: &ImageJob,
     pool: &PoolKey,
-    class: &str,
+    promise: Promise,
     decided: Decided,
     paused: bool,
     now: Timestamp,
@@ -59,11 +69,15 @@ pub(crate) fn queued(
     let total = job.spec.count;
     let mut status = begun(job);
     status.pool = Some(shown_pool(job, pool));
-    status.class = Some(class.to_owned());
+    let Promise { class, within } = promise;
+    status.class = Some(class);
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    status.due_time = time(created_ms(job).saturating_add(within_ms));
     status.tenant = Some(tenant(job));
     let Decided { seed, segments } = decided;
     (status.seed, status.segments) = (seed, segments);
-    status.sla = Some(Sla::Pending);
+    // What was said of it before it was queued again still holds.
+    status.sla.get_or_insert(Sla::Pending);
     progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
     let (reason, message) = if job.spec.suspend {
         (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned())
@@ -81,11 +95,11 @@ pub(crate) fn following(
     job: &ImageJob,
     state: &JobState,
     pool: Option<&WorkerPool>,
-    expected: Option<Timestamp>,
+    prospect: &Prospect,
     now: Timestamp,
 ) -> ImageJobStatus {
     let mut status = begun(job);
-    status.estimated_completion_time = expected.map(Time);
+    status.estimated_completion_time = prospect.done().map(Time);
     progress(&mut status, counts(job, state));
     status.start_time = state.started_ms.and_then(time);
     status.interruptions = Some(state.interruptions);
@@ -105,7 +119,27 @@ pub(crate) fn following(
         (JobReason::Waiting, format!("{waiting} waiting for a worker, {done} of {total} done"))
     };
     under_way(&mut status, job, reason, &message, now);
+    let counted = ImageJob { status: Some(status.clone()), ..job.clone() };
+    tell(&mut status, job, promise::verdict(&counted, prospect, now), now);
     status
+}
+
+/// Its time is up, and more can't be said without the queue; `None`: that is not new.
+pub(crate) fn overdue(job: &ImageJob, now: Timestamp) -> Option<ImageJobStatus> {
+    let verdict = promise::verdict(job, &Prospect::default(), now)?;
+    let mut status = begun(job);
+    (verdict.sla == Sla::Missed).then(|| {
+        tell(&mut status, job, Some(verdict), now);
+        status
+    })
+}
+
+fn tell(status: &mut ImageJobStatus, job: &ImageJob, verdict: Option<Verdict>, now: Timestamp) {
+    let Some(Verdict { sla, late }) = verdict else { return };
+    status.sla = Some(sla);
+    if let Some((is, reason, message)) = late {
+        set(status, job, ConditionType::Late, is, reason, &message, now);
+    }
 }
 
 fn pool_paused() -> (JobReason, String) {
@@ -157,11 +191,15 @@ pub(crate) fn ended(
     status.completion_time = Some(Time(completion));
     match end {
         End::Completed => {
-            status.sla = sla(job, results.promised, completion);
-            completed(&mut status, job, &format!("{} made", images(total)), now);
+            let verdict = promise::at_end(&status, completion);
+            tell(&mut status, job, verdict, now);
+            let message =
+                format!("{} made{}", images(total), status.cost.as_ref().map(price).unwrap_or_default());
+            completed(&mut status, job, &message, now);
         }
         End::ImagesFailed => {
             status.sla = Some(Sla::Missed);
+            not_late(&mut status);
             let (reason, message) = failure_summary(&status, state, total);
             failed(&mut status, job, reason, &message, now);
         }
@@ -207,10 +245,10 @@ pub(crate) fn observed(job: &ImageJob) -> Option<patch::Observed> {
 
 /// Lists the images made and adds up their cost.
 pub(crate) fn list(status: &mut ImageJobStatus, results: &Results<'_>) {
-    let Results { outcomes, output: _, fleets, promised: _ } = results;
+    let outcomes = results.outcomes;
     status.images = made(results).take(MAX_IMAGES).collect();
     status.failures = outcomes.iter().filter_map(failure).take(MAX_FAILURES).collect();
-    status.cost = Some(cost(outcomes, fleets));
+    status.cost = Some(cost(results));
 }
 
 /// The listing of every image, in the status's own words.
@@ -224,10 +262,11 @@ pub(crate) fn manifest(job: &ImageJob, results: &Results<'_>) -> Manifest<Image>
 }
 
 fn made(results: &Results<'_>) -> impl Iterator<Item = Image> {
-    results.outcomes.iter().filter_map(|outcome| image(outcome, results.output))
+    results.outcomes.iter().filter_map(|outcome| image(outcome, results))
 }
 
-fn image(outcome: &Outcome, output: &Output) -> Option<Image> {
+fn image(outcome: &Outcome, results: &Results<'_>) -> Option<Image> {
+    let output = results.output;
     let result = outcome.result.as_ref().ok()?;
     let (StoredImage { key, etag, bytes: _, width, height, seed }, extra) = result.images.split_first()?;
     Some(Image {
@@ -240,6 +279,7 @@ fn image(outcome: &Outcome, output: &Output) -> Option<Image> {
         seed: *seed,
         gpu_seconds: seconds(result.gpu_ms),
         capacity: capacity::from_label(&result.capacity),
+        amount: amounts(outcome, result, &results.prices).0,
         attempts: outcome.attempts,
         extra: extra
             .iter()
@@ -264,21 +304,40 @@ fn failure(outcome: &Outcome) -> Option<ImageFailure> {
     })
 }
 
-/// GPU time at the pool's price for where it was spent, and at its on-demand price.
-pub(crate) fn cost(outcomes: &[Outcome], fleets: &Fleets) -> Cost {
-    let price = |capacity| fleets.get(capacity).map(|fleet| fleet.price_per_hour);
-    let on_demand =
-        price(crds::Capacity::OnDemand).or_else(|| price(crds::Capacity::Spot)).unwrap_or_default();
-    let mut gpu_ms = 0;
-    let mut amount = Money::default();
-    let mut on_demand_amount = Money::default();
-    for result in outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()) {
-        let here = price(capacity::from_label(&result.capacity)).unwrap_or(on_demand);
+/// GPU time at the pool's prices of the time when each image was made, for where it was made and on demand.
+fn cost(results: &Results<'_>) -> Cost {
+    let (mut gpu_ms, mut amount, mut on_demand_amount) = (0, Money::default(), Money::default());
+    for outcome in results.outcomes {
+        let Ok(result) = &outcome.result else { continue };
+        let (here, on_demand) = amounts(outcome, result, &results.prices);
         gpu_ms += result.gpu_ms;
-        amount = amount.plus(here.per_hour_for(result.gpu_ms));
-        on_demand_amount = on_demand_amount.plus(on_demand.per_hour_for(result.gpu_ms));
+        amount = amount.plus(here);
+        on_demand_amount = on_demand_amount.plus(on_demand);
     }
-    Cost { gpu_seconds: seconds(gpu_ms), amount, on_demand_amount, currency: fleets.currency.clone() }
+    Cost {
+        gpu_seconds: seconds(gpu_ms),
+        amount,
+        on_demand_amount,
+        saving_percent: amount.percent_below(on_demand_amount),
+        currency: results.currency.to_owned(),
+    }
+}
+
+/// What an image cost where it was made, and what it would have cost on demand.
+fn amounts(outcome: &Outcome, result: &TaskResult, prices: &PriceHistory) -> (Money, Money) {
+    let rates = prices.at(time(outcome.finished_ms).map_or(Timestamp::UNIX_EPOCH, |time| time.0));
+    let here = rates.on(capacity::from_label(&result.capacity));
+    (here.per_hour_for(result.gpu_ms), rates.on_demand().per_hour_for(result.gpu_ms))
+}
+
+/// To follow what was made: `, 0.0021 USD, 71 % below on-demand`.
+fn price(cost: &Cost) -> String {
+    let Cost { gpu_seconds: _, amount, on_demand_amount: _, saving_percent, currency } = cost;
+    match saving_percent {
+        _ if *amount == Money::default() => String::new(),
+        0 => format!(", {amount} {currency}"),
+        percent => format!(", {amount} {currency}, {percent} % below on-demand"),
+    }
 }
 
 /// A job whose tasks the engine all refused says so; else some images failed too often.
@@ -289,13 +348,6 @@ fn failure_summary(status: &ImageJobStatus, state: &JobState, total: u32) -> (Jo
     let detail =
         first.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
     (reason, format!("{} failed{detail}", images_of(state.failed, total)))
-}
-
-/// Kept when the last image was there within the class's seconds from the job's creation.
-fn sla(job: &ImageJob, promised: Option<Duration>, completion: Timestamp) -> Option<Sla> {
-    let due_ms = created_ms(job) + u64::try_from(promised?.as_millis()).ok()?;
-    let met = u64::try_from(completion.as_millisecond()).is_ok_and(|done_ms| done_ms <= due_ms);
-    Some(if met { Sla::Met } else { Sla::Missed })
 }
 
 /// The status so far, speaking of the spec as it is now.
@@ -335,11 +387,17 @@ fn completed(status: &mut ImageJobStatus, job: &ImageJob, message: &str, now: Ti
 /// A job that was stopped promises nothing.
 fn cancel(status: &mut ImageJobStatus, job: &ImageJob, made: u32, now: Timestamp) {
     status.sla = None;
+    not_late(status);
     let message = match made {
         0 => "cancelled before any image was made".to_owned(),
         made => format!("cancelled; {} made before", images_of(made, job.spec.count)),
     };
     failed(status, job, JobReason::Cancelled, &message, now);
+}
+
+/// Of a job that ended without all its images nobody asks whether it was in time.
+fn not_late(status: &mut ImageJobStatus) {
+    status.conditions.retain(|condition| condition.type_ != ConditionType::Late.as_str());
 }
 
 fn failed(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {

@@ -8,13 +8,14 @@ use std::{
 };
 
 use crds::{PoolDecision, WorkerPool};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use policy::{Forecast, Memory, Sample};
+use policy::{Memory, Sample};
 use queue::WorkerId;
 use tokio::task::AbortHandle;
 
-use super::refusal::Refusals;
+use super::{ledger::Ledger, outlook::Outlook, refusal::Refusals};
 use crate::{context::PoolKey, lock};
 
 /// A Pod we created that the watch does not show after this long is not there.
@@ -34,8 +35,10 @@ pub(crate) struct PoolState {
     pub(crate) memory: Option<Memory>,
     /// What was learnt since the last plan.
     pub(crate) samples: Vec<Sample>,
-    /// When the waiting work should be done, as of the last plan.
-    pub(crate) forecast: Forecast,
+    /// When the work should be done, as of the last plan.
+    pub(crate) outlook: Outlook,
+    /// `None` until read from the pool's status.
+    ledger: Option<Ledger>,
     /// Pods created that the watch may not show yet.
     created: HashMap<String, (Instant, Arc<Pod>)>,
     /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
@@ -108,6 +111,11 @@ impl PoolState {
             memory.estimates.observe(&sample);
         }
         memory
+    }
+
+    /// What the pool costs: from its status at first, then our own.
+    pub(crate) fn ledger(&mut self, pool: &WorkerPool) -> &mut Ledger {
+        self.ledger.get_or_insert_with(|| Ledger::of(pool, Timestamp::now()))
     }
 
     /// Whether the Secret with the queue's URL is to be written (again).

@@ -25,8 +25,10 @@ use queue::{Epoch, Stats};
 mod apply;
 pub(crate) mod credentials;
 mod error;
+pub(crate) mod ledger;
 pub(crate) mod memory;
 mod observe;
+pub(crate) mod outlook;
 mod pod;
 mod protection;
 mod refusal;
@@ -39,8 +41,10 @@ mod wishes;
 pub(crate) use error::Error;
 
 use apply::Work;
+use ledger::{KINDS, Machines};
 use memory::PoolState;
 use observe::Observed;
+use outlook::Outlook;
 use pod::Given;
 use refusal::Refusal;
 use status::Trouble;
@@ -74,7 +78,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         Err(error) => (None, Some(error)),
     };
     let now = Timestamp::now();
-    let (observed, mut plan, before) = {
+    let (observed, mut plan, before, machines) = {
         let mut state = lock(&state);
         state.queue_read(stats.is_some());
         let hash = pod::template_hash(&pool, given(&context.config));
@@ -83,9 +87,15 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         let before = state.memory(&pool);
         let (at, policy) = (crate::node::time(now), wishes::policy(&pool));
         let plan = plan(at, &policy, &observed.seen, &before);
-        state.forecast = estimate(at, &policy, &observed.seen, &plan.memory);
+        if let Some(stats) = &observed.stats {
+            let forecast = estimate(at, &policy, &observed.seen, &plan.memory);
+            let why = plan.report.state.to_string();
+            state.outlook = Outlook::new(forecast, stats, &plan.memory.estimates, why, at);
+        }
         state.memory = Some(plan.memory.clone());
-        (observed, plan, before)
+        let ledger = state.ledger(&pool);
+        let machines = ledger.advance(&observed.machines(now), &pool.spec.capacity, now);
+        (observed, plan, before, machines)
     };
     let work = Work { pool: &pool, key: &key, observed: &observed, state: &state, context: &context };
     let (done, mut applied) = work.carry_out(&plan.actions).await;
@@ -99,6 +109,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         work.tell(&notice);
     }
     measure(&key, &observed, &plan, &context);
+    count_cost(&key, machines, &context);
     let trouble = trouble(queue_error.as_ref(), &observed, &state);
     write_status(&work, &plan, trouble, now).await?;
     applied?;
@@ -226,11 +237,11 @@ async fn write_status(
     now: Timestamp,
 ) -> Result<(), Error> {
     let pool = work.pool;
-    let (last_decision, last_write) = {
-        let state = lock(work.state);
-        (state.last_decision.clone(), state.last_status_write)
+    let (last_decision, last_write, ledger) = {
+        let mut state = lock(work.state);
+        (state.last_decision.clone(), state.last_status_write, state.ledger(pool).clone())
     };
-    let status = status::status(pool, work.observed, plan, trouble, last_decision, now);
+    let status = status::status(pool, work.observed, plan, trouble, last_decision, &ledger, now);
     let since = last_write.map_or(Duration::MAX, |at| at.elapsed());
     let due = match status::worth_writing(pool.status.as_ref(), &status) {
         true => since >= STATUS_EVERY,
@@ -273,6 +284,18 @@ fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
     #[allow(clippy::cast_precision_loss)] // a price, in millionths
     let per_hour = plan.report.cost_per_hour_micros as f64 / 1e6;
     metrics.cost_per_hour.with_label_values(&[&pool]).set(per_hour);
+}
+
+/// What the machines cost since the last time.
+fn count_cost(key: &PoolKey, machines: [Machines; 2], context: &Context) {
+    let pool = key.to_string();
+    for (capacity, machines) in KINDS.into_iter().zip(machines).filter(|(_, machines)| machines.seconds > 0) {
+        let labels = [pool.as_str(), capacity.label()];
+        let (amount, on_demand) = machines.amounts();
+        context.metrics.machine_seconds.with_label_values(&labels).inc_by(machines.seconds);
+        context.metrics.cost.with_label_values(&labels).inc_by(amount);
+        context.metrics.on_demand_cost.with_label_values(&labels).inc_by(on_demand);
+    }
 }
 
 /// One of [`PHASES`].

@@ -14,6 +14,7 @@ use policy::{Health, Phase, Seen, Time, Worker};
 use queue::{Stats, WorkerSeen};
 
 use super::{
+    ledger::Machine,
     memory::PoolState,
     pod,
     unplaced::{Unplaced, unplaced},
@@ -48,6 +49,17 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
+    /// The workers that have a machine, and since when.
+    pub(crate) fn machines(&self, now: Timestamp) -> Vec<Machine> {
+        let placed = self.pods.values().filter(|pod| has_node(pod));
+        let machine = |pod: &Arc<Pod>| Machine {
+            worker: pod.name_any(),
+            capacity: capacity_of(pod),
+            since: node::scheduled_at(pod).unwrap_or(now),
+        };
+        placed.map(machine).collect()
+    }
+
     /// In brackets, to follow what is said of a worker's machine: who says so.
     pub(crate) fn cause(&self, worker: &policy::WorkerId) -> String {
         self.causes.get(worker).map_or_else(String::new, |cause| format!(" ({cause})"))
@@ -174,9 +186,8 @@ fn worker(
     let zone = node
         .and_then(|node| node.labels().get(pod::ZONE).cloned())
         .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
-    let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str).unwrap_or_default();
     Worker {
-        capacity: capacity::to_policy(capacity::from_label(label)),
+        capacity: capacity::to_policy(capacity_of(pod)),
         zone,
         model: seen
             .and_then(|seen| seen.loaded.clone())
@@ -188,6 +199,15 @@ fn worker(
         node: node_name,
         id,
     }
+}
+
+fn capacity_of(pod: &Pod) -> Capacity {
+    let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str);
+    capacity::from_label(label.unwrap_or_default())
+}
+
+fn has_node(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())
 }
 
 /// When the worker began to wait for a machine. One that no machine would do for has yet to begin: it says nothing

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use policy::{Health, Order, Phase, Plan, State};
 use queue::Stats;
 
-use super::observe::Observed;
+use super::{ledger::Ledger, observe::Observed};
 
 /// A pool's trouble that only the operator sees, and which outdoes what the policy says.
 pub(crate) struct Trouble {
@@ -22,6 +22,7 @@ pub(crate) fn status(
     plan: &Plan,
     trouble: Option<Trouble>,
     last_decision: Option<PoolDecision>,
+    ledger: &Ledger,
     now: Timestamp,
 ) -> WorkerPoolStatus {
     let mut status = pool.status.clone().unwrap_or_default();
@@ -33,11 +34,10 @@ pub(crate) fn status(
     if observed.stats.is_some() || status.workers.is_none() {
         status.workers = Some(workers(observed));
     }
-    status.cost = Some(PoolCost {
-        per_hour: Money::from_micros(plan.report.cost_per_hour_micros),
-        on_demand_per_hour: Money::from_micros(plan.report.on_demand_cost_per_hour_micros),
-        currency: pool.spec.capacity.currency.clone(),
-    });
+    status.cost = Some(ledger.cost(
+        Money::from_micros(plan.report.cost_per_hour_micros),
+        Money::from_micros(plan.report.on_demand_cost_per_hour_micros),
+    ));
     status.last_decision = last_decision.or(status.last_decision);
     if let Ok(memory) = serde_json::to_string(&plan.memory) {
         status.memory = Some(memory);
@@ -140,7 +140,7 @@ fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
 }
 
 /// Whether two statuses differ in what a person or a new leader would want to know now; the rest (what scaling
-/// learnt, how old the oldest image is) can wait for the next write.
+/// learnt, how old the oldest image is, what machine time added up to) can wait for the next write.
 pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> bool {
     let Some(old) = old else { return true };
     let told = |status: &WorkerPoolStatus| {
@@ -148,6 +148,12 @@ pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStat
         told.memory = None;
         if let Some(queue) = &mut told.queue {
             queue.oldest_seconds = None;
+        }
+        if let Some(cost) = told.cost.take() {
+            let PoolCost { per_hour, on_demand_per_hour, currency, images, prices, .. } = cost;
+            let now =
+                PoolCost { per_hour, on_demand_per_hour, currency, images, prices, ..PoolCost::default() };
+            told.cost = Some(now);
         }
         for condition in &mut told.conditions {
             condition.message.clear();

@@ -3,15 +3,31 @@ use queue::{TaskError, TaskResult, WorkerId};
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{at, job, job_with, pool, pool_with};
+use crate::{
+    fixtures::{at, job, job_with, pool, pool_with},
+    workerpool::outlook::Expected,
+};
 
 fn ms(seconds: i64) -> u64 {
     u64::try_from(at(seconds).as_millisecond()).unwrap()
 }
 
+fn standard() -> Promise {
+    Promise { class: "standard".into(), within: Duration::from_secs(300) }
+}
+
+fn expected(seconds: Option<i64>) -> Prospect {
+    let expected = seconds.map_or(Expected::Unknown, |seconds| Expected::At(crate::node::time(at(seconds))));
+    Prospect { expected, pool: "workers are coming up".into() }
+}
+
+fn results<'a>(outcomes: &'a [Outcome], output: &'a Output, pool: &'a WorkerPool) -> Results<'a> {
+    Results { outcomes, output, prices: PriceHistory::of(pool), currency: &pool.spec.capacity.currency }
+}
+
 fn accepted(job: &ImageJob) -> ImageJob {
     let decided = Decided { seed: Some(42), segments: Some(3) };
-    let status = queued(job, &PoolKey::new("studio", "sd15"), "standard", decided, false, at(1));
+    let status = queued(job, &PoolKey::new("studio", "sd15"), standard(), decided, false, at(1));
     ImageJob { status: Some(status), ..job.clone() }
 }
 
@@ -44,10 +60,7 @@ fn output() -> Output {
 }
 
 fn end(job: &ImageJob, end: End, state: &JobState, outcomes: &[Outcome]) -> ImageJobStatus {
-    let promised = Some(Duration::from_secs(300));
-    let fleets = pool().spec.capacity;
-    let results = Results { outcomes, output: &output(), fleets: &fleets, promised };
-    ended(job, end, state, &results, at(400))
+    ended(job, end, state, &results(outcomes, &output(), &pool()), at(400))
 }
 
 fn done(succeeded: u32, failed: u32) -> JobState {
@@ -81,7 +94,7 @@ fn the_first_status_says_that_all_is_still_to_come() {
 #[test]
 fn a_pool_elsewhere_is_shown_with_its_namespace() {
     let status =
-        queued(&job(), &PoolKey::new("gpus", "shared"), "standard", Decided::default(), false, at(1));
+        queued(&job(), &PoolKey::new("gpus", "shared"), standard(), Decided::default(), false, at(1));
     assert_eq!(status.pool.as_deref(), Some("gpus/shared"));
 }
 
@@ -91,7 +104,7 @@ fn a_job_says_at_once_that_nothing_will_start() {
         let status = queued(
             &job_with(change),
             &PoolKey::new("studio", "sd15"),
-            "standard",
+            standard(),
             Decided::default(),
             true,
             at(1),
@@ -127,7 +140,7 @@ fn what_a_job_under_way_says() {
         (Some(&pool), suspended, "Suspended", "spec.suspend is true; 1 of 4 images done"),
     ];
     for (pool, state, reason, message) in table {
-        let status = following(&accepted(&job()), &state, pool, Some(at(60)), at(2));
+        let status = following(&accepted(&job()), &state, pool, &expected(Some(60)), at(2));
         assert_eq!(shown(&status), (vec!["Reconciling"], reason, message));
         assert_eq!(status.estimated_completion_time, Some(Time(at(60))));
         assert_eq!(status.class.as_deref(), Some("standard"), "what was said before stays");
@@ -156,24 +169,28 @@ fn a_complete_job_lists_its_images_and_what_they_cost() {
     let outcomes = [made(0, "spot", 4000, 20), made(1, "onDemand", 4000, 30)];
     let job = accepted(&job_with(json!({"spec": {"count": 2}})));
     let status = end(&job, End::Completed, &done(2, 0), &outcomes);
-    assert_eq!(shown(&status), (vec!["Complete", "Ready"], "Completed", "2 images made"));
+    assert_eq!(
+        shown(&status),
+        (vec!["Complete", "Ready"], "Completed", "2 images made, 0.005 USD, 38 % below on-demand")
+    );
     assert!(!is_true(&status.conditions, ConditionType::Reconciling));
     assert_eq!(status.completion_time, Some(Time(at(30))), "of the last image, not of our writing");
     assert_eq!((status.start_time, status.sla), (Some(Time(at(5))), Some(Sla::Met)));
     let image = &status.images[1];
     assert_eq!((image.index, image.url.as_str()), (1, "https://cdn.example.com/1.png"));
     assert_eq!((image.seed, image.gpu_seconds, image.attempts), (Some(43), 4.0, 1));
+    assert_eq!(status.images.iter().map(|i| i.amount.to_string()).collect::<Vec<_>>(), ["0.001", "0.004"]);
     let cost = status.cost.unwrap();
     assert_eq!(cost.gpu_seconds, 8.0);
     assert_eq!(cost.amount.to_string(), "0.005", "4 s at 0.90 and 4 s at 3.60 an hour");
-    assert_eq!(cost.on_demand_amount.to_string(), "0.008");
+    assert_eq!((cost.on_demand_amount.to_string().as_str(), cost.saving_percent), ("0.008", 38));
 }
 
 #[test]
 fn one_image_is_not_images() {
     let job = accepted(&job_with(json!({"spec": {"count": 1}})));
     let status = end(&job, End::Completed, &done(1, 0), &[made(0, "spot", 1000, 20)]);
-    assert_eq!(shown(&status).2, "1 image made");
+    assert_eq!(shown(&status).2, "1 image made, 0.00025 USD, 75 % below on-demand");
     let status = end(&job, End::ImagesFailed, &done(0, 1), &[broken(0, "Timeout", "300 s are over")]);
     assert_eq!(shown(&status).2, "1 of 1 image failed; image 0: Timeout: 300 s are over");
 }
@@ -225,7 +242,8 @@ fn a_cancellation_without_the_queue_keeps_what_was_listed() {
     assert_eq!((status.completion_time, status.progress.as_deref()), (Some(Time(at(2))), Some("0/4")));
 
     let mut half = accepted(&job());
-    let mut listed = following(&half, &JobState { waiting: 2, ..done(2, 0) }, Some(&pool()), None, at(9));
+    let mut listed =
+        following(&half, &JobState { waiting: 2, ..done(2, 0) }, Some(&pool()), &expected(None), at(9));
     listed.images =
         end(&half, End::Completed, &done(2, 0), &[made(0, "spot", 1, 8), made(1, "spot", 1, 9)]).images;
     half.status = Some(listed);
@@ -254,7 +272,7 @@ fn further_images_of_a_workflow_are_listed_beside_the_first() {
     let result = outcome.result.as_mut().unwrap();
     let more = StoredImage { key: "0-1.png".into(), ..result.images[0].clone() };
     result.images.extend(std::iter::repeat_n(more, 30));
-    let image = image(&outcome, &output()).unwrap();
+    let image = image(&outcome, &results(&[], &output(), &pool())).unwrap();
     assert_eq!(image.extra.len(), 20);
     assert_eq!(image.extra[0].url, "https://cdn.example.com/0-1.png");
 }
@@ -265,8 +283,8 @@ fn the_listing_says_of_an_image_what_the_status_says() {
     let result = of_a_workflow.result.as_mut().unwrap();
     result.images.push(StoredImage { key: "1-1.png".into(), ..result.images[0].clone() });
     let outcomes = [made(0, "onDemand", 500, 9), of_a_workflow, broken(2, "Timeout", "300 s are over")];
-    let fleets = pool().spec.capacity;
-    let results = Results { outcomes: &outcomes, output: &output(), fleets: &fleets, promised: None };
+    let (output, pool) = (output(), pool());
+    let results = results(&outcomes, &output, &pool);
     let mut status = ImageJobStatus::default();
     list(&mut status, &results);
 
@@ -280,8 +298,9 @@ fn the_listing_says_of_an_image_what_the_status_says() {
 
 #[test]
 fn prices_that_are_missing_are_taken_from_the_other_fleet() {
-    let spot_only = pool_with(json!({"spec": {"capacity": {"onDemand": null}}})).spec.capacity;
-    let cost = cost(&[made(0, "onDemand", 3_600_000, 10), made(1, "???", 3_600_000, 10)], &spot_only);
+    let spot_only = pool_with(json!({"spec": {"capacity": {"onDemand": null}}}));
+    let outcomes = [made(0, "onDemand", 3_600_000, 10), made(1, "???", 3_600_000, 10)];
+    let cost = cost(&results(&outcomes, &output(), &spot_only));
     assert_eq!((cost.amount.to_string(), cost.on_demand_amount.to_string()), ("1.80".into(), "1.80".into()));
 }
 
@@ -308,4 +327,77 @@ fn an_ended_job_acknowledges_a_change_and_nothing_else() {
         assert_eq!(new.observed_generation, Some(2));
         assert_eq!((old.last_transition_time.0, &old.status), (new.last_transition_time.0, &new.status));
     }
+}
+
+#[test]
+fn an_image_costs_what_its_machine_cost_when_it_was_made() {
+    let prices = [
+        json!({"since": at(0), "spot": "0.90", "onDemand": "3.60"}),
+        json!({"since": at(15), "spot": "1.80", "onDemand": "3.60"}),
+    ];
+    let cost_so_far = json!({"perHour": "0", "onDemandPerHour": "0", "currency": "USD", "prices": prices});
+    let pool = pool_with(json!({"status": {"cost": cost_so_far}}));
+    let outcomes = [made(0, "spot", 4000, 10), made(1, "spot", 4000, 20)];
+    let output = output();
+    let results = results(&outcomes, &output, &pool);
+    let amounts: Vec<String> = super::made(&results).map(|image| image.amount.to_string()).collect();
+    assert_eq!(amounts, ["0.001", "0.002"]);
+    assert_eq!(cost(&results).amount.to_string(), "0.003");
+}
+
+/// What it says of the promise: sla, the status and reason of Late.
+fn promise(status: &ImageJobStatus) -> (Option<Sla>, Option<(&str, &str)>) {
+    let late = find_condition(&status.conditions, ConditionType::Late);
+    (status.sla, late.map(|late| (late.status.as_str(), late.reason.as_str())))
+}
+
+#[test]
+fn a_job_that_will_be_late_says_so_until_it_will_not_or_is() {
+    let waiting = JobState { waiting: 4, ..JobState::default() };
+    let mut job = accepted(&job());
+    assert_eq!(job.status.as_ref().unwrap().due_time, Some(Time(at(300))));
+    let mut say = |done, now| {
+        job.status = Some(following(&job, &waiting, Some(&pool()), &expected(Some(done)), at(now)));
+        job.clone()
+    };
+    assert_eq!(promise(&say(200, 10).status.unwrap()), (Some(Sla::Pending), None));
+    let at_risk = (Some(Sla::AtRisk), Some(("True", "SlaAtRisk")));
+    assert_eq!(promise(&say(400, 20).status.unwrap()), at_risk);
+    assert_eq!(promise(&say(280, 30).status.unwrap()), (Some(Sla::Pending), Some(("False", "SlaRecovered"))));
+    assert_eq!(promise(&say(400, 40).status.unwrap()), at_risk);
+    let missed = (Some(Sla::Missed), Some(("True", "SlaMissed")));
+    let late = say(400, 301);
+    assert_eq!(promise(late.status.as_ref().unwrap()), missed);
+    let last = [made(3, "spot", 1000, 320)];
+    assert_eq!(promise(&end(&late, End::Completed, &done(4, 0), &last)), missed);
+    let failed = end(&late, End::ImagesFailed, &done(3, 1), &[broken(3, "Timeout", "300 s are over")]);
+    assert_eq!(promise(&failed), (Some(Sla::Missed), None), "that it failed says enough");
+    let cancelled = end(&late, End::Cancelled, &done(3, 0), &last);
+    assert_eq!(promise(&cancelled), (None, None));
+    assert_eq!(overdue(&late, at(400)), None, "said once");
+}
+
+#[test]
+fn a_job_that_was_at_risk_and_made_it_was_in_time() {
+    let waiting = JobState { waiting: 4, ..JobState::default() };
+    let mut job = accepted(&job());
+    job.status = Some(following(&job, &waiting, Some(&pool()), &expected(Some(400)), at(10)));
+    let status = end(&job, End::Completed, &done(4, 0), &[made(3, "spot", 1000, 290)]);
+    assert_eq!(promise(&status), (Some(Sla::Met), Some(("False", "SlaRecovered"))));
+}
+
+#[test]
+fn time_that_runs_out_while_the_queue_is_away_is_told_all_the_same() {
+    let job = accepted(&job());
+    assert_eq!(overdue(&job, at(300)), None);
+    let status = overdue(&job, at(301)).unwrap();
+    assert_eq!(promise(&status), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
+    assert_eq!(shown(&status).1, "Waiting", "nothing else is known");
+}
+
+#[test]
+fn a_job_that_is_queued_again_stays_late() {
+    let mut job = accepted(&job());
+    job.status = overdue(&job, at(301));
+    assert_eq!(accepted(&job).status.unwrap().sla, Some(Sla::Missed));
 }

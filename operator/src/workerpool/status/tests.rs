@@ -45,8 +45,19 @@ fn planned(pool: &WorkerPool, observed: &Observed) -> Plan {
     policy::plan(crate::node::time(at(10)), &wishes::policy(pool), &observed.seen, &policy::Memory::default())
 }
 
+fn told(
+    pool: &WorkerPool,
+    observed: &Observed,
+    plan: &Plan,
+    trouble: Option<Trouble>,
+    last_decision: Option<PoolDecision>,
+    now: Timestamp,
+) -> WorkerPoolStatus {
+    status(pool, observed, plan, trouble, last_decision, &Ledger::of(pool, at(0)), now)
+}
+
 fn made(pool: &WorkerPool, observed: &Observed, trouble: Option<Trouble>) -> WorkerPoolStatus {
-    status(pool, observed, &planned(pool, observed), trouble, None, at(10))
+    told(pool, observed, &planned(pool, observed), trouble, None, at(10))
 }
 
 /// Status of Ready, Reconciling and Stalled, and the reason.
@@ -127,7 +138,7 @@ fn a_shortage_is_told_in_the_schedulers_words() {
         &observed.seen,
         &policy::Memory::default(),
     );
-    let status = status(&pool, &observed, &plan, None, None, at(90));
+    let status = told(&pool, &observed, &plan, None, None, at(90));
     assert_eq!(shown(&status).1, "SpotShortage");
     let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
     assert!(
@@ -150,7 +161,7 @@ fn what_cannot_be_read_stays_as_it_was_last_known() {
 }
 
 #[test]
-fn what_scaling_learnt_and_the_age_of_an_image_are_not_worth_a_write_of_their_own() {
+fn what_adds_up_all_the_time_is_not_worth_a_write_of_its_own() {
     let old = made(&pool(), &observed(vec![], Some(Stats::default())), None);
     assert!(worth_writing(None, &old));
     assert!(!worth_writing(Some(&old), &old));
@@ -158,6 +169,8 @@ fn what_scaling_learnt_and_the_age_of_an_image_are_not_worth_a_write_of_their_ow
     new.memory = Some("{}".into());
     new.queue.as_mut().unwrap().oldest_seconds = Some(3);
     new.conditions[0].message = "another".into();
+    let cost = new.cost.as_mut().unwrap();
+    (cost.until, cost.total, cost.spot.seconds) = (Some(Time(at(9))), Money::from_micros(9), 36);
     assert!(!worth_writing(Some(&old), &new));
     new.queue.as_mut().unwrap().waiting = 1;
     assert!(worth_writing(Some(&old), &new));
@@ -169,6 +182,6 @@ fn the_last_decision_stays_until_the_next() {
     let seen = observed(vec![], Some(Stats::default()));
     let plan = planned(&pool, &seen);
     let decision = PoolDecision { time: Time(at(5)), reason: "Due".into(), message: "start spot 1".into() };
-    pool.status = Some(status(&pool, &seen, &plan, None, Some(decision.clone()), at(10)));
-    assert_eq!(status(&pool, &seen, &plan, None, None, at(20)).last_decision, Some(decision));
+    pool.status = Some(told(&pool, &seen, &plan, None, Some(decision.clone()), at(10)));
+    assert_eq!(told(&pool, &seen, &plan, None, None, at(20)).last_decision, Some(decision));
 }

@@ -1,0 +1,227 @@
+//! When a pool's work should be done, job by job: the policy's forecast of what waits, and what is being made. Pure.
+
+use std::{collections::HashMap, time::Duration};
+
+use policy::{Estimates, Forecast, Time};
+use queue::{JobUid, LeaseSeen, Stats};
+
+/// The queue rounds due times down by less than this part of a class's promise.
+const BUCKETS_PER_SLA: u32 = 32;
+/// An image that takes longer than it should is not over at any moment: so much of it is always left.
+const LEAST_LEFT: f64 = 0.1;
+
+/// A pool's work, as of its last plan.
+#[derive(Default)]
+pub(crate) struct Outlook {
+    forecast: Forecast,
+    /// When the last image of a job that is being made should be done.
+    running: HashMap<JobUid, Time>,
+    /// How the pool fares, for people: why work is late.
+    pub(crate) state: String,
+}
+
+/// When a job's last image should be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Expected {
+    /// It can't be told.
+    #[default]
+    Unknown,
+    /// Then.
+    At(Time),
+    /// Not before something changes: no worker that may make it is there or to be had.
+    Never,
+}
+
+/// What of a job is still to be made.
+pub(crate) struct Asked<'a> {
+    pub(crate) job: &'a JobUid,
+    pub(crate) class: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) due: Time,
+    /// What its class promised.
+    pub(crate) sla: Duration,
+    /// Images of it wait for a worker.
+    pub(crate) waits: bool,
+}
+
+impl Outlook {
+    pub(crate) fn new(
+        forecast: Forecast,
+        stats: &Stats,
+        estimates: &Estimates,
+        state: String,
+        now: Time,
+    ) -> Self {
+        Self { forecast, running: running(&stats.leases, estimates, now), state }
+    }
+
+    /// When the last image of a job should be done.
+    pub(crate) fn expected(&self, asked: &Asked<'_>) -> Expected {
+        let running = self.running.get(asked.job).copied();
+        if !asked.waits {
+            return running.map_or(Expected::Unknown, Expected::At);
+        }
+        let rounding = asked.sla / BUCKETS_PER_SLA;
+        let due = asked.due.minus(rounding)..=asked.due;
+        let buckets = self.forecast.buckets().iter();
+        let mut alike = buckets
+            .filter(|b| b.class == asked.class && b.model == asked.model && due.contains(&b.due))
+            .peekable();
+        if alike.peek().is_none() {
+            return Expected::Unknown;
+        }
+        let last =
+            alike.map(|bucket| bucket.done).try_fold(running, |last, done| Some(last.max(Some(done?))));
+        match last {
+            Some(Some(done)) => Expected::At(done),
+            _ => Expected::Never,
+        }
+    }
+}
+
+/// A worker makes the image it claimed first, and then what it fetched ahead.
+fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<JobUid, Time> {
+    let mut held: Vec<&LeaseSeen> = leases.iter().collect();
+    held.sort_by(|a, b| (&a.worker, a.started_ms).cmp(&(&b.worker, b.started_ms)));
+    let mut jobs = HashMap::new();
+    for of_one in held.chunk_by(|a, b| a.worker == b.worker) {
+        let mut free = now;
+        for (n, lease) in of_one.iter().enumerate() {
+            let whole = estimates.task_seconds(&lease.model, lease.units);
+            let left = if n == 0 { left(lease, whole, now) } else { whole };
+            free = free.plus(Duration::try_from_secs_f64(left).unwrap_or_default());
+            let last = jobs.entry(lease.task.job.clone()).or_insert(free);
+            *last = free.max(*last);
+        }
+    }
+    jobs
+}
+
+/// Seconds left of an image that should take `whole`.
+fn left(lease: &LeaseSeen, whole: f64, now: Time) -> f64 {
+    let left = match lease.progress {
+        Some((done, all)) if all > 0 => whole * (1.0 - f64::from(done) / f64::from(all)),
+        _ => whole - now.since(Time::from_millis(lease.started_ms)).as_secs_f64(),
+    };
+    left.max(LEAST_LEFT * whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::{Capacity, Health, Memory, Order, Phase, Policy, Queue, Sample, Seen, Worker};
+    use queue::TaskId;
+
+    use super::*;
+    use crate::{
+        fixtures::{at, pool_with},
+        node::time,
+        workerpool::wishes,
+    };
+
+    const SLA: Duration = Duration::from_secs(320);
+
+    fn job(name: &str) -> JobUid {
+        JobUid(name.into())
+    }
+
+    /// Every image takes 10 s here.
+    fn estimates() -> Estimates {
+        let mut estimates = Estimates::default();
+        for _ in 0..50 {
+            estimates.observe(&Sample::Task {
+                model: "m".into(),
+                units: 20.0,
+                took: Duration::from_secs(10),
+            });
+        }
+        estimates
+    }
+
+    fn lease(name: &str, worker: &str, started: i64, progress: Option<(u32, u32)>) -> LeaseSeen {
+        LeaseSeen {
+            task: TaskId { job: job(name), index: 0 },
+            attempt: 1,
+            worker: queue::WorkerId(worker.into()),
+            tenant: "studio".into(),
+            class: "standard".into(),
+            model: "m".into(),
+            units: 20.0,
+            due_ms: time(at(320)).as_millis(),
+            started_ms: time(at(started)).as_millis(),
+            expires_ms: 0,
+            progress,
+        }
+    }
+
+    fn backlog(due: i64, tasks: u64) -> policy::Backlog {
+        let (class, model) = ("standard".into(), "m".into());
+        policy::Backlog { class, model, due: time(at(due)), tasks, units: 20.0 * tasks as f64 }
+    }
+
+    /// One idle worker that has the model, and what waits for it; no other may be started.
+    fn outlook(backlog: Vec<policy::Backlog>, leases: Vec<LeaseSeen>, paused: bool) -> Outlook {
+        let worker = Worker {
+            id: policy::WorkerId("w".into()),
+            capacity: Capacity::Spot,
+            zone: None,
+            node: Some("n".into()),
+            model: Some("m".into()),
+            created: time(at(0)),
+            phase: Phase::Idle { since: time(at(0)) },
+            health: Health::Well,
+            order: Order::Work,
+        };
+        let workers = if paused { vec![] } else { vec![worker] };
+        let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers };
+        let memory = Memory { estimates: estimates(), ..Memory::default() };
+        let limits = serde_json::json!({"spec": {"paused": paused, "capacity": {"spot": {"max": 1}, "onDemand": null}}});
+        let policy: Policy = wishes::policy(&pool_with(limits));
+        let forecast = policy::estimate(time(at(100)), &policy, &seen, &memory);
+        let stats = Stats { leases, ..Stats::default() };
+        Outlook::new(forecast, &stats, &memory.estimates, String::new(), time(at(100)))
+    }
+
+    fn expected(outlook: &Outlook, name: &str, due: i64, waits: bool) -> Expected {
+        let (job, due) = (&job(name), time(at(due)));
+        outlook.expected(&Asked { job, class: "standard", model: "m", due, sla: SLA, waits })
+    }
+
+    /// Seconds from the job's creation.
+    fn seconds(expected: Expected) -> Option<f64> {
+        let Expected::At(done) = expected else { return None };
+        Some(done.since(time(at(0))).as_secs_f64().round())
+    }
+
+    #[test]
+    fn a_job_is_done_when_its_last_image_is_waiting_or_being_made() {
+        let waiting = outlook(vec![backlog(315, 3)], vec![lease("a", "v", 99, Some((1, 10)))], false);
+        assert_eq!(seconds(expected(&waiting, "a", 320, true)), Some(130.0), "three of 10 s from 100 on");
+        assert_eq!(seconds(expected(&waiting, "a", 320, false)), Some(109.0), "nine tenths of one are left");
+        let few =
+            outlook(vec![backlog(315, 1)], vec![lease("a", "v", 96, None), lease("a", "v", 98, None)], false);
+        assert_eq!(
+            seconds(expected(&few, "a", 320, true)),
+            Some(116.0),
+            "the second is made after the first"
+        );
+    }
+
+    #[test]
+    fn an_image_that_takes_long_is_never_just_about_done() {
+        let overdue = outlook(vec![], vec![lease("a", "v", 0, None)], false);
+        assert_eq!(seconds(expected(&overdue, "a", 320, false)), Some(101.0));
+    }
+
+    #[test]
+    fn what_other_jobs_wait_for_says_nothing() {
+        let others = outlook(vec![backlog(200, 3), backlog(500, 3)], vec![], false);
+        assert_eq!(expected(&others, "a", 320, true), Expected::Unknown);
+        assert_eq!(expected(&others, "a", 320, false), Expected::Unknown);
+    }
+
+    #[test]
+    fn without_any_worker_in_sight_it_is_never_done() {
+        let paused = outlook(vec![backlog(315, 3)], vec![], true);
+        assert_eq!(expected(&paused, "a", 320, true), Expected::Never);
+    }
+}
