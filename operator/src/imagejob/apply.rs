@@ -17,8 +17,9 @@ use queue::{Enqueued, Job, JobState, Outcome, TaskResult};
 use store::{Output, Store};
 
 use super::{
-    Error, pool_key,
-    status::{self, Results},
+    Error,
+    listing::{Results, manifest},
+    pool_key,
     validate::{created_ms, namespace, size, uid},
     writes::PROGRESS_EVERY,
 };
@@ -123,7 +124,7 @@ pub(crate) async fn write_manifest(
         None => Store::open(results.output).await,
     }
     .map_err(Error::Store)?;
-    let written = store.put_manifest(&status::manifest(job, results)).await.map_err(Error::Store)?;
+    let written = store.put_manifest(&manifest(job, results)).await.map_err(Error::Store)?;
     Ok(results.output.url(&written))
 }
 

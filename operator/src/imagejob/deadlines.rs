@@ -14,7 +14,7 @@ use crate::context::Context;
 const EVERY: Duration = Duration::from_secs(1);
 /// Jobs woken at once because their promise is at risk, missed, or not at risk any more: more wait their turn, so that
 /// results are not kept waiting behind them.
-const VERDICTS: usize = 200;
+const VERDICTS: usize = 100;
 /// Jobs woken at once because their last image should be done earlier or later than was told.
 const ESTIMATES: usize = 20;
 

@@ -19,6 +19,7 @@ mod apply;
 pub(crate) mod deadlines;
 mod decide;
 mod error;
+mod listing;
 mod notices;
 mod observe;
 mod pace;
@@ -36,6 +37,7 @@ pub(crate) use observe::pool_key;
 pub(crate) use rebuild::rebuild;
 
 use decide::{Next, decide};
+use listing::{MAX_IMAGES, Results, list};
 use pace::{WriteWhen, when_to_write};
 use promise::{Prospect, prospect};
 use status::{End, Promise};
@@ -124,7 +126,7 @@ async fn follow(job: &ImageJob, state: &JobState, key: &PoolKey, context: &Conte
                 let outcomes = apply::outcomes(job, key, context).await?;
                 apply::learn(job, &outcomes, key, context);
                 let output = apply::output(&pool);
-                status::list(&mut status, &results(&outcomes, &output, &pool));
+                list(&mut status, &results(&outcomes, &output, &pool));
             }
             write(job, status, context).await?;
             Ok(Action::await_change())
@@ -186,16 +188,16 @@ async fn finish_without_pool(
 }
 
 fn few_images(job: &ImageJob) -> bool {
-    usize::try_from(job.spec.count).is_ok_and(|count| count <= status::MAX_IMAGES)
+    usize::try_from(job.spec.count).is_ok_and(|count| count <= MAX_IMAGES)
 }
 
 fn results<'a>(
     outcomes: &'a [queue::Outcome],
     output: &'a store::Output,
     pool: &'a WorkerPool,
-) -> status::Results<'a> {
+) -> Results<'a> {
     let currency = &pool.spec.capacity.currency;
-    status::Results { outcomes, output, prices: PriceHistory::of(pool), currency }
+    Results { outcomes, output, prices: PriceHistory::of(pool), currency }
 }
 
 async fn tell_problem(job: &ImageJob, problem: &Problem, context: &Context) -> Result<Action, Error> {

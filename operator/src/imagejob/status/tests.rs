@@ -1,10 +1,12 @@
 use crds::conditions::{find_condition, is_true};
-use queue::{TaskError, TaskResult, WorkerId};
+use queue::{Outcome, StoredImage, TaskError, TaskResult, WorkerId};
 use serde_json::json;
+use store::Output;
 
-use super::*;
+use super::{super::listing, *};
 use crate::{
     fixtures::{at, job, job_with, pool, pool_with},
+    prices::PriceHistory,
     workerpool::outlook::Expected,
 };
 
@@ -272,7 +274,7 @@ fn further_images_of_a_workflow_are_listed_beside_the_first() {
     let result = outcome.result.as_mut().unwrap();
     let more = StoredImage { key: "0-1.png".into(), ..result.images[0].clone() };
     result.images.extend(std::iter::repeat_n(more, 30));
-    let image = image(&outcome, &results(&[], &output(), &pool())).unwrap();
+    let image = listing::image(&outcome, &results(&[], &output(), &pool())).unwrap();
     assert_eq!(image.extra.len(), 20);
     assert_eq!(image.extra[0].url, "https://cdn.example.com/0-1.png");
 }
@@ -288,7 +290,7 @@ fn the_listing_says_of_an_image_what_the_status_says() {
     let mut status = ImageJobStatus::default();
     list(&mut status, &results);
 
-    let manifest = serde_json::to_value(manifest(&job(), &results)).unwrap();
+    let manifest = serde_json::to_value(listing::manifest(&job(), &results)).unwrap();
 
     assert_eq!((&manifest["namespace"], &manifest["name"]), (&json!("studio"), &json!("lighthouse")));
     assert_eq!(manifest["images"], serde_json::to_value(&status.images).unwrap());
@@ -300,7 +302,7 @@ fn the_listing_says_of_an_image_what_the_status_says() {
 fn prices_that_are_missing_are_taken_from_the_other_fleet() {
     let spot_only = pool_with(json!({"spec": {"capacity": {"onDemand": null}}}));
     let outcomes = [made(0, "onDemand", 3_600_000, 10), made(1, "???", 3_600_000, 10)];
-    let cost = cost(&results(&outcomes, &output(), &spot_only));
+    let cost = listing::cost(&results(&outcomes, &output(), &spot_only));
     assert_eq!((cost.amount.to_string(), cost.on_demand_amount.to_string()), ("1.80".into(), "1.80".into()));
 }
 
@@ -340,9 +342,9 @@ fn an_image_costs_what_its_machine_cost_when_it_was_made() {
     let outcomes = [made(0, "spot", 4000, 10), made(1, "spot", 4000, 20)];
     let output = output();
     let results = results(&outcomes, &output, &pool);
-    let amounts: Vec<String> = super::made(&results).map(|image| image.amount.to_string()).collect();
+    let amounts: Vec<String> = listing::made(&results).map(|image| image.amount.to_string()).collect();
     assert_eq!(amounts, ["0.001", "0.002"]);
-    assert_eq!(cost(&results).amount.to_string(), "0.003");
+    assert_eq!(listing::cost(&results).amount.to_string(), "0.003");
 }
 
 /// What it says of the promise: sla, the status and reason of Late.
