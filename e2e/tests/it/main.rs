@@ -7,6 +7,7 @@ mod machines;
 mod main_job;
 mod notices;
 mod operator;
+mod promises;
 mod redis;
 mod services;
 mod stage;
@@ -37,6 +38,8 @@ fn main() -> Result<ExitCode> {
         main_job::an_urgent_job_gets_a_machine_on_demand,
         main_job::a_finished_job_goes_when_its_time_is_over,
         main_job::a_job_of_many_images_has_a_manifest,
+        promises::a_pool_costs_no_less_than_its_jobs,
+        promises::a_job_says_that_it_will_be_late_and_that_it_is,
         bad_input::nonsense_is_refused_at_admission,
         bad_input::a_job_waits_for_its_pool,
         bad_input::an_unknown_class_fails_the_job,
