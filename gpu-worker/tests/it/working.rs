@@ -136,12 +136,17 @@ async fn steps_and_the_loaded_model_are_told_with_the_heartbeat() {
 async fn new_work_is_begun_at_once() {
     let rig = Rig::start(steps_of(0)).await;
     let _worker = rig.worker().await;
-    for _ in 0..5 {
+    let mut waits = Vec::new();
+    for _ in 0..6 {
         let started = std::time::Instant::now();
         let job = rig.enqueue(picture(1), |_, _| ()).await;
         rig.outcomes(&job, 1).await;
-        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+        waits.push(started.elapsed());
     }
+    // A worker that only looked now and then has just looked when one job ends, and takes a second for each but the
+    // first. The quickest counts: on a busy machine some take long whatever wakes them.
+    let quickest = waits.iter().skip(1).min().expect("five");
+    assert!(*quickest < Duration::from_millis(900), "{waits:?}");
 }
 
 #[tokio::test]
