@@ -47,6 +47,10 @@ bench: tools ## measure; prints tables and writes target/bench/summary.json
 	cargo bench --quiet --profile fast --package gpu-worker --bench overhead
 	@target/fast/bench
 
+.PHONY: sim
+sim: ## scaling on recorded spot markets: tables, plots and target/sim/summary.json
+	@cargo run --quiet --profile fast --package sim
+
 .PHONY: lint
 lint: $(CARGO_DENY) ## format, lints, generated files, licences
 	cargo fmt --all --check

@@ -122,3 +122,118 @@ fn of_zone(zone: &Zone, end: Time, start_up: Duration) -> Vec<(Time, f64)> {
     }
     worth
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::cast_possible_truncation)] // numbers below 32
+    use super::*;
+
+    /// Seconds in a slot of the tiny worlds below, and slots in one.
+    const SLOT: u64 = 10;
+    const SLOTS: u32 = 5;
+    const START_UP: Duration = Duration::from_secs(SLOT);
+
+    fn at(slot: u32) -> Time {
+        Time::from_millis(u64::from(slot) * SLOT * 1000)
+    }
+
+    /// Two zones with a machine each, in the slots of a mask.
+    fn market(there: [u32; 2], prices: [f64; 2], on_demand: f64) -> Market {
+        let zone = |i: usize| Zone {
+            name: format!("zone-{i}"),
+            machines: Steps::new(
+                (0..SLOTS).map(|slot| (at(slot), there[i] >> slot & 1)).chain([(at(SLOTS), 0)]),
+            ),
+            price: Steps::constant(prices[i]),
+        };
+        Market { zones: vec![zone(0), zone(1)], on_demand, span: at(SLOTS) }
+    }
+
+    /// Slots in which a machine that is on in these works: all but the first of each session.
+    fn works(on: u32) -> u32 {
+        on & (on << 1)
+    }
+
+    /// Whether tasks of a slot each can all be done, each by one machine in one slot.
+    fn done(tasks: &[(u32, u32, CapacityRule)], spot: &mut [u32], on_demand: &mut [u32]) -> bool {
+        let Some(((from, to, rule), rest)) = tasks.split_first() else { return true };
+        for slot in *from as usize..*to as usize {
+            for (pool, may) in [(0, true), (1, *rule == CapacityRule::SpotThenOnDemand)] {
+                let free = if pool == 0 { &mut spot[slot] } else { &mut on_demand[slot] };
+                if !may || *free == 0 {
+                    continue;
+                }
+                *free -= 1;
+                if done(rest, spot, on_demand) {
+                    return true;
+                }
+                let free = if pool == 0 { &mut spot[slot] } else { &mut on_demand[slot] };
+                *free += 1;
+            }
+        }
+        false
+    }
+
+    /// The least cost over all ways to run three machines, two of spot and one on demand.
+    fn by_brute_force(there: [u32; 2], prices: [f64; 3], tasks: &[(u32, u32, CapacityRule)]) -> Option<f64> {
+        let masks = 0..1u32 << SLOTS;
+        let mut least: Option<f64> = None;
+        for a in masks.clone().filter(|on| on & !there[0] == 0) {
+            for b in masks.clone().filter(|on| on & !there[1] == 0) {
+                for c in masks.clone() {
+                    let cost =
+                        [a, b, c].iter().zip(prices).map(|(on, p)| f64::from(on.count_ones()) * p).sum();
+                    if least.is_some_and(|least| cost >= least) {
+                        continue;
+                    }
+                    let slots = |on: u32| (0..SLOTS).map(move |slot| works(on) >> slot & 1);
+                    let mut spot: Vec<u32> = slots(a).zip(slots(b)).map(|(a, b)| a + b).collect();
+                    let mut on_demand: Vec<u32> = slots(c).collect();
+                    if done(tasks, &mut spot, &mut on_demand) {
+                        least = Some(cost);
+                    }
+                }
+            }
+        }
+        least.map(|cost| cost * SLOT as f64 / 3600.0)
+    }
+
+    #[test]
+    fn no_way_to_run_a_tiny_world_costs_less() {
+        let mut random = crate::random::Random::part(7, 0);
+        let (mut solved, mut above_price) = (0, 0);
+        for _ in 0..150 {
+            let mut mask = || random.below(1 << SLOTS) as u32;
+            let there = [mask(), mask()];
+            let prices = [random.between(1.0, 2.0), random.between(1.0, 2.0), random.between(2.0, 4.0)];
+            let tasks: Vec<(u32, u32, CapacityRule)> = (0..1 + random.below(3))
+                .map(|_| {
+                    let from = random.below(SLOTS as usize) as u32;
+                    let to = from + 1 + random.below((SLOTS - from) as usize) as u32;
+                    let rule = [CapacityRule::Spot, CapacityRule::SpotThenOnDemand][random.below(2)];
+                    (from, to, rule)
+                })
+                .collect();
+            let Some(least) = by_brute_force(there, prices, &tasks) else { continue };
+            let market = market(there, [prices[0], prices[1]], prices[2]);
+            let real: Vec<Task> = tasks
+                .iter()
+                .map(|(from, ..)| Task {
+                    at: at(*from),
+                    tenant: 0,
+                    class: 0,
+                    model: 0,
+                    exec: SLOT * 1000,
+                    units: 1.0,
+                })
+                .collect();
+            let with_due = real.iter().zip(&tasks).map(|(task, (_, to, rule))| (task, at(*to), *rule));
+            let bound = bound(&market, at(SLOTS), START_UP, with_due);
+            assert!(bound <= least + 1e-9, "{bound} > {least}: {there:?} {prices:?} {tasks:?}");
+            solved += 1;
+            let cheapest = prices.into_iter().fold(f64::INFINITY, f64::min) * SLOT as f64 / 3600.0;
+            above_price += usize::from(bound > cheapest * tasks.len() as f64 * 1.1);
+        }
+        assert!(solved > 40 && above_price > 20, "{solved} solved, {above_price} above the price alone");
+    }
+}

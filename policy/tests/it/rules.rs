@@ -105,6 +105,43 @@ fn as_many_workers_as_the_due_times_ask_for_and_no_more() {
 }
 
 #[test]
+fn long_promises_count_on_being_overtaken() {
+    let pair = ["w1", "w2"].map(|id| worker(id, Capacity::Spot, idle_for(0)));
+    let relaxed = seen(vec![waiting("relaxed", 80, 540)], vec![], pair.to_vec());
+    assert_eq!(started(&decide(&pool(), &relaxed), Capacity::Spot), 0, "two are done with it in good time");
+    // Unless each second brings three seconds of work that is due before it.
+    let inflow = BTreeMap::from([("standard".to_owned(), 3.0)]);
+    let memory = Memory { inflow, inflow_at: Some(NOW), ..Memory::default() };
+    assert!(started(&plan(NOW, &pool(), &relaxed, &memory), Capacity::Spot) > 0);
+    // What is overtaken by nothing needs no more.
+    let standard = seen(vec![waiting("standard", 8, 300)], vec![], pair.to_vec());
+    assert_eq!(started(&plan(NOW, &pool(), &standard, &memory), Capacity::Spot), 0);
+}
+
+#[test]
+fn cheap_zones_come_first_and_those_that_cost_hardly_more() {
+    let mut policy = pool();
+    let prices = [("a", 1_200_000), ("b", 900_000), ("c", 930_000)];
+    let zone_prices = prices.map(|(zone, price)| (zone.to_owned(), price)).into();
+    policy.spot = Some(Fleet { zone_prices, ..fleet(0, 20, 900_000, &["a", "b", "c"]) });
+    let zones = |plan: &Plan| -> Vec<(String, u32)> {
+        let start = |d: &Decision| match &d.action {
+            Action::Start { zone, n, .. } => Some((zone.clone()?, *n)),
+            _ => None,
+        };
+        plan.actions.iter().filter_map(start).collect()
+    };
+    let work = seen(vec![waiting("standard", 45, 300)], vec![], vec![]);
+    let chosen = zones(&decide(&policy, &work));
+    assert_eq!(chosen.iter().map(|(zone, _)| zone.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    assert!(chosen[0].1.abs_diff(chosen[1].1) <= 1, "{chosen:?}");
+    // Where the cheap ones lost a machine lately, the dear one is better than none.
+    let losses = [("b", NOW), ("c", NOW)].map(|(zone, at)| (zone.to_owned(), at)).into();
+    let after_losses = plan(NOW, &policy, &work, &Memory { losses, ..Memory::default() });
+    assert_eq!(zones(&after_losses)[0].0, "a");
+}
+
+#[test]
 fn new_workers_spread_over_zones_and_warm_the_models_that_wait() {
     let mut other = waiting("standard", 50, 300);
     other.model = "sdxl".into();

@@ -73,9 +73,19 @@ impl Comparison {
         cheapest.unwrap_or(&self.keda[0])
     }
 
-    /// The share of KEDA's dollars that the policy saves.
+    /// The share of another's dollars that the policy saves.
+    pub(crate) fn saving_against(&self, other: &Run) -> f64 {
+        1.0 - self.product.outcome.cost() / other.outcome.cost()
+    }
+
+    /// The share of KEDA's dollars that the policy saves, at equal SLA.
     pub(crate) fn saving(&self) -> f64 {
-        1.0 - self.product.outcome.cost() / self.keda_at_equal_sla().outcome.cost()
+        self.saving_against(self.keda_at_equal_sla())
+    }
+
+    /// The share that the lower bound would save.
+    pub(crate) fn greatest_saving(&self) -> f64 {
+        1.0 - self.bound / self.keda_at_equal_sla().outcome.cost()
     }
 
     /// A line per contender.

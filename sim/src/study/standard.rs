@@ -92,6 +92,8 @@ fn of_market(name: &str, comparison: &Comparison) -> Figures {
     let Comparison { product, .. } = comparison;
     Figures::from([
         (format!("sim.saving_{name}"), comparison.saving()),
+        (format!("sim.saving_{name}_vs_keda1"), comparison.saving_against(&comparison.keda[0])),
+        (format!("sim.saving_{name}_of_bound"), comparison.greatest_saving()),
         (format!("sim.vs_optimum_{name}"), product.outcome.cost() / comparison.bound),
         (format!("sim.in_sla_{name}"), product.in_time),
     ])

@@ -115,7 +115,9 @@ impl Outcome {
 
     /// Machine hours of one capacity.
     pub(crate) fn hours_of(&self, capacity: Capacity) -> f64 {
-        self.sessions.iter().filter(|session| session.capacity == capacity).map(Session::hours).sum()
+        let hours = self.sessions.iter().filter(|session| session.capacity == capacity).map(Session::hours);
+        // The sum of nothing is -0.
+        hours.sum::<f64>() + 0.0
     }
 
     /// What all machines cost.

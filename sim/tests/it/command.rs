@@ -1,4 +1,5 @@
 //! The program, as people run it.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)] // helpers of tests, which the lints' exceptions miss
 use std::{
     fs,
     path::{Path, PathBuf},

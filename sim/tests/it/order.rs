@@ -2,6 +2,7 @@
 //!
 //! Redis has its own clock. What it says with each claim is what the simulation is told; what happens between two
 //! claims does not hang on milliseconds.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)] // helpers of tests, which the lints' exceptions miss
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
