@@ -25,6 +25,11 @@ demo: tools ## run the whole system on this machine and watch it work (COMFYUI_U
 	cargo build --quiet --bins $(PROGRAMS) --package e2e
 	@target/debug/demo
 
+.PHONY: demo-spot
+demo-spot: tools ## hours of a recorded spot market in about a minute, as a live chart and target/demo-spot.svg
+	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	@target/debug/demo spot
+
 .PHONY: up down
 up: tools ## start the demo's cluster and leave it running for kubectl
 	cargo build --quiet --bins $(PROGRAMS) --package e2e
@@ -39,6 +44,11 @@ test: tools ## run every test
 	cargo build --quiet --bins $(PROGRAMS)
 	cargo test --quiet --package e2e -- --test-threads=1
 	cd e2e/localcluster && go test ./...
+
+.PHONY: faults
+faults: tools ## do what may go wrong; prints a table and writes target/faults/summary.json
+	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	@target/debug/faults
 
 .PHONY: bench
 bench: tools ## measure; prints tables and writes target/bench/summary.json

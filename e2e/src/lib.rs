@@ -3,16 +3,19 @@
 
 mod cloud;
 mod deploy;
+pub mod faults;
 mod finished;
 mod jobs;
+mod operator;
 mod process;
 mod programs;
 mod services;
 mod world;
 
-pub use cloud::{CloudOptions, Machine};
+pub use cloud::{CloudOptions, Machine, SpotTrace};
 pub use finished::{Finished, ready};
 pub use jobs::{Caught, MODEL, Studio, text_to_image};
+pub use operator::{Operator, OperatorOptions};
 pub use process::PodProcess;
 pub use programs::Programs;
 pub use world::{EngineOptions, World, WorldOptions, client};

@@ -57,7 +57,7 @@ pub struct World {
     pub(crate) s3: Mutex<S3>,
     s3_endpoint: String,
     engine_args: Vec<String>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl World {
@@ -74,6 +74,28 @@ impl World {
         options.cloud.write(&provisioner)?;
         let cluster =
             ClusterOptions { system_node: true, images: Some(images), provisioner: Some(provisioner) };
+        let world = Self::furnish(programs, files, cluster, options).await?;
+        world.operator_ready().await?;
+        Ok(world)
+    }
+
+    /// The same without machines and operators: whoever asks for it plays their parts.
+    ///
+    /// # Errors
+    /// When a part can't be built or does not get ready.
+    pub async fn bare() -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(Programs::build).await??;
+        let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
+        let options = WorldOptions { operators: 0, ..WorldOptions::default() };
+        Self::furnish(programs, files, ClusterOptions::default(), &options).await
+    }
+
+    async fn furnish(
+        programs: Programs,
+        files: TempDir,
+        cluster: ClusterOptions,
+        options: &WorldOptions,
+    ) -> Result<Self> {
         let redis = RedisOptions { persistence: Persistence::AppendOnly, ..RedisOptions::default() };
         let s3 =
             S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
@@ -82,7 +104,7 @@ impl World {
         let client = client(cluster.kubeconfig()).await?;
         let (redis_url, s3_endpoint) = (redis.url(), s3.endpoint());
         deploy::apply(&cluster, files.path(), &redis_url, options.operators)?;
-        let world = Self {
+        Ok(Self {
             cluster,
             client,
             programs,
@@ -91,10 +113,14 @@ impl World {
             s3: Mutex::new(s3),
             s3_endpoint,
             engine_args: options.engine.args.clone(),
-            _files: files,
-        };
-        world.operator_ready().await?;
-        Ok(world)
+            files,
+        })
+    }
+
+    /// A folder that goes with the world.
+    #[must_use]
+    pub fn files(&self) -> &Path {
+        self.files.path()
     }
 
     /// Where Redis is; it stays there when it is killed and started again.
@@ -165,6 +191,14 @@ impl World {
     pub fn interrupt_machine(&self, name: &str, notice: Duration) -> Result<()> {
         let notice = format!("{}s", notice.as_secs());
         cloud::node(&self.cluster, "interrupt", &[name, "--notice", &notice]).map(drop)
+    }
+
+    /// Has the recorded spot markets begin now.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub fn restart_spot_traces(&self) -> Result<()> {
+        cloud::restart_traces(&self.cluster)
     }
 
     /// The machines there are.

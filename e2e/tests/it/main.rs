@@ -3,6 +3,7 @@
 mod bad_input;
 mod borders;
 mod control;
+mod faults;
 mod machines;
 mod main_job;
 mod notices;
@@ -26,6 +27,13 @@ const SOON: Duration = Duration::from_secs(90);
 macro_rules! trials {
     ($stage:expr, $($module:ident::$test:ident),+ $(,)?) => {
         vec![$( $stage.trial(concat!(stringify!($module), "::", stringify!($test)), $module::$test) ),+]
+    };
+}
+
+/// Likewise, of tests that bring a stand of their own.
+macro_rules! stands {
+    ($stage:expr, $($module:ident::$test:ident),+ $(,)?) => {
+        [$( $stage.alone(concat!(stringify!($module), "::", stringify!($test)), $module::$test) ),+]
     };
 }
 
@@ -66,6 +74,13 @@ fn main() -> Result<ExitCode> {
         services::pictures_are_made_while_the_api_server_is_away,
         services::a_picture_waits_for_s3,
     ];
+    trials.extend(stands![
+        stage,
+        faults::the_operator_is_killed_after_some_of_its_effects,
+        faults::operators_see_late_and_are_restarted_all_the_time,
+        faults::a_worker_that_is_cut_off_writes_too_late,
+        faults::all_workers_of_a_zone_are_killed,
+    ]);
     let borders =
         || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:#}").into());
     trials.insert(0, Trial::test("borders::no_crate_knows_whom_it_should_not", borders));

@@ -30,6 +30,16 @@ impl Stage {
         Trial::test(name, move || stage.play(test))
     }
 
+    /// A test under its name that needs no World.
+    pub(crate) fn alone(
+        self: &Arc<Self>,
+        name: &str,
+        test: impl AsyncFnOnce() -> Result<()> + Send + 'static,
+    ) -> Trial {
+        let stage = Arc::clone(self);
+        Trial::test(name, move || stage.runtime.block_on(test()).map_err(|error| format!("{error:#}").into()))
+    }
+
     /// Ends the World.
     pub(crate) fn close(&self) {
         let world = self.world().take();

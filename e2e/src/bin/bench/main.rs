@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod ceiling;
-mod operator;
 mod pipeline;
 mod report;
 

@@ -13,6 +13,7 @@ use crds::{
     conditions::{ConditionType, is_true},
     names,
 };
+use e2e::{Operator, OperatorOptions};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -26,7 +27,7 @@ use serde_json::{Value, json};
 use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ceiling, operator::Operator, report::Figures};
+use crate::{ceiling, report::Figures};
 
 const NAMESPACE: &str = "bench";
 /// Jobs timed end to end, and at the ceiling.
@@ -63,7 +64,14 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     let jobs: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
     jobs.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
 
-    let operator = Operator::start(&programs, cluster.kubeconfig(), &redis.url()).await?;
+    let redis_url = redis.url();
+    let options = OperatorOptions {
+        kubeconfig: cluster.kubeconfig(),
+        redis_url: &redis_url,
+        identity: "bench",
+        log: None,
+    };
+    let operator = Operator::start(&programs, &options).await?;
     pool(&client, "instant", 0).await?;
     let queue = Queue::new(queue::Redis::connect(&redis.url()).await?, &format!("{NAMESPACE}/instant"));
     let engine = AbortOnDropHandle::new(tokio::spawn(instant_engine(queue)));

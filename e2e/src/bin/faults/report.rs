@@ -1,0 +1,91 @@
+//! One line a case, and the figures.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::faults::Verdict;
+
+/// What was done, and what came of it.
+pub(crate) struct Case {
+    pub(crate) done: String,
+    pub(crate) verdict: Verdict,
+    /// More figures by key.
+    pub(crate) figures: BTreeMap<String, f64>,
+}
+
+impl Case {
+    pub(crate) fn new(done: String, verdict: Verdict) -> Self {
+        Self { done, verdict, figures: BTreeMap::new() }
+    }
+}
+
+/// Gathers cases.
+pub(crate) struct Report {
+    filter: String,
+    figures: BTreeMap<String, f64>,
+    wrong: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(filter: String) -> Self {
+        println!(
+            "{:44} {:>24} {:>5} {:>6} {:>5} {:>7} {:>7} {:>7}",
+            "case", "done", "jobs", "images", "lost", "doubled", "redone", "seconds"
+        );
+        Self { filter, figures: BTreeMap::new(), wrong: Vec::new() }
+    }
+
+    /// Runs a case, unless it is filtered out. One that goes wrong does not stop the others.
+    pub(crate) async fn case(&mut self, name: &str, run: impl AsyncFnOnce() -> Result<Case>) {
+        if !name.contains(&self.filter) {
+            return;
+        }
+        let begun = Instant::now();
+        match run().await {
+            Ok(case) => self.add(name, case, begun.elapsed()),
+            Err(error) => {
+                println!("{name:44} WRONG after {:.1} s", begun.elapsed().as_secs_f64());
+                self.wrong.push(format!("{name}: {error:#}"));
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, case: Case, took: Duration) {
+        let Case { done, verdict, figures } = case;
+        println!(
+            "{name:44} {done:>24} {:5} {:6} {:5} {:7} {:6.2}% {:7.1}",
+            verdict.jobs,
+            verdict.images,
+            verdict.lost,
+            verdict.doubled,
+            verdict.redone_share() * 100.0,
+            took.as_secs_f64(),
+        );
+        if !verdict.is_clean() {
+            self.wrong.push(format!("{name}: {verdict:#?}"));
+        }
+        self.figures.extend(figures);
+    }
+
+    /// Writes the summary.
+    ///
+    /// # Errors
+    /// When anything went wrong; it says what.
+    pub(crate) fn finish(self) -> Result<()> {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/faults"));
+        fs::create_dir_all(directory)?;
+        let summary = directory.join("summary.json");
+        fs::write(&summary, serde_json::to_vec_pretty(&self.figures)?)
+            .with_context(|| format!("write {}", summary.display()))?;
+        for (key, figure) in &self.figures {
+            println!("{key:44} {figure:>12.4}");
+        }
+        ensure!(self.wrong.is_empty(), "{}", self.wrong.join("\n\n"));
+        Ok(())
+    }
+}

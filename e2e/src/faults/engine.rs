@@ -1,0 +1,112 @@
+//! A worker without an engine: what it claims is done at once, and it keeps account of it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use queue::{Claim, Lease, Queue, Release, StoredImage, TaskError, TaskResult, TextToImage, Work, WorkerId};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Made;
+use crate::{jobs::Studio, world::BUCKET};
+
+/// The prompt of a picture that can't be made.
+pub const HOPELESS: &str = "a round square";
+/// Width and height of its pictures.
+const SIZE: u32 = 8;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A worker that claims from a studio's queue until it is dropped.
+pub struct InstantEngine {
+    made: Arc<Mutex<Made>>,
+    _working: AbortOnDropHandle<Result<()>>,
+}
+
+impl InstantEngine {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn start(studio: &Studio<'_>) -> Result<Self> {
+        let folder = studio.world.s3.lock().await.object_file(BUCKET, &format!("{}/", studio.namespace));
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let made = Arc::<Mutex<Made>>::default();
+        let worker = WorkerId(format!("{}-instant", studio.namespace));
+        let bench = Bench { queue: studio.queue().await?, worker, folder, made: Arc::clone(&made) };
+        Ok(Self { made, _working: AbortOnDropHandle::new(tokio::spawn(bench.work())) })
+    }
+
+    /// What it has made so far.
+    #[must_use]
+    pub fn made(&self) -> Made {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Bench {
+    queue: Queue,
+    worker: WorkerId,
+    folder: PathBuf,
+    made: Arc<Mutex<Made>>,
+}
+
+impl Bench {
+    async fn work(self) -> Result<()> {
+        let classes = ["immediate", "standard", "relaxed"].map(str::to_owned).into();
+        let claim = Claim { worker: self.worker.clone(), classes, loaded: None, max: 16 };
+        loop {
+            let leases = self.queue.claim(&claim).await?;
+            if leases.is_empty() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            for lease in leases {
+                self.make(&lease).await?;
+            }
+        }
+    }
+
+    async fn make(&self, lease: &Lease) -> Result<()> {
+        let Work::TextToImage(picture) = lease.spec()?.work else { return Ok(()) };
+        if picture.prompt == HOPELESS {
+            let error = TaskError { reason: "EngineRejected".to_owned(), message: "it can't be".to_owned() };
+            self.queue
+                .release(&self.worker, &lease.task, lease.attempt, &Release::Rejected { error })
+                .await?;
+            return Ok(());
+        }
+        let name = format!("{}-{}.png", lease.task.job, lease.task.index);
+        draw(&self.folder.join(&name))?;
+        let result = self.result(&picture, lease.task.index, &name);
+        self.queue.complete(&self.worker, &lease.task, lease.attempt, &result).await?;
+        Ok(())
+    }
+
+    fn result(&self, picture: &TextToImage, index: u32, name: &str) -> TaskResult {
+        let seed = picture.seed + u64::from(index);
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).step(&picture.prompt, seed, 1);
+        let folder = self.folder.file_name().unwrap_or_default().display().to_string();
+        let image = StoredImage {
+            key: format!("{folder}/{name}"),
+            etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+            bytes: 100,
+            width: SIZE,
+            height: SIZE,
+            seed: Some(seed),
+        };
+        let capacity = "spot".to_owned();
+        TaskResult { images: vec![image], gpu_ms: 1, capacity, worker: self.worker.clone(), found: false }
+    }
+}
+
+/// Like an upload, it never overwrites.
+fn draw(file: &Path) -> Result<()> {
+    let Ok(file) = File::create_new(file) else { return Ok(()) };
+    let mut encoder = png::Encoder::new(file, SIZE, SIZE);
+    encoder.set_color(png::ColorType::Grayscale);
+    let pixels = [128; (SIZE * SIZE) as usize];
+    Ok(encoder.write_header()?.write_image_data(&pixels)?)
+}

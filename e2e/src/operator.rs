@@ -1,0 +1,117 @@
+//! The operator as a process of its own, outside of the cluster it serves.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use testkit::{Process, wait_for};
+
+use crate::programs::Programs;
+
+const READY: Duration = Duration::from_secs(60);
+
+/// How an operator reaches what it needs, and who it is.
+#[derive(Debug, Clone)]
+pub struct OperatorOptions<'a> {
+    /// Whose cluster, and by which way.
+    pub kubeconfig: &'a Path,
+    /// The queue.
+    pub redis_url: &'a str,
+    /// Its name in the leader election. One that is killed and starts again under its old name need not wait for the
+    /// end of its Lease: so it is with a container that is restarted in its Pod.
+    pub identity: &'a str,
+    /// Where its log goes, added to what is there; by default nowhere.
+    pub log: Option<PathBuf>,
+}
+
+/// A running operator.
+pub struct Operator {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Operator {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], testkit::free_port()?));
+        let variable = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
+        let args = [
+            variable("KUBECONFIG", &options.kubeconfig.display().to_string()),
+            variable("REDIS_URL", options.redis_url),
+            variable("POD_NAMESPACE", "default"),
+            variable("POD_NAME", options.identity),
+            variable("RUST_LOG", if options.log.is_some() { "info" } else { "warn" }),
+            programs.path("operator").into(),
+            "--listen".into(),
+            address.to_string().into(),
+        ];
+        let process = match &options.log {
+            Some(log) => Process::spawn_logged("env", args, append(log)?)?,
+            None => Process::spawn("env", args)?,
+        };
+        Ok(Self { process, address })
+    }
+
+    /// Starts it and waits until it leads.
+    ///
+    /// # Errors
+    /// When it can't be started, or does not lead in time.
+    pub async fn start(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
+        let operator = Self::spawn(programs, options)?;
+        operator.leads().await?;
+        Ok(operator)
+    }
+
+    /// Waits until it leads.
+    ///
+    /// # Errors
+    /// When it doesn't in time.
+    pub async fn leads(&self) -> Result<()> {
+        let leads = async || self.metric("imagejob_leader").await.ok().filter(|leads| *leads > 0.0);
+        wait_for("the operator to lead", READY, leads).await.map(drop)
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The sum of a metric over all its labels.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
+        let of_metric =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        Ok(text
+            .lines()
+            .filter(of_metric)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// Its resident memory, MB (10^6 bytes).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn rss_mb(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024.0 / 1e6)
+    }
+}
+
+fn append(log: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(log);
+    file.with_context(|| format!("can't write {}", log.display()))
+}
