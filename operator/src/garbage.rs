@@ -93,7 +93,8 @@ async fn sweep_pool(key: &PoolKey, context: &Context) -> queue::Result<()> {
     }
 }
 
-fn is_over(uid: &JobUid, context: &Context) -> bool {
+/// Whether a job has ended or is not there.
+pub(crate) fn is_over(uid: &JobUid, context: &Context) -> bool {
     let Some(job) = context.uids.get(uid) else { return true };
     context.seen.jobs.get(&job).is_some_and(|job| imagejob::ended(&job))
 }

@@ -5,10 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use queue::{ResultEvent, Results};
+use queue::Results;
 use tokio::task::AbortHandle;
 
-use crate::context::{Context, PoolKey};
+use crate::{
+    context::{Context, PoolKey},
+    garbage,
+};
 
 /// Longest wait for an event in one call.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -32,21 +35,23 @@ pub(crate) fn consume(key: PoolKey, context: Arc<Context>) -> AbortHandle {
 }
 
 async fn read(key: &PoolKey, context: &Context) -> queue::Result<()> {
-    let mut results = Results::open(&context.queue(key), &context.config.identity).await?;
+    let queue = context.queue(key);
+    let mut results = Results::open(&queue, &context.config.identity).await?;
     loop {
         let events = results.next(BATCH, BLOCK).await?;
-        for event in &events {
-            hear(event, context);
+        let (over, open): (Vec<_>, Vec<_>) =
+            events.iter().map(|event| &event.job).partition(|job| garbage::is_over(job, context));
+        for job in open.into_iter().filter_map(|job| context.uids.get(job)) {
+            context.wake.job(job);
+        }
+        if !over.is_empty() {
+            // A leader that was deposed while it slept may have queued a job once more that had ended.
+            let over: Vec<_> = over.into_iter().cloned().collect();
+            queue.forget_many(&over).await?;
         }
         if !events.is_empty() {
             context.wake.pool(key);
             results.ack(events.iter().map(|event| event.id.as_str())).await?;
         }
-    }
-}
-
-fn hear(event: &ResultEvent, context: &Context) {
-    if let Some(job) = context.uids.get(&event.job) {
-        context.wake.job(job);
     }
 }
