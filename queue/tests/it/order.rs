@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use queue::{Claim, Job, Release};
+use queue::{Beat, Claim, Job, Order, Release};
 use testkit::wait_for;
 
 use crate::setup::{
@@ -218,6 +218,56 @@ async fn the_loaded_model_is_preferred_while_the_first_in_line_can_wait() -> Res
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("urgent"));
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("loaded 2"));
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("first"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_loaded_model_is_preferred_in_other_classes_too() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&of("a", arrived(100 * SECOND, with_model("sd15", job("first"))))).await?;
+    q.enqueue(&of("b", in_class("relaxed", 600 * SECOND, with_model("xl", job("loaded"))))).await?;
+    let classes = vec!["standard".into(), "relaxed".into()];
+    let loaded = Claim { loaded: Some("xl".into()), classes, ..a_claim("w") };
+    assert_eq!(q.claim(&loaded).await?[0].task.job, uid("loaded"));
+    assert_eq!(q.claim(&loaded).await?[0].task.job, uid("first"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fresh_job_is_left_to_a_worker_that_has_its_model() -> Result<()> {
+    let q = start().await?;
+    let loaded = |name: &str, model: &str| Claim { loaded: Some(model.into()), ..a_claim(name) };
+    let beat = Beat { loaded: Some("sd15".into()), ..Beat::default() };
+    q.beat(&worker("other"), &beat).await?;
+    q.enqueue(&with_model("sd15", job("fresh"))).await?;
+    assert!(q.claim(&loaded("w", "xl")).await?.is_empty());
+    assert_eq!(q.claim(&loaded("other", "sd15")).await?[0].task.job, uid("fresh"));
+
+    // Not for long, nor for a worker that is told to leave, nor if nothing has to be loaded.
+    q.enqueue(&arrived(30 * SECOND, with_model("sd15", job("waited")))).await?;
+    assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid("waited"));
+    q.enqueue(&with_model("", job("workflow"))).await?;
+    assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid("workflow"));
+    q.order(&worker("other"), Order::Hold).await?;
+    q.enqueue(&with_model("sd15", job("alone"))).await?;
+    assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid("alone"));
+    Ok(())
+}
+
+/// Shares decide who waits, but not until it is too late while others could.
+#[tokio::test]
+async fn what_is_nearly_late_goes_before_what_is_not_by_fair_shares() -> Result<()> {
+    let q = start().await?;
+    // What they have had puts these two far behind all others, the second further.
+    for (tenant, units) in [("heavy", 1000.0), ("heavier", 2000.0)] {
+        q.enqueue(&of(tenant, arrived(240 * SECOND, Job { units, ..tasks(tenant, 2) }))).await?;
+        assert_eq!(q.must_claim("w").await?.tenant, tenant);
+    }
+    q.enqueue(&of("light", tasks("light", 5))).await?;
+    assert_eq!(q.must_claim("w").await?.tenant, "light");
+    q.reap().await?;
+    let next = [q.must_claim("w").await?, q.must_claim("w").await?, q.must_claim("w").await?];
+    assert_eq!(next.map(|lease| lease.tenant), ["heavy", "heavier", "light"]);
     Ok(())
 }
 
