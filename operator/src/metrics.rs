@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) unparseable: IntCounterVec,
     pub(crate) waiting: IntGaugeVec,
     pub(crate) running: IntGaugeVec,
+    pub(crate) late: IntGaugeVec,
     pub(crate) workers: IntGaugeVec,
     pub(crate) scaling_actions: IntCounterVec,
     pub(crate) requeued: IntCounterVec,
@@ -72,6 +73,12 @@ impl Metrics {
             )?,
             waiting: int_gauges(r, "imagejob_tasks_waiting", "Tasks nobody runs", &["pool"])?,
             running: int_gauges(r, "imagejob_tasks_running", "Tasks leased to a worker", &["pool"])?,
+            late: int_gauges(
+                r,
+                "imagejob_tasks_late",
+                "Waiting tasks that will not be done in time, by the last forecast",
+                &["pool"],
+            )?,
             workers: int_gauges(
                 r,
                 "imagejob_workers",
@@ -146,7 +153,7 @@ impl Metrics {
 
     /// A pool is gone: what was last seen of it is no longer so. Counters stay as they are.
     pub(crate) fn forget_pool(&self, pool: &str) {
-        for gauge in [&self.waiting, &self.running] {
+        for gauge in [&self.waiting, &self.running, &self.late] {
             // An error means that nothing was measured yet.
             let _ = gauge.remove_label_values(&[pool]);
         }
@@ -206,12 +213,13 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         for pool in ["studio/sd15", "studio/sdxl"] {
             metrics.waiting.with_label_values(&[pool]).set(3);
+            metrics.late.with_label_values(&[pool]).set(2);
             metrics.cost_per_hour.with_label_values(&[pool]).set(0.9);
             metrics.workers.with_label_values(&[pool, "onDemand", "busy"]).set(1);
         }
         metrics.forget_pool("studio/sd15");
         let shown = metrics.render().unwrap();
         assert!(!shown.contains("studio/sd15"), "{shown}");
-        assert_eq!(shown.matches("studio/sdxl").count(), 3);
+        assert_eq!(shown.matches("studio/sdxl").count(), 4);
     }
 }

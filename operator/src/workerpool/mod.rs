@@ -272,6 +272,8 @@ fn measure(key: &PoolKey, observed: &Observed, plan: &Plan, context: &Context) {
         metrics.waiting.with_label_values(&[&pool]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let running = i64::try_from(stats.leases.len()).unwrap_or(i64::MAX);
         metrics.running.with_label_values(&[&pool]).set(running);
+        let late: u64 = plan.report.late.iter().map(|late| late.tasks).sum();
+        metrics.late.with_label_values(&[&pool]).set(i64::try_from(late).unwrap_or(i64::MAX));
     }
     for capacity in policy::Capacity::ALL {
         for phase in PHASES {
