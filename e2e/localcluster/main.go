@@ -30,6 +30,7 @@ const usage = `localcluster runs a Kubernetes cluster of plain processes.
   localcluster status --state DIR
   localcluster node VERB --state DIR ...
   localcluster components VERB NAME --state DIR
+  localcluster traces restart --state DIR
 
 Also, as the first argument or the name of the program: etcd, kube-apiserver,
 kube-controller-manager, kube-scheduler, kubectl, localnode.
@@ -80,4 +81,5 @@ var programs = map[string]func(argv []string) int{
 	"status":     supervisor.Status,
 	"node":       control.Node,
 	"components": control.Components,
+	"traces":     control.Traces,
 }

@@ -1,6 +1,10 @@
 //! Machines that come and go: node groups, and what may happen to a machine.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -14,6 +18,8 @@ pub struct CloudOptions {
     pub zones: Vec<String>,
     /// Spot machines per zone, at most.
     pub spot: u32,
+    /// Fewer of them at times, as recorded; every zone goes by it.
+    pub spot_trace: Option<SpotTrace>,
     /// On-demand machines, at most.
     pub on_demand: u32,
     /// How long a machine takes to boot.
@@ -29,12 +35,22 @@ impl Default for CloudOptions {
         Self {
             zones: vec!["zone-a".to_owned(), "zone-b".to_owned()],
             spot: 4,
+            spot_trace: None,
             on_demand: 2,
             boot: Duration::from_secs(2),
             keep_empty: Duration::from_secs(5),
             keep_gone: Duration::from_secs(20),
         }
     }
+}
+
+/// A recorded spot market, in the format that the local cluster's README tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpotTrace {
+    /// The recording.
+    pub file: PathBuf,
+    /// Recorded time over ours.
+    pub speed: u32,
 }
 
 /// A machine of the cluster.
@@ -56,8 +72,14 @@ impl CloudOptions {
                 "max": max, "startDelay": seconds(self.boot), "removeAfterEmpty": seconds(self.keep_empty),
             })
         };
-        let mut groups: Vec<_> =
-            self.zones.iter().map(|zone| group(format!("spot-{zone}"), "spot", zone, self.spot)).collect();
+        let spot = |zone: &String| {
+            let mut group = group(format!("spot-{zone}"), "spot", zone, self.spot);
+            if let Some(SpotTrace { file, speed }) = &self.spot_trace {
+                group["trace"] = json!({ "file": file, "speed": speed });
+            }
+            group
+        };
+        let mut groups: Vec<_> = self.zones.iter().map(spot).collect();
         if let (Some(zone), true) = (self.zones.first(), self.on_demand > 0) {
             groups.push(group(format!("on-demand-{zone}"), "on-demand", zone, self.on_demand));
         }
@@ -74,6 +96,11 @@ fn seconds(duration: Duration) -> String {
 /// Does something to the machines of a cluster: `localcluster node VERB`.
 pub(crate) fn node(cluster: &Cluster, verb: &str, args: &[&str]) -> Result<String> {
     localcluster(cluster, "node", verb, args)
+}
+
+/// Has the recorded spot markets begin now: `localcluster traces restart`.
+pub(crate) fn restart_traces(cluster: &Cluster) -> Result<()> {
+    localcluster(cluster, "traces", "restart", &[]).map(drop)
 }
 
 /// Stops or starts a part of the control plane: `localcluster components VERB`.

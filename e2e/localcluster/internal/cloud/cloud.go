@@ -50,12 +50,13 @@ type Options struct {
 type Cloud struct {
 	Options
 
-	began    time.Time
 	recorder record.EventRecorder
 	// refusals is what each waiting Pod was told last.
 	refusals map[types.UID]string
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// began is when the traces did.
+	began    time.Time
 	machines map[string]*Machine
 	numbers  map[string]int
 	stopped  bool
@@ -194,6 +195,19 @@ func (c *Cloud) bury(m *Machine) {
 	if m.removed {
 		delete(c.machines, m.Name)
 	}
+}
+
+// RestartTraces has every trace begin now.
+func (c *Cloud) RestartTraces() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.began = time.Now()
+}
+
+func (c *Cloud) tracesBegan() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.began
 }
 
 // Machines lists the machines by name.

@@ -127,13 +127,14 @@ func toleratesDisruption(p *v1.Pod) bool {
 // followTraces interrupts machines of groups that have more than the trace
 // allows.
 func (c *Cloud) followTraces(ctx context.Context, _ world, now time.Time) error {
+	began := c.tracesBegan()
 	var failures []error
 	for i := range c.Config.Groups {
 		g := &c.Config.Groups[i]
 		if g.trace == nil {
 			continue
 		}
-		cancel, interrupt := surplus(c.Machines(), g.Name, g.capacity(c.began, now))
+		cancel, interrupt := surplus(c.Machines(), g.Name, g.capacity(began, now))
 		for _, name := range cancel {
 			c.cancel(name)
 		}

@@ -75,10 +75,11 @@ func (c *Cloud) supplies(now time.Time) []supply {
 			living[m.Group]++
 		}
 	}
+	began := c.tracesBegan()
 	var list []supply
 	for i := range c.Config.Groups {
 		g := &c.Config.Groups[i]
-		list = append(list, supply{group: g, living: living[g.Name], capacity: g.capacity(c.began, now)})
+		list = append(list, supply{group: g, living: living[g.Name], capacity: g.capacity(began, now)})
 	}
 	return list
 }

@@ -31,6 +31,9 @@ const componentsUsage = `usage: localcluster components VERB --state DIR
   list                             show the components
   stop|kill|start|restart kube-apiserver`
 
+const tracesUsage = `usage: localcluster traces restart --state DIR
+  restart                          every group's trace begins now`
+
 // errUsage asks for the usage text.
 var errUsage = errors.New("wrong usage")
 
@@ -50,6 +53,9 @@ func Node(argv []string) int { return execute("node", nodeUsage, argv, (*command
 func Components(argv []string) int {
 	return execute("components", componentsUsage, argv, (*command).components)
 }
+
+// Traces runs "localcluster traces".
+func Traces(argv []string) int { return execute("traces", tracesUsage, argv, (*command).traces) }
 
 func execute(name, usage string, argv []string, run func(*command, *client) error) int {
 	cmd, err := parse(name, argv[1:])
@@ -144,6 +150,13 @@ func (cmd *command) list(c *client) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", m.Name, m.Group, m.State, m.CapacityType, m.Zone, m.GPUs, m.Address)
 	}
 	return w.Flush()
+}
+
+func (cmd *command) traces(c *client) error {
+	if len(cmd.words) != 1 || cmd.word(0) != "restart" {
+		return errUsage
+	}
+	return c.call(http.MethodPost, "/traces/restart", nil, &struct{}{})
 }
 
 func (cmd *command) components(c *client) error {

@@ -43,6 +43,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /nodes", answer(s.add))
 	mux.HandleFunc("POST /nodes/{name}/{verb}", answer(s.act))
 	mux.HandleFunc("POST /zones/{zone}/kill", answer(s.killZone))
+	mux.HandleFunc("POST /traces/restart", answer(s.restartTraces))
 	mux.HandleFunc("GET /components", answer(s.components))
 	mux.HandleFunc("POST /components/{name}/{verb}", answer(s.component))
 	return mux
@@ -109,6 +110,11 @@ func (s *Server) interrupt(r *http.Request, name string) error {
 func (s *Server) killZone(r *http.Request) (any, error) {
 	names, err := s.machines.KillZone(r.PathValue("zone"))
 	return killed{Names: names}, err
+}
+
+func (s *Server) restartTraces(*http.Request) (any, error) {
+	s.machines.RestartTraces()
+	return struct{}{}, nil
 }
 
 func (s *Server) components(*http.Request) (any, error) { return s.plane.Components(), nil }

@@ -3,6 +3,7 @@
 
 mod background;
 mod engine;
+mod spot;
 mod story;
 mod table;
 mod timeline;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Show the main job, then clean up (the default)
     Show,
+    /// Replay hours of a recorded spot market in about a minute, then clean up
+    Spot,
     /// Start the cluster and leave it running
     Up,
     /// Stop what `up` started
@@ -40,6 +43,7 @@ async fn main() -> ExitCode {
     let work = async {
         match command {
             Command::Show => story::show().await,
+            Command::Spot => spot::show().await,
             Command::Up => background::up().await,
             Command::Down => background::down().await,
             Command::Serve => background::serve().await,
