@@ -27,7 +27,7 @@ const ROUNDS: usize = 3;
 /// Longer than the pictures' rest.
 const NOTICE: Duration = Duration::from_secs(8);
 /// 40 s, in segments.
-const STEPS: u32 = 2000;
+const STEPS: u32 = 1000;
 const SOON: Duration = Duration::from_secs(90);
 
 /// What came of all notices.
@@ -46,7 +46,7 @@ pub struct Report {
 pub async fn requeue() -> Result<Report> {
     let steps = tempfile::NamedTempFile::new()?;
     let record = steps.path().display().to_string();
-    let args = ["--step-ms", "20", "--load-ms", "300", "--record", &record].map(str::to_owned).into();
+    let args = ["--step-ms", "40", "--load-ms", "300", "--record", &record].map(str::to_owned).into();
     let world = World::start(&WorldOptions {
         cloud: CloudOptions { spot: MACHINES, ..CloudOptions::default() },
         engine: EngineOptions { args, ..EngineOptions::default() },

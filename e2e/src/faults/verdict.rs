@@ -154,7 +154,7 @@ mod tests {
         };
         let image = |index: &u32| {
             json!({ "index": index, "key": format!("{index}.png"), "url": "u", "etag": "e",
-            "width": 8, "height": 8, "gpuSeconds": 1.0, "capacity": "Spot", "attempts": 1 })
+            "width": 8, "height": 8, "gpuSeconds": 1.0, "capacity": "Spot", "amount": "0.01", "attempts": 1 })
         };
         let images: Vec<_> = indices.iter().map(image).collect();
         let mut status = json!({
@@ -219,11 +219,8 @@ mod tests {
         let table: [(&str, Change); 6] = [
             ("not ended", |facts| facts.jobs = vec![job(&[0, 1], "Reconciling", &json!({}))]),
             ("counts", |facts| {
-                facts.jobs = vec![job(
-                    &[0, 1],
-                    "Complete",
-                    &json!({"counts": {"total": 2, "succeeded": 1, "failed": 0, "running": 0, "waiting": 1}}),
-                )]
+                let counts = json!({"total": 2, "succeeded": 1, "failed": 0, "running": 0, "waiting": 1});
+                facts.jobs = vec![job(&[0, 1], "Complete", &json!({ "counts": counts }))];
             }),
             ("an Event", |facts| facts.events.push(("u1".to_owned(), "Failed".to_owned()))),
             ("another", |facts| facts.events.push(("u1".to_owned(), "Cancelled".to_owned()))),

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let table: [(Wire, &[u8], Option<(usize, Option<&str>)>); 8] = [
+        type Expected = Option<(usize, Option<&'static str>)>;
+        let table: [(Wire, &[u8], Expected); 8] = [
             (Wire::Http, b"GET /api/v1/pods?watch=true HTTP/1.1\r\nhost: a\r\n\r\n", Some((49, None))),
             (Wire::Http, b"GET /api/v1/pods HTTP/1.1\r\nhost", None),
             (

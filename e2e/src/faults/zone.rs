@@ -1,7 +1,7 @@
 //! A whole zone dies at once: 16 workers of 16, in the middle of their pictures.
 //!
-//! A picture takes 50 steps of 0.1 s, in about five segments: one of 50 s with the default segments of 10 s, ten times
-//! as fast.
+//! A picture takes 50 steps of 0.15 s, in about seven segments: one of 70 s with the default segments of 10 s, nine
+//! times as fast.
 
 use std::{ops::RangeInclusive, path::Path, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::jobs::{Studio, text_to_image};
 /// Workers in the zone.
 pub const WORKERS: usize = 16;
 const STEPS: u32 = 50;
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(150);
 /// By what a pool takes for granted before it has made any, such a picture takes about 15 s.
-const SEGMENT_SECONDS: u32 = 3;
-const SEGMENTS: RangeInclusive<u32> = 4..=6;
+const SEGMENT_SECONDS: u32 = 2;
+const SEGMENTS: RangeInclusive<u32> = 6..=8;
 const JOBS: u32 = 4;
 /// Three for each worker.
 const IMAGES: u32 = 48 / JOBS;
 const SOON: Duration = Duration::from_secs(60);
-/// Replacements do the rest; their work alone takes 15 s.
+/// Replacements do the rest; their work alone takes 25 s.
 const ALL: Duration = Duration::from_secs(120);
 
 /// The zone vanishes `after` all of its workers have begun with a picture. Another zone takes over.
