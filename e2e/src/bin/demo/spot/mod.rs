@@ -70,7 +70,7 @@ pub(crate) async fn show() -> Result<()> {
     let jobs = watch.jobs().await?;
     chart::write(Path::new(CHART), &market, &history)?;
     summary::print(&jobs, asked, &watch.cost().await?).await?;
-    println!("\nThe chart: {CHART}. It took {:.0} s.", begun.elapsed().as_secs_f64());
+    println!("\nThe chart: {CHART}. The market took {:.0} s.", begun.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What came of it, in figures.
 
 use anyhow::Result;
-use crds::{Image, ImageJob, PoolCost, Sla};
+use crds::{Image, ImageJob, MachineCost, Money, PoolCost, Sla};
 use e2e::Finished;
 
 use super::SLA_SECONDS;
@@ -31,10 +31,22 @@ pub(crate) async fn print(jobs: &[ImageJob], asked: u32, cost: &PoolCost) -> Res
     println!(
         "  attempts > 1    {again:>9}  begun again, {interruptions} machines having gone away under them"
     );
-    println!("spent, USD        {:>9}  start-up and idle time included", cost.total);
-    println!("  spot            {:>9}  {} s of machines", cost.spot.amount, cost.spot.seconds);
-    println!("  on demand       {:>9}  {} s of machines", cost.on_demand.amount, cost.on_demand.seconds);
-    let saved = cost.total.percent_below(cost.on_demand_total);
-    println!("  all on demand   {:>9}  the same machines; {saved} % saved", cost.on_demand_total);
+    let costs = jobs.iter().filter_map(|job| job.status.as_ref()?.cost.as_ref());
+    let (gpu_time, on_demand) = costs.fold(<(Money, Money)>::default(), |(amount, on_demand), cost| {
+        (amount.plus(cost.amount), on_demand.plus(cost.on_demand_amount))
+    });
+    println!("\n{:17} {:>9} {:>13}", "USD", "spent", "all on demand");
+    spent("  images", gpu_time, on_demand, "GPU time of the attempts that made them");
+    let machines = "with start-up, idle time, and lost ones until their Pods are gone";
+    spent("  machines", cost.total, cost.on_demand_total, machines);
+    let MachineCost { seconds, amount, on_demand_amount } = cost.spot;
+    spent("    spot", amount, on_demand_amount, &format!("{seconds} s"));
+    let MachineCost { seconds, amount, on_demand_amount } = cost.on_demand;
+    spent("    on demand", amount, on_demand_amount, &format!("{seconds} s"));
     Ok(())
+}
+
+fn spent(what: &str, amount: Money, on_demand: Money, note: &str) {
+    let saved = amount.percent_below(on_demand);
+    println!("{what:17} {amount:>9} {on_demand:>13}  {saved:>2} % saved; {note}");
 }

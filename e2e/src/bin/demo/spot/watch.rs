@@ -177,3 +177,19 @@ impl Moment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_without_a_look_is_as_the_one_before_and_what_comes_after_the_end_is_only_the_last() {
+        let asked = |asked| Moment { asked, ..Moment::default() };
+        let mut history = History::new(4);
+        for (tick, moment) in [(0, asked(1)), (0, asked(2)), (2, asked(3)), (7, asked(4))] {
+            history.add(tick, moment);
+        }
+        let by_tick: Vec<_> = history.by_tick().iter().map(|moment| moment.asked).collect();
+        assert_eq!((by_tick, history.last().asked), (vec![2, 2, 3], 4));
+    }
+}
