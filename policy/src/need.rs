@@ -90,7 +90,8 @@ impl<'a> Question<'_, 'a> {
 
     /// The new workers, in the order in which they'd be added, each with the model it would warm.
     pub(crate) fn new_slots(&self, after: f64) -> Vec<Slot<'a>> {
-        let tasks: u64 = self.asking().map(|b| b.tasks).sum();
+        // Those that do not ask are done by the new workers too, and may be due before those that do.
+        let tasks: u64 = self.demand.iter().filter(|b| b.rule.runs_on(self.capacity)).map(|b| b.tasks).sum();
         let n = self.room.min(usize::try_from(tasks).unwrap_or(usize::MAX));
         models(self.demand, &self.slots, self.capacity, n)
             .into_iter()
