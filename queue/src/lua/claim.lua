@@ -181,7 +181,9 @@ local function serve(class, heads, alone)
       -- Up to the next tenant's; of several lanes only one task.
       local turn = alone and math.min(floor, tonumber(heads[i + 3]) or last) or score
       local fair = { vt = vts[flow], lead = lead }
-      place = take_line(class, member, score, turn, score >= 0 and ahead or 0, fair)
+      -- Who catches up with those served before stands level with them.
+      local more = score >= 0 and turn < floor and ahead or 0
+      place = take_line(class, member, score, turn, more, fair)
       if fair.due then
         vts[flow], lead = fair.vt, fair.lead
         written[#written + 1] = 'vt:' .. flow
