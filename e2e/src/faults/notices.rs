@@ -97,7 +97,7 @@ async fn take_away(studio: &Studio<'_>, lease: &LeaseSeen) -> Result<Duration> {
     let queue = studio.queue().await?;
     let machine = studio.node_of(&lease.worker.0).await?.context("a worker at work has a machine")?;
     let begun = Instant::now();
-    interrupt(&studio.world, &machine).await?;
+    interrupt(studio.world, &machine).await?;
     wait_for("the picture to be claimable again", SOON, async || {
         let leases = queue.stats().await.ok()?.leases;
         let held = |seen: &LeaseSeen| seen.task == lease.task && seen.attempt == lease.attempt;
