@@ -116,13 +116,8 @@ fn comes_back(view: &View, task: &Running) -> bool {
     }
 }
 
-/// Engine seconds still in a leased task, taken as being run since it was claimed.
+/// Engine seconds still in a leased task, which is run from its claim on.
 pub(crate) fn remaining(view: &View, task: &Running) -> f64 {
-    let whole = view.estimates().task_seconds(&task.model, task.units);
-    // A task that takes longer than expected isn't over the moment it should have been.
-    let least = 0.1 * whole;
-    match task.progress {
-        Some((done, all)) if all > 0 => (whole * (1.0 - f64::from(done) / f64::from(all))).max(least),
-        _ => (whole - view.now.since(task.started).as_secs_f64()).max(least),
-    }
+    let Running { model, units, started, progress, .. } = task;
+    view.estimates().seconds_left(model, *units, *progress, view.now.since(*started))
 }

@@ -18,6 +18,8 @@ const NEWEST: f64 = 0.05;
 const SETTLED: u32 = 3;
 /// Factor beyond which a sample is cut: a hung engine must not rule the fleet's size.
 const OUTLIER: f64 = 4.0;
+/// A task that takes longer than expected isn't over the moment it should have been: so much of it is always left.
+const LEAST_LEFT: f64 = 0.1;
 /// Models remembered; the one least recently seen is forgotten first.
 const MODELS: usize = 64;
 
@@ -99,6 +101,23 @@ impl Estimates {
         } else {
             mean(&others)
         }
+    }
+
+    /// Expected engine seconds still in a task: by its progress (steps done, and in all) where it is known, else taken
+    /// as being run for `elapsed`.
+    pub fn seconds_left(
+        &self,
+        model: &str,
+        units: f64,
+        progress: Option<(u32, u32)>,
+        elapsed: Duration,
+    ) -> f64 {
+        let whole = self.task_seconds(model, units);
+        let left = match progress {
+            Some((done, all)) if all > 0 => whole * (1.0 - f64::from(done) / f64::from(all)),
+            _ => whole - elapsed.as_secs_f64(),
+        };
+        left.max(LEAST_LEFT * whole)
     }
 
     /// Expected seconds from a worker's creation to ready.

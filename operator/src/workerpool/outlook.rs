@@ -7,8 +7,6 @@ use queue::{JobUid, LeaseSeen, Stats};
 
 /// The queue rounds due times down by less than this part of a class's promise.
 const BUCKETS_PER_SLA: u32 = 32;
-/// An image that takes longer than it should is not over at any moment: so much of it is always left.
-const LEAST_LEFT: f64 = 0.1;
 
 /// A pool's work, as of its last plan.
 #[derive(Default)]
@@ -87,23 +85,19 @@ fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Jo
     for of_one in held.chunk_by(|a, b| a.worker == b.worker) {
         let mut free = now;
         for (n, lease) in of_one.iter().enumerate() {
-            let whole = estimates.task_seconds(&lease.model, lease.units);
-            let left = if n == 0 { left(lease, whole, now) } else { whole };
+            let left = match n {
+                0 => {
+                    let elapsed = now.since(Time::from_millis(lease.started_ms));
+                    estimates.seconds_left(&lease.model, lease.units, lease.progress, elapsed)
+                }
+                _ => estimates.task_seconds(&lease.model, lease.units),
+            };
             free = free.plus(Duration::try_from_secs_f64(left).unwrap_or_default());
             let last = jobs.entry(lease.task.job.clone()).or_insert(free);
             *last = free.max(*last);
         }
     }
     jobs
-}
-
-/// Seconds left of an image that should take `whole`.
-fn left(lease: &LeaseSeen, whole: f64, now: Time) -> f64 {
-    let left = match lease.progress {
-        Some((done, all)) if all > 0 => whole * (1.0 - f64::from(done) / f64::from(all)),
-        _ => whole - now.since(Time::from_millis(lease.started_ms)).as_secs_f64(),
-    };
-    left.max(LEAST_LEFT * whole)
 }
 
 #[cfg(test)]
