@@ -1,6 +1,10 @@
 //! A namespace with a pool, as a team would have it, and its jobs.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{
+    ffi::OsStr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{ImageJob, ImageJobSpec, WorkerPool, conditions::JobReason};
@@ -33,6 +37,8 @@ pub struct Studio<'a> {
     pub world: &'a World,
     /// Its name.
     pub namespace: String,
+    /// The uids of the jobs that were deleted.
+    deleted: Mutex<Vec<String>>,
 }
 
 /// A worker in the middle of a picture.
@@ -47,12 +53,18 @@ pub struct Caught {
 }
 
 impl<'a> Studio<'a> {
+    /// One that is there.
+    #[must_use]
+    pub fn of(world: &'a World, namespace: &str) -> Self {
+        Self { world, namespace: namespace.to_owned(), deleted: Mutex::default() }
+    }
+
     /// Makes the namespace and its pool; `change` may change the pool's spec first.
     ///
     /// # Errors
     /// When the API server refuses any of it.
     pub async fn open(world: &'a World, namespace: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
-        let studio = Self { world, namespace: namespace.to_owned() };
+        let studio = Self::of(world, namespace);
         let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
         let metadata = ObjectMeta {
             name: Some(namespace.to_owned()),
@@ -173,8 +185,16 @@ impl<'a> Studio<'a> {
     /// # Errors
     /// When there is no such job.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        self.api::<ImageJob>().delete(name, &DeleteParams::default()).await.map(drop)?;
+        let deleted = self.api::<ImageJob>().delete(name, &DeleteParams::default()).await?;
+        let uid = deleted.either(|job| job.uid(), |status| status.details.map(|details| details.uid));
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).extend(uid);
         Ok(())
+    }
+
+    /// The uids of the jobs that were deleted so far.
+    #[must_use]
+    pub fn deleted(&self) -> Vec<String> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The pool's queue.

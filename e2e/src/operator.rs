@@ -89,14 +89,7 @@ impl Operator {
     /// # Errors
     /// When it does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
-        let of_metric =
-            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
-        Ok(text
-            .lines()
-            .filter(of_metric)
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum())
+        metric(self.address, name).await
     }
 
     /// Its resident memory, MB (10^6 bytes).
@@ -109,6 +102,14 @@ impl Operator {
         let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kib * 1024.0 / 1e6)
     }
+}
+
+/// The sum of an operator's metric over all its labels.
+pub(crate) async fn metric(operator: SocketAddr, name: &str) -> Result<f64> {
+    let text = reqwest::get(format!("http://{operator}/metrics")).await?.error_for_status()?.text().await?;
+    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+    Ok(text.lines().filter(of_metric).filter_map(value).sum())
 }
 
 fn append(log: &Path) -> Result<File> {

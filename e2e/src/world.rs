@@ -1,6 +1,6 @@
 //! Everything the product needs around it, and the product itself, on one machine.
 
-use std::{path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use crate::{
     cloud::{self, CloudOptions, Machine},
     deploy,
+    operator::metric,
     programs::Programs,
 };
 
@@ -174,6 +175,20 @@ impl World {
     pub async fn operators(&self) -> Result<Vec<Pod>> {
         let operators = ListParams::default().labels("app.kubernetes.io/name=imagejob-operator");
         Ok(Api::namespaced(self.client.clone(), deploy::SYSTEM).list(&operators).await?.items)
+    }
+
+    /// The sum of a metric over all its labels and all operators.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn operator_metric(&self, name: &str) -> Result<f64> {
+        const PORT: u16 = 8080;
+        let mut sum = 0.0;
+        for pod in self.operators().await? {
+            let ip = pod.status.and_then(|status| status.pod_ip).context("an operator without an address")?;
+            sum += metric((ip.parse::<IpAddr>()?, PORT).into(), name).await?;
+        }
+        Ok(sum)
     }
 
     /// Kills a machine: it vanishes, and nobody says goodbye.

@@ -71,7 +71,7 @@ pub(crate) async fn run(worker: Arc<Worker>, lease: Lease, seat: Seat) {
     };
     let stopping = async {
         if let Some(prompt) = &prompt {
-            worker.engine.cancel(prompt, STOP_PATIENCE).await;
+            worker.engine.be_rid_of(prompt, STOP_PATIENCE).await;
         }
     };
     let tidying = async {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Action, Capacity, Decision, Forecast, Phase, Time, Why, Worker,
+    Action, Capacity, Decision, Forecast, Health, Phase, Time, Why, Worker,
     demand::Bucket,
     gap::Gap,
     on_demand::OnDemand,
@@ -234,7 +234,7 @@ fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) ->
     claiming(view, capacity) + gap.starts(capacity) - leaving
 }
 
-/// Of every worker that has a machine.
+/// Of every worker that has a machine, until that is gone.
 fn cost(view: &View) -> u64 {
     on_machines(view).filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
 }
@@ -245,7 +245,8 @@ fn on_demand_cost(view: &View) -> u64 {
 }
 
 fn on_machines<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Worker> {
-    view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled)
+    let lives = |worker: &&Worker| worker.health != Health::Gone;
+    view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled).filter(lives)
 }
 
 /// By class, the class with the most late images first.

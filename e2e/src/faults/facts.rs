@@ -22,6 +22,8 @@ use crate::{jobs::Studio, world::BUCKET};
 pub struct Facts {
     /// The jobs, as the API server has them.
     pub jobs: Vec<ImageJob>,
+    /// The uids of jobs that were deleted.
+    pub deleted: Vec<String>,
     /// Of jobs with a manifest, the keys it lists.
     pub(super) manifests: HashMap<String, Listed>,
     /// Uid of the job and reason of each Event.
@@ -45,6 +47,13 @@ pub struct Object {
     pub writes: usize,
 }
 
+impl Object {
+    /// Whether it is a picture of this job, as [`InstantEngine`](super::InstantEngine) names them.
+    pub(super) fn is_of(&self, uid: &str) -> bool {
+        self.key.rsplit('/').next().is_some_and(|name| name.starts_with(uid))
+    }
+}
+
 impl Facts {
     /// Gathers them for the studio's jobs, whose pictures lie in the folder of its name.
     ///
@@ -63,6 +72,7 @@ impl Facts {
         let events = events.into_iter().filter_map(event).collect();
         Ok(Self {
             jobs,
+            deleted: studio.deleted(),
             manifests,
             events,
             left_in_queue: left_in_queue(studio).await?,

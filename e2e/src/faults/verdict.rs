@@ -71,8 +71,11 @@ pub fn judge(facts: &Facts) -> Verdict {
         verdict.untrue.extend(contradictions(job, &listed, facts));
         owned.extend(listed.into_values().flatten());
     }
-    let stray =
-        |object: &&Object| !owned.contains(object.key.as_str()) && !object.key.ends_with("/manifest.json");
+    let stray = |object: &&Object| {
+        // What was made of a job before it was deleted stays, whether its status came to list it or not.
+        let of_deleted = facts.deleted.iter().any(|uid| object.is_of(uid));
+        !owned.contains(object.key.as_str()) && !of_deleted && !object.key.ends_with("/manifest.json")
+    };
     let strays: Vec<_> = facts.objects.iter().filter(stray).collect();
     let (latents, pictures): (Vec<_>, Vec<_>) = strays.into_iter().partition(|o| o.key.ends_with(".latent"));
     verdict.untrue.extend(latents.iter().map(|latent| format!("{} was left", latent.key)));
@@ -234,6 +237,17 @@ mod tests {
             assert!(!verdict.untrue.is_empty(), "{what}: {verdict:?}");
             assert_eq!(verdict.doubled, 0, "{what}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn pictures_of_a_deleted_job_are_nobodys_doubles_unless_overwritten() {
+        let mut facts = good();
+        facts.objects.push(object("studio/u2-0.png"));
+        assert_eq!(judge(&facts).doubled, 1, "whose is it?");
+        facts.deleted.push("u2".to_owned());
+        assert!(judge(&facts).is_clean());
+        facts.objects.last_mut().unwrap().writes = 2;
+        assert_eq!(judge(&facts).doubled, 1);
     }
 
     #[test]

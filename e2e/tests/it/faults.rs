@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::faults::{Stand, Verdict, crash::Crash, partition, zone};
+use e2e::faults::{Stand, Verdict, crash::Crash, operators, partition, zone};
 
 /// One of ten is spent twice at most: one loss here is a larger share than in the suite's many.
 const REDONE: f64 = 0.1;
@@ -14,6 +14,12 @@ pub(crate) async fn the_operator_is_killed_after_some_of_its_effects() -> Result
     let crash = Crash::prepare(&stand).await?;
     let spread = |effects: usize| (1..=KILLS).map(|n| n * effects / (KILLS + 1)).collect();
     clean(&crash.run(spread).await?.verdict)
+}
+
+pub(crate) async fn operators_see_late_and_are_restarted_all_the_time() -> Result<()> {
+    let stand = Stand::start().await?;
+    clean(&operators::late_and_missed_events(&stand).await?)?;
+    clean(&operators::restarted_all_the_time(&stand).await?)
 }
 
 pub(crate) async fn a_worker_that_is_cut_off_writes_too_late() -> Result<()> {

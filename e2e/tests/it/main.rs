@@ -77,6 +77,7 @@ fn main() -> Result<ExitCode> {
     trials.extend(stands![
         stage,
         faults::the_operator_is_killed_after_some_of_its_effects,
+        faults::operators_see_late_and_are_restarted_all_the_time,
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
     ]);

@@ -80,7 +80,7 @@ pub(crate) async fn own_studio<'a>(world: &'a World, name: &str) -> Result<Studi
 pub(crate) async fn studio(world: &World) -> Result<Studio<'_>> {
     const NAME: &str = "studio";
     match Api::<Namespace>::all(world.client.clone()).get_opt(NAME).await? {
-        Some(_) => Ok(Studio { world, namespace: NAME.to_owned() }),
+        Some(_) => Ok(Studio::of(world, NAME)),
         None => Studio::open(world, NAME, |_| ()).await,
     }
 }

@@ -156,11 +156,19 @@ impl Engine {
         self.client.upload(name, latent).await
     }
 
+    /// Takes a prompt out of the engine that nobody waits for any more. One that won't let go of it within `patience`
+    /// hangs: every later prompt would wait behind it for ever, so it is [`State::Broken`] then.
+    pub async fn be_rid_of(&self, id: &PromptId, patience: Duration) {
+        if !self.cancel(id, patience).await {
+            self.broken(&format!("prompt {id} could not be stopped within {}s", patience.as_secs()));
+        }
+    }
+
     /// Takes a prompt out of the engine, whatever its state, and waits until it is out. An engine that can't be
     /// reached has nothing to stop; one that does not obey is waited for as long as `patience`.
     ///
     /// Returns whether it is out.
-    pub async fn cancel(&self, id: &PromptId, patience: Duration) -> bool {
+    pub(super) async fn cancel(&self, id: &PromptId, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         let mut unseen = 0;
         while unseen < GONE_AFTER {
@@ -179,7 +187,6 @@ impl Engine {
                 tracing::debug!(%error, prompt = %id, "can't stop a prompt yet");
             }
             if Instant::now() >= end {
-                tracing::warn!(prompt = %id, "the engine does not stop a prompt");
                 return false;
             }
             sleep(STOP_POLL).await;

@@ -1,11 +1,13 @@
 //! The engine refuses, fails, hangs and dies.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use comfyui_sim::{Fault, FaultKind};
+use comfyui_sim::{Fault, FaultKind, Options, Sim};
+use gpu_worker::comfyui::{Client, Engine, Prompt, PromptId, State, Trouble};
 use queue::{Outcome, TaskError};
 use serde_json::json;
 use testkit::wait_for;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::rig::{PATIENCE, Rig, Worker, picture, steps_of, workflow};
 
@@ -142,6 +144,35 @@ async fn a_picture_that_takes_too_long_is_stopped() {
     assert_eq!(error(&outcomes).reason, "Timeout");
     assert_eq!(error(&outcomes).message, "not done after 1s");
     rig.engine_idles().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_let_go_of_a_prompt_needs_a_restart() {
+    let sim = Sim::start(Options { faults: vec![Fault::once(FaultKind::Hang, 0)], ..steps_of(0) });
+    let mut sim = sim.expect("an engine");
+    let engine = Arc::new(Engine::new(Client::new(sim.url().parse().expect("a URL")).expect("a client")));
+    let connecting = Arc::clone(&engine);
+    let _connecting = AbortOnDropHandle::new(tokio::spawn(async move { connecting.keep_connected().await }));
+    let up = |state: &State| matches!(state, State::Up(_));
+    engine.state().wait_for(up).await.expect("it stays");
+    let id = PromptId::draw();
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
+    });
+    let graph = graph.as_object().cloned().expect("a graph");
+    let prompt = Prompt { id: id.clone(), graph, segments: vec![], timeout: Duration::from_secs(1) };
+    let hung = engine.generate(&prompt, |_| ()).await;
+    assert!(matches!(hung, Err(Trouble::TimedOut(_))), "{hung:?}");
+
+    engine.be_rid_of(&id, Duration::from_secs(1)).await;
+
+    let state = engine.state().borrow().clone();
+    let State::Broken { why } = state else { panic!("{state:?}") };
+    assert_eq!(why, format!("prompt {id} could not be stopped within 1s"));
+    sim.stop();
+    wait_for("the port", PATIENCE, async || sim.restart().ok()).await.expect("restarted");
+    tokio::time::timeout(PATIENCE, engine.state().wait_for(up)).await.expect("in time").expect("it stays");
 }
 
 #[tokio::test]

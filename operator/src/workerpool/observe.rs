@@ -49,9 +49,10 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// The workers that have a machine, and since when.
+    /// The workers that have a machine, and since when. The Pod of one that is gone may stay for minutes.
     pub(crate) fn machines(&self, now: Timestamp) -> Vec<Machine> {
-        let placed = self.pods.values().filter(|pod| has_node(pod));
+        let workers = self.seen.workers.iter().filter(|worker| worker.health != Health::Gone);
+        let placed = workers.filter_map(|worker| self.pods.get(&worker.id.0)).filter(|pod| has_node(pod));
         let machine = |pod: &Arc<Pod>| Machine {
             worker: pod.name_any(),
             capacity: capacity_of(pod),

@@ -159,6 +159,27 @@ fn what_a_machine_tells_its_worker_counts_and_it_is_said_who_told() {
 }
 
 #[test]
+fn a_machine_is_paid_for_from_when_it_has_a_worker_until_it_is_gone() {
+    let machines = |change: &Value, stats| {
+        let observed = observed(&[pod_with("w", change)], stats, &mut PoolState::default());
+        observed.machines(at(NOW)).len()
+    };
+    let heard = |silent| stats(vec![seen("w", silent)], vec![]);
+    let failed = json!({"status": {"phase": "Failed"}});
+    let table = [
+        ("without a node", json!({"spec": {"nodeName": null}}), heard(1), 0),
+        ("at work", json!({}), heard(1), 1),
+        ("starting", json!({}), stats(vec![], vec![]), 1),
+        ("doomed", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}}), heard(1), 1),
+        ("its Pod stays though the machine is dead", json!({}), heard(30), 0),
+        ("failed", failed, heard(1), 0),
+    ];
+    for (name, change, stats, paid_for) in table {
+        assert_eq!(machines(&change, stats), paid_for, "{name}");
+    }
+}
+
+#[test]
 fn only_the_pools_own_pods_count() {
     let others = [
         pod_with("a", &json!({"metadata": {"labels": {"imagejob.dev/pool": "sdxl"}}})),
