@@ -171,7 +171,7 @@ fn a_machine_is_paid_for_from_when_it_has_a_worker_until_it_is_gone() {
         ("at work", json!({}), heard(1), 1),
         ("starting", json!({}), stats(vec![], vec![]), 1),
         ("doomed", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}}), heard(1), 1),
-        ("its Pod stays though the machine is dead", json!({}), heard(30), 0),
+        ("its Pod stays though its node is gone", json!({"spec": {"nodeName": "vanished"}}), heard(1), 0),
         ("failed", failed, heard(1), 0),
     ];
     for (name, change, stats, paid_for) in table {
