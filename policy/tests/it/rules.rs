@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use policy::{
     Action, Backlog, Capacity, CapacityRule, Class, Decision, Fleet, Health, Memory, Order, Phase, Plan,
-    Policy, Queue, Running, Scaling, Seen, State, Time, Why, Worker, WorkerId, estimate, plan,
+    Policy, Queue, Running, Scaling, Seen, State, Time, Why, Worker, WorkerId, plan,
 };
 
 use crate::world::{UNITS, secs};
@@ -354,7 +354,7 @@ fn those_that_will_be_late_are_told_at_once() {
 fn the_forecast_counts_whole_images_on_the_workers_there_are() {
     let workers = vec![worker("s1", Capacity::Spot, Phase::Busy), worker("s2", Capacity::Spot, idle_for(1))];
     let seen = seen(vec![waiting("standard", 3, 290)], vec![running("s1", "standard")], workers);
-    let forecast = estimate(NOW, &pool(), &seen, &Memory::default());
+    let forecast = decide(&pool(), &seen).forecast;
     // s2 is free now, s1 in six seconds; 8 s an image: 8, 14, 16.
     let done = forecast.job_done("standard", "sd15", NOW.plus(secs(290))).expect("a worker");
     assert!(done.since(NOW).abs_diff(secs(16)) < secs(1) / 10, "{:?}", done.since(NOW));
