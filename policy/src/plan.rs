@@ -51,6 +51,7 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
     // Demand against supply: what is missing? Workers on hold fill it first, then new ones.
     let demand = demand(&view);
     inflow::read(&view, &demand, &mut memory);
+    let view = View { memory: &memory.clone(), ..view };
     let foreseen = inflow::foresee(&view, &demand, &memory.inflow);
     let mut missing = gap(&view, &foreseen, &zones);
     let resumed = start::resume(&view, &missing);
