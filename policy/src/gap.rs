@@ -3,7 +3,7 @@ use crate::{
     Capacity, CapacityRule, Health, Order, Phase, Time, Why, Worker,
     demand::{Bucket, there, with_running_on_demand},
     idle::over_minimum,
-    need::{Limit, Question},
+    need::{Limit, Question, models},
     on_demand::{OnDemand, kept_busy, on_demand, without_on_demand},
     supply::{Outlook, Slot, fresh, supply},
     view::View,
@@ -44,7 +44,7 @@ pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> 
     if view.policy.paused {
         return gap;
     }
-    minimum(view, zones, &mut gap);
+    minimum(view, demand, zones, &mut gap);
     urgent(view, demand, zones, &mut gap);
     spot(view, demand, zones, &mut gap);
     take_over(view, demand, zones, &mut gap);
@@ -159,7 +159,8 @@ fn fall_back<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mu
         asks: |bucket| bucket.rule == CapacityRule::SpotThenOnDemand,
         room: room(view, zones, Capacity::OnDemand, gap),
     };
-    if question.misses().is_none() || question.room == 0 {
+    // While the first tasks wait for company there is time.
+    if gap.gather_until.is_some() || question.misses().is_none() || question.room == 0 {
         return;
     }
     let slack = if hope { question.slack() } else { 0.0 };
@@ -169,13 +170,13 @@ fn fall_back<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mu
     fill(&question, why, after, gap);
 }
 
-fn minimum(view: &View, zones: &Zones, gap: &mut Gap) {
+fn minimum<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     for capacity in Capacity::ALL {
         let there = view.placed(capacity).filter(|w| w.claims() && !zones.abandons(view, w)).count();
         let n = view.min(capacity).saturating_sub(there).min(room(view, zones, capacity, gap));
         if n > 0 {
-            let why = Why::Minimum;
-            gap.missing.push(Missing { capacity, why, models: vec![None; n], after: 0.0 });
+            let models = models(demand, &supply(view, zones, Outlook::Planned), capacity, n);
+            gap.missing.push(Missing { capacity, why: Why::Minimum, models, after: 0.0 });
         }
     }
 }
