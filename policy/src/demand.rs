@@ -1,5 +1,5 @@
 //! Step 1: the work, in the order in which it is due.
-use crate::{Capacity, CapacityRule, Health, Order, Running, Time, view::View};
+use crate::{Capacity, CapacityRule, Estimates, Health, Order, Running, Time, view::View};
 
 /// Waiting tasks of one class and model that are due at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +101,7 @@ fn bucket<'a>(
         due,
         tasks,
         each: view.estimates().task_seconds(model, units / tasks as f64).max(SHORTEST_TASK),
-        load: view.estimates().load_seconds(model),
+        load: Estimates::load_seconds(model),
         expected: false,
     })
 }

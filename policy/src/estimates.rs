@@ -10,8 +10,8 @@ use crate::Capacity;
 const PRIOR_TASK: (f64, f64) = (4.0, 0.2);
 /// Before any sample: a node has to be bought, booted, and pull some GiB of image.
 const PRIOR_START: f64 = 120.0;
-/// Before any sample: some GiB from a local disk to the GPU.
-const PRIOR_LOAD: f64 = 10.0;
+/// Some GiB from a local disk to the GPU. Not learned: nobody tells how much of an image's time went into it.
+const LOAD: f64 = 10.0;
 /// Weight of the newest sample once there are many: about the last 20 samples count.
 const NEWEST: f64 = 0.05;
 /// After this many samples one that is off by more than [`OUTLIER`] is cut to that.
@@ -42,13 +42,6 @@ pub enum Sample {
         /// From its creation to ready; the loading of a first model not included.
         took: Duration,
     },
-    /// A model was loaded.
-    Loaded {
-        /// Which.
-        model: String,
-        /// How long it took.
-        took: Duration,
-    },
 }
 
 /// How long things take.
@@ -59,8 +52,6 @@ pub struct Estimates {
     tasks: BTreeMap<String, Line>,
     /// By capacity.
     starts: BTreeMap<Capacity, Spread>,
-    /// By model.
-    loads: BTreeMap<String, Spread>,
     /// Samples in all; says which model was least recently seen.
     samples: u64,
 }
@@ -72,18 +63,13 @@ impl Estimates {
         match sample {
             Sample::Task { model, units, took } => {
                 if units.is_finite() && *units > 0.0 {
-                    let line = entry(&mut self.tasks, model, |line| line.last);
+                    let line = entry(&mut self.tasks, model);
                     line.observe(*units, took.as_secs_f64());
                     line.last = self.samples;
                 }
             }
             Sample::Started { capacity, took } => {
                 self.starts.entry(*capacity).or_default().observe(took.as_secs_f64());
-            }
-            Sample::Loaded { model, took } => {
-                let spread = entry(&mut self.loads, model, |spread| spread.last);
-                spread.observe(took.as_secs_f64());
-                spread.last = self.samples;
             }
         }
     }
@@ -131,15 +117,8 @@ impl Estimates {
     }
 
     /// Expected seconds to load a model.
-    pub fn load_seconds(&self, model: &str) -> f64 {
-        if model.is_empty() {
-            return 0.0;
-        }
-        if let Some(spread) = self.loads.get(model) {
-            return spread.mean;
-        }
-        let others: Vec<f64> = self.loads.values().map(|spread| spread.mean).collect();
-        if others.is_empty() { PRIOR_LOAD } else { mean(&others) }
+    pub(crate) fn load_seconds(model: &str) -> f64 {
+        if model.is_empty() { 0.0 } else { LOAD }
     }
 
     /// The capacity's own start-up, or that of the other one while it has none.
@@ -149,13 +128,9 @@ impl Estimates {
 }
 
 /// The entry of a model; makes room by forgetting the one least recently seen.
-fn entry<'a, T: Default>(
-    of: &'a mut BTreeMap<String, T>,
-    model: &str,
-    last: impl Fn(&T) -> u64,
-) -> &'a mut T {
+fn entry<'a>(of: &'a mut BTreeMap<String, Line>, model: &str) -> &'a mut Line {
     if of.len() >= MODELS && !of.contains_key(model) {
-        let oldest = of.iter().min_by_key(|(_, entry)| last(entry)).map(|(name, _)| name.clone());
+        let oldest = of.iter().min_by_key(|(_, line)| line.last).map(|(name, _)| name.clone());
         oldest.and_then(|name| of.remove(&name));
     }
     of.entry(model.to_owned()).or_default()
@@ -172,14 +147,13 @@ struct Spread {
     n: u32,
     mean: f64,
     variance: f64,
-    last: u64,
 }
 
 impl Spread {
     fn observe(&mut self, seconds: f64) {
         if self.n == 0 {
             // One sample says nothing of the spread: assume a quarter.
-            *self = Self { n: 1, mean: seconds, variance: (seconds / 4.0).powi(2), last: self.last };
+            *self = Self { n: 1, mean: seconds, variance: (seconds / 4.0).powi(2) };
             return;
         }
         let seconds = tamed(self.n, seconds, self.mean);

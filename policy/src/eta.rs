@@ -1,9 +1,8 @@
 //! When work will be done.
 use crate::{
-    Memory, Policy, Seen, Time,
-    demand::{Bucket, demand},
-    gap::{Gap, gap, started},
-    inflow::foresee,
+    Time,
+    demand::Bucket,
+    gap::{Gap, started},
     schedule::Schedule,
     supply::{Outlook, supply},
     view::View,
@@ -33,15 +32,7 @@ pub struct Eta {
     pub done: Option<Time>,
 }
 
-/// Foretells when the work will be done by the workers there are and those the plan starts now or later.
-pub fn estimate(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Forecast {
-    let view = View::new(now, policy, seen, memory);
-    let zones = Zones::learn(&view);
-    let foreseen = foresee(&view, &demand(&view), &memory.inflow);
-    let gap = gap(&view, &foreseen, &zones);
-    foretell(&view, &foreseen, &zones, &gap)
-}
-
+/// By the workers there are and those the plan starts now or later.
 pub(crate) fn foretell(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap) -> Forecast {
     let mut slots = supply(view, zones, Outlook::Expected);
     slots.extend(started(view, gap, zones, Outlook::Expected));

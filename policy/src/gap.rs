@@ -1,10 +1,10 @@
 //! Step 3: what is missing, and which capacity fills it.
 use crate::{
-    Capacity, CapacityRule, Health, Order, Time, Why, Worker,
+    Capacity, CapacityRule, Health, Order, Phase, Time, Why, Worker,
     demand::{Bucket, there, with_running_on_demand},
     idle::over_minimum,
-    need::{Limit, Question},
-    on_demand::{OnDemand, on_demand, without_on_demand},
+    need::{Limit, Question, models},
+    on_demand::{OnDemand, kept_busy, on_demand, without_on_demand},
     supply::{Outlook, Slot, fresh, supply},
     view::View,
     zones::Zones,
@@ -44,7 +44,7 @@ pub(crate) fn gap<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones) -> 
     if view.policy.paused {
         return gap;
     }
-    minimum(view, zones, &mut gap);
+    minimum(view, demand, zones, &mut gap);
     urgent(view, demand, zones, &mut gap);
     spot(view, demand, zones, &mut gap);
     take_over(view, demand, zones, &mut gap);
@@ -94,8 +94,8 @@ fn spot<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap
     fill(&question, why, after, gap);
 }
 
-/// Spot that takes over from on-demand workers. They do the work until then, so no start-up presses, and one for
-/// each is enough, those coming up included.
+/// Spot that takes over from on-demand workers that are up. They do the work until then, so no start-up presses, and one
+/// for each is enough, those coming up included.
 fn take_over<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     if !matches!(gap.on_demand, OnDemand::Over | OnDemand::StandsIn) {
         return;
@@ -104,8 +104,9 @@ fn take_over<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mu
     let new = started(view, gap, zones, Outlook::AtOnce);
     slots.extend(new.into_iter().filter(|slot| slot.capacity == Capacity::Spot));
     let coming =
-        view.placed(Capacity::Spot).filter(|w| w.claims() && w.is_coming() && !zones.abandons(view, w));
-    let replaced = over_minimum(view, Capacity::OnDemand).saturating_sub(coming.count());
+        || view.placed(Capacity::Spot).filter(|w| w.claims() && w.is_coming() && !zones.abandons(view, w));
+    let up = view.placed(Capacity::OnDemand).filter(|w| w.claims() && !w.is_coming()).count();
+    let replaced = up.min(over_minimum(view, Capacity::OnDemand)).saturating_sub(coming().count());
     let question = Question {
         view,
         demand: &with_running_on_demand(view, demand),
@@ -116,7 +117,14 @@ fn take_over<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mu
         asks: |bucket| bucket.rule.may_start(Capacity::Spot),
         room: room(view, zones, Capacity::Spot, gap).min(replaced.saturating_sub(gap.starts(Capacity::Spot))),
     };
-    fill(&question, |_| Why::TakeOver, 0.0, gap);
+    // What arrives counts as well: little may be waiting just now.
+    let waits = coming().filter(|worker| worker.phase == Phase::Unscheduled).count();
+    let arriving = kept_busy(view).saturating_sub(waits + gap.starts(Capacity::Spot)).min(question.room);
+    let n = question.answer(0.0).n.max(arriving);
+    let models: Vec<_> = question.new_slots(0.0).iter().take(n).map(|slot| slot.model).collect();
+    if !models.is_empty() {
+        gap.missing.push(Missing { capacity: Capacity::Spot, why: Why::TakeOver, models, after: 0.0 });
+    }
 }
 
 /// How long the first tasks of an empty fleet may wait for company.
@@ -135,37 +143,40 @@ fn gather(question: &Question, gap: &mut Gap) -> f64 {
     patience.min(slack - LEAST_WAIT)
 }
 
-/// Work that may fall back waits for spot as long as there is hope, and not a moment longer.
+/// Work that may fall back waits for spot as long as there is hope, and not a moment longer. Without hope on-demand is
+/// planned for as spot would be: started early few do, and they pay fewer start-ups.
 fn fall_back<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     let mut slots = supply(view, zones, Outlook::Doubtful);
     slots.extend(started(view, gap, zones, Outlook::Doubtful));
+    let hope = zones.any_open() && room(view, zones, Capacity::Spot, gap) > 0;
     let question = Question {
         view,
         demand,
         slots,
         capacity: Capacity::OnDemand,
         outlook: Outlook::Planned,
-        limit: Limit::Hard,
+        limit: if hope { Limit::Hard } else { Limit::Soft },
         asks: |bucket| bucket.rule == CapacityRule::SpotThenOnDemand,
         room: room(view, zones, Capacity::OnDemand, gap),
     };
-    if question.misses().is_none() || question.room == 0 {
+    // While the first tasks wait for company there is time.
+    if gap.gather_until.is_some() || question.misses().is_none() || question.room == 0 {
         return;
     }
-    let slack = question.slack();
+    let slack = if hope { question.slack() } else { 0.0 };
     let after = if slack > LEAST_WAIT { slack - LEAST_WAIT } else { 0.0 };
     let why =
         |bucket: &Bucket| Why::FallBack { class: bucket.class.to_owned(), left: bucket.due.since(view.now) };
     fill(&question, why, after, gap);
 }
 
-fn minimum(view: &View, zones: &Zones, gap: &mut Gap) {
+fn minimum<'a>(view: &View<'a>, demand: &[Bucket<'a>], zones: &Zones, gap: &mut Gap<'a>) {
     for capacity in Capacity::ALL {
         let there = view.placed(capacity).filter(|w| w.claims() && !zones.abandons(view, w)).count();
         let n = view.min(capacity).saturating_sub(there).min(room(view, zones, capacity, gap));
         if n > 0 {
-            let why = Why::Minimum;
-            gap.missing.push(Missing { capacity, why, models: vec![None; n], after: 0.0 });
+            let models = models(demand, &supply(view, zones, Outlook::Planned), capacity, n);
+            gap.missing.push(Missing { capacity, why: Why::Minimum, models, after: 0.0 });
         }
     }
 }

@@ -42,7 +42,7 @@ mod zones;
 
 pub use action::{Action, Decision};
 pub use estimates::{Estimates, Sample};
-pub use eta::{Eta, Forecast, estimate};
+pub use eta::{Eta, Forecast};
 pub use memory::{IdleMeter, Memory, Shortage};
 pub use plan::{Plan, plan};
 pub use policy::{Capacity, CapacityRule, Class, Fleet, Policy, Scaling};

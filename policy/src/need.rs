@@ -149,7 +149,7 @@ impl<'a> Question<'_, 'a> {
 }
 
 /// A model for each of `n` new workers: the one with the most work per worker that has it, one after another.
-fn models<'a>(
+pub(crate) fn models<'a>(
     demand: &[Bucket<'a>],
     slots: &[Slot<'a>],
     capacity: Capacity,

@@ -1,7 +1,7 @@
 //! Whether the on-demand workers there are still needed: they are dear, and would otherwise eat spot's work
 //! for ever.
 use crate::{
-    Capacity, CapacityRule, Memory, Phase, Time, Worker,
+    Capacity, CapacityRule, Class, Memory, Phase, Time, Worker,
     demand::{Bucket, there},
     idle::over_minimum,
     need::{Limit, Question},
@@ -55,6 +55,23 @@ pub(crate) fn spot_carries(view: &View, demand: &[Bucket], zones: &Zones) -> boo
     };
     let falls_back = |bucket: &Bucket| bucket.rule == CapacityRule::SpotThenOnDemand;
     question.misses().is_none() && !Question { asks: falls_back, ..question }.too_late()
+}
+
+/// On-demand workers that spot does not replace yet: what arrives keeps more busy than there are on spot. Else a fleet
+/// would go as soon as the backlog is done, and come back, start-ups and all, when there is one again.
+pub(crate) fn kept_busy(view: &View) -> usize {
+    let arrives = |capacity: Capacity| -> f64 {
+        let for_spot = |class: &&Class| class.capacity != CapacityRule::OnDemand;
+        let classes = view.policy.classes.iter().filter(for_spot).filter(|c| c.capacity.may_start(capacity));
+        classes.filter_map(|class| view.memory.inflow.get(&class.name)).sum()
+    };
+    let has_machine = |worker: &&Worker| worker.claims() && worker.phase != Phase::Unscheduled;
+    let spot = view.placed(Capacity::Spot).filter(has_machine).count();
+    let busy = (arrives(Capacity::Spot) - spot as f64).min(arrives(Capacity::OnDemand));
+    // `as` saturates and cuts off.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let workers = busy as usize;
+    workers.min(over_minimum(view, Capacity::OnDemand))
 }
 
 /// All but the on-demand workers beyond the fleet's minimum.

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use crate::{
-    Decision, Memory, Policy, Report, Seen, Time,
+    Decision, Forecast, Memory, Policy, Report, Seen, Time,
     demand::demand,
     eta::foretell,
     gap::gap,
@@ -25,6 +25,8 @@ pub struct Plan {
     pub wake_after: Duration,
     /// What was found.
     pub report: Report,
+    /// When the work will be done.
+    pub forecast: Forecast,
 }
 
 /// Decides what to do. Nothing in the result takes effect by itself: the caller does it, looks again, and plans
@@ -35,7 +37,8 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
     let mut actions = health::heed(&view);
     if seen.queue.is_none() {
         let report = report::unknown_queue(&view);
-        return Plan { actions, memory: memory.clone(), wake_after: wake::SOON, report };
+        let forecast = Forecast::default();
+        return Plan { actions, memory: memory.clone(), wake_after: wake::SOON, report, forecast };
     }
 
     // Learn, and look again with what was learned and told.
@@ -48,6 +51,7 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
     // Demand against supply: what is missing? Workers on hold fill it first, then new ones.
     let demand = demand(&view);
     inflow::read(&view, &demand, &mut memory);
+    let view = View { memory: &memory.clone(), ..view };
     let foreseen = inflow::foresee(&view, &demand, &memory.inflow);
     let mut missing = gap(&view, &foreseen, &zones);
     let resumed = start::resume(&view, &missing);
@@ -68,5 +72,5 @@ pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
     let forecast = foretell(&view, &foreseen, &zones, &missing);
     let report = report::report(&view, &demand, &zones, &missing, &forecast, &actions);
     let wake_after = wake::after(&view, &demand, &missing, &memory.idle);
-    Plan { actions, memory, wake_after, report }
+    Plan { actions, memory, wake_after, report, forecast }
 }

@@ -6,7 +6,7 @@ use crate::{
     demand::{Bucket, there},
     gap::Gap,
     idle,
-    on_demand::{OnDemand, spot_carries},
+    on_demand::{OnDemand, kept_busy, spot_carries},
     view::View,
     zones::Zones,
 };
@@ -61,10 +61,16 @@ impl Going {
         self.taken.contains(&worker.id)
     }
 
-    /// How many may still go before the fleet is at its minimum.
-    fn budget(&self, view: &View, capacity: Capacity) -> usize {
+    /// How many are left beyond the fleet's minimum.
+    fn over_minimum(&self, view: &View, capacity: Capacity) -> usize {
         let gone = view.placed(capacity).filter(|w| w.claims() && self.is_taken(w)).count();
         idle::over_minimum(view, capacity).saturating_sub(gone)
+    }
+
+    /// How many may still go: not those that spot does not replace yet.
+    fn budget(&self, view: &View, capacity: Capacity) -> usize {
+        let stay = if capacity == Capacity::OnDemand { kept_busy(view) } else { 0 };
+        self.over_minimum(view, capacity).saturating_sub(stay)
     }
 
     /// Those that wait where there are no machines, while there may be some elsewhere.
@@ -101,7 +107,9 @@ impl Going {
     ) {
         let waiting = idle::waiting(demand, capacity).saturating_sub(idle::idle(view, capacity).len());
         let replaced = match (capacity, on_demand) {
-            (Capacity::Spot, OnDemand::StandsIn | OnDemand::Over) => self.budget(view, Capacity::OnDemand),
+            (Capacity::Spot, OnDemand::StandsIn | OnDemand::Over) => {
+                self.over_minimum(view, Capacity::OnDemand)
+            }
             _ => 0,
         };
         let coming: Vec<&Worker> = by_phase(view, capacity)

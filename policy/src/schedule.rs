@@ -23,7 +23,28 @@ impl<'a> Schedule<'a> {
         if bucket.expected {
             return self.spend(bucket);
         }
-        if bucket.tasks > FEW { self.place_many(bucket) } else { self.place_few(bucket) }
+        let ready = self.ready(bucket);
+        let mut free = ready.clone();
+        let done = if bucket.tasks > FEW {
+            self.place_many(bucket, &mut free)
+        } else {
+            self.place_few(bucket, &mut free)
+        };
+        for ((slot, before), after) in self.slots.iter_mut().zip(ready).zip(free) {
+            if after > before {
+                (slot.free, slot.model) = (after, Some(bucket.model));
+            }
+        }
+        done
+    }
+
+    /// When each worker could begin with a bucket's tasks, seconds from now; never if it may not run them.
+    fn ready(&self, bucket: &Bucket) -> Vec<f64> {
+        let ready = |slot: &Slot| {
+            let load = if slot.model == Some(bucket.model) { 0.0 } else { bucket.load };
+            if bucket.rule.runs_on(slot.capacity) { slot.free + load } else { f64::INFINITY }
+        };
+        self.slots.iter().map(ready).collect()
     }
 
     /// Work of which only the sum is known takes its part of every worker's time, the first free first.
@@ -45,88 +66,74 @@ impl<'a> Schedule<'a> {
     }
 
     /// One task after another.
-    fn place_few(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+    fn place_few(&self, bucket: &Bucket, free: &mut [f64]) -> Option<f64> {
         let mut last = None;
         for _ in 0..bucket.tasks {
-            let eligible = self.slots.iter_mut().filter(|slot| bucket.rule.runs_on(slot.capacity));
-            // Among equals on-demand workers stay free for what only they may run.
-            let first = eligible.min_by(|a, b| {
-                finish(a, bucket, 1).total_cmp(&finish(b, bucket, 1)).then(a.capacity.cmp(&b.capacity))
-            })?;
-            first.free = finish(first, bucket, 1);
-            first.model = Some(bucket.model);
-            last = Some(last.map_or(first.free, |last: f64| last.max(first.free)));
+            let first = (0..free.len()).min_by(|a, b| self.before(free, *a, *b))?;
+            free[first] += bucket.each;
+            if free[first].is_infinite() {
+                return None;
+            }
+            last = Some(last.map_or(free[first], |last: f64| last.max(free[first])));
         }
         last
     }
 
     /// All at once: as the tasks are alike, it is enough to find the earliest time by which all workers together
     /// manage as many.
-    fn place_many(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
-        let done = self.earliest(bucket)?;
-        let mut given: Vec<u64> = self.slots.iter().map(|slot| fits(slot, bucket, done)).collect();
-        self.take_back(bucket, &mut given);
-        for (slot, tasks) in self.slots.iter_mut().zip(given) {
-            if tasks > 0 {
-                slot.free = finish(slot, bucket, tasks);
-                slot.model = Some(bucket.model);
-            }
+    fn place_many(&self, bucket: &Bucket, free: &mut [f64]) -> Option<f64> {
+        let done = earliest(bucket, free)?;
+        let mut over = 0;
+        for free in free.iter_mut() {
+            let tasks = fits(*free, bucket, done);
+            over += tasks;
+            *free += tasks as f64 * bucket.each;
+        }
+        // Several workers may finish one at the last moment; those that aren't needed give it back.
+        let ready = self.ready(bucket);
+        for _ in bucket.tasks..over {
+            let given = (0..free.len()).filter(|i| free[*i] > ready[*i]);
+            let last = given.max_by(|a, b| self.before(free, *a, *b))?;
+            free[last] -= bucket.each;
         }
         Some(done)
     }
 
     /// How many of a bucket's tasks all workers together manage in so many seconds.
     pub(crate) fn manages(&self, bucket: &Bucket, seconds: f64) -> u64 {
-        self.slots.iter().map(|slot| fits(slot, bucket, seconds)).fold(0, u64::saturating_add)
+        manage(bucket, &self.ready(bucket), seconds)
     }
 
-    fn earliest(&self, bucket: &Bucket) -> Option<f64> {
-        let eligible = self.slots.iter().filter(|slot| bucket.rule.runs_on(slot.capacity));
-        let mut low = eligible.map(|slot| slot.free).min_by(f64::total_cmp)?;
-        let mut high = low + bucket.load + bucket.seconds() + RESOLUTION;
-        while high - low > RESOLUTION {
-            let middle = f64::midpoint(low, high);
-            if self.manages(bucket, middle) >= bucket.tasks {
-                high = middle;
-            } else {
-                low = middle;
-            }
-        }
-        Some(high)
+    /// Among equals on-demand workers stay free for what only they may run.
+    fn before(&self, free: &[f64], a: usize, b: usize) -> std::cmp::Ordering {
+        free[a].total_cmp(&free[b]).then(self.slots[a].capacity.cmp(&self.slots[b].capacity))
     }
+}
 
-    /// Several workers may finish one at the last moment; those that aren't needed give it back.
-    fn take_back(&self, bucket: &Bucket, given: &mut [u64]) {
-        let mut over = given.iter().sum::<u64>().saturating_sub(bucket.tasks);
-        while over > 0 {
-            let last = (0..given.len()).filter(|i| given[*i] > 0).max_by(|a, b| {
-                let (a_done, b_done) =
-                    (finish(&self.slots[*a], bucket, given[*a]), finish(&self.slots[*b], bucket, given[*b]));
-                // Among equals on-demand workers stay free for what only they may run.
-                a_done.total_cmp(&b_done).then(self.slots[*a].capacity.cmp(&self.slots[*b].capacity))
-            });
-            let Some(last) = last else { return };
-            given[last] -= 1;
-            over -= 1;
+fn earliest(bucket: &Bucket, free: &[f64]) -> Option<f64> {
+    let mut low = free.iter().copied().min_by(f64::total_cmp).filter(|low| low.is_finite())?;
+    let mut high = low + bucket.seconds() + RESOLUTION;
+    while high - low > RESOLUTION {
+        let middle = f64::midpoint(low, high);
+        if manage(bucket, free, middle) >= bucket.tasks {
+            high = middle;
+        } else {
+            low = middle;
         }
     }
+    Some(high)
+}
+
+fn manage(bucket: &Bucket, free: &[f64], seconds: f64) -> u64 {
+    free.iter().map(|free| fits(*free, bucket, seconds)).fold(0, u64::saturating_add)
 }
 
 /// How many of a bucket's tasks one worker manages in so many seconds.
-fn fits(slot: &Slot, bucket: &Bucket, seconds: f64) -> u64 {
-    if !bucket.rule.runs_on(slot.capacity) {
-        return 0;
-    }
+fn fits(free: f64, bucket: &Bucket, seconds: f64) -> u64 {
     // `as` saturates: nothing below zero, and more than there are is enough.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let tasks = ((seconds - finish(slot, bucket, 0)) / bucket.each) as u64;
+    let tasks = ((seconds - free) / bucket.each) as u64;
     tasks.min(bucket.tasks)
-}
-
-/// When a worker is through with so many of a bucket's tasks.
-fn finish(slot: &Slot, bucket: &Bucket, tasks: u64) -> f64 {
-    let load = if slot.model == Some(bucket.model) { 0.0 } else { bucket.load };
-    slot.free + load + tasks as f64 * bucket.each
 }
 
 #[cfg(test)]
@@ -160,11 +167,13 @@ mod tests {
         for tasks in 1..40 {
             let slots =
                 vec![slot(0.0, Some("m")), slot(3.0, None), slot(50.0, Some("m")), slot(9.0, Some("x"))];
-            let (mut few, mut many) = (Schedule::new(slots.clone()), Schedule::new(slots));
+            let (few, many) = (Schedule::new(slots.clone()), Schedule::new(slots));
             let bucket = bucket(tasks, 7.0);
-            near(few.place_few(&bucket), many.place_many(&bucket).unwrap_or(-1.0));
-            let frees = |schedule: &Schedule| schedule.slots.iter().map(|slot| slot.free).sum::<f64>();
-            assert!((frees(&few) - frees(&many)).abs() < 0.1, "{tasks} tasks");
+            let (mut one_by_one, mut at_once) = (few.ready(&bucket), many.ready(&bucket));
+            let done = few.place_few(&bucket, &mut one_by_one);
+            near(done, many.place_many(&bucket, &mut at_once).unwrap_or(-1.0));
+            let [one_by_one, at_once] = [one_by_one, at_once].map(|free| free.iter().sum::<f64>());
+            assert!((one_by_one - at_once).abs() < 0.1, "{tasks} tasks");
         }
     }
 

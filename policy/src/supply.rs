@@ -1,5 +1,5 @@
 //! Step 2: when each worker is free to take the next task.
-use crate::{Capacity, Phase, Running, Worker, demand::remaining, view::View, zones::Zones};
+use crate::{Capacity, Estimates, Phase, Running, Worker, demand::remaining, view::View, zones::Zones};
 
 /// A worker that will claim tasks, and when it is free to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ pub(crate) fn fresh<'a>(
 ) -> Slot<'a> {
     let free = match outlook {
         Outlook::AtOnce => 0.0,
-        _ => start_seconds(view, capacity, outlook) + model.map_or(0.0, |m| view.estimates().load_seconds(m)),
+        _ => start_seconds(view, capacity, outlook) + model.map_or(0.0, Estimates::load_seconds),
     };
     Slot { capacity, free, model }
 }

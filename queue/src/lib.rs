@@ -41,9 +41,9 @@
 //! 2. A line whose tenant was not served for its **longest wait**, [`MAX_WAIT_SLAS`] × SLA after
 //!    max(arrival, last served), goes next. [`Queue::reap`] puts it first, up to 10 s early.
 //! 3. Between **classes** the head with the earliest max(arrival, last served) + SLA is taken.
-//! 4. A worker's **loaded model** is preferred among the first 64 lines of the classes it serves, as long as half of
-//!    the head's SLA is left (counted as in 3). A job so fresh that less than a twelfth of its SLA is over is left to
-//!    another worker that has its model, if there is one.
+//! 4. A worker's **loaded model** is preferred among the first 64 lines of the classes it serves, as long as a quarter
+//!    of the head's SLA is left (counted as in 3), that is, until it presses. A job so fresh that less than a twelfth of
+//!    its SLA is over is left to another worker that has its model, if there is one.
 //! 5. Lines whose first job has used up three quarters of its SLA **press**: they go before those that don't, by tag
 //!    among themselves. So shares decide who waits, but nobody waits until it is too late while others could.
 //!

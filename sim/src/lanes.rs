@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
-/// The part of its class's promise that a job may be passed by for another whose model is loaded, as a divisor.
-const PATIENCE: i64 = 2;
 /// How far down the lane that other may stand.
 const LOOKAHEAD: usize = 64;
 /// The part of its class's promise that a job waits for a worker with its model, as a divisor.
@@ -21,7 +19,8 @@ const FRONT: i64 = -1_000_000_000_000_000;
 const OVERDUE: i64 = -100_000_000_000_000;
 /// Then those whose first job's time is nearly over, as far apart as their tags.
 const PRESSING: i64 = -10_000_000_000_000;
-/// The part of its promise that is left to it then, as a divisor.
+/// The part of its promise that is left to it then, as a divisor. Until then it may be passed by for another whose model
+/// is loaded.
 const LAST_PART: i64 = 4;
 /// Overdue lines are put first up to so much early, ms.
 const SWEEP: i64 = 10_000;
@@ -254,7 +253,7 @@ impl Lanes {
             return Some((class, usual()));
         }
         let (due, sla, arrival) = self.urgency(class, *line);
-        if now < due - sla / PATIENCE {
+        if now < due - sla / LAST_PART {
             let near = |class: &usize| Some((*class, vec![self.find_loaded(*class, loaded)?]));
             let found = [class].iter().chain(classes).find_map(near);
             if found.is_some() {

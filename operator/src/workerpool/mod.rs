@@ -19,7 +19,7 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::controller::Action as Next,
 };
-use policy::{Action, Phase, Plan, Sample, estimate, plan};
+use policy::{Action, Phase, Plan, Sample, plan};
 use queue::{Epoch, Stats};
 
 mod apply;
@@ -88,9 +88,8 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         let (at, policy) = (crate::node::time(now), wishes::policy(&pool));
         let plan = plan(at, &policy, &observed.seen, &before);
         if let Some(stats) = &observed.stats {
-            let forecast = estimate(at, &policy, &observed.seen, &plan.memory);
             let why = plan.report.state.to_string();
-            state.outlook = Outlook::new(forecast, stats, &plan.memory.estimates, why, at);
+            state.outlook = Outlook::new(plan.forecast.clone(), stats, &plan.memory.estimates, why, at);
         }
         state.memory = Some(plan.memory.clone());
         let ledger = state.ledger(&pool);

@@ -170,7 +170,7 @@ mod tests {
         let memory = Memory { estimates: estimates(), ..Memory::default() };
         let limits = serde_json::json!({"spec": {"paused": paused, "capacity": {"spot": {"max": 1}, "onDemand": null}}});
         let policy: Policy = wishes::policy(&pool_with(limits));
-        let forecast = policy::estimate(time(at(100)), &policy, &seen, &memory);
+        let forecast = policy::plan(time(at(100)), &policy, &seen, &memory).forecast;
         let stats = Stats { leases, ..Stats::default() };
         Outlook::new(forecast, &stats, &memory.estimates, String::new(), time(at(100)))
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use policy::{
     Action, Backlog, Capacity, CapacityRule, Class, Decision, Fleet, Health, Memory, Order, Phase, Plan,
-    Policy, Queue, Running, Scaling, Seen, State, Time, Why, Worker, WorkerId, estimate, plan,
+    Policy, Queue, Running, Scaling, Seen, State, Time, Why, Worker, WorkerId, plan,
 };
 
 use crate::world::{UNITS, secs};
@@ -192,21 +192,27 @@ fn immediate_work_gets_on_demand_at_once_unless_one_is_free_soon() {
 }
 
 #[test]
-fn standard_work_falls_back_only_when_its_slack_runs_out() {
+fn standard_work_waits_for_spot_while_there_is_hope_and_slack() {
     let mut stuck = worker("s1", Capacity::Spot, Phase::Unscheduled);
     stuck.created = NOW.minus(secs(100));
+    let at = |due_in, policy: &Policy, class| {
+        decide(policy, &seen(vec![waiting(class, 1, due_in)], vec![], vec![stuck.clone()]))
+    };
+    let two_zones = pool();
+    assert_eq!(
+        started(&at(290, &two_zones, "standard"), Capacity::OnDemand),
+        0,
+        "the other zone may have machines"
+    );
+    assert_eq!(started(&at(165, &two_zones, "standard"), Capacity::OnDemand), 1, "the last moment");
     let mut single_zone = pool();
     single_zone.spot = Some(fleet(0, 20, 900_000, &["a"]));
-    let at = |due_in| {
-        decide(&single_zone, &seen(vec![waiting("standard", 1, due_in)], vec![], vec![stuck.clone()]))
-    };
-    assert_eq!(started(&at(290), Capacity::OnDemand), 0, "spot may still come");
-    assert_eq!(at(290).report.state, State::SpotShortage);
-    let last_moment = at(165);
-    assert_eq!(started(&last_moment, Capacity::OnDemand), 1);
-    assert_eq!(last_moment.report.state, State::FallenBack);
-    let relaxed = seen(vec![waiting("relaxed", 1, 165)], vec![], vec![stuck.clone()]);
-    assert_eq!(started(&decide(&single_zone, &relaxed), Capacity::OnDemand), 0, "relaxed never does");
+    let without_hope = at(290, &single_zone, "standard");
+    assert_eq!(started(&without_hope, Capacity::OnDemand), 1);
+    assert_eq!(without_hope.report.state, State::FallenBack);
+    let relaxed = at(165, &single_zone, "relaxed");
+    assert_eq!(started(&relaxed, Capacity::OnDemand), 0, "relaxed never does");
+    assert_eq!(relaxed.report.state, State::SpotShortage);
 }
 
 #[test]
@@ -354,7 +360,7 @@ fn those_that_will_be_late_are_told_at_once() {
 fn the_forecast_counts_whole_images_on_the_workers_there_are() {
     let workers = vec![worker("s1", Capacity::Spot, Phase::Busy), worker("s2", Capacity::Spot, idle_for(1))];
     let seen = seen(vec![waiting("standard", 3, 290)], vec![running("s1", "standard")], workers);
-    let forecast = estimate(NOW, &pool(), &seen, &Memory::default());
+    let forecast = decide(&pool(), &seen).forecast;
     // s2 is free now, s1 in six seconds; 8 s an image: 8, 14, 16.
     let done = forecast.job_done("standard", "sd15", NOW.plus(secs(290))).expect("a worker");
     assert!(done.since(NOW).abs_diff(secs(16)) < secs(1) / 10, "{:?}", done.since(NOW));

@@ -121,7 +121,6 @@ impl World {
             }
             for model in ["sd15", "sdxl"] {
                 let model = model.to_owned();
-                estimates.observe(&Sample::Loaded { model: model.clone(), took: secs(pace.load) });
                 estimates.observe(&Sample::Task { model, units: UNITS, took: secs(pace.image) });
             }
         }
@@ -348,7 +347,6 @@ impl World {
             let estimates = &mut self.memory.estimates;
             if held.loads {
                 self.tally.switches += 1;
-                estimates.observe(&Sample::Loaded { model: model.clone(), took: secs(self.pace.load) });
             }
             let took = secs(self.pace.image);
             estimates.observe(&Sample::Task { model: model.clone(), units: UNITS, took });

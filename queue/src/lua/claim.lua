@@ -1,6 +1,7 @@
 local worker, lease, want, loaded, loaded_id = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
--- The part of its class's promise that a job may be passed by for another whose model is loaded.
-local PATIENCE = 0.5
+-- The part of its class's promise that is left to a job when it presses. Until then it may be passed by for another whose
+-- model is loaded.
+local LAST_PART = 0.25
 -- How far down the lane that other may stand.
 local LOOKAHEAD = 64
 -- The part of its class's promise that a job waits for a worker that has its model, before another loads it.
@@ -247,7 +248,7 @@ local function prefer_loaded(lane)
   local first, score = lane.heads[1], tonumber(lane.heads[2])
   if score < 0 or not needs_load(first) then return lane.class, lane.heads, false end
   local due, sla, arrival = urgency(lane.class, first)
-  if now < due - PATIENCE * sla then
+  if now < due - LAST_PART * sla then
     local near = find_loaded(lane.class)
     if near then return lane.class, near, true end
     for i = 6, #ARGV do

@@ -212,8 +212,8 @@ async fn the_loaded_model_is_preferred_while_the_first_in_line_can_wait() -> Res
     q.enqueue(&of("b", with_model("xl", job("loaded")))).await?;
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("loaded"));
 
-    // Half of its promise is over: no more passing by.
-    q.enqueue(&of("c", arrived(160 * SECOND, with_model("sd15", job("urgent"))))).await?;
+    // Three quarters of its promise are over: no more passing by.
+    q.enqueue(&of("c", arrived(230 * SECOND, with_model("sd15", job("urgent"))))).await?;
     q.enqueue(&of("d", with_model("xl", job("loaded 2")))).await?;
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("urgent"));
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("loaded 2"));

@@ -36,7 +36,7 @@ pub(crate) trait Scaler {
     fn learn(&mut self, _sample: &Sample) {}
 
     /// When the waiting work will be done, if they can tell.
-    fn forecast(&self, _now: Time, _seen: &Seen) -> Option<Forecast> {
+    fn forecast(&self) -> Option<&Forecast> {
         None
     }
 }

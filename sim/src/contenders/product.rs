@@ -1,5 +1,5 @@
 //! The operator's own policy.
-use policy::{Forecast, Memory, Policy, Sample, Seen, Time, estimate, plan};
+use policy::{Forecast, Memory, Policy, Sample, Seen, Time, plan};
 
 use super::{Decisions, Scaler};
 use crate::{market::Market, world::micros};
@@ -9,13 +9,14 @@ use crate::{market::Market, world::micros};
 pub(crate) struct Product<'a> {
     policy: Policy,
     memory: Memory,
+    forecast: Forecast,
     market: &'a Market,
 }
 
 impl<'a> Product<'a> {
     /// One that has learned nothing yet.
     pub(crate) fn new(policy: &Policy, market: &'a Market) -> Self {
-        Self { policy: policy.clone(), memory: Memory::default(), market }
+        Self { policy: policy.clone(), memory: Memory::default(), forecast: Forecast::default(), market }
     }
 
     /// The pool's owner keeps its prices up to date.
@@ -35,7 +36,7 @@ impl Scaler for Product<'_> {
     fn decide(&mut self, now: Time, seen: &Seen) -> Decisions {
         self.heed_prices(now);
         let plan = plan(now, &self.policy, seen, &self.memory);
-        self.memory = plan.memory;
+        (self.memory, self.forecast) = (plan.memory, plan.forecast);
         let actions = plan.actions.into_iter().map(|decision| decision.action).collect();
         Decisions { actions, wake_after: plan.wake_after }
     }
@@ -44,7 +45,7 @@ impl Scaler for Product<'_> {
         self.memory.estimates.observe(sample);
     }
 
-    fn forecast(&self, now: Time, seen: &Seen) -> Option<Forecast> {
-        Some(estimate(now, &self.policy, seen, &self.memory))
+    fn forecast(&self) -> Option<&Forecast> {
+        Some(&self.forecast)
     }
 }

@@ -223,7 +223,7 @@ impl<'a> World<'a> {
         self.ring();
         let seen = self.seen();
         let decisions = scaler.decide(self.now, &seen);
-        self.estimate(scaler, &seen);
+        self.estimate(scaler);
         for action in &decisions.actions {
             self.act(action);
         }
@@ -231,12 +231,12 @@ impl<'a> World<'a> {
     }
 
     /// Asks when the tasks that came since the last plan will be done.
-    fn estimate(&mut self, scaler: &dyn Scaler, seen: &policy::Seen) {
+    fn estimate(&mut self, scaler: &dyn Scaler) {
         let asked = std::mem::take(&mut self.asked);
         if asked.is_empty() {
             return;
         }
-        let Some(forecast) = scaler.forecast(self.now, seen) else { return };
+        let Some(forecast) = scaler.forecast() else { return };
         for task in asked {
             let asked = &self.setup.work.tasks[task as usize];
             let class = &self.setup.pool.policy.classes[asked.class];

@@ -89,9 +89,6 @@ impl World<'_> {
         self.record(grant);
         let task = &self.setup.work.tasks[grant.uid as usize];
         let model = self.setup.work.models[task.model].clone();
-        if held.load > 0 {
-            scaler.learn(&Sample::Loaded { model: model.clone(), took: self.setup.pool.pace.load });
-        }
         if held.exec == task.exec {
             let took = std::time::Duration::from_millis(held.exec);
             scaler.learn(&Sample::Task { model, units: task.units, took });
