@@ -12,7 +12,7 @@ CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 # Long builds show progress on a terminal and stay readable in a log.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 # As build.sh builds the control plane: other flags would have Go build all of Kubernetes once more.
-export GOFLAGS ?= -trimpath
+export GOFLAGS ?= -trimpath -gcflags=all=-dwarf=false
 # The programs that the demo, the tests and the benchmarks run beside themselves.
 PROGRAMS := --package operator --package gpu-worker --package comfyui-sim --package testkit
 
