@@ -29,8 +29,6 @@ use crate::{
     workerpool,
 };
 
-/// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
-const POOL_DEBOUNCE: Duration = Duration::from_millis(20);
 /// Jobs reconciled at once: a burst goes to the queue in one go. Their writes to the API server take turns.
 const JOB_CONCURRENCY: u16 = 256;
 /// After a reconcile that failed.
@@ -122,7 +120,6 @@ async fn run_pools(
     let changed =
         events.applied_objects().predicate_filter(predicates::generation, PredicateConfig::default());
     Controller::for_stream(changed.boxed(), context.seen.pools.clone())
-        .with_config(ControllerConfig::default().debounce(POOL_DEBOUNCE))
         .reconcile_on(woken)
         .run(reconcile_pool, retry_pool, Arc::clone(context))
         .boxed()
