@@ -188,6 +188,12 @@ impl Context {
         self.seen.pools.get(&key.object_ref())
     }
 
+    /// Every job of the pool that has not ended.
+    pub(crate) fn unfinished_of(&self, pool: &PoolKey) -> Vec<Arc<ImageJob>> {
+        let of_pool = |job: &ImageJob| imagejob::pool_key(job, self).as_ref() == Some(pool);
+        self.seen.jobs.state_filter(|job| !imagejob::ended(job) && of_pool(job))
+    }
+
     /// Wakes every job that has not ended.
     pub(crate) fn wake_unfinished(&self) {
         for job in self.seen.jobs.state_filter(|job| !imagejob::ended(job)) {
