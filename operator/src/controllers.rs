@@ -255,13 +255,21 @@ fn workers_only() -> watcher::Config {
 
 /// An ended job is only looked at for its time to live.
 fn trim_job(job: &mut ImageJob) {
-    if imagejob::ended(job) {
+    job.metadata.labels = None;
+    job.metadata.annotations = None;
+    let ended = imagejob::ended(job);
+    if ended {
         job.spec.text_to_image = None;
         job.spec.workflow = None;
-        if let Some(status) = &mut job.status {
+    }
+    if let Some(status) = &mut job.status {
+        if ended {
             status.images = Vec::new();
             status.failures = Vec::new();
         }
+        // As they were read they have room for more.
+        status.conditions.shrink_to_fit();
+        status.images.shrink_to_fit();
     }
 }
 
