@@ -1,18 +1,24 @@
 //! What every reconcile needs: clients, what the watches saw, and who to wake.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use crds::{ImageJob, WorkerPool};
-use futures::channel::mpsc;
+use futures::{
+    StreamExt as _,
+    channel::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    stream::BoxStream,
+};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Client,
     runtime::reflector::{ObjectRef, Store},
 };
 use queue::{Queue, Redis};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     config::Config,
@@ -25,6 +31,10 @@ use crate::{
     watch::Listings,
     workerpool::memory::Pools,
 };
+
+/// So long after a pool is first woken it is reconciled, and all wakes until then are that one reconcile: a burst of
+/// jobs is seen as a burst, and wakes that don't end don't put it off.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Shared by all reconciles.
 pub(crate) struct Context {
@@ -67,14 +77,16 @@ pub(crate) struct Followers {
 /// Asks for a reconcile now.
 #[derive(Clone)]
 pub(crate) struct Wake {
-    jobs: mpsc::UnboundedSender<ObjectRef<ImageJob>>,
-    pools: mpsc::UnboundedSender<ObjectRef<WorkerPool>>,
+    jobs: UnboundedSender<ObjectRef<ImageJob>>,
+    pools: UnboundedSender<(Instant, PoolKey)>,
+    /// Pools woken that are not reconciled yet.
+    gathering: Arc<Mutex<HashSet<PoolKey>>>,
 }
 
 /// The receiving ends of [`Wake`], for the controllers.
 pub(crate) struct Woken {
-    pub(crate) jobs: mpsc::UnboundedReceiver<ObjectRef<ImageJob>>,
-    pub(crate) pools: mpsc::UnboundedReceiver<ObjectRef<WorkerPool>>,
+    pub(crate) jobs: UnboundedReceiver<ObjectRef<ImageJob>>,
+    pub(crate) pools: BoxStream<'static, ObjectRef<WorkerPool>>,
 }
 
 /// Which pool: a key that can be shown, sent and hashed.
@@ -88,7 +100,17 @@ impl Wake {
     pub(crate) fn new() -> (Self, Woken) {
         let (jobs, woken_jobs) = mpsc::unbounded();
         let (pools, woken_pools) = mpsc::unbounded();
-        (Self { jobs, pools }, Woken { jobs: woken_jobs, pools: woken_pools })
+        let gathering = Arc::<Mutex<HashSet<PoolKey>>>::default();
+        let wake = Self { jobs, pools, gathering: Arc::clone(&gathering) };
+        let gathered = woken_pools.then(move |(at, pool): (Instant, PoolKey)| {
+            let gathering = Arc::clone(&gathering);
+            async move {
+                sleep_until(at + GATHER).await;
+                lock(&gathering).remove(&pool);
+                pool.object_ref()
+            }
+        });
+        (wake, Woken { jobs: woken_jobs, pools: gathered.boxed() })
     }
 
     /// A closed channel means that the process is ending; then nobody need be woken.
@@ -97,7 +119,9 @@ impl Wake {
     }
 
     pub(crate) fn pool(&self, pool: &PoolKey) {
-        let _ = self.pools.unbounded_send(pool.object_ref());
+        if lock(&self.gathering).insert(pool.clone()) {
+            let _ = self.pools.unbounded_send((Instant::now(), pool.clone()));
+        }
     }
 }
 
@@ -164,6 +188,12 @@ impl Context {
         self.seen.pools.get(&key.object_ref())
     }
 
+    /// Every job of the pool that has not ended.
+    pub(crate) fn unfinished_of(&self, pool: &PoolKey) -> Vec<Arc<ImageJob>> {
+        let of_pool = |job: &ImageJob| imagejob::pool_key(job, self).as_ref() == Some(pool);
+        self.seen.jobs.state_filter(|job| !imagejob::ended(job) && of_pool(job))
+    }
+
     /// Wakes every job that has not ended.
     pub(crate) fn wake_unfinished(&self) {
         for job in self.seen.jobs.state_filter(|job| !imagejob::ended(job)) {
@@ -176,5 +206,32 @@ impl Context {
         self.pools.forget(key);
         self.metrics.forget_pool(&key.to_string());
         lock(&self.queues).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn wakes_of_a_pool_are_gathered_and_do_not_put_its_reconcile_off() {
+        let (wake, mut woken) = Wake::new();
+        let (busy, other) = (PoolKey::new("studio", "busy"), PoolKey::new("studio", "other"));
+        let begun = Instant::now();
+        let waking = async {
+            wake.pool(&other);
+            loop {
+                wake.pool(&busy);
+                tokio::time::sleep(GATHER / 10).await;
+            }
+        };
+        let reconciled = async {
+            let first: Vec<_> = woken.pools.by_ref().take(2).collect().await;
+            assert_eq!(first, [other.object_ref(), busy.object_ref()]);
+            assert!(begun.elapsed() < GATHER * 2, "{:?}", begun.elapsed());
+            assert_eq!(woken.pools.next().await, Some(busy.object_ref()), "work that came since");
+            assert!(begun.elapsed() < GATHER * 4, "{:?}", begun.elapsed());
+        };
+        tokio::select! { () = waking => {}, () = reconciled => {} }
     }
 }

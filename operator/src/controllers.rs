@@ -3,14 +3,16 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use crds::{ImageJob, WorkerPool, names};
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture};
+use futures::{
+    FutureExt as _, Stream, StreamExt as _, TryStreamExt as _,
+    future::{BoxFuture, ok},
+};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client, ResourceExt as _,
     runtime::{
-        Controller, PredicateConfig, WatchStreamExt as _,
+        Controller,
         controller::{Action, Config as ControllerConfig},
-        predicates,
         reflector::{self, ObjectRef},
         watcher::{self, Event},
     },
@@ -29,8 +31,6 @@ use crate::{
     workerpool,
 };
 
-/// Many changes of a pool within so short a time are one reconcile: a burst of jobs is seen as a burst.
-const POOL_DEBOUNCE: Duration = Duration::from_millis(20);
 /// Jobs reconciled at once: a burst goes to the queue in one go. Their writes to the API server take turns.
 const JOB_CONCURRENCY: u16 = 256;
 /// After a reconcile that failed.
@@ -81,11 +81,11 @@ pub(crate) async fn run(
     let karpenter = karpenter_followed.run(client.clone(), |uid| wake_by_report(uid, &seen, &wake));
     let jobs = Api::all(client.clone());
     let jobs = watch::reflect(jobs, everything(), jobs_writer, trim_job, &listings, metrics.clone());
-    let jobs = jobs.inspect_ok(move |event| follow_jobs(event, &followers, &gone_sender));
+    let jobs = jobs.try_filter_map(move |event| ok(follow_jobs(event, &followers, &gone_sender)));
     let pools = Api::all(client);
     let pools = watch::reflect(pools, everything(), pools_writer, |_| (), &listings, metrics);
     let watched = Arc::clone(&context);
-    let pools = pools.inspect_ok(move |event| follow_pools(event, &watched));
+    let pools = pools.try_filter_map(move |event| ok(follow_pools(event, &watched)));
 
     tokio::select! {
         () = run_jobs(jobs.boxed(), woken.jobs, &context) => anyhow::bail!("the ImageJob controller ended"),
@@ -99,13 +99,11 @@ pub(crate) async fn run(
 }
 
 async fn run_jobs(
-    events: impl Stream<Item = watcher::Result<Event<ImageJob>>> + Send + 'static,
+    changed: impl Stream<Item = watcher::Result<ImageJob>> + Send + 'static,
     woken: impl Stream<Item = ObjectRef<ImageJob>> + Send + 'static,
     context: &Arc<Context>,
 ) {
-    let changed =
-        events.applied_objects().predicate_filter(predicates::generation, PredicateConfig::default());
-    Controller::for_stream(changed.boxed(), context.seen.jobs.clone())
+    Controller::for_stream(changed, context.seen.jobs.clone())
         .with_config(ControllerConfig::default().concurrency(JOB_CONCURRENCY))
         .reconcile_on(woken)
         .run(reconcile_job, retry_job, Arc::clone(context))
@@ -115,14 +113,11 @@ async fn run_jobs(
 }
 
 async fn run_pools(
-    events: impl Stream<Item = watcher::Result<Event<WorkerPool>>> + Send + 'static,
+    changed: impl Stream<Item = watcher::Result<WorkerPool>> + Send + 'static,
     woken: impl Stream<Item = ObjectRef<WorkerPool>> + Send + 'static,
     context: &Arc<Context>,
 ) {
-    let changed =
-        events.applied_objects().predicate_filter(predicates::generation, PredicateConfig::default());
-    Controller::for_stream(changed.boxed(), context.seen.pools.clone())
-        .with_config(ControllerConfig::default().debounce(POOL_DEBOUNCE))
+    Controller::for_stream(changed, context.seen.pools.clone())
         .reconcile_on(woken)
         .run(reconcile_pool, retry_pool, Arc::clone(context))
         .boxed()
@@ -182,32 +177,43 @@ fn retry_pool(pool: Arc<WorkerPool>, error: &workerpool::Error, context: Arc<Con
     Action::requeue(RETRY)
 }
 
-fn follow_jobs(event: &Event<ImageJob>, followers: &Followers, gone: &mpsc::UnboundedSender<Gone>) {
-    followers.uids.follow(event);
+/// The job to be reconciled, if the event shows a new one or a new spec: a new status we have written ourselves.
+fn follow_jobs(
+    event: Event<ImageJob>,
+    followers: &Followers,
+    gone: &mpsc::UnboundedSender<Gone>,
+) -> Option<ImageJob> {
+    let new = followers.uids.follow(&event);
     // A closed channel means that the process is ending.
     match event {
-        Event::Apply(job) | Event::InitApply(job) => followers.writes.caught_up(job),
-        Event::Delete(job) => drop(gone.send(Gone::Job(Box::new(job.clone())))),
+        Event::Apply(job) | Event::InitApply(job) => {
+            followers.writes.caught_up(&job);
+            return new.then_some(job);
+        }
+        Event::Delete(job) => drop(gone.send(Gone::Job(Box::new(job)))),
         Event::InitDone => drop(gone.send(Gone::Listed)),
         Event::Init => {}
     }
+    None
 }
 
-/// A pool that appears or changes is what jobs may have waited for.
-fn follow_pools(event: &Event<WorkerPool>, context: &Context) {
-    match event {
-        Event::Apply(pool) | Event::InitApply(pool) => {
-            let new = context.pools.is_new_generation(&PoolKey::of(pool), pool.metadata.generation);
-            if new {
-                context.wake_unfinished();
-            }
+/// As [`follow_jobs`]. What happens to a pool is what its jobs may have waited for.
+fn follow_pools(event: Event<WorkerPool>, context: &Context) -> Option<WorkerPool> {
+    let (key, new) = match event {
+        Event::Apply(pool) | Event::InitApply(pool) if context.pools.is_new(&pool) => {
+            (PoolKey::of(&pool), Some(pool))
         }
         Event::Delete(pool) => {
-            context.forget_pool(&PoolKey::of(pool));
-            context.wake_unfinished();
+            let key = PoolKey::of(&pool);
+            context.forget_pool(&key);
+            (key, None)
         }
-        Event::Init | Event::InitDone => {}
+        Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone => return None,
+    };
+    for job in context.unfinished_of(&key) {
+        context.wake.job(ObjectRef::from_obj(&*job));
     }
+    new
 }
 
 fn wake_by_pod(event: watcher::Result<Event<Pod>>, wake: &Wake) {
@@ -249,13 +255,21 @@ fn workers_only() -> watcher::Config {
 
 /// An ended job is only looked at for its time to live.
 fn trim_job(job: &mut ImageJob) {
-    if imagejob::ended(job) {
+    job.metadata.labels = None;
+    job.metadata.annotations = None;
+    let ended = imagejob::ended(job);
+    if ended {
         job.spec.text_to_image = None;
         job.spec.workflow = None;
-        if let Some(status) = &mut job.status {
+    }
+    if let Some(status) = &mut job.status {
+        if ended {
             status.images = Vec::new();
             status.failures = Vec::new();
         }
+        // As they were read they have room for more.
+        status.conditions.shrink_to_fit();
+        status.images.shrink_to_fit();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which ImageJob a uid belongs to: the queue knows jobs by uid, the API server by name.
+//! Which ImageJob a uid belongs to: the queue knows jobs by uid, the API server by name. And which generation of its
+//! spec was seen last.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -17,40 +18,45 @@ pub(crate) struct Uids(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    known: HashMap<JobUid, Name>,
+    known: HashMap<JobUid, Known>,
     /// What a list has shown so far; takes the place of `known` when it is complete.
-    listed: HashMap<JobUid, Name>,
+    listed: HashMap<JobUid, Known>,
 }
 
-#[derive(Clone)]
-struct Name {
+struct Known {
     namespace: String,
     name: String,
+    generation: Option<i64>,
 }
 
 impl Uids {
-    /// Follows the watch.
-    pub(crate) fn follow(&self, event: &Event<ImageJob>) {
+    /// Follows the watch; whether the event shows a job not seen before, or one whose spec has changed.
+    pub(crate) fn follow(&self, event: &Event<ImageJob>) -> bool {
         let mut inner = lock(&self.0);
         match event {
-            Event::Apply(job) => {
-                inner.known.extend(entry(job));
-            }
+            Event::Apply(job) => note(&mut inner.known, job),
             Event::InitApply(job) => {
-                inner.known.extend(entry(job));
-                inner.listed.extend(entry(job));
+                note(&mut inner.listed, job);
+                note(&mut inner.known, job)
             }
             Event::Delete(job) => {
                 inner.known.remove(&JobUid(job.uid().unwrap_or_default()));
+                false
             }
-            Event::Init => inner.listed.clear(),
-            Event::InitDone => inner.known = std::mem::take(&mut inner.listed),
+            Event::Init => {
+                inner.listed.clear();
+                false
+            }
+            Event::InitDone => {
+                inner.known = std::mem::take(&mut inner.listed);
+                false
+            }
         }
     }
 
     pub(crate) fn get(&self, uid: &JobUid) -> Option<ObjectRef<ImageJob>> {
         let inner = lock(&self.0);
-        let Name { namespace, name } = inner.known.get(uid)?;
+        let Known { namespace, name, generation: _ } = inner.known.get(uid)?;
         Some(ObjectRef::new(name).within(namespace))
     }
 
@@ -59,8 +65,12 @@ impl Uids {
     }
 }
 
-fn entry(job: &ImageJob) -> Option<(JobUid, Name)> {
-    Some((JobUid(job.uid()?), Name { namespace: job.namespace()?, name: job.name_any() }))
+/// Whether this generation of the job's spec is a new one.
+fn note(jobs: &mut HashMap<JobUid, Known>, job: &ImageJob) -> bool {
+    let (Some(uid), Some(namespace)) = (job.uid(), job.namespace()) else { return false };
+    let generation = job.metadata.generation;
+    let before = jobs.insert(JobUid(uid), Known { namespace, name: job.name_any(), generation });
+    before.is_none_or(|before| before.generation != generation)
 }
 
 #[cfg(test)]
@@ -95,6 +105,28 @@ mod tests {
         ] {
             uids.follow(&event);
             assert_eq!(known(&uids), want, "after {event:?}");
+        }
+    }
+
+    #[test]
+    fn new_jobs_and_changed_specs_are_told_from_what_was_seen_before() {
+        let uids = Uids::default();
+        let of = |uid: &str, generation: i64| {
+            job_with(json!({"metadata": {"uid": uid, "name": "first", "generation": generation}}))
+        };
+        for (event, want) in [
+            (Event::Init, false),
+            (Event::InitApply(of("a", 1)), true),
+            (Event::InitDone, false),
+            (Event::Apply(of("a", 1)), false),
+            (Event::Apply(of("a", 2)), true),
+            (Event::Init, false),
+            (Event::InitApply(of("a", 2)), false),
+            (Event::InitApply(of("b", 1)), true),
+            (Event::InitDone, false),
+            (Event::Apply(of("b", 1)), false),
+        ] {
+            assert_eq!(uids.follow(&event), want, "{event:?}");
         }
     }
 

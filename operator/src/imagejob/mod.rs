@@ -230,7 +230,7 @@ async fn queue_unavailable(job: &ImageJob, error: &queue::Error, context: &Conte
 /// `observedGeneration` would take it for unfinished.
 async fn acknowledge(job: &ImageJob, context: &Context) -> Result<(), Error> {
     let Some(observed) = status::observed(job) else { return Ok(()) };
-    context.writes.acknowledge(&context.client, job, &observed).await?;
+    context.writes.acknowledge(context, job, &observed).await?;
     context.metrics.status_writes.with_label_values(&["imagejob"]).inc();
     Ok(())
 }
@@ -240,7 +240,7 @@ async fn write(job: &ImageJob, status: ImageJobStatus, context: &Context) -> Res
     if job.status.as_ref() == Some(&status) {
         return Ok(Arc::new(job.clone()));
     }
-    let written = context.writes.replace(&context.client, job, &status).await?;
+    let written = context.writes.replace(context, job, &status).await?;
     apply::book(job, &status, context);
     context.metrics.status_writes.with_label_values(&["imagejob"]).inc();
     for notice in notices::between(job.status.as_ref(), &status) {

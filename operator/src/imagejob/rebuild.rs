@@ -18,8 +18,7 @@ const CONCURRENCY: usize = 16;
 /// # Errors
 /// When the queue can't be used. What else may be wrong with a job is for its own reconcile, which follows.
 pub(crate) async fn rebuild(key: &PoolKey, recheck: bool, context: &Context) -> queue::Result<usize> {
-    let of_pool = |job: &ImageJob| !ended(job) && observe::pool_key(job, context).as_ref() == Some(key);
-    let jobs = context.seen.jobs.state_filter(of_pool);
+    let jobs = context.unfinished_of(key);
     let refs: Vec<_> = jobs.iter().map(|job| ObjectRef::from_obj(&**job)).collect();
     let again = |job| async move { enqueue_again(&context.writes.latest(job), key, recheck, context).await };
     let count = stream::iter(jobs)

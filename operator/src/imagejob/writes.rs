@@ -15,8 +15,9 @@ use std::{
 
 use crds::{ImageJob, ImageJobStatus};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, ResourceExt as _,
     api::{Patch, PatchParams},
+    runtime::reflector::ObjectRef,
 };
 
 use queue::JobUid;
@@ -27,7 +28,7 @@ use super::{
     decide::ended,
     validate::{namespace, uid},
 };
-use crate::{lock, patch};
+use crate::{context::Context, lock, patch};
 
 /// Progress of a running job is written at most this often; in between it lives in the queue.
 pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -90,38 +91,39 @@ impl Writes {
     /// Replaces the job's status. A conflict means that the job is newer than what we looked at.
     pub(crate) async fn replace(
         &self,
-        client: &Client,
+        context: &Context,
         job: &ImageJob,
         status: &ImageJobStatus,
     ) -> Result<Arc<ImageJob>, Error> {
         let patch = patch::status(job.resource_version(), status).map_err(Error::Serialize)?;
-        self.send(client, job, patch).await
+        self.send(context, job, patch).await
     }
 
     /// Says that an ended job's spec was seen. The cache keeps its status only in part, so no more is written.
     pub(crate) async fn acknowledge(
         &self,
-        client: &Client,
+        context: &Context,
         job: &ImageJob,
         observed: &patch::Observed,
     ) -> Result<Arc<ImageJob>, Error> {
         let patch = patch::observed(job.resource_version(), observed).map_err(Error::Serialize)?;
-        self.send(client, job, patch).await
+        self.send(context, job, patch).await
     }
 
     async fn send(
         &self,
-        client: &Client,
+        context: &Context,
         job: &ImageJob,
         patch: json_patch::Patch,
     ) -> Result<Arc<ImageJob>, Error> {
-        let api: Api<ImageJob> = Api::namespaced(client.clone(), namespace(job));
+        let api: Api<ImageJob> = Api::namespaced(context.client.clone(), namespace(job));
         let patch = Patch::Json::<()>(patch);
         // Never closed, so there is always a turn.
         let _turn = self.turns.acquire().await;
         let written = api.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
         let version = job.resource_version().unwrap_or_default();
-        Ok(self.remember(version, written.map_err(Error::Api)?))
+        let shown = || context.seen.jobs.get(&ObjectRef::from_obj(job));
+        Ok(self.remember(version, written.map_err(Error::Api)?, shown))
     }
 
     /// The watch shows this version: what led up to it need not be kept, nor anything of a job that ended.
@@ -149,7 +151,13 @@ impl Writes {
         lock(&self.last).retain(|uid, _| there(uid));
     }
 
-    fn remember(&self, version: String, mut written: ImageJob) -> Arc<ImageJob> {
+    /// Keeps what was written until the watch shows it, which it may by now: then there is nothing to wait for.
+    fn remember(
+        &self,
+        version: String,
+        mut written: ImageJob,
+        shown: impl FnOnce() -> Option<Arc<ImageJob>>,
+    ) -> Arc<ImageJob> {
         written.managed_fields_mut().clear();
         let job = Arc::new(written);
         let mut writes = lock(&self.last);
@@ -157,7 +165,16 @@ impl Writes {
         entry.at = Instant::now();
         let mut onto = entry.pending.take().map(|pending| pending.onto).unwrap_or_default();
         onto.push(version);
-        entry.pending = Some(Pending { onto, job: Arc::clone(&job) });
+        let pending = Pending { onto, job: Arc::clone(&job) };
+        // Asked for under the lock, so that `caught_up` comes after it if the watch does.
+        match shown() {
+            Some(shown) if !pending.is_ahead_of(&shown) => {
+                if ended(&shown) {
+                    writes.remove(&uid(&job));
+                }
+            }
+            _ => entry.pending = Some(pending),
+        }
         job
     }
 }
@@ -179,6 +196,11 @@ mod tests {
         job_with(json!({"metadata": {"resourceVersion": version}, "status": {"conditions": [complete]}}))
     }
 
+    /// Written onto what the watch still shows.
+    fn write(writes: &Writes, onto: &str, written: ImageJob) -> Arc<ImageJob> {
+        writes.remember(onto.into(), written, || Some(Arc::new(version(onto))))
+    }
+
     fn latest(writes: &Writes, cached: &str) -> Option<String> {
         writes.latest(Arc::new(version(cached))).resource_version()
     }
@@ -187,8 +209,8 @@ mod tests {
     fn until_the_watch_shows_our_writes_the_last_of_them_counts() {
         let writes = Writes::default();
         assert_eq!(latest(&writes, "1").as_deref(), Some("1"));
-        writes.remember("1".into(), version("2"));
-        writes.remember("2".into(), version("3"));
+        write(&writes, "1", version("2"));
+        write(&writes, "2", version("3"));
         for stale in ["1", "2"] {
             assert_eq!(latest(&writes, stale).as_deref(), Some("3"), "the cache shows {stale}");
             writes.caught_up(&version(stale));
@@ -202,8 +224,8 @@ mod tests {
     #[test]
     fn a_job_that_ended_stays_ended_until_the_watch_says_so_and_then_costs_no_memory() {
         let writes = Writes::default();
-        writes.remember("1".into(), version("2"));
-        let written = writes.remember("2".into(), ended("3"));
+        write(&writes, "1", version("2"));
+        let written = write(&writes, "2", ended("3"));
         for stale in ["1", "2"] {
             writes.caught_up(&version(stale));
             let latest = writes.latest(Arc::new(version(stale)));
@@ -216,8 +238,17 @@ mod tests {
     #[test]
     fn an_ended_job_that_somebody_else_changed_at_once_is_forgotten_too() {
         let writes = Writes::default();
-        writes.remember("1".into(), ended("2"));
+        write(&writes, "1", ended("2"));
         writes.caught_up(&ended("5"));
+        assert_eq!(lock(&writes.last).len(), 0);
+    }
+
+    #[test]
+    fn what_the_watch_shows_before_the_answer_comes_is_not_kept() {
+        let writes = Writes::default();
+        writes.remember("1".into(), version("2"), || Some(Arc::new(version("2"))));
+        assert!(lock(&writes.last).values().all(|written| written.pending.is_none()));
+        writes.remember("2".into(), ended("3"), || Some(Arc::new(ended("3"))));
         assert_eq!(lock(&writes.last).len(), 0);
     }
 
@@ -225,7 +256,7 @@ mod tests {
     fn progress_waits_its_turn_and_a_first_write_does_not() {
         let writes = Writes::default();
         assert_eq!(writes.wait(&version("1")), Duration::ZERO);
-        writes.remember("1".into(), version("2"));
+        write(&writes, "1", version("2"));
         let wait = writes.wait(&version("2"));
         assert!(wait > Duration::ZERO && wait <= PROGRESS_EVERY, "{wait:?}");
     }
@@ -233,7 +264,7 @@ mod tests {
     #[test]
     fn what_went_unseen_is_forgotten() {
         let writes = Writes::default();
-        writes.remember("1".into(), version("2"));
+        write(&writes, "1", version("2"));
         writes.keep(|_| true);
         assert_eq!(lock(&writes.last).len(), 1);
         writes.keep(|_| false);

@@ -55,7 +55,8 @@ pub(crate) struct PoolState {
     readable_since: Option<Instant>,
     /// What the last reconcile failed with, as it was logged.
     failure: Option<String>,
-    generation: Option<i64>,
+    /// The pool's uid and the generation of its spec, as the watch last showed them.
+    seen: Option<(Option<String>, Option<i64>)>,
     consumer: Option<Consumer>,
 }
 
@@ -74,11 +75,11 @@ impl Pools {
         Arc::clone(lock(&self.0).entry(key.clone()).or_default())
     }
 
-    /// Whether the pool's spec is one not seen before.
-    pub(crate) fn is_new_generation(&self, key: &PoolKey, generation: Option<i64>) -> bool {
-        let state = self.get(key);
-        let mut state = lock(&state);
-        std::mem::replace(&mut state.generation, generation) != generation
+    /// Whether the pool or its spec is one not seen before.
+    pub(crate) fn is_new(&self, pool: &WorkerPool) -> bool {
+        let state = self.get(&PoolKey::of(pool));
+        let seen = Some((pool.uid(), pool.metadata.generation));
+        std::mem::replace(&mut lock(&state).seen, seen.clone()) != seen
     }
 
     /// Whether how the pool fares is news: a failure other than the last one, or the first success after one.
