@@ -28,11 +28,17 @@ pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
             worst(gone.chain([deleted(node), shutting_down(node, signs.now), in_doubt(node)]))
         }
         None => {
-            let bound = scheduled_at(signs.pod)?;
-            let overdue = time(signs.now).since(time(bound)) > NODE_MAY_LAG;
-            Sign::gone("Kubernetes: the node does not exist").filter(|_| overdue)
+            let gone = vanished(signs.pod, signs.node, signs.now);
+            Sign::gone("Kubernetes: the node does not exist").filter(|_| gone)
         }
     }
+}
+
+/// Whether the Pod's node was there and does not exist any more.
+pub(crate) fn vanished(pod: &Pod, node: Option<&Node>, now: Timestamp) -> bool {
+    let had_one = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    let long_bound = scheduled_at(pod).is_some_and(|bound| time(now).since(time(bound)) > NODE_MAY_LAG);
+    had_one && node.is_none() && long_bound
 }
 
 /// Something waits to be done before the node may go. Karpenter's own deletions it tells more of.

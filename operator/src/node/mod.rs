@@ -20,7 +20,7 @@ mod fixtures;
 mod gke;
 pub(crate) mod karpenter;
 mod kubernetes;
-pub(crate) use kubernetes::scheduled_at;
+pub(crate) use kubernetes::{scheduled_at, vanished};
 mod oke;
 mod pod;
 mod worker;

@@ -208,15 +208,29 @@ impl Work<'_> {
     }
 
     async fn delete_pod(&self, worker: &str) -> Result<(), Error> {
-        let Some(pod) = self.observed.pods.get(worker) else { return Ok(()) };
-        if pod.metadata.deletion_timestamp.is_some() {
-            return Ok(());
+        match self.observed.pods.get(worker) {
+            Some(pod) if pod.metadata.deletion_timestamp.is_none() => self.delete(pod, None).await,
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// Kubernetes' own collector of such Pods takes about a minute (40 s and up to 20 s more: `pkg/controller/podgc`),
+    /// in which they count against quotas and the pool is not back at zero.
+    pub(crate) async fn remove_orphans(&self) -> Result<(), Error> {
+        for pod in &self.observed.orphans {
+            self.delete(pod, Some(0)).await?;
+        }
+        Ok(())
+    }
+
+    /// `grace` in seconds; `None`: the Pod's own.
+    async fn delete(&self, pod: &Pod, grace: Option<u32>) -> Result<(), Error> {
         let params = DeleteParams {
+            grace_period_seconds: grace,
             preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.pods().delete(worker, &params).await {
+        match self.pods().delete(&pod.name_any(), &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(Error::Api(error)),

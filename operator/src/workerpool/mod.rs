@@ -102,7 +102,7 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
     if applied.is_ok() {
         applied = retire_outdated(&work, &plan).await;
     }
-    applied = applied.and(work.protect(now).await);
+    applied = applied.and(work.protect(now).await).and(work.remove_orphans().await);
     remember_decision(&plan, &state, now, &work);
     for notice in shortages::between(&before, &plan.memory, &observed.seen, observed.no_machine.as_deref()) {
         work.tell(&notice);

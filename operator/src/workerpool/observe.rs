@@ -36,6 +36,8 @@ pub(crate) struct Observed {
     pub(crate) stats: Option<Stats>,
     /// The Pod of each worker that has one.
     pub(crate) pods: HashMap<String, Arc<Pod>>,
+    /// Pods that are being deleted while no kubelet is left to end them: their node does not exist any more.
+    pub(crate) orphans: Vec<Arc<Pod>>,
     /// Why workers do not come up, if any container says so.
     pub(crate) trouble: Option<String>,
     /// What the scheduler says of a worker for which no machine is there.
@@ -109,7 +111,7 @@ pub(crate) fn observe(
         stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
     let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
     let mut workers = Vec::with_capacity(pods.len());
-    let mut outdated = Vec::new();
+    let (mut outdated, mut orphans) = (Vec::new(), Vec::new());
     let mut causes = HashMap::new();
     for pod in &pods {
         let name = pod.name_any();
@@ -117,6 +119,9 @@ pub(crate) fn observe(
         let node = node_of(pod, watched);
         let sign = sign(pod, node.as_deref(), seen, watched, clock);
         let worker = worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
+        if pod.metadata.deletion_timestamp.is_some() && node::vanished(pod, node.as_deref(), now) {
+            orphans.push(Arc::clone(pod));
+        }
         causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
         let stale =
             pod.annotations().get(names::ANNOTATION_TEMPLATE).map(String::as_str) != Some(template_hash);
@@ -144,6 +149,7 @@ pub(crate) fn observe(
         impossible,
         stats,
         pods: by_name,
+        orphans,
         outdated,
         causes,
     }

@@ -180,6 +180,25 @@ fn a_machine_is_paid_for_from_when_it_has_a_worker_until_it_is_gone() {
 }
 
 #[test]
+fn a_pod_that_is_deleted_has_to_be_removed_once_its_node_does_not_exist_any_more() {
+    let orphans = |deleted: Option<&str>, node: &str, scheduled: &str| {
+        let bound = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled}]);
+        let pod = pod_with(
+            "w",
+            &json!({"metadata": {"deletionTimestamp": deleted}, "spec": {"nodeName": node},
+                    "status": {"conditions": bound}}),
+        );
+        observed(&[pod], stats(vec![], vec![]), &mut PoolState::default()).orphans.len()
+    };
+    let (deleted, long_ago, just_now) =
+        (Some("2026-01-01T00:16:30Z"), "2026-01-01T00:06:00Z", "2026-01-01T00:16:35Z");
+    assert_eq!(orphans(deleted, "vanished", long_ago), 1);
+    assert_eq!(orphans(deleted, "n1", long_ago), 0, "its kubelet ends it");
+    assert_eq!(orphans(None, "vanished", long_ago), 0, "what it holds is taken back first");
+    assert_eq!(orphans(deleted, "vanished", just_now), 0, "the node may be too new to be seen");
+}
+
+#[test]
 fn only_the_pools_own_pods_count() {
     let others = [
         pod_with("a", &json!({"metadata": {"labels": {"imagejob.dev/pool": "sdxl"}}})),

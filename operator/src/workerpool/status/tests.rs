@@ -32,6 +32,7 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
         trouble: None,
         no_machine: None,
         impossible: None,
+        orphans: vec![],
         outdated: vec![],
         causes: HashMap::new(),
     }
