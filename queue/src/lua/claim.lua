@@ -1,8 +1,5 @@
 local worker, lease, want, loaded, loaded_id = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
--- The part of its class's promise that is left to a job when it presses. Until then it may be passed by for another whose
--- model is loaded.
-local LAST_PART = 0.25
--- How far down the lane that other may stand.
+-- How far down the lane another may stand that a job is passed by for, until it presses, as its model is loaded.
 local LOOKAHEAD = 64
 -- The part of its class's promise that a job waits for a worker that has its model, before another loads it.
 local FRESH = 1 / 12

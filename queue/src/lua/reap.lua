@@ -4,10 +4,8 @@ local BATCH = 500
 local SWEEP = 10
 -- Overdue lines go after what was interrupted and before all else, the longest overdue first.
 local OVERDUE = -1e14
--- Then those that press: but for this part of its class's promise, their first job's time is over. Among them shares
--- count as among all, so these stand as far apart as their tags.
+-- Then those whose first job presses. Among them shares count as among all, so these stand as far apart as their tags.
 local PRESSING = -1e13
-local LAST_PART = 0.25
 local HOUR = 3600000
 local DAY = 24 * HOUR
 

@@ -2,6 +2,9 @@
 -- bucket; names follow that scripts do not need.
 local SPEC = '<dddddI4I4I4I2c0I2c0'
 
+-- A job presses when only this part of its class's promise is left.
+local LAST_PART = 0.25
+
 -- nil when there is no record, or one that is not ours.
 local function spec_of(record)
   local ok, arrival, sla, max_wait, charge, _, total, retries, limit, line, bucket =
