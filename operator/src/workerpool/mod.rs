@@ -77,6 +77,9 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         Ok(stats) => (Some(stats), None),
         Err(error) => (None, Some(error)),
     };
+    // The queue was read later than the pool: what was changed in between, say to pause it, counts for what came after.
+    let same = |newest: &Arc<WorkerPool>| newest.metadata.uid == pool.metadata.uid;
+    let Some(pool) = context.pool(&key).filter(same) else { return Ok(Next::await_change()) };
     let now = Timestamp::now();
     let (observed, mut plan, before, machines) = {
         let mut state = lock(&state);
