@@ -13,8 +13,9 @@ CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 # As build.sh builds the control plane: other flags would have Go build all of Kubernetes once more.
 export GOFLAGS ?= -trimpath -gcflags=all=-dwarf=false
-# The programs that the demo, the tests and the benchmarks run beside themselves.
-PROGRAMS := --package operator --package gpu-worker --package comfyui-sim --package testkit
+# Always the workspace, less what nobody asks for: of any other selection Cargo works out other features, and builds
+# all dependencies once more.
+WITHOUT_SIM := --workspace --exclude sim
 
 .PHONY: help
 help: ## show this
@@ -22,17 +23,17 @@ help: ## show this
 
 .PHONY: demo
 demo: tools ## run the whole system on this machine and watch it work (COMFYUI_URL=… for a real engine)
-	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	cargo build $(WITHOUT_SIM) --bins
 	@target/debug/demo
 
 .PHONY: demo-spot
 demo-spot: tools ## hours of a recorded spot market in about a minute, as a live chart and target/demo-spot.svg
-	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	cargo build $(WITHOUT_SIM) --bins
 	@target/debug/demo spot
 
 .PHONY: up down
 up: tools ## start the demo's cluster and leave it running for kubectl
-	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	cargo build $(WITHOUT_SIM) --bins
 	@target/debug/demo up
 
 down: ## stop what `make up` started
@@ -40,21 +41,21 @@ down: ## stop what `make up` started
 
 .PHONY: test
 test: tools ## run every test
+	cargo build --workspace --bins
 	cargo test --quiet --workspace --exclude e2e
-	cargo build --quiet --bins $(PROGRAMS)
-	cargo test --quiet --package e2e -- --test-threads=1
+	cargo test --quiet --workspace --test e2e -- --test-threads=1
 	cd e2e/localcluster && go test ./...
 
 .PHONY: faults
 faults: tools ## do what may go wrong; prints a table and writes target/faults/summary.json
-	cargo build --quiet --bins $(PROGRAMS) --package e2e
+	cargo build $(WITHOUT_SIM) --bins
 	@target/debug/faults
 
 .PHONY: bench
 bench: tools ## measure; prints tables and writes target/bench/summary.json
-	cargo build --quiet --profile fast --bins $(PROGRAMS) --package e2e
-	cargo bench --quiet --profile fast --package queue --bench queue
-	cargo bench --quiet --profile fast --package gpu-worker --bench overhead
+	cargo build --profile fast $(WITHOUT_SIM) --bins
+	cargo bench --quiet --profile fast $(WITHOUT_SIM) --bench queue
+	cargo bench --quiet --profile fast $(WITHOUT_SIM) --bench overhead
 	@target/fast/bench
 
 .PHONY: sim
@@ -65,13 +66,15 @@ sim: ## scaling on recorded spot markets: tables, plots and target/sim/summary.j
 lint: $(CARGO_DENY) ## format, lints, generated files, licences
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- --deny warnings
-	cargo run --quiet --package crds --bin crdgen -- --check
+	cargo build $(WITHOUT_SIM) --bin crdgen
+	target/debug/crdgen --check
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources
 	cd e2e/localcluster && test -z "$$(gofmt -l .)" && go vet ./...
 
 .PHONY: generate
 generate: ## write crds/yaml and docs/api.md from the Rust types
-	cargo run --quiet --package crds --bin crdgen
+	cargo build $(WITHOUT_SIM) --bin crdgen
+	target/debug/crdgen
 
 .PHONY: tools
 tools: # redis-server and the control plane, built or found once

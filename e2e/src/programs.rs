@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// What the cluster's containers run.
-const PACKAGES: [&str; 4] = ["operator", "gpu-worker", "comfyui-sim", "testkit"];
+/// As `make` selects packages: of others Cargo works out other features, and builds all dependencies once more.
+const PROGRAMS: [&str; 6] = ["--workspace", "--exclude", "e2e", "--exclude", "sim", "--bins"];
 
 /// Where the built programs are.
 #[derive(Debug, Clone)]
@@ -30,10 +30,7 @@ impl Programs {
         };
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        command.current_dir(workspace()).args(["build", "--bins", "--quiet", "--profile", &profile]);
-        for package in PACKAGES {
-            command.args(["--package", package]);
-        }
+        command.current_dir(workspace()).args(["build", "--quiet", "--profile", &profile]).args(PROGRAMS);
         let status = command.status().with_context(|| format!("can't run {command:?}"))?;
         ensure!(status.success(), "{command:?} failed; its words stand above");
         Ok(Self { directory })

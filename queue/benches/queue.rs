@@ -1,4 +1,4 @@
-//! What the queue can do beside its Redis on one machine: `cargo bench -p queue --profile fast`.
+//! What the queue can do beside its Redis on one machine: `make bench`.
 //! Prints a table and writes `target/bench/queue.json`.
 #![allow(clippy::print_stdout)] // a command-line tool
 

@@ -27,5 +27,5 @@ fn check_tells_the_first_difference_and_what_to_run() {
     let (fresh, said) = crdgen(&["--check", "--root", root]);
     assert!(!fresh);
     assert!(said.contains("-     kind: Pool\n+     kind: WorkerPool\n"), "{said}");
-    assert!(said.contains("run: cargo run -p crds --bin crdgen"), "{said}");
+    assert!(said.contains("run: make generate"), "{said}");
 }

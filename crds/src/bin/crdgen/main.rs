@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     #[allow(clippy::print_stderr, reason = "a command-line tool's answer")]
     {
-        eprintln!("run: cargo run -p crds --bin crdgen");
+        eprintln!("run: make generate");
     }
     Ok(ExitCode::FAILURE)
 }

@@ -8,7 +8,7 @@ use crds::{
 use serde_json::Value;
 
 const HEADER: &str = "\
-<!-- Written by crdgen from the types in crds/src. Do not edit; run: cargo run -p crds --bin crdgen -->
+<!-- Written by crdgen from the types in crds/src. Do not edit; run: make generate -->
 # API reference
 
 Group `imagejob.dev`, version `v1alpha1`. Both kinds are namespaced. Everything below under *Limits* and *Rules* is
