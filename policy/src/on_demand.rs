@@ -57,8 +57,8 @@ pub(crate) fn spot_carries(view: &View, demand: &[Bucket], zones: &Zones) -> boo
     question.misses().is_none() && !Question { asks: falls_back, ..question }.too_late()
 }
 
-/// On-demand workers that spot does not replace yet: what arrives keeps more busy than there are on spot. Else a fleet
-/// would go as soon as the backlog is done, and come back, start-ups and all, when there is one again.
+/// On-demand workers with a machine that spot does not replace yet: what arrives keeps more busy than there are on spot.
+/// Else a fleet would go as soon as the backlog is done, and come back, start-ups and all, when there is one again.
 pub(crate) fn kept_busy(view: &View) -> usize {
     let arrives = |capacity: Capacity| -> f64 {
         let for_spot = |class: &&Class| class.capacity != CapacityRule::OnDemand;
@@ -66,12 +66,13 @@ pub(crate) fn kept_busy(view: &View) -> usize {
         classes.filter_map(|class| view.memory.inflow.get(&class.name)).sum()
     };
     let has_machine = |worker: &&Worker| worker.claims() && worker.phase != Phase::Unscheduled;
-    let spot = view.placed(Capacity::Spot).filter(has_machine).count();
+    let [spot, on_demand] = [Capacity::Spot, Capacity::OnDemand]
+        .map(|capacity| view.placed(capacity).filter(has_machine).count());
     let busy = (arrives(Capacity::Spot) - spot as f64).min(arrives(Capacity::OnDemand));
     // `as` saturates and cuts off.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let workers = busy as usize;
-    workers.min(over_minimum(view, Capacity::OnDemand))
+    workers.min(on_demand.saturating_sub(view.min(Capacity::OnDemand)))
 }
 
 /// All but the on-demand workers beyond the fleet's minimum.

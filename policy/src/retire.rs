@@ -125,15 +125,34 @@ impl Going {
     fn idle_long(&mut self, view: &View, demand: &[Bucket], capacity: Capacity, on_demand: OnDemand) {
         let stays = matches!(on_demand, OnDemand::Kept | OnDemand::StandsIn);
         let keeps = capacity == Capacity::Spot || stays;
-        let longest = if keeps { view.policy.scaling.idle_after } else { Duration::ZERO };
-        let idle = idle::idle(view, capacity).into_iter().filter_map(|worker| match worker.phase {
-            Phase::Idle { since } => Some((worker, view.now.since(since))),
-            _ => None,
-        });
-        let long = idle.filter(|(_, since)| *since >= longest);
-        let most = idle::spare(view, demand, capacity).min(self.budget(view, capacity));
-        for (worker, since) in long.take(most) {
-            self.retire(worker, if keeps { Why::Idle { since } } else { Why::OnDemandOver });
+        let idle_after = view.policy.scaling.idle_after;
+        // What was expected to keep a worker busy did not come.
+        let most = self.over_minimum(view, capacity);
+        self.idle_for(view, demand, capacity, (idle_after, most), |since| Why::Idle { since });
+        if !keeps {
+            let most = self.budget(view, capacity);
+            self.idle_for(view, demand, capacity, (Duration::ZERO, most), |_| Why::OnDemandOver);
+        }
+    }
+
+    /// At most so many that are idle for so long, and no more than nothing waits for.
+    fn idle_for(
+        &mut self,
+        view: &View,
+        demand: &[Bucket],
+        capacity: Capacity,
+        (longest, most): (Duration, usize),
+        why: impl Fn(Duration) -> Why,
+    ) {
+        let since = |worker: &Worker| match worker.phase {
+            Phase::Idle { since } => view.now.since(since),
+            _ => Duration::ZERO,
+        };
+        let (gone, idle): (Vec<_>, Vec<_>) =
+            idle::idle(view, capacity).into_iter().partition(|worker| self.is_taken(worker));
+        let most = idle::spare(view, demand, capacity).saturating_sub(gone.len()).min(most);
+        for worker in idle.into_iter().filter(|worker| since(worker) >= longest).take(most) {
+            self.retire(worker, why(since(worker)));
         }
     }
 

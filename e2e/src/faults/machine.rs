@@ -30,6 +30,8 @@ pub(super) struct Machine {
     engine: Process,
     worker: Process,
     health: SocketAddr,
+    /// What the worker's log is called.
+    log: String,
 }
 
 impl Machine {
@@ -71,17 +73,17 @@ impl Machine {
             format!("--listen={health}"),
         ];
         let worker = Process::spawn_logged("env", worker_args.map(OsString::from), log("worker")?)?;
-        Ok(Self { engine: process, worker, health })
+        Ok(Self { engine: process, worker, health, log: format!("{}-worker", options.name) })
     }
 
     /// Waits until it takes tasks.
     ///
     /// # Errors
     /// When it doesn't in time.
-    pub(super) async fn is_ready(&self) -> Result<()> {
+    pub(super) async fn is_ready(&self, stand: &Stand) -> Result<()> {
         let url = format!("http://{}/readyz", self.health);
         let ready = async || reqwest::get(&url).await.ok()?.error_for_status().ok().map(drop);
-        wait_for("a worker to be ready", SOON, ready).await
+        wait_for("a worker to be ready", SOON, ready).await.with_context(|| stand.log(&self.log))
     }
 }
 

@@ -77,7 +77,7 @@ async fn zone(stand: &Stand, studio: &Studio<'_>, zone: &str, record: &Path) -> 
         let name = format!("{}-{zone}-{n}", studio.namespace);
         let options = MachineOptions { name: &name, redis, step: STEP, record };
         let machine = Machine::start(stand, studio, &options).await?;
-        machine.is_ready().await?;
+        machine.is_ready(stand).await?;
         anyhow::Ok(machine)
     };
     (0..WORKERS).map(start).collect::<FuturesUnordered<_>>().try_collect().await

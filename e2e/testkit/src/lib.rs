@@ -10,6 +10,13 @@ mod s3;
 mod tls;
 mod wait;
 
+use std::{
+    collections::BTreeSet,
+    io,
+    net::TcpListener,
+    sync::{Mutex, PoisonError},
+};
+
 pub use cluster::{Cluster, ClusterOptions};
 pub use process::Process;
 pub use proxy::{Fault, Proxy};
@@ -18,10 +25,19 @@ pub use redis_cluster::{RedisCluster, RedisSentinel};
 pub use s3::{Reading, S3, S3Options, S3Request};
 pub use wait::wait_for;
 
-/// A loopback port nobody listens on at this moment.
+/// A loopback port nobody listens on at this moment, another each time: who got the last may not listen on it yet.
 ///
 /// # Errors
 /// When the machine has no free port left.
-pub fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+pub fn free_port() -> io::Result<u16> {
+    const TRIES: usize = 1000;
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..TRIES {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if given.insert(port) {
+            return Ok(port);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }

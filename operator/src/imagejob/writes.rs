@@ -4,13 +4,13 @@
 //! come back by the watch a moment later; until then [`Writes::latest`] hands out what we wrote, so a job that
 //! changes twice in that moment does not conflict with itself.
 //!
-//! Few are sent at once. A burst of jobs is on the queue long before the API server has taken all their statuses, and
-//! the Pods it needs must not wait behind them.
+//! Few are sent at once, and none while Pods are created. A burst of jobs is on the queue long before the API server has
+//! taken all their statuses, and the Pods it needs must not wait behind them.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crds::{ImageJob, ImageJobStatus};
@@ -21,7 +21,10 @@ use kube::{
 };
 
 use queue::JobUid;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, sleep_until},
+};
 
 use super::{
     Error,
@@ -36,15 +39,30 @@ pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// Status writes under way at once.
 const AT_ONCE: usize = 16;
 
+/// Status writes wait this long at most for Pods that are being created, however slow their admission.
+const PODS_FIRST: Duration = Duration::from_millis(500);
+
 pub(crate) struct Writes {
     /// The last writes; an entry goes when the watch shows that its job ended or was deleted.
     last: Mutex<HashMap<JobUid, Written>>,
     turns: Semaphore,
+    /// Until then Pods go first.
+    pods_first: watch::Sender<Instant>,
 }
 
 impl Default for Writes {
     fn default() -> Self {
-        Self { last: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+        let pods_first = watch::Sender::new(Instant::now());
+        Self { last: Mutex::default(), turns: Semaphore::new(AT_ONCE), pods_first }
+    }
+}
+
+/// As long as it is kept, but no longer than [`PODS_FIRST`], no status write is begun.
+pub(crate) struct PodsFirst<'a>(&'a Writes);
+
+impl Drop for PodsFirst<'_> {
+    fn drop(&mut self) {
+        self.0.pods_first.send_replace(Instant::now());
     }
 }
 
@@ -120,10 +138,28 @@ impl Writes {
         let patch = Patch::Json::<()>(patch);
         // Never closed, so there is always a turn.
         let _turn = self.turns.acquire().await;
+        self.wait_for_pods().await;
         let written = api.patch_status(&job.name_any(), &PatchParams::default(), &patch).await;
         let version = job.resource_version().unwrap_or_default();
         let shown = || context.seen.jobs.get(&ObjectRef::from_obj(job));
         Ok(self.remember(version, written.map_err(Error::Api)?, shown))
+    }
+
+    /// Has status writes wait for Pods.
+    pub(crate) fn pods_first(&self) -> PodsFirst<'_> {
+        self.pods_first.send_replace(Instant::now() + PODS_FIRST);
+        PodsFirst(self)
+    }
+
+    async fn wait_for_pods(&self) {
+        let mut until = self.pods_first.subscribe();
+        loop {
+            let at = *until.borrow_and_update();
+            if at <= Instant::now() {
+                return;
+            }
+            tokio::select! { () = sleep_until(at) => {}, _ = until.changed() => {} }
+        }
     }
 
     /// The watch shows this version: what led up to it need not be kept, nor anything of a job that ended.
@@ -203,6 +239,24 @@ mod tests {
 
     fn latest(writes: &Writes, cached: &str) -> Option<String> {
         writes.latest(Arc::new(version(cached))).resource_version()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn status_writes_wait_for_pods_but_not_for_ever() {
+        let writes = Writes::default();
+        let begun = Instant::now();
+        writes.wait_for_pods().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "no Pods");
+        let pods = writes.pods_first();
+        let created = async {
+            sleep_until(begun + PODS_FIRST / 4).await;
+            drop(pods);
+        };
+        tokio::join!(writes.wait_for_pods(), created);
+        assert!(begun.elapsed() < PODS_FIRST / 2, "{:?}", begun.elapsed());
+        let (_slow, begun) = (writes.pods_first(), Instant::now());
+        writes.wait_for_pods().await;
+        assert!(begun.elapsed() >= PODS_FIRST, "{:?}", begun.elapsed());
     }
 
     #[test]

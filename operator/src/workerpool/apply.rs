@@ -152,7 +152,9 @@ impl Work<'_> {
             let api = api.clone();
             async move { api.create(&PostParams::default(), &pod).await }
         };
+        let first = self.context.writes.pods_first();
         let results: Vec<_> = stream::iter(pods).map(create).buffer_unordered(CONCURRENCY).collect().await;
+        drop(first);
         let mut created = 0;
         let mut unanswered = None;
         for result in results {

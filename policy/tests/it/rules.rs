@@ -334,6 +334,22 @@ fn on_demand_goes_when_spot_carries_the_work() {
 }
 
 #[test]
+fn on_demand_that_what_arrives_may_keep_busy_goes_once_it_is_idle_for_long() {
+    let memory = Memory {
+        inflow: BTreeMap::from([("standard".to_owned(), 3.0)]),
+        inflow_at: Some(NOW),
+        ..Memory::default()
+    };
+    let goes = |phase| {
+        let seen = seen(vec![], vec![], vec![worker("od", Capacity::OnDemand, phase)]);
+        !retired(&plan(NOW, &pool(), &seen, &memory)).is_empty()
+    };
+    assert!(!goes(idle_for(5)), "between two jobs");
+    assert!(goes(idle_for(60)), "after a burst that nothing follows");
+    assert!(goes(Phase::Unscheduled), "no machine is bought for work that is only expected");
+}
+
+#[test]
 fn a_held_on_demand_worker_is_resumed_before_another_is_started() {
     let mut held = worker("o1", Capacity::OnDemand, Phase::Busy);
     held.order = Order::Hold;

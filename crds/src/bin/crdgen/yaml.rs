@@ -3,8 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Number, Value};
 
-const HEADER: &str =
-    "# Written by crdgen from the types in crds/src. Do not edit; run: make generate\n";
+const HEADER: &str = "# Written by crdgen from the types in crds/src. Do not edit; run: make generate\n";
 
 /// The definition with whole numbers written as such: the typed schema keeps limits as floating point.
 pub(crate) fn readable(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
