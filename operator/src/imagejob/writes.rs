@@ -57,7 +57,7 @@ impl Default for Writes {
     }
 }
 
-/// As long as it is kept, but no longer than [`PODS_FIRST`], no status write is begun.
+/// As long as it is kept, but no longer than [`PODS_FIRST`], no status write is begun. Of several the first to go ends it.
 pub(crate) struct PodsFirst<'a>(&'a Writes);
 
 impl Drop for PodsFirst<'_> {

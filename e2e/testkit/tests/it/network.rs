@@ -1,9 +1,10 @@
 use std::{
+    collections::BTreeSet,
     io::ErrorKind,
     time::{Duration, Instant},
 };
 
-use testkit::{Fault, Proxy};
+use testkit::{Fault, Proxy, free_port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
@@ -29,6 +30,12 @@ async fn proxy_to_echo() -> anyhow::Result<Proxy> {
 async fn echo(connection: &mut TcpStream) -> std::io::Result<()> {
     connection.write_all(b"ping").await?;
     connection.read_exact(&mut [0; 4]).await.map(drop)
+}
+
+#[test]
+fn no_free_port_is_given_twice() {
+    let ports: Vec<u16> = (0..1000).map(|_| free_port().unwrap()).collect();
+    assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
 }
 
 #[tokio::test]
