@@ -22,33 +22,28 @@ help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: tools ## run the whole system on this machine and watch it work (COMFYUI_URL=… for a real engine)
-	cargo build $(WITHOUT_SIM) --bins
+demo: programs ## run the whole system on this machine and watch it work (COMFYUI_URL=… for a real engine)
 	@target/debug/demo
 
 .PHONY: demo-spot
-demo-spot: tools ## hours of a recorded spot market in about a minute, as a live chart and target/demo-spot.svg
-	cargo build $(WITHOUT_SIM) --bins
+demo-spot: programs ## hours of a recorded spot market in about a minute, as a live chart and target/demo-spot.svg
 	@target/debug/demo spot
 
 .PHONY: up down
-up: tools ## start the demo's cluster and leave it running for kubectl
-	cargo build $(WITHOUT_SIM) --bins
+up: programs ## start the demo's cluster and leave it running for kubectl
 	@target/debug/demo up
 
 down: ## stop what `make up` started
 	@target/debug/demo down
 
 .PHONY: test
-test: tools ## run every test
-	cargo build --workspace --bins
+test: programs ## run every test
 	cargo test --quiet --workspace --exclude e2e
 	cargo test --quiet --workspace --test e2e -- --test-threads=1
 	cd e2e/localcluster && go test ./...
 
 .PHONY: faults
-faults: tools ## do what may go wrong; prints a table and writes target/faults/summary.json
-	cargo build $(WITHOUT_SIM) --bins
+faults: programs ## do what may go wrong; prints a table and writes target/faults/summary.json
 	@target/debug/faults
 
 .PHONY: bench
@@ -75,6 +70,10 @@ lint: $(CARGO_DENY) ## format, lints, generated files, licences
 generate: ## write crds/yaml and docs/api.md from the Rust types
 	cargo build $(WITHOUT_SIM) --bin crdgen
 	target/debug/crdgen
+
+.PHONY: programs
+programs: tools # all that the demo and the tests run
+	cargo build $(WITHOUT_SIM) --bins
 
 .PHONY: tools
 tools: # redis-server and the control plane, built or found once

@@ -1,7 +1,7 @@
 //! Whether the on-demand workers there are still needed: they are dear, and would otherwise eat spot's work
 //! for ever.
 use crate::{
-    Capacity, CapacityRule, Class, Memory, Phase, Time, Worker,
+    Capacity, CapacityRule, Class, Memory, Phase, Time,
     demand::{Bucket, there},
     idle::over_minimum,
     need::{Limit, Question},
@@ -30,8 +30,7 @@ pub(crate) fn on_demand(view: &View, demand: &[Bucket], zones: &Zones) -> OnDema
     }
     let can_grow = zones.any_open() && view.placed(Capacity::Spot).count() < view.max(Capacity::Spot);
     let carried = spot_carries(view, demand, zones);
-    let has_machine = |worker: &Worker| worker.claims() && worker.phase != Phase::Unscheduled;
-    let stands_in = !zones.trusted() && !view.placed(Capacity::Spot).any(has_machine);
+    let stands_in = !zones.trusted() && with_machine(view, Capacity::Spot) == 0;
     match (carried, can_grow) {
         (true, _) if stands_in => OnDemand::StandsIn,
         (true, _) => OnDemand::Over,
@@ -65,14 +64,17 @@ pub(crate) fn kept_busy(view: &View) -> usize {
         let classes = view.policy.classes.iter().filter(for_spot).filter(|c| c.capacity.may_start(capacity));
         classes.filter_map(|class| view.memory.inflow.get(&class.name)).sum()
     };
-    let has_machine = |worker: &&Worker| worker.claims() && worker.phase != Phase::Unscheduled;
-    let [spot, on_demand] = [Capacity::Spot, Capacity::OnDemand]
-        .map(|capacity| view.placed(capacity).filter(has_machine).count());
-    let busy = (arrives(Capacity::Spot) - spot as f64).min(arrives(Capacity::OnDemand));
+    let spot = with_machine(view, Capacity::Spot) as f64;
+    let busy = (arrives(Capacity::Spot) - spot).min(arrives(Capacity::OnDemand));
     // `as` saturates and cuts off.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let workers = busy as usize;
-    workers.min(on_demand.saturating_sub(view.min(Capacity::OnDemand)))
+    workers.min(with_machine(view, Capacity::OnDemand).saturating_sub(view.min(Capacity::OnDemand)))
+}
+
+/// How many workers claim, or will once their machine is up, and have one.
+fn with_machine(view: &View, capacity: Capacity) -> usize {
+    view.placed(capacity).filter(|worker| worker.claims() && worker.phase != Phase::Unscheduled).count()
 }
 
 /// All but the on-demand workers beyond the fleet's minimum.

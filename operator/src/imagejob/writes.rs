@@ -23,7 +23,7 @@ use kube::{
 use queue::JobUid;
 use tokio::{
     sync::{Semaphore, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -151,15 +151,13 @@ impl Writes {
         PodsFirst(self)
     }
 
+    /// Other Pods that are created meanwhile do not prolong the wait.
     async fn wait_for_pods(&self) {
         let mut until = self.pods_first.subscribe();
-        loop {
-            let at = *until.borrow_and_update();
-            if at <= Instant::now() {
-                return;
-            }
-            tokio::select! { () = sleep_until(at) => {}, _ = until.changed() => {} }
-        }
+        let at = *until.borrow();
+        let created = until.wait_for(|until| *until <= Instant::now());
+        // However it ends, the write is due.
+        let _ = timeout_at(at, created).await;
     }
 
     /// The watch shows this version: what led up to it need not be kept, nor anything of a job that ended.
@@ -218,6 +216,7 @@ impl Writes {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::time::sleep_until;
 
     use super::*;
     use crate::fixtures::job_with;
@@ -255,8 +254,13 @@ mod tests {
         tokio::join!(writes.wait_for_pods(), created);
         assert!(begun.elapsed() < PODS_FIRST / 2, "{:?}", begun.elapsed());
         let (_slow, begun) = (writes.pods_first(), Instant::now());
-        writes.wait_for_pods().await;
+        let more = async {
+            sleep_until(begun + PODS_FIRST / 2).await;
+            writes.pods_first()
+        };
+        let ((), _more) = tokio::join!(writes.wait_for_pods(), more);
         assert!(begun.elapsed() >= PODS_FIRST, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < PODS_FIRST * 5 / 4, "{:?}", begun.elapsed());
     }
 
     #[test]
