@@ -26,7 +26,7 @@ impl Keys {
     pub(crate) fn provider(self) -> Result<SharedCredentialsProvider> {
         let Self { access_key_id, secret_access_key, session_token } = self;
         let given = Credentials::new(access_key_id, secret_access_key, session_token, None, "given");
-        match clean(given) {
+        match clean(&given) {
             Ok(keys) => Ok(SharedCredentialsProvider::new(keys)),
             Err(what) => Err(Error::Config { what }),
         }
@@ -46,17 +46,17 @@ impl ProvideCredentials for Clean {
     }
 
     fn fallback_on_interrupt(&self) -> Option<Credentials> {
-        self.0.fallback_on_interrupt().and_then(|found| clean(found).ok())
+        self.0.fallback_on_interrupt().and_then(|found| clean(&found).ok())
     }
 }
 
 impl Clean {
     async fn provide(&self) -> provider::Result {
-        clean(self.0.provide_credentials().await?).map_err(CredentialsError::invalid_configuration)
+        clean(&self.0.provide_credentials().await?).map_err(CredentialsError::invalid_configuration)
     }
 }
 
-fn clean(found: Credentials) -> std::result::Result<Credentials, String> {
+fn clean(found: &Credentials) -> std::result::Result<Credentials, String> {
     let mut clean = Credentials::builder()
         .access_key_id(header("AWS_ACCESS_KEY_ID", found.access_key_id())?)
         .secret_access_key(found.secret_access_key().trim())
@@ -95,10 +95,10 @@ mod tests {
     #[test]
     fn white_space_around_keys_does_no_harm() {
         let clean =
-            clean(keys(" AKIDEXAMPLE\r\n", "\tsecret/with+signs=\n", Some("token\n"))).expect("clean");
+            clean(&keys(" AKIDEXAMPLE\r\n", "\tsecret/with+signs=\n", Some("token\n"))).expect("clean");
         assert_eq!((clean.access_key_id(), clean.secret_access_key()), ("AKIDEXAMPLE", "secret/with+signs="));
         assert_eq!(clean.session_token(), Some("token"));
-        let without = super::clean(keys("AKIDEXAMPLE", "secret", Some("\n"))).expect("clean");
+        let without = super::clean(&keys("AKIDEXAMPLE", "secret", Some("\n"))).expect("clean");
         assert_eq!(without.session_token(), None);
     }
 
@@ -112,7 +112,7 @@ mod tests {
             ("\n", None, "AWS_ACCESS_KEY_ID is empty"),
             ("AKIDEXAMPLE", Some("tok\u{0}en"), "AWS_SESSION_TOKEN"),
         ] {
-            let error = clean(keys(id, "secret", token)).expect_err("refused");
+            let error = clean(&keys(id, "secret", token)).expect_err("refused");
             assert!(error.contains(name) && !error.contains("EX"), "{error}");
         }
     }
