@@ -92,7 +92,7 @@ async fn an_engine_that_dies_and_comes_back_costs_an_interruption_and_no_failure
 #[tokio::test]
 async fn a_picture_that_kills_every_engine_is_a_failure_in_the_end() {
     let mut rig = Rig::start(steps_of(30)).await;
-    let poison = || vec![Fault { kind: FaultKind::Crash, step: 2, times: None }];
+    let poison = || vec![Fault { step: 2, ..Fault::always(FaultKind::Crash) }];
     rig.sim.set_faults(poison());
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(10), |_, _| ()).await;
