@@ -23,15 +23,15 @@ mod workerpool;
 
 pub use imagejob::{
     Class, ConfigMapRef, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobSpec,
-    ImageJobStatus, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
+    ImageJobStatus, JobOutput, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
 };
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
     Fleet, Fleets, ImageCost, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError,
-    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, TenantCost,
-    TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, Tenancy,
+    TenantCost, TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 
 /// The API group.

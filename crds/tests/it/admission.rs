@@ -39,7 +39,6 @@ const OWN_KEYS: &str = "keys under imagejob.dev/ are the operator's own";
 fn jobs() -> Vec<Case> {
     let text = job()["spec"]["textToImage"].clone();
     let graph = graph_job()["spec"]["workflow"].clone();
-    let node = json!({"class_type": "SaveImage"});
     vec![
         case(job, "/metadata/name", "a".repeat(63), "a".repeat(64), "a job's name has at most 63 characters"),
         case(job, "/spec/workflow", Value::Null, graph, "spec: Invalid value: give either textToImage or workflow, not both"),
@@ -49,8 +48,6 @@ fn jobs() -> Vec<Case> {
         case(config_map_job, "/spec/workflow/configMapRef", json!({"name": "a"}), Value::Null, "spec.workflow: Invalid value: give one of graph or configMapRef"),
         case(config_map_job, "/spec/workflow/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
         case(config_map_job, "/spec/workflow/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
-        case(graph_job, "/spec/workflow/graph/9", node, json!("SaveImage"), "spec.workflow.graph.9 in body must be of type object"),
-        case(graph_job, "/spec/workflow/graph/9/class_type", "PreviewImage", Value::Null, "spec.workflow.graph.9.class_type: Required value"),
         case(graph_job, "/spec/workflow/graph", json!({"1": {"class_type": "A"}}), json!({}), "spec.workflow.graph in body should have at least 1 properties"),
         case(graph_job, "/spec/workflow/graph", nodes(500), nodes(501), "spec.workflow.graph: Too many: 501: must have at most 500 items"),
         case(full_job, "/spec/poolRef/name", "sd-15", "SD15", LABEL),
@@ -218,6 +215,8 @@ async fn a_job_is_fixed_but_for_suspend_cancel_and_ttl() {
         (&text, "/spec/count", json!(5), refused("count")),
         (&text, "/spec/timeoutSeconds", json!(5), refused("timeoutSeconds")),
         (&text, "/spec/retries", json!(5), refused("retries")),
+        (&text, "/spec/maxFailedImages", json!(5), refused("maxFailedImages")),
+        (&bare, "/spec/maxFailedImages", json!(5), refused("maxFailedImages")),
     ] {
         let refusal = server.admit_change(&with(job.clone(), pointer, &value)).await.expect_err(pointer);
         assert!(refusal.contains(&says), "{pointer}: {refusal}");

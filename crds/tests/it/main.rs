@@ -8,6 +8,7 @@ mod every_field;
 mod kubectl;
 mod manifests;
 mod objects;
+mod policies;
 mod round_trip;
 mod schema;
 mod server;
