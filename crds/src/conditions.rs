@@ -101,8 +101,12 @@ constants! {
         SpotShortage,
         /// No on-demand machine is available at the moment.
         OnDemandShortage,
+        /// No machine is available at the moment, neither spot nor on-demand.
+        NoMachines,
         /// Images wait, and the pool already has as many workers as its limits allow.
         AtLimit,
+        /// Images wait in a class that the pool no longer has.
+        ClassNotFound,
         /// `spec.paused` is true: no image and no worker is started; images being made are finished.
         Paused,
         /// Workers start, but their containers fail.

@@ -15,6 +15,11 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_APP`] on worker Pods.
 pub const WORKER_APP: &str = "imagejob-worker";
 
+/// Label of a namespace, set by its administrator: with the value `field` its jobs may name tenants.
+pub const LABEL_TENANCY: &str = "imagejob.dev/tenancy";
+/// Label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in.
+pub const LABEL_WORKERS: &str = "imagejob.dev/workers";
+
 /// Annotation of a worker Pod: the hash of the pool's template that the Pod was made from. Another hash than the pool's
 /// present one means that the Pod is outdated.
 pub const ANNOTATION_TEMPLATE: &str = "imagejob.dev/template";

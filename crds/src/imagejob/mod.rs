@@ -107,7 +107,8 @@ pub struct ImageJobSpec {
     #[x_kube(validation = rules::dns_label())]
     pub class: Option<Class>,
 
-    /// A picture from a text. Give exactly one of textToImage or workflow.
+    /// An image from a text, for checkpoints that hold model, text encoder and VAE in one file (Stable Diffusion 1.5, 2.1,
+    /// SDXL). Give exactly one of textToImage or workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_to_image: Option<TextToImage>,
 
@@ -167,18 +168,17 @@ pub struct PoolRef {
     pub namespace: Option<String>,
 }
 
-/// A picture from a text, made with a checkpoint that holds model, text encoder and VAE in one file (as of Stable
-/// Diffusion 1.5, 2.1 and SDXL).
+/// An image from a text.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TextToImage {
     /// The checkpoint's file name as the engine lists it, e.g. `v1-5-pruned.safetensors`.
     #[schemars(length(min = 1, max = 253))]
     pub model: String,
-    /// What the picture shows, up to 10000 characters.
+    /// What the image shows, up to 10000 characters.
     #[schemars(length(max = 10_000))]
     pub prompt: String,
-    /// What the picture does not show, up to 10000 characters. Default: empty.
+    /// What the image does not show, up to 10000 characters. Default: empty.
     #[serde(default)]
     #[schemars(length(max = 10_000))]
     pub negative_prompt: String,
@@ -194,7 +194,7 @@ pub struct TextToImage {
     #[serde(default = "default_steps")]
     #[schemars(range(min = 1, max = 1000))]
     pub steps: u32,
-    /// How closely the picture follows the prompt (classifier-free guidance), 0 to 100. Default: 7.
+    /// How closely the image follows the prompt (classifier-free guidance), 0 to 100. Default: 7.
     #[serde(default = "default_cfg_scale")]
     #[schemars(range(min = 0, max = 100))]
     pub cfg_scale: f64,

@@ -58,8 +58,8 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
-    /// In how many segments each picture of textToImage is made. The number never changes, so that an interruption
-    /// does not change a picture.
+    /// In how many segments each image of textToImage is made. The number never changes, so that an interruption does not
+    /// change an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
 

@@ -133,9 +133,9 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub scaling: Scaling,
 
-    /// The shortest segment of a long picture in seconds, 0 to 3600. Workers make long textToImage pictures in segments
-    /// and store each in the bucket, so that a machine that goes away costs one segment and not the picture. Pictures
-    /// of on-demand classes, and of samplers that cannot be cut, are made in one piece. 0: every picture is made in one
+    /// The shortest segment of a long image in seconds, 0 to 3600. Workers make long textToImage images in segments and
+    /// store each in the bucket, so that a machine that goes away costs one segment and not the image. Images of
+    /// on-demand classes, and of samplers that cannot be cut, are made in one piece. 0: every image is made in one
     /// piece. Default: 10.
     #[serde(default = "default_segment_seconds")]
     #[schemars(range(min = 0, max = 3600))]

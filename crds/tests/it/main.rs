@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
 mod admission;
+mod argocd;
 mod autoscalers;
 mod crdgen;
 mod every_field;
