@@ -65,9 +65,9 @@ constants! {
         Completed,
         /// At least one image failed more often than `spec.retries` allows. Final.
         ImagesFailed,
-        /// More images failed than `spec.maxFailedImages` allows; the operator stopped the rest. Final.
+        /// Too many images failed, by `spec.maxFailedImages` or its default; the rest is not started. Final.
         TooManyFailedImages,
-        /// The job's images ended the engines of several workers; the operator stopped the rest. Final.
+        /// The job's images ended the engines of several workers; the rest is not started. Final.
         EngineCrashed,
         /// The engine refuses the work, e.g. because a model is missing; another attempt would not help. Final.
         Rejected,

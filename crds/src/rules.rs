@@ -92,7 +92,7 @@ pub(crate) fn one_default_class() -> Rule {
 }
 
 pub(crate) fn max_not_below_min() -> Rule {
-    rule("self.max >= self.min", "max is below min").field_path(".max")
+    rule("self.max >= self.min", "max must be at least min").field_path(".max")
 }
 
 /// Of a map of quantities, each a string or a whole number.

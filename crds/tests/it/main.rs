@@ -5,6 +5,7 @@ mod admission;
 mod argocd;
 mod autoscalers;
 mod crdgen;
+mod docs;
 mod every_field;
 mod kubectl;
 mod manifests;

@@ -213,7 +213,11 @@ async fn the_operator_writes_only_what_belongs_to_a_pool() {
         "stringData": {"url": "redis://redis"},
     });
     create(&secret).unwrap();
-    for object in [&pod, &secret] {
+    let mut memory = secret.clone();
+    (memory["kind"], memory["data"]) = (json!("ConfigMap"), json!({"memory": "{}"}));
+    memory.as_object_mut().unwrap().remove("stringData");
+    create(&memory).unwrap();
+    for object in [&pod, &secret, &memory] {
         for (pointer, value, says) in [
             ("/metadata/labels", Value::Null, "only objects with the label imagejob.dev/pool"),
             ("/metadata/ownerReferences", Value::Null, "only objects that a WorkerPool owns"),

@@ -121,7 +121,7 @@ impl Page {
             Some("object") => ("object, kept as it is".to_owned(), None),
             Some("string") if field["format"] == "date-time" => ("time".to_owned(), None),
             Some(scalar) => (scalar.to_owned(), None),
-            None if field["x-kubernetes-int-or-string"] == true => ("quantity".to_owned(), None),
+            None if field["x-kubernetes-int-or-string"] == true => ("integer or string".to_owned(), None),
             None => ("any value".to_owned(), None),
         }
     }
@@ -188,11 +188,14 @@ impl Page {
     }
 }
 
-/// The rule's message, or the rule itself where the message depends on the values.
+/// The rule's message, or the texts among which its CEL expression chooses.
 fn rule_text(rule: &Value) -> String {
     match rule["message"].as_str() {
         Some(message) => message.to_owned(),
-        None => format!("`{}`", text(&rule["rule"])),
+        None => {
+            let quoted: Vec<&str> = text(&rule["messageExpression"]).split('\'').skip(1).step_by(2).collect();
+            quoted.join("; ")
+        }
     }
 }
 
