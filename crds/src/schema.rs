@@ -1,5 +1,5 @@
-//! Schemas of fields whose own type says too little, or far too much: values kept as they are (workflows, Pod
-//! specs), and Kubernetes types, whose full schemas with their texts would make a CRD of half a megabyte.
+//! Schemas of fields for which the Rust type's own schema is too small or too large: values that are kept as they are
+//! (workflows, Pod specs), and Kubernetes types, whose full schemas with their texts would make a CRD of half a megabyte.
 
 use crate::rules;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -47,7 +47,7 @@ pub(crate) fn conditions(_: &mut Gen) -> Schema {
     })
 }
 
-/// 20 digits write every u64.
+/// A u64 has at most 20 digits.
 pub(crate) fn seed(_: &mut Gen) -> Schema {
     json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 20})
 }
