@@ -102,6 +102,7 @@ pub use queue::{
     HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY,
 };
 pub use results::Results;
+pub use script::scripts;
 pub use spec::MAX_WAIT_SLAS;
 pub use types::*;
 

@@ -57,6 +57,12 @@ fn leader_in(error: &RedisError) -> u64 {
     words.filter_map(|word| word.parse().ok()).next().unwrap_or_default()
 }
 
+/// The scripts as Redis gets them, by name: for linters and profilers.
+#[must_use]
+pub fn scripts() -> Vec<(&'static str, String)> {
+    Scripts::new().texts()
+}
+
 /// Declares the scripts: names and flags.
 macro_rules! scripts {
     ($($name:ident: $flags:literal,)+) => {
@@ -74,10 +80,8 @@ macro_rules! scripts {
                 }
             }
 
-            /// Names and texts, for a linter.
-            #[cfg(test)]
-            fn texts(&self) -> Vec<(&'static str, &str)> {
-                vec![$((stringify!($name), &*self.$name.text),)+]
+            fn texts(self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($name), self.$name.text),)+]
             }
         }
     };
