@@ -73,6 +73,7 @@
 //! | `epoch` | string | the run of the server that the operator last filled |
 //! | `bell` | channel | wakes workers |
 
+pub mod access;
 mod bell;
 mod connection;
 mod epoch;
@@ -99,7 +100,8 @@ pub use error::Error;
 pub use jobs::JobPage;
 pub use library::PASSES;
 pub use queue::{
-    HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY,
+    BEAT_TIMEOUT, HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue,
+    REAP_EVERY,
 };
 pub use results::Results;
 pub use script::scripts;

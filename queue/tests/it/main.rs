@@ -1,9 +1,13 @@
 //! The queue's contract, against a real Redis.
 
+mod blame;
+mod fairness;
 mod fleet;
 mod lease;
+mod listing;
 mod order;
 mod outage;
 mod outcome;
+mod pool;
 mod results;
 mod setup;
