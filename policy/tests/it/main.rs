@@ -1,4 +1,6 @@
 //! What the policy's callers rely on.
+mod cost;
+mod fixtures;
 mod properties;
 mod rules;
 mod scenarios;
