@@ -1,4 +1,4 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
@@ -6,17 +6,19 @@ use aws_config::{
 };
 use aws_sdk_s3::{
     Client,
-    config::{Credentials, SharedCredentialsProvider},
+    config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider},
     operation::get_object::GetObjectOutput,
-    presigning::PresigningConfig,
     primitives::ByteStream,
     types::ChecksumAlgorithm,
 };
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::watch;
 
-use crate::{Error, ImageFacts, Manifest, Output, Place, Result};
+use crate::{
+    Abilities, Conditions, Error, ImageFacts, Keys, Manifest, Output, Place, Result, credentials::Clean,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One quick second try hides a dropped connection; anything longer is the caller's to see and decide.
@@ -24,29 +26,31 @@ const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// An image's key never gets another content, so caches may keep it for good.
 const IMAGE_CACHE: &str = "public, max-age=31536000, immutable";
+const IMAGE_TYPE: &str = "image/png";
 /// A manifest grows while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
 /// AWS redirects from here, and others mostly do not care.
 const ANY_REGION: &str = "us-east-1";
-/// A key that no image has, read to see whether the bucket answers us.
+/// A key that no image has, read to see whether the bucket answers.
 const PROBE: &str = ".probe";
 
 /// One bucket, with our rights to it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) client: Client,
+    /// For servers that refuse checksums.
+    plain: Client,
     pub(crate) output: Output,
+    /// Shared by all clones.
+    pub(crate) abilities: Arc<watch::Sender<Abilities>>,
 }
 
-/// Credentials given outright, where the environment's are not the ones to use.
-#[derive(Clone)]
-pub struct Keys {
-    /// AWS_ACCESS_KEY_ID
-    pub access_key_id: String,
-    /// AWS_SECRET_ACCESS_KEY
-    pub secret_access_key: String,
-    /// AWS_SESSION_TOKEN
-    pub session_token: Option<String>,
+/// What is written, and how it is served.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) content_type: &'static str,
+    pub(crate) cache: &'static str,
 }
 
 /// An object that is there.
@@ -83,13 +87,11 @@ impl Store {
 
     /// Sets up a bucket with the keys given.
     pub async fn open_with_keys(output: &Output, keys: Keys) -> Result<Self> {
-        let Keys { access_key_id, secret_access_key, session_token } = keys;
-        let keys = Credentials::new(access_key_id, secret_access_key, session_token, None, "given");
-        Self::open_with(output, Some(SharedCredentialsProvider::new(keys))).await
+        Self::open_with(output, Some(keys.provider()?)).await
     }
 
     async fn open_with(output: &Output, keys: Option<SharedCredentialsProvider>) -> Result<Self> {
-        output.validate()?;
+        let output = output.clean()?;
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
@@ -115,13 +117,27 @@ impl Store {
         }
         let shared = Box::pin(loader.load()).await; // a very deep future
         let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
-        if shared.region().is_none() {
-            config = config.region(Region::from_static(ANY_REGION));
+        match shared.region() {
+            None => config = config.region(Region::from_static(ANY_REGION)),
+            // The SDK may have found it in a file or a variable.
+            Some(region) => config = config.region(Region::new(crate::output::region(region.as_ref())?)),
+        }
+        if let Some(provider) = shared.credentials_provider() {
+            config = config.credentials_provider(SharedCredentialsProvider::new(Clean(provider)));
         }
         if let Some(endpoint) = &output.endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Ok(Self { client: Client::from_conf(config.build()), output: output.clone() })
+        let plain = config
+            .clone()
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            plain: Client::from_conf(plain.build()),
+            output,
+            abilities: Arc::new(watch::Sender::new(Abilities::default())),
+        })
     }
 
     /// Where this store is; gives keys and URLs.
@@ -152,32 +168,58 @@ impl Store {
         }
     }
 
-    /// Stores an image, unless there is one under this key already.
+    /// Stores an image, unless there is one under this key already. Where the server can't see to that, it is looked
+    /// for first, which leaves a moment in which two writers may both write.
     pub async fn put_image(&self, key: &str, png: Bytes, facts: &ImageFacts) -> Result<Put> {
-        match self.send_image(key, png.clone(), facts, true).await {
+        let body = Body { bytes: png, content_type: IMAGE_TYPE, cache: IMAGE_CACHE };
+        let abilities = self.abilities();
+        if abilities.conditions != Conditions::Kept {
+            match self.head(key).await {
+                Ok(found) => return Ok(Put::Existed(found)),
+                Err(Error::NotFound { .. } | Error::Denied { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let only_new = abilities.conditions != Conditions::Unsupported;
+        match self.put(key, body.clone(), facts.to_metadata(), only_new, abilities).await {
             Err(Error::Exists { .. }) => Ok(Put::Existed(self.head(key).await?)),
-            // Some servers know no conditional writes; the same picture may then be written twice.
-            Err(Error::Unsupported { .. }) => {
-                Ok(Put::Created { etag: self.send_image(key, png, facts, false).await? })
+            // Found out before it was probed for; the same picture may then be written twice.
+            Err(Error::Unsupported { .. }) if only_new => {
+                let etag = self.put(key, body, facts.to_metadata(), false, abilities).await?;
+                Ok(Put::Created { etag })
             }
             sent => Ok(Put::Created { etag: sent? }),
         }
     }
 
-    async fn send_image(&self, key: &str, png: Bytes, facts: &ImageFacts, only_new: bool) -> Result<String> {
-        let put = self
-            .client
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        body: Body,
+        metadata: HashMap<String, String>,
+        only_new: bool,
+        abilities: Abilities,
+    ) -> Result<String> {
+        let Body { bytes, content_type, cache } = body;
+        let client = if abilities.checksums { &self.client } else { &self.plain };
+        let put = client
             .put_object()
             .bucket(&self.output.bucket)
             .key(key)
-            .body(ByteStream::from(png))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .content_type("image/png")
-            .cache_control(IMAGE_CACHE)
-            .set_metadata(Some(facts.to_metadata()))
+            .body(ByteStream::from(bytes))
+            .set_checksum_algorithm(abilities.checksums.then_some(ChecksumAlgorithm::Crc32))
+            .content_type(content_type)
+            .cache_control(cache)
+            .set_metadata(Some(metadata))
             .set_if_none_match(only_new.then(|| "*".to_owned()));
         let sent = put.send().await.map_err(|error| Error::sorted(self.place(key), &error))?;
         Ok(unquoted(sent.e_tag()))
+    }
+
+    /// Writes a JSON text over any earlier one. Returns the store's tag of it.
+    pub async fn put_json(&self, key: &str, json: Bytes) -> Result<String> {
+        let body = Body { bytes: json, content_type: "application/json", cache: MANIFEST_CACHE };
+        self.put(key, body, HashMap::new(), false, self.abilities()).await
     }
 
     /// Writes a job's manifest over any earlier one; its key is [`Output::manifest_key`].
@@ -185,17 +227,7 @@ impl Store {
         let key = self.output.manifest_key(&manifest.uid);
         let json = serde_json::to_vec(manifest)
             .map_err(|error| Error::Unexpected { at: self.place(&key), cause: error.to_string() })?;
-        self.client
-            .put_object()
-            .bucket(&self.output.bucket)
-            .key(&key)
-            .body(ByteStream::from(json))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .content_type("application/json")
-            .cache_control(MANIFEST_CACHE)
-            .send()
-            .await
-            .map_err(|error| Error::sorted(self.place(&key), &error))?;
+        self.put_json(&key, json.into()).await?;
         Ok(key)
     }
 
@@ -231,15 +263,6 @@ impl Store {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// A URL by which anybody can read the object for so long (at most 7 days). Needs no request.
-    pub async fn presign(&self, key: &str, ttl: Duration) -> Result<String> {
-        let config = PresigningConfig::expires_in(ttl).map_err(|error| Error::Config {
-            what: format!("can't presign {} for {}s: {error}", self.place(key), ttl.as_secs()),
-        })?;
-        let get = self.client.get_object().bucket(&self.output.bucket).key(key).presigned(config).await;
-        Ok(get.map_err(|error| Error::sorted(self.place(key), &error))?.uri().to_owned())
     }
 
     pub(crate) fn place(&self, key: &str) -> Place {

@@ -30,6 +30,14 @@ pub enum Error {
         /// Where.
         at: Place,
     },
+    /// The bucket is in another region than the one that requests are signed for.
+    #[error("the bucket of {at} is in another region ({cause}): set the output's region")]
+    Elsewhere {
+        /// Where.
+        at: Place,
+        /// The server's words.
+        cause: String,
+    },
     /// The server refuses us, or we have no credentials at all.
     #[error("{at} refused us ({cause}): check the credentials and their rights on the bucket")]
     Denied {
@@ -96,12 +104,6 @@ impl Error {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Must somebody correct the bucket, its rights or our credentials first?
-    #[must_use]
-    pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Denied { .. } | Self::NoSuchBucket { .. } | Self::Config { .. })
-    }
-
     /// Sorts what the SDK reports.
     pub(crate) fn sorted<E>(at: Place, error: &SdkError<E, HttpResponse>) -> Self
     where
@@ -148,6 +150,9 @@ impl Error {
     fn by_answer(at: Place, status: u16, code: &str, cause: String) -> Self {
         match (status, code) {
             (_, "NoSuchBucket") => Self::NoSuchBucket { at },
+            (301 | 307, _) | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                Self::Elsewhere { at, cause }
+            }
             // Clocks that differ, and two writers at once.
             (_, "RequestTimeTooSkewed" | "ConditionalRequestConflict" | "OperationAborted") => {
                 Self::Unavailable { at, cause }
@@ -209,6 +214,9 @@ mod tests {
             assert!(error.is_retryable(), "{status} {code}");
         }
         assert!(matches!(by_answer(404, "NoSuchBucket"), Error::NoSuchBucket { .. }));
+        for (status, code) in [(301, "PermanentRedirect"), (400, "AuthorizationHeaderMalformed"), (301, "")] {
+            assert!(matches!(by_answer(status, code), Error::Elsewhere { .. }), "{status} {code}");
+        }
         assert!(matches!(by_answer(404, "NoSuchKey"), Error::NotFound { .. }));
         assert!(matches!(by_answer(400, "EntityTooLarge"), Error::Unexpected { .. }));
         assert!(matches!(by_answer(501, "NotImplemented"), Error::Unsupported { .. }));

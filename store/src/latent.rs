@@ -1,9 +1,8 @@
 use std::collections::HashMap;
 
-use aws_sdk_s3::{primitives::ByteStream, types::ChecksumAlgorithm};
 use bytes::Bytes;
 
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, bucket::Body};
 
 /// It is nobody's but the next attempt's, and changes with every segment.
 const CACHE: &str = "no-store";
@@ -26,19 +25,13 @@ impl Store {
     /// Keeps a latent in place of any earlier one; its key is [`Output::latent_key`](crate::Output::latent_key).
     pub async fn put_latent(&self, key: &str, latent: &Latent) -> Result<()> {
         let Latent { steps, recipe, gpu_ms, file } = latent;
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.output.bucket)
-            .key(key)
-            .body(ByteStream::from(file.clone()))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .content_type(TYPE)
-            .cache_control(CACHE)
-            .metadata("steps", steps.to_string())
-            .metadata("recipe", recipe)
-            .metadata("gpu-ms", gpu_ms.to_string());
-        put.send().await.map(drop).map_err(|error| Error::sorted(self.place(key), &error))
+        let metadata = HashMap::from([
+            ("steps".to_owned(), steps.to_string()),
+            ("recipe".to_owned(), recipe.clone()),
+            ("gpu-ms".to_owned(), gpu_ms.to_string()),
+        ]);
+        let body = Body { bytes: file.clone(), content_type: TYPE, cache: CACHE };
+        self.put(key, body, metadata, false, self.abilities()).await.map(drop)
     }
 
     /// The latent under a key, checked against its checksum; `None` if there is none, or what is there is not one

@@ -86,21 +86,70 @@ impl Output {
         joined(&base, key).unwrap_or_else(|| format!("{}/{key}", trimmed(&base)))
     }
 
-    /// Refuses what can never work, before the first request.
-    pub(crate) fn validate(&self) -> Result<()> {
-        let refuse = |what: String| Err(Error::Config { what });
-        if self.bucket.is_empty() {
-            return refuse("no bucket is given: set the output's bucket".into());
+    /// The same without white space at the ends, as it stands in Secrets and templates. Refuses what can never work,
+    /// before the first request.
+    pub(crate) fn clean(&self) -> Result<Self> {
+        let optional = |what, value: &Option<String>| match value.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(value) => word(what, value).map(Some),
+        };
+        let bucket = word("bucket", &self.bucket)?;
+        if bucket.contains('/') {
+            return refuse(format!(
+                "the bucket {bucket:?} has a slash in its name: folders go into the key prefix"
+            ));
         }
-        for (name, value) in [("endpoint", &self.endpoint), ("public URL", &self.public_url)] {
+        let clean = Self {
+            bucket,
+            endpoint: optional("endpoint", &self.endpoint)?,
+            region: optional("region", &self.region)?.map(|value| region(&value)).transpose()?,
+            key_prefix: text("key prefix", self.key_prefix.trim())?,
+            public_url: optional("public URL", &self.public_url)?,
+            path_style: self.path_style,
+            request_timeout: self.request_timeout,
+        };
+        for (name, value) in [("endpoint", &clean.endpoint), ("public URL", &clean.public_url)] {
             let Some(value) = value else { continue };
             let usable = Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             if !usable {
                 return refuse(format!("the {name} {value:?} is not an http:// or https:// URL"));
             }
         }
-        Ok(())
+        Ok(clean)
     }
+}
+
+/// A region's name, which stands in every request's signature.
+pub(crate) fn region(value: &str) -> Result<String> {
+    let value = value.trim();
+    let is_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    if value.is_empty() || !value.chars().all(is_name) {
+        return refuse(format!("the region {value:?} is no name of a region, such as eu-west-3"));
+    }
+    Ok(value.to_owned())
+}
+
+/// Without white space, inside too.
+fn word(what: &str, value: &str) -> Result<String> {
+    let value = value.trim();
+    if value.is_empty() {
+        return refuse(format!("no {what} is given: set the output's {what}"));
+    }
+    if value.contains(char::is_whitespace) {
+        return refuse(format!("the {what} {value:?} has white space in it"));
+    }
+    text(what, value)
+}
+
+fn text(what: &str, value: &str) -> Result<String> {
+    if value.contains(char::is_control) {
+        return refuse(format!("the {what} {value:?} has a line break or a control character in it"));
+    }
+    Ok(value.to_owned())
+}
+
+fn refuse<T>(what: String) -> Result<T> {
+    Err(Error::Config { what })
 }
 
 fn image_id(job_uid: &str, index: u32) -> Uuid {
@@ -203,12 +252,40 @@ mod tests {
     fn what_can_never_work_is_refused_with_a_word_on_why() {
         for (output, word) in [
             (Output::new(""), "bucket"),
+            (Output::new(" \n"), "bucket"),
+            (Output::new("images/portraits"), "slash"),
+            (Output::new("my images"), "white space"),
             (Output { endpoint: Some("minio:9000".into()), ..minio() }, "endpoint"),
+            (Output { endpoint: Some("http://minio\n:9000".into()), ..minio() }, "endpoint"),
             (Output { public_url: Some("cdn.example.com".into()), ..minio() }, "public URL"),
+            (Output { region: Some("eu west".into()), ..minio() }, "region"),
+            (Output { region: Some("eu-west-3é".into()), ..minio() }, "region"),
+            (Output { key_prefix: "a\nb/".into(), ..minio() }, "key prefix"),
         ] {
-            let error = output.validate().expect_err("refused").to_string();
+            let error = output.clean().expect_err("refused").to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn white_space_at_the_ends_does_no_harm() {
+        let output = Output {
+            bucket: " pictures\r\n".into(),
+            endpoint: Some("http://10.0.0.7:9000\n".into()),
+            region: Some("eu-west-3\n".into()),
+            key_prefix: "generated/\n".into(),
+            public_url: Some(" \n".into()),
+            ..minio()
+        };
+        let expected = Output {
+            bucket: "pictures".into(),
+            endpoint: Some("http://10.0.0.7:9000".into()),
+            region: Some("eu-west-3".into()),
+            key_prefix: "generated/".into(),
+            public_url: None,
+            ..minio()
+        };
+        assert_eq!(output.clean().expect("clean"), expected);
     }
 
     proptest! {

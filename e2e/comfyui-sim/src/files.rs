@@ -1,15 +1,15 @@
 //! ComfyUI's folders of files: input, output and temp.
 use std::{
-    collections::HashMap,
     io,
     path::{Component, Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use serde::Serialize;
 
+use crate::{exception::NO_SPACE, options::Folders};
+
 /// One of the folders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Folder {
     Input,
@@ -26,14 +26,6 @@ impl Folder {
             _ => None,
         }
     }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Output => "output",
-            Self::Temp => "temp",
-        }
-    }
 }
 
 /// Where a file is, as ComfyUI reports it.
@@ -46,24 +38,45 @@ pub(crate) struct FileRef {
     pub(crate) folder: Folder,
 }
 
-/// The folders, under one directory.
+/// The folders.
 #[derive(Debug)]
 pub(crate) struct Files {
-    root: PathBuf,
-    /// The last number given to a name with this prefix.
-    counters: Mutex<HashMap<(PathBuf, String), u32>>,
+    input: PathBuf,
+    output: PathBuf,
+    temp: PathBuf,
+    /// Bytes that all files together may take; 0: as many as the disk holds.
+    limit: u64,
 }
 
 impl Files {
-    pub(crate) fn new(root: PathBuf) -> io::Result<Self> {
-        for folder in [Folder::Input, Folder::Output, Folder::Temp] {
-            std::fs::create_dir_all(root.join(folder.name()))?;
+    /// Those that `folders` names, the others below `root`. Empties the temp folder, as ComfyUI does when it starts.
+    pub(crate) fn new(root: &Path, folders: &Folders, limit: u64) -> io::Result<Self> {
+        let directory = |named: &Option<PathBuf>, name| named.clone().unwrap_or_else(|| root.join(name));
+        // ComfyUI takes a temp folder's parent.
+        let temp = folders.temp.as_ref().map(|parent| parent.join("temp"));
+        let files = Self {
+            input: directory(&folders.input, "input"),
+            output: directory(&folders.output, "output"),
+            temp: directory(&temp, "temp"),
+            limit,
+        };
+        match std::fs::remove_dir_all(&files.temp) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        Ok(Self { root, counters: Mutex::default() })
+        for directory in [&files.input, &files.output, &files.temp] {
+            std::fs::create_dir_all(directory)?;
+        }
+        Ok(files)
     }
 
     pub(crate) fn directory(&self, folder: Folder) -> PathBuf {
-        self.root.join(folder.name())
+        match folder {
+            Folder::Input => &self.input,
+            Folder::Output => &self.output,
+            Folder::Temp => &self.temp,
+        }
+        .clone()
     }
 
     /// A subfolder; `None` if it leads outside.
@@ -102,20 +115,43 @@ impl Files {
         let (subfolder, base) = prefix.rsplit_once('/').unwrap_or(("", prefix));
         let Some(directory) = self.subfolder(folder, subfolder) else { return Ok(None) };
         std::fs::create_dir_all(&directory)?;
-        let number = self.next_number(&directory, base);
+        // Counted anew each time: numbers of files that were removed are given again.
+        let number = highest_number(&directory, base) + 1;
         let name = format!("{base}_{number:05}_.{extension}");
-        std::fs::write(directory.join(&name), bytes)?;
+        self.write(&directory.join(&name), bytes)?;
         Ok(Some(FileRef { name, subfolder: subfolder.to_owned(), folder }))
     }
 
-    fn next_number(&self, directory: &Path, base: &str) -> u32 {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = counters
-            .entry((directory.to_owned(), base.to_owned()))
-            .or_insert_with(|| highest_number(directory, base));
-        *last += 1;
-        *last
+    /// Number and bytes of the files that prompts made.
+    pub(crate) fn kept(&self) -> (u64, u64) {
+        let (output, temp) = (files_below(&self.output), files_below(&self.temp));
+        (output.0 + temp.0, output.1 + temp.1)
     }
+
+    /// Writes a file, if there is room for it.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let full = || io::Error::from_raw_os_error(NO_SPACE);
+        let used = || self.kept().1 + files_below(&self.input).1;
+        if self.limit > 0 && used() + bytes.len() as u64 > self.limit {
+            return Err(full());
+        }
+        std::fs::write(path, bytes).inspect_err(|_| {
+            // Of a file that did not fit, PIL and safetensors leave nothing.
+            let _ = std::fs::remove_file(path);
+        })
+    }
+}
+
+/// Number and bytes of the files in a directory and below.
+fn files_below(directory: &Path) -> (u64, u64) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => files_below(&entry.path()),
+        Ok(about) => (1, about.len()),
+        // It was removed meanwhile.
+        Err(_) => (0, 0),
+    });
+    files.fold((0, 0), |(files, bytes), (more, of_those)| (files + more, bytes + of_those))
 }
 
 /// Splits a trailing ` [input]`, ` [output]` or ` [temp]` off a name.

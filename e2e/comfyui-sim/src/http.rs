@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::{
     faults::Fault,
     files::Folder,
-    http_files, python,
+    http_faults, http_files, python, python_json,
     queue::{self, Item},
-    server::Server,
+    server::{Server, Stats},
     sockets,
     validate::{Refusal, validate},
 };
@@ -48,7 +48,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .merge(routes.clone())
         .nest("/api", routes)
         .route("/sim/faults", get(faults).put(set_faults))
-        .route("/sim/stats", get(async |State(server): Shared| Json(server.state().stats)))
+        .route("/sim/stats", get(stats))
+        .layer(middleware::from_fn_with_state(Arc::clone(&server), http_faults::apply))
         .layer(middleware::from_fn(same_origin))
         .with_state(server)
 }
@@ -67,7 +68,7 @@ pub(crate) async fn body(body: Body) -> Result<Bytes, Response> {
 
 async fn json_body(request: Request) -> Result<Value, Response> {
     let bytes = body(request.into_body()).await?;
-    serde_json::from_slice(&bytes).map_err(|_| internal_error())
+    python_json::parse(&bytes).map_err(|_| internal_error())
 }
 
 /// A page of another site must not use a ComfyUI on the loopback address.
@@ -113,7 +114,7 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
     };
     let number = match request.get("number") {
         Some(number) => python::float(number).map_err(|_| internal_error())?,
-        None => server.next_number(request.get("front").is_some_and(truthy)),
+        None => server.next_number(request.get("front").is_some_and(python::truthy)),
     };
     let Some(prompt) = request.get("prompt") else {
         let what = "No prompt provided";
@@ -128,7 +129,7 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
     let targets = request.get("partial_execution_targets").and_then(Value::as_array);
     let targets = targets.map(|targets| targets.iter().map(python::str).collect::<Vec<_>>());
     let accepted =
-        validate(&server.catalog, &server.files, &mut prompt, targets.as_deref()).map_err(refused)?;
+        validate(&server.catalog(), &server.files, &mut prompt, targets.as_deref()).map_err(refused)?;
     let mut extra = match request.get("extra_data") {
         None => Map::new(),
         Some(Value::Object(extra)) => extra.clone(),
@@ -144,35 +145,46 @@ async fn prompt(State(server): Shared, request: Request) -> Result<Response, Res
     if server.put(item).is_err() || seems_to_fail {
         return Err(internal_error());
     }
-    Ok(Json(answer).into_response())
+    Ok(json_text(python_json::text(&answer)))
 }
 
 fn refused(Refusal(body): Refusal) -> Response {
-    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    (StatusCode::BAD_REQUEST, json_text(python_json::text(&body))).into_response()
 }
 
-/// What Python takes for true.
-fn truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(values) => !values.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
+async fn queue(State(server): Shared) -> Response {
+    json_text(python_json::text(&server.state().queue.to_json()))
+}
+
+/// Which prompts a request wants to be forgotten.
+struct Forget {
+    all: bool,
+    ids: Vec<String>,
+}
+
+impl Forget {
+    /// From a body with `clear` or `delete` in it; anything else that iterates means nothing.
+    async fn read(request: Request) -> Result<Self, Response> {
+        let request = match json_body(request).await? {
+            Value::Object(request) => request,
+            Value::Array(_) | Value::String(_) => Map::new(),
+            _ => return Err(internal_error()),
+        };
+        let ids = match request.get("delete") {
+            Some(Value::Array(ids)) => ids.iter().map(python::str).collect(),
+            Some(Value::String(_) | Value::Object(_)) | None => Vec::new(),
+            Some(_) => return Err(internal_error()),
+        };
+        Ok(Self { all: request.get("clear").is_some_and(python::truthy), ids })
     }
-}
-
-async fn queue(State(server): Shared) -> Json<Value> {
-    Json(server.state().queue.to_json())
 }
 
 async fn change_queue(State(server): Shared, request: Request) -> Result<(), Response> {
-    let request = json_body(request).await?;
-    if request["clear"] == true {
+    let forget = Forget::read(request).await?;
+    if forget.all {
         server.change_queue(queue::Queue::clear);
     }
-    for id in ids(&request["delete"]) {
+    for id in forget.ids {
         server.change_queue(|queue| queue.delete(&id));
     }
     Ok(())
@@ -198,25 +210,21 @@ fn json_text(text: String) -> Response {
 }
 
 async fn change_history(State(server): Shared, request: Request) -> Result<(), Response> {
-    let request = json_body(request).await?;
+    let forget = Forget::read(request).await?;
     let mut state = server.state();
-    if request["clear"] == true {
+    if forget.all {
         state.queue.forget(None);
     }
-    for id in ids(&request["delete"]) {
+    for id in forget.ids {
         state.queue.forget(Some(&id));
     }
     Ok(())
 }
 
-fn ids(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().map(python::str).collect()
-}
-
 async fn interrupt(State(server): Shared, request: Request) -> Result<(), Response> {
     // Without a body, or with one that is no JSON, it means whatever runs.
     let bytes = body(request.into_body()).await?;
-    let request: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let request = python_json::parse(&bytes).unwrap_or_default();
     server.interrupt(request["prompt_id"].as_str());
     Ok(())
 }
@@ -230,34 +238,20 @@ async fn free(State(server): Shared, request: Request) -> Result<(), Response> {
 }
 
 async fn models(State(server): Shared, Path(folder): Path<String>) -> Result<Json<Vec<String>>, StatusCode> {
-    match folder.as_str() {
-        "checkpoints" => Ok(Json(server.options.models.clone())),
-        _ => Err(StatusCode::NOT_FOUND),
-    }
+    server.catalog().models(&folder).map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
 async fn object_info(State(server): Shared) -> Json<Map<String, Value>> {
-    Json(server.catalog.descriptions(&server.files.input_names()))
+    Json(server.catalog().descriptions(&server.files.input_names()))
 }
 
 async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Json<Map<String, Value>> {
-    let mut all = server.catalog.descriptions(&server.files.input_names());
+    let mut all = server.catalog().descriptions(&server.files.input_names());
     Json(all.remove_entry(&class).into_iter().collect())
 }
 
-async fn system_stats() -> Json<Value> {
-    const GIB: u64 = 1 << 30;
-    Json(json!({
-        "system": {
-            "os": "posix", "ram_total": 32 * GIB, "ram_free": 16 * GIB, "comfyui_version": "0.3.64",
-            "python_version": "simulated", "pytorch_version": "simulated", "embedded_python": false,
-            "argv": ["comfyui-sim"],
-        },
-        "devices": [{
-            "name": "cuda:0 simulated", "type": "cuda", "index": 0, "vram_total": 24 * GIB, "vram_free": 20 * GIB,
-            "torch_vram_total": 2 * GIB, "torch_vram_free": GIB,
-        }],
-    }))
+async fn system_stats(State(server): Shared) -> Json<Value> {
+    Json(server.state().memory.system_stats(&server.options.machine))
 }
 
 async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
@@ -266,6 +260,10 @@ async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
 
 async fn set_faults(State(server): Shared, Json(faults): Json<Vec<Fault>>) {
     server.set_faults(faults);
+}
+
+async fn stats(State(server): Shared) -> Json<Stats> {
+    Json(server.stats())
 }
 
 /// `filename="…"`, as ComfyUI's downloads say.

@@ -1,5 +1,5 @@
 //! Downloads (`/view`) and uploads (`/upload/image`).
-use std::{collections::HashMap, time::UNIX_EPOCH};
+use std::{collections::HashMap, path::Path, time::UNIX_EPOCH};
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    files::{self, Folder},
+    files::{self, Files, Folder},
     http::{self, Shared, body, internal_error},
 };
 
@@ -36,10 +36,7 @@ pub(crate) async fn view(
     let modified = path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(UNIX_EPOCH);
     let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let etag = format!("\"{modified:x}-{:x}\"", file.len());
-    let content_type = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("png") => "image/png",
-        _ => "application/octet-stream",
-    };
+    let content_type = content_type(&path);
     let about = [
         (header::CONTENT_TYPE, content_type),
         (header::ETAG, etag.as_str()),
@@ -58,6 +55,20 @@ pub(crate) async fn view(
         }
         None => (about, http::disposition(name), file).into_response(),
     })
+}
+
+/// By the name alone, as Python's `mimetypes` tells it.
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        Some("mp4") => "video/mp4",
+        Some("webm") => "video/webm",
+        Some("mp3") => "audio/mpeg",
+        Some("flac") => "audio/flac",
+        _ => "application/octet-stream",
+    }
 }
 
 /// The bytes that `Range: bytes=first-last` asks for.
@@ -97,13 +108,22 @@ pub(crate) async fn upload(State(server): Shared, request: Request) -> Result<Js
         return Err(bad());
     }
     let overwrite = fields.get("overwrite").is_some_and(|value| value == "true" || value == "1");
-    let written = write(&directory, &name, &file, overwrite);
+    if server.disk_full() {
+        return Err(internal_error());
+    }
+    let written = write(&server.files, &directory, &name, &file, overwrite);
     let name = written.map_err(|_| internal_error())?;
     Ok(Json(json!({"name": name, "subfolder": subfolder, "type": folder})))
 }
 
 /// Writes under `name`, or under `name (1)` and so on where another file has it. Returns the name.
-fn write(directory: &std::path::Path, name: &str, file: &[u8], overwrite: bool) -> std::io::Result<String> {
+fn write(
+    files: &Files,
+    directory: &Path,
+    name: &str,
+    file: &[u8],
+    overwrite: bool,
+) -> std::io::Result<String> {
     std::fs::create_dir_all(directory)?;
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) => (stem, format!(".{extension}")),
@@ -113,7 +133,7 @@ fn write(directory: &std::path::Path, name: &str, file: &[u8], overwrite: bool) 
     for number in 1.. {
         let path = directory.join(&free);
         if overwrite || !path.exists() {
-            std::fs::write(path, file)?;
+            files.write(&path, file)?;
             break;
         }
         if std::fs::read(&path)? == file {

@@ -32,6 +32,19 @@ impl Latent {
         CHANNELS * self.plane_size()
     }
 
+    /// Nearest neighbours, whatever method is asked for.
+    pub(crate) fn scaled(&self, width: usize, height: usize) -> Self {
+        let mut scaled = Self::empty(self.batch, width, height);
+        let planes = self.data.chunks_exact(self.plane_size());
+        for (plane, target) in planes.zip(scaled.data.chunks_exact_mut(width * height)) {
+            for (i, value) in target.iter_mut().enumerate() {
+                let (x, y) = (i % width, i / width);
+                *value = plane[y * self.height / height * self.width + x * self.width / width];
+            }
+        }
+        scaled
+    }
+
     /// The `.latent` file; `metadata` is what ComfyUI puts beside the tensors.
     pub(crate) fn to_file(&self, metadata: &Value) -> Vec<u8> {
         let size = self.data.len() * size_of::<f32>();

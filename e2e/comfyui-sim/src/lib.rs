@@ -4,17 +4,23 @@
 //!
 //! Time passes as [`Timing`] says, and things go wrong as [`Fault`]s say.
 mod catalog;
+mod exception;
+mod fault_effects;
 mod faults;
 mod files;
+mod formats;
 mod http;
+mod http_faults;
 mod http_files;
 mod latent;
+mod memory;
 mod nodes;
 mod noise;
 mod options;
 mod order;
 mod picture;
 mod python;
+mod python_json;
 mod queue;
 mod record;
 mod report;
@@ -24,10 +30,11 @@ mod scene;
 mod server;
 mod signature;
 mod sim;
+mod slow_nodes;
 mod sockets;
 mod validate;
 
-pub use faults::{Fault, FaultKind};
-pub use options::{Options, Previews, Timing};
+pub use faults::{Answer, Fault, FaultKind};
+pub use options::{Folders, Machine, Options, Previews, Timing};
 pub use server::Stats;
 pub use sim::Sim;

@@ -3,7 +3,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use comfyui_sim::{Fault, Options, Previews, Sim, Timing};
+use comfyui_sim::{Fault, Folders, Machine, Options, Previews, Sim, Timing};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulator of a ComfyUI server.
@@ -16,7 +16,8 @@ struct Flags {
     /// The port to listen on.
     #[arg(long, default_value_t = 8188)]
     port: u16,
-    /// The checkpoints installed.
+    /// The model files installed: FOLDER/FILE, or FILE for a checkpoint. Folders: checkpoints, diffusion_models,
+    /// text_encoders, vae, loras, upscale_models.
     #[arg(long, value_delimiter = ',', default_value = "v1-5-pruned.safetensors,sd_xl_base_1.0.safetensors")]
     models: Vec<String>,
     /// Milliseconds before it listens.
@@ -28,6 +29,12 @@ struct Flags {
     /// Milliseconds for loading a checkpoint that is not the one in memory.
     #[arg(long, default_value_t = 2000)]
     load_ms: u64,
+    /// Milliseconds for decoding a 512 × 512 picture, after sampling.
+    #[arg(long, default_value_t = 0)]
+    decode_ms: u64,
+    /// Milliseconds for enlarging a 512 × 512 tile with a model.
+    #[arg(long, default_value_t = 0)]
+    upscale_ms: u64,
     /// Milliseconds for saving a picture.
     #[arg(long, default_value_t = 20)]
     save_ms: u64,
@@ -40,12 +47,29 @@ struct Flags {
     /// Where the input, output and temp folders are; by default in a temporary directory.
     #[arg(long)]
     base_directory: Option<PathBuf>,
+    /// The input folder, if it is elsewhere.
+    #[arg(long)]
+    input_directory: Option<PathBuf>,
+    /// The output folder, if it is elsewhere.
+    #[arg(long)]
+    output_directory: Option<PathBuf>,
+    /// The folder that the temp folder is in, if it is elsewhere.
+    #[arg(long)]
+    temp_directory: Option<PathBuf>,
+    /// The machine's memory, 2^20 bytes. A prompt that needs more ends the process with status 137.
+    #[arg(long, default_value_t = 32768)]
+    ram_mb: u64,
+    /// The GPU's memory, 2^20 bytes.
+    #[arg(long, default_value_t = 24576)]
+    vram_mb: u64,
+    /// What all files together may take, 2^20 bytes; 0: as much as the disk holds.
+    #[arg(long, default_value_t = 0)]
+    disk_mb: u64,
     /// A file to which each sampling step is added as a line of JSON; simulators may share it.
     #[arg(long)]
     record: Option<PathBuf>,
-    /// What goes wrong: crash, out-of-memory, cuda-error, silence, hang, drop-sockets, black-image, slow-load=MILLIS
-    /// or prompt-error, with @STEP and xTIMES after it (crash@3x1). May be given several times. `PUT /sim/faults`
-    /// replaces them while it runs.
+    /// What goes wrong, as the README lists it, with @STEP and xTIMES after it: crash@3x1. May be given several times.
+    /// `PUT /sim/faults` replaces them while it runs.
     #[arg(long = "fault")]
     faults: Vec<Fault>,
 }
@@ -80,6 +104,8 @@ async fn serve(flags: Flags) -> Result<()> {
         timing: Timing {
             step: Duration::from_millis(flags.step_ms),
             load: Duration::from_millis(flags.load_ms),
+            decode: Duration::from_millis(flags.decode_ms),
+            upscale: Duration::from_millis(flags.upscale_ms),
             save: Duration::from_millis(flags.save_ms),
             speed: flags.speed,
         },
@@ -90,11 +116,25 @@ async fn serve(flags: Flags) -> Result<()> {
         faults: flags.faults,
         listen: (flags.listen, flags.port).into(),
         base_directory: flags.base_directory,
+        folders: Folders {
+            input: flags.input_directory,
+            output: flags.output_directory,
+            temp: flags.temp_directory,
+        },
+        machine: Machine { ram: flags.ram_mb << 20, vram: flags.vram_mb << 20, disk: flags.disk_mb << 20 },
         record: flags.record,
     })?;
     tracing::info!("simulating ComfyUI on {}", sim.url());
+    let terminated = async {
+        loop {
+            terminate.recv().await;
+            if !sim.ignores_sigterm() {
+                return;
+            }
+        }
+    };
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
+        () = terminated => Ok(()),
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         () = sim.ended() => {
             tracing::error!("crashing, as a fault asks for");

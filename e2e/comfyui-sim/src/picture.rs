@@ -91,6 +91,11 @@ impl Pictures {
         Self { width, height, pixels: self.pixels.iter().map(scale).collect() }
     }
 
+    /// A batch of one.
+    pub(crate) fn only(&self, index: usize) -> Self {
+        Self { pixels: self.pixels.get(index).cloned().into_iter().collect(), ..*self }
+    }
+
     /// One of them as a PNG file with these texts in it.
     pub(crate) fn to_png(&self, index: usize, texts: &[(&str, String)]) -> Result<Vec<u8>> {
         let mut file = Vec::new();

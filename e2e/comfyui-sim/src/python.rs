@@ -1,8 +1,15 @@
 //! Python's conversions, whose results and messages show in ComfyUI's answers.
 use serde_json::Value;
 
+use crate::python_json;
+
 /// `int(value)`.
 pub(crate) fn int(value: &Value) -> Result<i128, String> {
+    match python_json::not_finite(value) {
+        Some(float) if float.is_nan() => return Err(nan_as_int()),
+        Some(_) => return Err("cannot convert float infinity to integer".to_owned()),
+        None => {}
+    }
     match value {
         Value::Number(number) => Ok(number
             .as_i64()
@@ -22,6 +29,23 @@ pub(crate) fn int(value: &Value) -> Result<i128, String> {
     }
 }
 
+/// What Python takes for true.
+pub(crate) fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
+/// Python's words where a NaN is to become a whole number.
+pub(crate) fn nan_as_int() -> String {
+    "cannot convert float NaN to integer".to_owned()
+}
+
 #[allow(clippy::cast_possible_truncation, reason = "dropping the fraction is what is asked for")]
 fn truncated(value: f64) -> i128 {
     value as i128
@@ -29,6 +53,9 @@ fn truncated(value: f64) -> i128 {
 
 /// `float(value)`.
 pub(crate) fn float(value: &Value) -> Result<f64, String> {
+    if let Some(float) = python_json::not_finite(value) {
+        return Ok(float);
+    }
     match value {
         Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
         Value::Bool(value) => Ok(f64::from(u8::from(*value))),
@@ -44,13 +71,16 @@ pub(crate) fn float(value: &Value) -> Result<f64, String> {
 /// `str(value)`.
 pub(crate) fn str(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) if python_json::not_finite(value).is_none() => text.clone(),
         other => repr(other),
     }
 }
 
 /// `repr(value)`.
 pub(crate) fn repr(value: &Value) -> String {
+    if let Some(float) = python_json::not_finite(value) {
+        return float_str(float);
+    }
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
@@ -71,6 +101,9 @@ pub(crate) fn repr(value: &Value) -> String {
 
 /// `str(float)`: a whole float keeps its `.0`.
 pub(crate) fn float_str(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
     if value.fract() == 0.0 && value.abs() < 1e16 { format!("{value:.1}") } else { value.to_string() }
 }
 

@@ -3,7 +3,9 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-/// Prompts remembered after they ran.
+use crate::python_json;
+
+/// Prompts remembered when another one ends; ComfyUI drops one only then.
 const HISTORY: usize = 10_000;
 
 /// A prompt on the queue.
@@ -94,14 +96,19 @@ impl Queue {
         let status_str = if success { "success" } else { "error" };
         let status = json!({"status_str": status_str, "completed": success, "messages": messages});
         let entry = json!({"prompt": item.to_json(), "outputs": outputs, "status": status, "meta": meta});
-        if self.history.insert(item.id.clone(), entry.to_string()).is_none() {
-            self.finished.push_back(item.id);
-        }
         if self.finished.len() > HISTORY
             && let Some(oldest) = self.finished.pop_front()
         {
             self.history.remove(&oldest);
         }
+        if self.history.insert(item.id.clone(), python_json::text(&entry)).is_none() {
+            self.finished.push_back(item.id);
+        }
+    }
+
+    /// Prompts that the history has.
+    pub(crate) fn remembered(&self) -> usize {
+        self.finished.len()
     }
 
     /// Prompts that wait or run.
@@ -186,7 +193,7 @@ mod tests {
     #[test]
     fn the_history_forgets_the_oldest() {
         let mut queue = Queue::default();
-        for i in 0..=HISTORY {
+        for i in 0..=HISTORY + 1 {
             queue.put(item(0.0, &i.to_string())).unwrap();
             queue.start();
             queue.finish(Outcome { success: true, outputs: Map::new(), messages: Vec::new() });

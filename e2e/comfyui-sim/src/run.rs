@@ -2,28 +2,30 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::{Map, Value, json};
-use tokio::{task::yield_now, time::Instant};
+use tokio::task::yield_now;
 
 use crate::{
-    faults::FaultKind,
-    nodes::{self, Data, Exception, Inputs, Made},
-    options::Previews,
+    exception::Exception,
+    fault_effects,
+    nodes::{self, Inputs, Made, Saving},
     order::ToRun,
     picture::Pictures,
+    python_json,
     queue::{Item, Outcome},
     report::{Reach, Report},
-    sampler,
     server::{Server, scaled},
     signature::{Signature, signatures},
+    slow_nodes,
     sockets::To,
 };
 
 /// Runs prompts for ever.
 pub(crate) async fn run(server: Arc<Server>) {
-    let mut runner = Runner { server: server.clone(), results: HashMap::new(), loaded: None };
+    let mut runner = Runner { server: server.clone(), results: HashMap::new() };
     loop {
         while let Some(item) = server.start() {
             let outcome = runner.prompt(&item).await;
@@ -43,12 +45,10 @@ struct Runner {
     server: Arc<Server>,
     /// Of the nodes of the last prompt; an equal node in the next one is not run again.
     results: HashMap<Signature, Arc<Made>>,
-    /// The checkpoint in memory.
-    loaded: Option<String>,
 }
 
 /// Why a node did not finish.
-enum Stop {
+pub(crate) enum Stop {
     Interrupted,
     Raised(Exception),
 }
@@ -60,15 +60,24 @@ impl From<Exception> for Stop {
 }
 
 /// A prompt under way.
-struct Progress<'a> {
-    item: &'a Item,
-    report: Report<'a>,
+pub(crate) struct Progress<'a> {
+    pub(crate) item: &'a Item,
+    pub(crate) report: Report<'a>,
     /// The nodes that ran.
     executed: Vec<String>,
-    /// Sampling steps taken, over all nodes.
-    steps: u32,
+    /// Steps taken, over all nodes.
+    pub(crate) steps: u32,
     /// Its latents turn into NaN.
-    black: bool,
+    pub(crate) black: bool,
+    /// Whether it stops when it is asked to.
+    pub(crate) interruptible: bool,
+}
+
+impl Progress<'_> {
+    /// Stops here if somebody asked for it.
+    pub(crate) fn check_interrupt(&self, server: &Server) -> Result<(), Stop> {
+        if server.take_interrupt() && self.interruptible { Err(Stop::Interrupted) } else { Ok(()) }
+    }
 }
 
 impl Runner {
@@ -76,7 +85,7 @@ impl Runner {
         let server = self.server.clone();
         if std::mem::take(&mut server.state().free) {
             self.results.clear();
-            self.loaded = None;
+            server.state().memory.loaded = None;
         }
         let signatures = signatures(&server, item);
         let current: HashSet<&Signature> = signatures.values().collect();
@@ -87,14 +96,16 @@ impl Runner {
             report: Report::new(&server, item),
             executed: Vec::new(),
             steps: 0,
-            black: false,
+            // A NaN among the inputs of a model or a sampler spreads.
+            black: python_json::has_nan(&Value::Object(item.prompt.clone())),
+            interruptible: true,
         };
         progress.report.message("execution_start", json!({}), Reach::Nobody);
         let is_cached = |id: &str| signatures.get(id).is_some_and(|s| self.results.contains_key(s));
         let cached: Vec<&String> = item.prompt.keys().filter(|id| is_cached(id)).collect();
         progress.report.cached(&cached);
 
-        let mut to_run = ToRun::new(&server.catalog, &item.prompt, &item.outputs, is_cached);
+        let mut to_run = ToRun::new(&server.catalog(), &item.prompt, &item.outputs, is_cached);
         let mut outputs = Map::new();
         let mut success = true;
         while let Some(node) = to_run.next() {
@@ -130,27 +141,25 @@ impl Runner {
         progress.report.started(node);
         yield_now().await;
         if progress.executed.is_empty() {
-            self.faults(progress).await?;
+            fault_effects::apply(&self.server, progress).await?;
         }
-        if self.server.take_interrupt() {
-            return Err(Stop::Interrupted);
-        }
+        progress.check_interrupt(&self.server)?;
         let results = &self.results;
         let made = |id: &str| results.get(signatures.get(id)?).cloned();
         let inputs = Inputs::new(&progress.item.prompt, node, made)
             .ok_or_else(|| Exception::new("KeyError", "'inputs'"))?;
         let class = progress.item.prompt[node]["class_type"].as_str().unwrap_or_default();
         let made = Arc::new(match class {
-            "KSampler" | "KSamplerAdvanced" => sample(&self.server, progress, node, class, &inputs).await?,
             "SaveImageWebsocket" => send_pictures(progress, node, &inputs)?,
+            "ImageUpscaleWithModel" => slow_nodes::upscale(&self.server, progress, node, &inputs).await?,
+            class if slow_nodes::is_sampler(class) => {
+                slow_nodes::sample(&self.server, progress, node, class, &inputs).await?
+            }
             _ => {
                 self.pass_time(class, &inputs).await;
-                nodes::run(class, &inputs, &self.server.files, &texts(progress.item))?
+                self.plain_node(class, &inputs, progress.item).await?
             }
         });
-        if let ("CheckpointLoaderSimple", Some(Data::Model(model))) = (class, made.data.first()) {
-            self.loaded = Some(model.clone());
-        }
         self.results.insert(signature, made.clone());
         progress.executed.push(node.to_owned());
         if let Some(shown) = &made.shown {
@@ -160,16 +169,24 @@ impl Runner {
         Ok(made)
     }
 
+    /// A node that shows no progress.
+    async fn plain_node(&self, class: &str, inputs: &Inputs<'_>, item: &Item) -> Result<Made, Exception> {
+        let server = &self.server;
+        if nodes::bytes_to_make(class, inputs) > server.state().memory.ram_free(&server.options.machine) {
+            fault_effects::die(server).await;
+        }
+        let disk_full = nodes::writes(class) && server.disk_full();
+        nodes::run(class, inputs, &Saving { files: &server.files, texts: &texts(item), disk_full })
+    }
+
     /// What takes time besides sampling.
     async fn pass_time(&self, class: &str, inputs: &Inputs<'_>) {
         let timing = &self.server.options.timing;
         let time = match class {
-            "CheckpointLoaderSimple" if self.loaded.as_deref() != Some(inputs.text("ckpt_name")) => {
-                let mut state = self.server.state();
-                state.stats.loads += 1;
-                timing.load + state.faults.load_delay()
-            }
-            "SaveImage" => timing.save,
+            "CheckpointLoaderSimple" => self.load(inputs.text("ckpt_name")),
+            "UNETLoader" => self.load(inputs.text("unet_name")),
+            "VAEDecode" | "VAEDecodeTiled" => slow_nodes::decoding(&self.server, inputs),
+            class if nodes::writes(class) => timing.save,
             _ => return,
         };
         let time = scaled(time, timing.speed);
@@ -178,88 +195,16 @@ impl Runner {
         }
     }
 
-    async fn faults(&self, progress: &mut Progress<'_>) -> Result<(), Stop> {
-        faults(&self.server, progress).await
-    }
-}
-
-/// The faults due after the steps taken so far.
-async fn faults(server: &Server, progress: &mut Progress<'_>) -> Result<(), Stop> {
-    let at_prompt_or_load =
-        |kind: &FaultKind| matches!(kind, FaultKind::PromptError | FaultKind::SlowLoad { .. });
-    let due = server.state().faults.take(progress.steps, |kind| !at_prompt_or_load(kind));
-    if server.state().cuda_broken {
-        return Err(cuda_error().into());
-    }
-    for fault in due {
-        match fault {
-            FaultKind::Crash => {
-                server.down.cancel();
-                std::future::pending::<()>().await;
-            }
-            FaultKind::Hang => std::future::pending().await,
-            FaultKind::OutOfMemory => return Err(out_of_memory().into()),
-            FaultKind::CudaError => {
-                server.state().cuda_broken = true;
-                return Err(cuda_error().into());
-            }
-            FaultKind::Silence => server.sockets.silence(true),
-            FaultKind::DropSockets => server.sockets.cut(),
-            FaultKind::BlackImage => progress.black = true,
-            FaultKind::PromptError | FaultKind::SlowLoad { .. } => {}
+    /// Puts a model into the GPU's memory; how long that takes.
+    fn load(&self, model: &str) -> Duration {
+        let mut state = self.server.state();
+        if state.memory.loaded.as_deref() == Some(model) {
+            return Duration::ZERO;
         }
+        state.memory.loaded = Some(model.to_owned());
+        state.stats.loads += 1;
+        self.server.options.timing.load + state.faults.load_delay()
     }
-    Ok(())
-}
-
-async fn sample(
-    server: &Server,
-    progress: &mut Progress<'_>,
-    node: &str,
-    class: &str,
-    inputs: &Inputs<'_>,
-) -> Result<Made, Stop> {
-    let latent = inputs.latent("latent_image")?;
-    let step_time = step_time(server, &latent);
-    let sampling = inputs.sampling(class)?;
-    let mut run = sampler::Run::new(&sampling, Arc::unwrap_or_clone(latent));
-    let steps = run.steps();
-    let mut next = Instant::now();
-    for step in 1..=steps {
-        run.step();
-        next += step_time;
-        if step_time.is_zero() {
-            yield_now().await;
-        } else {
-            tokio::time::sleep_until(next).await;
-        }
-        if server.take_interrupt() {
-            return Err(Stop::Interrupted);
-        }
-        server.state().stats.steps += 1;
-        server.record.step(&sampling, step);
-        progress.steps += 1;
-        let preview = match server.options.previews {
-            Previews::None => None,
-            Previews::EveryStep => Some(Pictures::decode(run.latent())),
-        };
-        progress.report.progress(node, step, steps, preview.as_ref());
-        faults(server, progress).await?;
-    }
-    let mut latent = run.finish();
-    if progress.black {
-        latent.data.fill(f32::NAN);
-    }
-    Ok(Data::Latent(Arc::new(latent)).into())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "sizes are small")]
-fn step_time(server: &Server, latent: &crate::latent::Latent) -> std::time::Duration {
-    /// Latent values in a 512 × 512 picture.
-    const UNIT: f64 = 64.0 * 64.0;
-    let timing = &server.options.timing;
-    let units = (latent.batch * latent.plane_size()) as f64 / UNIT;
-    scaled(timing.step.mul_f64(units), timing.speed)
 }
 
 /// SaveImageWebsocket: the pictures go out as binary frames, with a step of progress before each.
@@ -278,16 +223,9 @@ fn report_stop(progress: &mut Progress<'_>, node: &str, stop: Stop) {
     let mut data = json!({"node_id": node, "node_type": about["class_type"], "executed": progress.executed});
     match stop {
         Stop::Interrupted => progress.report.message("execution_interrupted", data, Reach::Everyone),
-        Stop::Raised(Exception { kind, message }) => {
-            let tips = match kind.as_str() {
-                OUT_OF_MEMORY => {
-                    "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before \
-                     you might have accidentally set the batch_size to a large number."
-                }
-                _ => "",
-            };
-            data["exception_message"] = json!(format!("{message}\n{tips}"));
-            data["exception_type"] = json!(kind);
+        Stop::Raised(exception) => {
+            data["exception_message"] = json!(format!("{}\n{}", exception.message, exception.tips()));
+            data["exception_type"] = json!(exception.kind);
             data["traceback"] = json!(["  File \"execution.py\", line 496, in execute\n"]);
             let constants = about["inputs"].as_object().into_iter().flatten();
             let shown = constants.map(|(name, value)| (name.clone(), json!([value])));
@@ -296,20 +234,6 @@ fn report_stop(progress: &mut Progress<'_>, node: &str, stop: Stop) {
             progress.report.message("execution_error", data, Reach::Nobody);
         }
     }
-}
-
-const OUT_OF_MEMORY: &str = "torch.OutOfMemoryError";
-
-fn out_of_memory() -> Exception {
-    let message = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.99 GiB of which \
-                   1.02 GiB is free.";
-    Exception::new(OUT_OF_MEMORY, message)
-}
-
-fn cuda_error() -> Exception {
-    let message = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously \
-                   reported at some other API call, so the stacktrace below might be incorrect.";
-    Exception::new("torch.AcceleratorError", message)
 }
 
 /// The texts that go into files: the prompt, and what the client wants put beside it.
@@ -322,7 +246,7 @@ fn texts(item: &Item) -> Vec<(&str, String)> {
 /// JSON as Python writes it: everything beyond ASCII escaped.
 fn ascii(value: &Value) -> String {
     let mut text = String::new();
-    for character in value.to_string().chars() {
+    for character in python_json::text(value).chars() {
         if character.is_ascii() {
             text.push(character);
         } else {

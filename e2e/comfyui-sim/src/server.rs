@@ -1,6 +1,6 @@
 //! What the HTTP side and the side that runs prompts share.
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,13 +16,14 @@ use crate::{
     catalog::Catalog,
     faults::{Fault, FaultKind, Faults},
     files::Files,
+    memory::Memory,
     options::Options,
     queue::{Incomparable, Item, Outcome, Queue},
     record::Record,
     sockets::{self, Sockets, To},
 };
 
-/// What was done so far, to count what was done twice.
+/// What was done so far, to count what was done twice; and what the engine keeps of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stats {
     /// Prompts queued.
@@ -33,10 +34,17 @@ pub struct Stats {
     pub steps: u64,
     /// Checkpoints loaded.
     pub loads: u64,
+    /// Prompts in the history.
+    pub history: u64,
+    /// Files in the output and temp folders.
+    pub files: u64,
+    /// Bytes of those.
+    pub bytes: u64,
 }
 
 pub(crate) struct Server {
-    pub(crate) catalog: Catalog,
+    /// Every node class and model file.
+    installed: Catalog,
     pub(crate) files: Files,
     pub(crate) options: Options,
     pub(crate) record: Record,
@@ -48,8 +56,9 @@ pub(crate) struct Server {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 pub(crate) struct State {
+    /// What is there of them under the faults in force.
+    catalog: Arc<Catalog>,
     pub(crate) queue: Queue,
     /// The next prompt's number.
     counter: u32,
@@ -63,6 +72,7 @@ pub(crate) struct State {
     pub(crate) free: bool,
     pub(crate) faults: Faults,
     pub(crate) stats: Stats,
+    pub(crate) memory: Memory,
     /// A CUDA error has happened; only a restart helps.
     pub(crate) cuda_broken: bool,
 }
@@ -71,15 +81,27 @@ impl Server {
     /// Also what publishes its frames, to be run.
     pub(crate) fn new(
         options: Options,
-        directory: PathBuf,
+        directory: &Path,
         down: CancellationToken,
-    ) -> Result<(Arc<Self>, impl Future<Output = ()>)> {
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + use<>)> {
         let (sockets, publisher) = Sockets::new();
-        let mut state = State::default();
-        state.faults.set(options.faults.clone());
+        let installed = Catalog::new(&options.models)?;
+        let state = State {
+            catalog: Arc::new(installed.under(&options.faults)),
+            queue: Queue::default(),
+            counter: 0,
+            client: None,
+            last_node: None,
+            interrupted: false,
+            free: false,
+            faults: Faults::of(options.faults.clone()),
+            stats: Stats::default(),
+            memory: Memory::default(),
+            cuda_broken: false,
+        };
         let server = Self {
-            catalog: Catalog::new(&options.models)?,
-            files: Files::new(directory)?,
+            installed,
+            files: Files::new(directory, &options.folders, options.machine.disk)?,
             record: Record::open(options.record.as_deref())?,
             options,
             sockets,
@@ -92,6 +114,13 @@ impl Server {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was done, and what is left of it.
+    pub(crate) fn stats(&self) -> Stats {
+        let (files, bytes) = self.files.kept();
+        let state = self.state();
+        Stats { history: state.queue.remembered() as u64, files, bytes, ..state.stats }
     }
 
     /// The number of a new prompt; `front` puts it before all others.
@@ -159,15 +188,27 @@ impl Server {
         std::mem::take(&mut self.state().interrupted)
     }
 
+    /// The node classes that are there.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.state().catalog)
+    }
+
     /// Faults in place of those in force; what they did to the sockets is undone.
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
         self.sockets.silence(false);
-        self.state().faults.set(faults);
+        let mut state = self.state();
+        state.catalog = Arc::new(self.installed.under(&faults));
+        state.faults = Faults::of(faults);
     }
 
     /// Whether `POST /prompt` shall seem to fail.
     pub(crate) fn prompt_error(&self) -> bool {
-        !self.state().faults.take(0, |kind| *kind == FaultKind::PromptError).is_empty()
+        !self.state().faults.of_kind(|kind| *kind == FaultKind::PromptError).is_empty()
+    }
+
+    /// Whether the file that is to be written now finds no room.
+    pub(crate) fn disk_full(&self) -> bool {
+        !self.state().faults.of_kind(|kind| *kind == FaultKind::DiskFull).is_empty()
     }
 
     /// As `/prompt` and `status` frames show it.

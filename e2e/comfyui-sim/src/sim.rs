@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Fault, Options, Stats, http, run, server::Server};
+use crate::{Fault, FaultKind, Options, Stats, http, run, server::Server};
 
 /// A running simulator. It has a thread and a runtime of its own; ending them is like killing a process.
 #[derive(Debug)]
@@ -66,9 +66,14 @@ impl Sim {
         self.life.server.set_faults(faults);
     }
 
+    /// Whether a fault keeps SIGTERM from ending it.
+    pub fn ignores_sigterm(&self) -> bool {
+        self.life.server.state().faults.has(&FaultKind::IgnoreSigterm)
+    }
+
     /// What was done since the last start.
     pub fn stats(&self) -> Stats {
-        self.life.server.state().stats
+        self.life.server.stats()
     }
 
     /// Whether it is up: not stopped, nor crashed by a fault.
@@ -107,7 +112,7 @@ impl Life {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let down = CancellationToken::new();
-        let (server, publisher) = Server::new(options.clone(), directory.to_owned(), down.clone())?;
+        let (server, publisher) = Server::new(options.clone(), directory, down.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _context = runtime.enter();

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::python_json;
+
 /// Frames that a client's writer holds before the publisher waits for it. Beyond it are the kernel's buffers.
 const CLIENT_BUFFER: usize = 1;
 
@@ -162,7 +164,7 @@ pub(crate) fn server_features() -> Value {
 
 /// A text frame.
 pub(crate) fn text(kind: &str, data: &Value) -> Message {
-    Message::Text(Utf8Bytes::from(json!({"type": kind, "data": data}).to_string()))
+    Message::Text(Utf8Bytes::from(python_json::text(&json!({"type": kind, "data": data}))))
 }
 
 fn feature_flags(message: &Message) -> Option<Value> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     catalog::{Catalog, Class, Input, Kind},
     files::Files,
-    python,
+    python, python_json,
 };
 
 /// Why a prompt is refused: the body of a 400.
@@ -142,6 +142,7 @@ impl Check<'_> {
         let mut valid = true;
         for input in &class.inputs {
             match given.get(&input.name) {
+                None if !input.is_required => {}
                 None => reasons.push(reason(
                     "required_input_missing",
                     "Required input is missing",
@@ -189,7 +190,8 @@ impl Check<'_> {
             || Exception { kind: "IndexError", message: "tuple index out of range".to_owned() };
         let received = outputs.get(slot).ok_or_else(out_of_range)?;
         let wanted = input.kind.type_name();
-        if received != wanted {
+        // A class may take several types, or any.
+        if wanted != "*" && received != "*" && !wanted.split(',').any(|wanted| wanted == received) {
             let details = format!("{}, received_type({received}) mismatch input_type({wanted})", input.name);
             let extra = json!({
                 "input_name": input.name, "input_config": input.config,
@@ -250,10 +252,12 @@ impl Check<'_> {
                 int => Ok(whole(int)),
             },
             Kind::Float { min, max } => match python::float(value).map_err(unconvertible)? {
-                float if float < *min => Err(smaller(json!(float), python::float_str(*min))),
-                float if float > *max => Err(bigger(json!(float), python::float_str(*max))),
-                float => Ok(json!(float)),
+                // NaN is neither.
+                float if float < *min => Err(smaller(python_json::number(float), python::float_str(*min))),
+                float if float > *max => Err(bigger(python_json::number(float), python::float_str(*max))),
+                float => Ok(python_json::number(float)),
             },
+            Kind::Bool => Ok(Value::Bool(python::truthy(value))),
             Kind::Text => Ok(Value::String(python::str(value))),
             Kind::Choice(choices) => {
                 if value.as_str().is_some_and(|value| choices.iter().any(|choice| choice == value)) {

@@ -22,7 +22,7 @@ pub use process::Process;
 pub use proxy::{Fault, Proxy};
 pub use redis::{Access, Persistence, Redis, RedisOptions, Transport, redis_server};
 pub use redis_cluster::{RedisCluster, RedisSentinel};
-pub use s3::{Reading, S3, S3Options, S3Request};
+pub use s3::{Reading, S3, S3Fault, S3Options, S3Request};
 pub use wait::wait_for;
 
 /// A loopback port nobody listens on at this moment, another each time: who got the last may not listen on it yet.

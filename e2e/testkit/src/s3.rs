@@ -59,6 +59,19 @@ impl Default for S3Options {
     }
 }
 
+/// How a server differs from S3, as some of those that are sold as the same do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum S3Fault {
+    /// Whatever is written is answered with this status, whoever asks; reading works.
+    RefusePuts(u16),
+    /// A write with `If-None-Match` is answered with 501.
+    RefuseConditions,
+    /// A write with `If-None-Match` overwrites.
+    IgnoreConditions,
+    /// A write with a checksum is answered with 400.
+    RefuseChecksums,
+}
+
 /// A request that an [`S3`] answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Request {
@@ -145,6 +158,11 @@ impl S3 {
         lock(&self.service.failures).extend(statuses);
     }
 
+    /// How it differs from S3 from now on, in place of how it did.
+    pub fn misbehave(&self, faults: impl IntoIterator<Item = S3Fault>) {
+        *lock(&self.service.faults) = faults.into_iter().collect();
+    }
+
     /// Closes the port and every connection; the objects stay.
     pub fn stop(&mut self) {
         self.serving = None;
@@ -170,6 +188,8 @@ struct Service {
     s3: S3Service,
     requests: Mutex<Vec<S3Request>>,
     failures: Mutex<VecDeque<u16>>,
+    faults: Mutex<Vec<S3Fault>>,
+    root: PathBuf,
 }
 
 impl std::fmt::Debug for Service {
@@ -185,12 +205,18 @@ impl Service {
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(&options.access_key, options.secret_key.as_str()));
         builder.set_access(options.reading);
-        Ok(Self { s3: builder.build(), requests: Mutex::default(), failures: Mutex::default() })
+        Ok(Self {
+            s3: builder.build(),
+            requests: Mutex::default(),
+            failures: Mutex::default(),
+            faults: Mutex::default(),
+            root: root.to_owned(),
+        })
     }
 
     async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, s3s::HttpError> {
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-        let failure = lock(&self.failures).pop_front();
+        let failure = lock(&self.failures).pop_front().or_else(|| self.fault(&request));
         let response = match failure.and_then(|status| StatusCode::from_u16(status).ok()) {
             Some(status) => {
                 let mut response = HttpResponse::new(Body::from(String::new()));
@@ -201,6 +227,35 @@ impl Service {
         };
         lock(&self.requests).push(S3Request { method, path, status: response.status().as_u16() });
         Ok(response)
+    }
+}
+
+impl Service {
+    /// The status that a fault answers a request with.
+    fn fault(&self, request: &HttpRequest) -> Option<u16> {
+        if request.method() != hyper::Method::PUT {
+            return None;
+        }
+        let is_conditional = request.headers().contains_key(hyper::header::IF_NONE_MATCH);
+        let is_checked = request.headers().keys().any(|name| {
+            let name = name.as_str();
+            name.starts_with("x-amz-checksum")
+                || name.starts_with("x-amz-sdk-checksum")
+                || name == "x-amz-trailer"
+        });
+        lock(&self.faults).iter().find_map(|fault| match fault {
+            S3Fault::RefusePuts(status) => Some(*status),
+            S3Fault::RefuseConditions => is_conditional.then_some(501),
+            S3Fault::RefuseChecksums => is_checked.then_some(400),
+            S3Fault::IgnoreConditions => {
+                if is_conditional {
+                    // What is not there can be written on any condition.
+                    let _ =
+                        std::fs::remove_file(self.root.join(request.uri().path().trim_start_matches('/')));
+                }
+                None
+            }
+        })
     }
 }
 

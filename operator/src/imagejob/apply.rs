@@ -56,7 +56,12 @@ pub(crate) async fn suspend(
     suspend: bool,
     context: &Context,
 ) -> Result<(), Error> {
-    context.queue(key).suspend(&uid(job), suspend).await.map_err(Error::Queue)?;
+    let queue = context.queue(key);
+    match suspend {
+        true => queue.suspend(&uid(job)).await,
+        false => queue.resume(&uid(job), created_ms(job)).await,
+    }
+    .map_err(Error::Queue)?;
     context.wake.pool(key);
     Ok(())
 }

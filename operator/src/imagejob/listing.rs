@@ -54,7 +54,8 @@ pub(super) fn made(results: &Results<'_>) -> impl Iterator<Item = Image> {
 pub(super) fn image(outcome: &Outcome, results: &Results<'_>) -> Option<Image> {
     let output = results.output;
     let result = outcome.result.as_ref().ok()?;
-    let (StoredImage { key, etag, bytes: _, width, height, seed }, extra) = result.images.split_first()?;
+    let (StoredImage { key, url: _, etag, bytes: _, width, height, seed }, extra) =
+        result.images.split_first()?;
     Some(Image {
         index: outcome.index,
         url: output.url(key),
@@ -84,7 +85,7 @@ fn failure(outcome: &Outcome) -> Option<ImageFailure> {
     let error = outcome.result.as_ref().err()?;
     Some(ImageFailure {
         index: outcome.index,
-        reason: error.reason.clone(),
+        reason: error.reason.to_string(),
         message: cut(&error.message, MAX_FAILURE_MESSAGE),
         attempts: outcome.attempts,
     })

@@ -22,6 +22,8 @@ const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
 const MAX_SEED: u64 = (1 << 53) - 1;
 /// We can't tell what is in a workflow: one image of it is one unit.
 const WORKFLOW_UNITS: f64 = 1.0;
+/// GPU time of one unit, ms, until the queue has learnt it: of a picture, and of a workflow.
+const GUESSED_UNIT_MS: (f64, f64) = (100.0, 20_000.0);
 /// The largest `spec.count`; image i uses seed + i, and all of them must stay exact.
 const MAX_COUNT: u64 = 10_000;
 
@@ -99,6 +101,10 @@ pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accept
             format!("the workflow has {} bytes; at most {MAX_WORKFLOW_BYTES} can be queued", payload.len()),
         ));
     }
+    let (kind, unit_ms) = match task.work {
+        queue::Work::TextToImage(_) => ("textToImage", GUESSED_UNIT_MS.0),
+        queue::Work::Workflow { .. } => ("workflow", GUESSED_UNIT_MS.1),
+    };
     let tenant = tenant(job);
     let share = pool.spec.fairness.tenants.iter().find(|share| share.name == tenant);
     let weight = share.map_or(pool.spec.fairness.default_weight, |share| share.weight);
@@ -111,12 +117,16 @@ pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accept
             max_running: share.and_then(|share| share.max_running),
             tenant,
             class: class.name.clone(),
+            work: format!("{kind} {model}"),
+            unit_ms,
             model,
             arrival_ms: created_ms(job),
             sla: Duration::from_secs(u64::from(class.sla_seconds)),
             units,
             total: job.spec.count,
             retries: job.spec.retries,
+            max_failed_images: None,
+            listing: false,
             recheck: false,
             suspended: job.spec.suspend,
             payload: payload.into(),

@@ -117,8 +117,8 @@ impl Work<'_> {
             Action::Hold { worker } => self.order(&worker.0, queue::Order::Hold).await?,
             Action::Resume { worker } => self.order(&worker.0, queue::Order::Work).await?,
             Action::Doom { worker, deadline } => {
-                let deadline_ms = deadline.as_millis();
-                self.order(&worker.0, queue::Order::Doomed { deadline_ms }).await?;
+                let left = deadline.since(crate::node::time(jiff::Timestamp::now()));
+                self.order(&worker.0, queue::Order::Doomed { left }).await?;
                 let note = format!("{}: {why}{}", worker.0, self.observed.cause(worker));
                 self.tell(&Notice::warning(EventReason::WorkerDoomed, "Doom", note));
             }

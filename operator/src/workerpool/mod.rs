@@ -142,6 +142,7 @@ async fn prepare(
 /// filled again first.
 async fn read_queue(pool: &WorkerPool, key: &PoolKey, context: &Arc<Context>) -> queue::Result<Stats> {
     let queue = context.queue(key);
+    queue.configure(&wishes::settings(pool)).await?;
     if let Epoch::Changed(run) = queue.epoch().await? {
         // A new pool had nothing to lose, nor had one without unfinished jobs.
         let had_work = pool.status.is_some();

@@ -134,11 +134,13 @@ mod tests {
     fn lease(name: &str, worker: &str, started: i64, progress: Option<(u32, u32)>) -> LeaseSeen {
         LeaseSeen {
             task: TaskId { job: job(name), index: 0 },
+            kind: queue::TaskKind::Image,
             attempt: 1,
             worker: queue::WorkerId(worker.into()),
             tenant: "studio".into(),
             class: "standard".into(),
             model: "m".into(),
+            work: "m".into(),
             units: 20.0,
             due_ms: time(at(320)).as_millis(),
             started_ms: time(at(started)).as_millis(),

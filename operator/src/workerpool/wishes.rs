@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crds::{ClassCapacity, ClassSpec, Fleet, WorkerPool};
 use policy::{CapacityRule, Class, Policy, Scaling};
+use queue::{ClassSetting, Settings};
 
 pub(crate) fn policy(pool: &WorkerPool) -> Policy {
     let spec = &pool.spec;
@@ -14,6 +15,17 @@ pub(crate) fn policy(pool: &WorkerPool) -> Policy {
         scaling: scaling(&spec.scaling),
         paused: spec.paused,
     }
+}
+
+/// The same for the queue.
+pub(crate) fn settings(pool: &WorkerPool) -> Settings {
+    let setting = |spec: &ClassSpec| {
+        let class = class(spec);
+        let serves = policy::Capacity::ALL.iter().filter(|capacity| class.capacity.runs_on(**capacity));
+        let capacities = serves.map(|capacity| capacity.label().to_owned()).collect();
+        ClassSetting { name: class.name, sla: class.sla, capacities }
+    };
+    Settings { paused: pool.spec.paused, classes: pool.spec.classes.iter().map(setting).collect() }
 }
 
 fn class(class: &ClassSpec) -> Class {

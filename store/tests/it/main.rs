@@ -1,8 +1,10 @@
 //! The store against a real S3 protocol server that checks signatures.
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
+mod abilities;
 mod keeping;
 mod latents;
+mod setup;
 mod trouble;
 
 use bytes::Bytes;

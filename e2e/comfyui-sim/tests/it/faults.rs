@@ -155,3 +155,75 @@ async fn faults_can_be_set_over_http() -> Result {
     assert_eq!(client.get("/sim/stats").await?["steps"], 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_exceptions_words_break_nothing() -> Result {
+    let message = "CUDA error: out of memory";
+    let raise = FaultKind::Raise { exception: "ValueError".to_owned(), message: message.to_owned() };
+    let sim = sim(Fault::once(raise, 1))?;
+    let client = Client::of(&sim);
+    let failed = client.run(&text_to_image(1, 3, 64)).await?;
+    let error = &last_message(&failed)[1];
+    assert_eq!(error["exception_type"], "ValueError");
+    assert_eq!(error["exception_message"], format!("{message}\n"));
+    assert_eq!(client.run(&text_to_image(2, 3, 64)).await?["status"]["completed"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_interrupt_may_be_ignored_to_the_end() -> Result {
+    let sim = sim(Fault::once(FaultKind::IgnoreInterrupt, 1))?;
+    let client = Client::of(&sim);
+    let id = client.queue(&text_to_image(1, 20, 64)).await?;
+    wait_for("the first step", PATIENCE, async || (sim.stats().steps >= 1).then_some(())).await?;
+    client.post("/interrupt", &json!({"prompt_id": id})).await?;
+    assert_eq!(client.history(&id).await?["status"]["completed"], true);
+    assert_eq!(sim.stats().steps, 20);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stall_holds_up_every_answer() -> Result {
+    let sim = sim(Fault::once(FaultKind::Stall { millis: 400 }, 1))?;
+    let client = Client::of(&sim);
+    let start = Instant::now();
+    client.queue(&text_to_image(1, 1, 64)).await?;
+    wait_for("the first step", PATIENCE, async || {
+        client.get("/sim/stats").await.ok().filter(|stats| stats["steps"] == 1)
+    })
+    .await?;
+    assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fault_may_strike_some_prompts_only() -> Result {
+    let oom = Fault { text: Some("poison".to_owned()), ..Fault::always(FaultKind::OutOfMemory) };
+    let sim = sim(oom)?;
+    let client = Client::of(&sim);
+    let mut poison = text_to_image(1, 2, 64);
+    poison["6"]["inputs"]["text"] = json!("a bottle of poison");
+    assert_eq!(client.run(&poison).await?["status"]["completed"], false);
+    assert_eq!(client.run(&text_to_image(1, 2, 64)).await?["status"]["completed"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_of_models_and_node_classes_may_be_missing_for_a_while() -> Result {
+    let sim = sim(Fault::always(FaultKind::NoModels))?;
+    let client = Client::of(&sim);
+    let request = json!({"prompt": text_to_image(1, 1, 64)});
+    let (status, answer) = client.post("/prompt", &request).await?;
+    let error = &answer["node_errors"]["4"]["errors"][0];
+    assert_eq!((status.as_u16(), &error["type"]), (400, &json!("value_not_in_list")));
+    assert_eq!(error["details"], "ckpt_name: 'v1-5-pruned.safetensors' not in []");
+
+    sim.set_faults(vec![Fault::always(FaultKind::MissingNode { class: "VAEDecode".to_owned() })]);
+    let (status, answer) = client.post("/prompt", &request).await?;
+    assert_eq!((status.as_u16(), &answer["error"]["type"]), (400, &json!("invalid_prompt")));
+    assert_eq!(answer["error"]["message"], "Cannot execute because node VAEDecode does not exist.");
+
+    sim.set_faults(Vec::new());
+    assert_eq!(client.run(&request["prompt"]).await?["status"]["completed"], true);
+    Ok(())
+}

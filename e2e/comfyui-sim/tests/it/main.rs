@@ -4,6 +4,10 @@
 
 mod client;
 mod faults;
+mod http_faults;
+mod limits;
+mod not_a_number;
+mod outputs;
 mod program;
 mod recordings;
 mod routes;

@@ -36,6 +36,7 @@ fn accepted(job: &ImageJob) -> ImageJob {
 fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
     let image = |key: String| StoredImage {
         key,
+        url: None,
         etag: "e".into(),
         bytes: 1000,
         width: 512,
@@ -48,12 +49,13 @@ fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
         capacity: capacity.into(),
         worker: WorkerId("w".into()),
         found: false,
+        dropped: Vec::new(),
     };
     Outcome { index, attempts: 1, finished_ms: ms(at_seconds), result: Ok(result) }
 }
 
 fn broken(index: u32, reason: &str, message: &str) -> Outcome {
-    let error = TaskError { reason: reason.into(), message: message.into() };
+    let error = TaskError { reason: queue::Reason::parse(reason), message: message.into() };
     Outcome { index, attempts: 3, finished_ms: ms(20), result: Err(error) }
 }
 

@@ -1,5 +1,5 @@
 use kube::runtime::{reflector, watcher::Event};
-use queue::{LeaseSeen, Order, TaskId, WorkerId};
+use queue::{LeaseSeen, Order, TaskId, TaskKind, WorkerId, WorkerState};
 use serde_json::{Value, json};
 
 use super::*;
@@ -38,6 +38,9 @@ fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
     WorkerSeen {
         worker: WorkerId(name.into()),
         order: Order::Work,
+        state: WorkerState::Ready,
+        capacity: "spot".into(),
+        trouble: None,
         loaded: Some("v1-5".into()),
         notice: None,
         seen_ms: ms(NOW - silent_seconds),
@@ -48,11 +51,13 @@ fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
 fn lease(holder: &str) -> LeaseSeen {
     LeaseSeen {
         task: TaskId { job: queue::JobUid(job().uid().unwrap()), index: 0 },
+        kind: TaskKind::Image,
         attempt: 2,
         worker: WorkerId(holder.into()),
         tenant: "studio".into(),
         class: "standard".into(),
         model: "v1-5".into(),
+        work: "textToImage v1-5".into(),
         units: 20.0,
         due_ms: ms(1300),
         started_ms: ms(990),
@@ -150,7 +155,7 @@ fn where_a_worker_is_and_what_it_has_loaded() {
 
 #[test]
 fn what_a_machine_tells_its_worker_counts_and_it_is_said_who_told() {
-    let notice = Some(queue::Notice::Doomed { deadline_ms: ms(1100) });
+    let notice = Some(queue::Notice::Doomed { left: Duration::from_secs(100) });
     let told = stats(vec![WorkerSeen { notice, ..seen("w", 1) }], vec![lease("w")]);
     let observed = observed(&[pod_with("w", &json!({}))], told, &mut PoolState::default());
     let worker = &observed.seen.workers[0];
@@ -259,6 +264,7 @@ fn the_queue_is_seen_as_it_is_and_one_that_cannot_be_read_is_not_empty() {
     let backlog = queue::Backlog {
         class: "standard".into(),
         model: "v1-5".into(),
+        work: "textToImage v1-5".into(),
         due_ms: ms(1300),
         tasks: 3,
         units: 60.0,

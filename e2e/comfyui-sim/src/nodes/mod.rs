@@ -1,0 +1,232 @@
+//! What each node class does, given its inputs. Nodes that take time and show progress are in `slow_nodes`.
+mod images;
+mod models;
+mod outputs;
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value};
+
+pub(crate) use self::{
+    images::bytes_to_make,
+    outputs::{Saving, writes},
+};
+use crate::{
+    exception::Exception,
+    latent::Latent,
+    order,
+    picture::Pictures,
+    python,
+    sampler::{Conditioning, Sampling},
+};
+
+/// What goes along a link.
+#[derive(Debug, Clone)]
+pub(crate) enum Data {
+    Model(String),
+    Clip(String),
+    Vae,
+    UpscaleModel,
+    Conditioning(Arc<Conditioning>),
+    Latent(Arc<Latent>),
+    Pictures(Arc<Pictures>),
+    Mask,
+    /// A seed.
+    Noise(u64),
+    /// A sampler's name.
+    Sampler(String),
+    Sigmas(Schedule),
+    Guider(Guider),
+    Video(Arc<Pictures>),
+    Audio {
+        seconds: f64,
+        sample_rate: u32,
+    },
+    /// A number or a text.
+    Value(Value),
+}
+
+/// How the noise falls, as BasicScheduler makes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    scheduler: String,
+    steps: usize,
+    denoise: f64,
+}
+
+/// What SamplerCustomAdvanced is guided by.
+#[derive(Debug, Clone)]
+pub(crate) struct Guider {
+    model: String,
+    positive: Arc<Conditioning>,
+    negative: Arc<Conditioning>,
+    cfg: f64,
+}
+
+/// What a node made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Made {
+    pub(crate) data: Vec<Data>,
+    /// What an output node shows, as in `executed` frames.
+    pub(crate) shown: Option<Value>,
+}
+
+impl From<Data> for Made {
+    fn from(data: Data) -> Self {
+        Self { data: vec![data], shown: None }
+    }
+}
+
+impl From<Pictures> for Made {
+    fn from(pictures: Pictures) -> Self {
+        Data::Pictures(Arc::new(pictures)).into()
+    }
+}
+
+impl From<Latent> for Made {
+    fn from(latent: Latent) -> Self {
+        Data::Latent(Arc::new(latent)).into()
+    }
+}
+
+/// Runs a node that shows no progress. `saving` is for what it writes.
+pub(crate) fn run(class: &str, inputs: &Inputs<'_>, saving: &Saving<'_>) -> Result<Made, Exception> {
+    for family in [models::run, images::run] {
+        if let Some(made) = family(class, inputs, saving.files)? {
+            return Ok(made);
+        }
+    }
+    outputs::run(class, inputs, saving)?.ok_or_else(|| Exception::new("KeyError", format!("'{class}'")))
+}
+
+/// A node's inputs: constants and what came along its links.
+pub(crate) struct Inputs<'a> {
+    constants: &'a Map<String, Value>,
+    linked: HashMap<&'a str, Data>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Of node `id`, given what the nodes before it made.
+    pub(crate) fn new(
+        prompt: &'a Map<String, Value>,
+        id: &str,
+        made: impl Fn(&str) -> Option<Arc<Made>>,
+    ) -> Option<Self> {
+        let constants = prompt.get(id)?["inputs"].as_object()?;
+        let linked = order::links(prompt, id)
+            .filter_map(|(name, from, slot)| Some((name, made(&from)?.data.get(slot)?.clone())))
+            .collect();
+        Some(Self { constants, linked })
+    }
+
+    /// A number or text, whether it stands there or came along a link.
+    fn value(&self, name: &str) -> Option<&Value> {
+        match self.linked.get(name) {
+            Some(Data::Value(value)) => Some(value),
+            Some(_) => None,
+            None => self.constants.get(name),
+        }
+    }
+
+    pub(crate) fn int<T: TryFrom<i128> + Default>(&self, name: &str) -> T {
+        let int = self.value(name).and_then(|value| python::int(value).ok());
+        int.and_then(|int| T::try_from(int).ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn float(&self, name: &str) -> f64 {
+        self.value(name).and_then(|value| python::float(value).ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.value(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) fn latent(&self, name: &str) -> Result<Arc<Latent>, Exception> {
+        match self.linked.get(name) {
+            Some(Data::Latent(latent)) => Ok(latent.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    pub(crate) fn pictures(&self, name: &str) -> Result<Arc<Pictures>, Exception> {
+        match self.linked.get(name) {
+            Some(Data::Pictures(pictures) | Data::Video(pictures)) => Ok(pictures.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    fn conditioning(&self, name: &str) -> Result<Arc<Conditioning>, Exception> {
+        match self.linked.get(name) {
+            Some(Data::Conditioning(conditioning)) => Ok(conditioning.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    fn model(&self) -> Result<String, Exception> {
+        match self.linked.get("model") {
+            Some(Data::Model(model)) => Ok(model.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    fn clip(&self) -> Result<String, Exception> {
+        match self.linked.get("clip") {
+            Some(Data::Clip(clip)) => Ok(clip.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    /// The sampling that a sampler node asks for.
+    pub(crate) fn sampling(&self, class: &str) -> Result<Sampling, Exception> {
+        if class == "SamplerCustomAdvanced" {
+            return self.custom_sampling();
+        }
+        let advanced = class == "KSamplerAdvanced";
+        let denoise = if advanced { 1.0 } else { self.float("denoise") };
+        if denoise.is_nan() {
+            return Err(Exception::nan_as_int());
+        }
+        Ok(Sampling {
+            model: self.model()?,
+            positive: self.conditioning("positive")?,
+            negative: self.conditioning("negative")?,
+            seed: self.int(if advanced { "noise_seed" } else { "seed" }),
+            steps: self.int("steps"),
+            cfg: self.float("cfg"),
+            sampler: self.text("sampler_name").to_owned(),
+            scheduler: self.text("scheduler").to_owned(),
+            denoise,
+            start: self.int("start_at_step"),
+            end: if advanced { self.int("end_at_step") } else { usize::MAX },
+            add_noise: self.text("add_noise") != "disable",
+            leftover_noise: self.text("return_with_leftover_noise") == "enable",
+        })
+    }
+
+    fn custom_sampling(&self) -> Result<Sampling, Exception> {
+        let input = |name: &str| self.linked.get(name);
+        let (Some(Data::Noise(seed)), Some(Data::Guider(guider))) = (input("noise"), input("guider")) else {
+            return Err(Exception::not_subscriptable());
+        };
+        let (Some(Data::Sampler(sampler)), Some(Data::Sigmas(schedule))) =
+            (input("sampler"), input("sigmas"))
+        else {
+            return Err(Exception::not_subscriptable());
+        };
+        Ok(Sampling {
+            model: guider.model.clone(),
+            positive: guider.positive.clone(),
+            negative: guider.negative.clone(),
+            seed: *seed,
+            steps: schedule.steps,
+            cfg: guider.cfg,
+            sampler: sampler.clone(),
+            scheduler: schedule.scheduler.clone(),
+            denoise: schedule.denoise,
+            start: 0,
+            end: usize::MAX,
+            add_noise: true,
+            leftover_noise: false,
+        })
+    }
+}
