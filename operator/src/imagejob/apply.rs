@@ -178,6 +178,7 @@ pub(crate) fn book(job: &ImageJob, new: &ImageJobStatus, context: &Context) {
 pub(crate) fn learn(job: &ImageJob, outcomes: &[Outcome], key: &PoolKey, context: &Context) {
     let Some((units, model)) = size(job) else { return };
     let samples = latest(job, outcomes).map(|result| Sample::Task {
+        work: String::new(),
         model: model.clone(),
         units,
         took: Duration::from_millis(result.gpu_ms),

@@ -22,7 +22,7 @@ use super::{
     observe::Observed,
     pod::{self, Shape},
     refusal::{Refusal, Refusals},
-    worker_prefix,
+    wishes, worker_prefix,
 };
 use crate::{
     capacity,
@@ -60,7 +60,7 @@ impl Work<'_> {
             };
             match result {
                 Ok(None) => {}
-                Ok(Some(action)) => done.push(self.record(Decision { action, why: decision.why.clone() })),
+                Ok(Some(action)) => done.push(self.record(Decision { action, ..decision.clone() })),
                 Err(error) => {
                     let for_all = matches!(error, Error::Queue(_));
                     outcome = outcome.and(Err(error));
@@ -110,7 +110,7 @@ impl Work<'_> {
     }
 
     /// Tells a worker what is to become of it; `false`: it is busy and stays.
-    async fn tell_worker(&self, Decision { action, why }: &Decision) -> Result<bool, Error> {
+    async fn tell_worker(&self, Decision { action, why, look_again: _ }: &Decision) -> Result<bool, Error> {
         match action {
             Action::Start { .. } => return Ok(false),
             Action::Retire { worker } => return self.retire(&worker.0).await,
@@ -131,14 +131,16 @@ impl Work<'_> {
 
     /// Creates Pods; the action as far as it was done, and in `refusal` why not all of it was.
     async fn start(&self, action: &Action, refusal: &mut Option<Refusal>) -> Result<Option<Action>, Error> {
-        let Action::Start { capacity, zone, n, classes, model } = action else { return Ok(None) };
+        let Action::Start { capacity, zone, n, model } = action else { return Ok(None) };
+        let classes = wishes::policy(self.pool).serves(*capacity);
         let api = self.pods();
         let mut pods = Vec::new();
         for _ in 0..*n {
             let id = uuid::Uuid::new_v4().simple().to_string();
             let capacity = capacity::to_crd(*capacity);
             let name = format!("{}{}", worker_prefix(&self.pool.name_any(), capacity), &id[..NAME_DIGITS]);
-            let shape = Shape { name, capacity, zone: zone.as_deref(), classes, model: model.as_deref() };
+            let shape =
+                Shape { name, capacity, zone: zone.as_deref(), classes: &classes, model: model.as_deref() };
             match pod::build(self.pool, &shape, given(&self.context.config)) {
                 Ok(pod) => pods.push(pod),
                 Err(error) => {
@@ -176,7 +178,6 @@ impl Work<'_> {
                 capacity: *capacity,
                 zone: zone.clone(),
                 n: created,
-                classes: classes.clone(),
                 model: model.clone(),
             })),
         }
@@ -250,7 +251,7 @@ impl Work<'_> {
 
 fn describe(action: &Action) -> String {
     match action {
-        Action::Start { capacity, zone, n, classes: _, model: _ } => {
+        Action::Start { capacity, zone, n, model: _ } => {
             let place = zone.as_ref().map_or_else(String::new, |zone| format!(" in zone {zone}"));
             let workers = if *n == 1 { "worker" } else { "workers" };
             format!("start {n} {capacity} {workers}{place}")
@@ -311,7 +312,6 @@ mod tests {
             capacity: policy::Capacity::OnDemand,
             zone: zone.map(str::to_owned),
             n,
-            classes: vec![],
             model: None,
         };
         assert_eq!(describe(&start(1, None)), "start 1 on-demand worker");

@@ -133,7 +133,7 @@ impl PoolState {
     /// What one task should take, by what was learnt so far.
     pub(crate) fn task_seconds(&mut self, pool: &WorkerPool, model: &str, units: f64) -> f64 {
         let memory = self.memory(pool);
-        let seconds = memory.estimates.task_seconds(model, units);
+        let seconds = memory.estimates.task_seconds("", model, units);
         self.memory = Some(memory);
         seconds
     }

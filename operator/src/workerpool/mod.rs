@@ -88,7 +88,8 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
         let observed = observe::observe(&pool, &context.seen, &mut state, stats, &hash, now);
         learn_start_up(&observed, &mut state, now);
         let before = state.memory(&pool);
-        let (at, policy) = (crate::node::time(now), wishes::policy(&pool));
+        let (at, template) = (crate::node::time(now), hash.clone());
+        let policy = policy::Policy { template, ..wishes::policy(&pool) };
         let plan = plan(at, &policy, &observed.seen, &before);
         if let Some(stats) = &observed.stats {
             let why = plan.report.state.to_string();
@@ -102,9 +103,6 @@ pub(crate) async fn reconcile(pool: Arc<WorkerPool>, context: Arc<Context>) -> R
     let work = Work { pool: &pool, key: &key, observed: &observed, state: &state, context: &context };
     let (done, mut applied) = work.carry_out(&plan.actions).await;
     plan.actions = done;
-    if applied.is_ok() {
-        applied = retire_outdated(&work, &plan).await;
-    }
     applied = applied.and(work.protect(now).await).and(work.remove_orphans().await);
     remember_decision(&plan, &state, now, &work);
     for notice in shortages::between(&before, &plan.memory, &observed.seen, observed.no_machine.as_deref()) {
@@ -182,17 +180,6 @@ fn learn_start_up(observed: &Observed, state: &mut PoolState, now: Timestamp) {
     let here = |id: &queue::WorkerId| observed.seen.workers.iter().any(|worker| worker.id.0 == id.0);
     up.retain(here);
     state.evicted.retain(here);
-}
-
-/// Workers made from an older template go once they are idle; the plan then starts new ones as needed.
-async fn retire_outdated(work: &Work<'_>, plan: &Plan) -> Result<(), Error> {
-    let retired = |id: &policy::WorkerId| {
-        plan.actions.iter().any(|d| matches!(&d.action, Action::Retire { worker } if worker == id))
-    };
-    for worker in work.observed.outdated.iter().filter(|id| !retired(id)) {
-        work.retire(&worker.0).await?;
-    }
-    Ok(())
 }
 
 fn remember_decision(plan: &Plan, state: &Mutex<PoolState>, now: Timestamp, work: &Work<'_>) {
@@ -306,8 +293,8 @@ fn count_cost(key: &PoolKey, machines: [Machines; 2], context: &Context) {
 /// One of [`PHASES`].
 const fn label(phase: Phase) -> &'static str {
     match phase {
-        Phase::Unscheduled => "unscheduled",
-        Phase::Starting { .. } => "starting",
+        Phase::Unscheduled { .. } => "unscheduled",
+        Phase::Starting { .. } | Phase::Failed => "starting",
         Phase::Idle { .. } => "idle",
         Phase::Busy => "busy",
     }

@@ -10,7 +10,7 @@ use crds::{Capacity, WorkerPool, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
-use policy::{Health, Phase, Seen, Time, Worker};
+use policy::{Fault, Health, Phase, Seen, Template, Time, Trouble, Worker};
 use queue::{Stats, WorkerSeen};
 
 use super::{
@@ -44,8 +44,6 @@ pub(crate) struct Observed {
     pub(crate) no_machine: Option<String>,
     /// What it says of one that no machine would do for.
     pub(crate) impossible: Option<String>,
-    /// Idle workers made from an older template.
-    pub(crate) outdated: Vec<policy::WorkerId>,
     /// Who says that a worker's machine is at risk, doomed or gone; for people.
     pub(crate) causes: HashMap<policy::WorkerId, &'static str>,
 }
@@ -111,23 +109,22 @@ pub(crate) fn observe(
         stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
     let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
     let mut workers = Vec::with_capacity(pods.len());
-    let (mut outdated, mut orphans) = (Vec::new(), Vec::new());
+    let mut orphans = Vec::new();
     let mut causes = HashMap::new();
     for pod in &pods {
         let name = pod.name_any();
         let seen = seen_by_queue.get(name.as_str()).copied();
         let node = node_of(pod, watched);
         let sign = sign(pod, node.as_deref(), seen, watched, clock);
-        let worker = worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
+        let mut worker =
+            worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
         if pod.metadata.deletion_timestamp.is_some() && node::vanished(pod, node.as_deref(), now) {
             orphans.push(Arc::clone(pod));
         }
         causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
         let stale =
             pod.annotations().get(names::ANNOTATION_TEMPLATE).map(String::as_str) != Some(template_hash);
-        if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
-            outdated.push(worker.id.clone());
-        }
+        worker.template = if stale { Template::Outdated } else { Template::Current };
         workers.push(worker);
     }
     let no_machine = pods.iter().find_map(|pod| match unplaced(pod)? {
@@ -143,14 +140,13 @@ pub(crate) fn observe(
     let podless = holders.iter().filter(|holder| !by_name.contains_key(**holder));
     workers.extend(podless.map(|holder| without_pod(holder, pool, state, now)));
     Observed {
-        seen: Seen { queue: stats.as_ref().map(queue), workers },
+        seen: Seen { queue: stats.as_ref().map(queue), workers, refused: Vec::new() },
         trouble: pods.iter().find_map(|pod| trouble(pod)),
         no_machine,
         impossible,
         stats,
         pods: by_name,
         orphans,
-        outdated,
         causes,
     }
 }
@@ -193,18 +189,20 @@ fn worker(
     let zone = node
         .and_then(|node| node.labels().get(pod::ZONE).cloned())
         .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
+    let capacity = capacity::to_policy(capacity_of(pod));
+    let no_machine = unplaced(pod).map(|(Unplaced::NoMachine(said) | Unplaced::Impossible(said))| said);
     Worker {
-        capacity: capacity::to_policy(capacity_of(pod)),
         zone,
         model: seen
             .and_then(|seen| seen.loaded.clone())
             .or_else(|| pod.annotations().get(names::ANNOTATION_MODEL).cloned()),
-        created: waits_since(pod, now),
         phase: phase(pod, node_name.is_some(), seen, silent, busy, now),
         health,
         order: order(pod, seen, health, state),
         node: node_name,
-        id,
+        trouble: trouble(pod).map(|message| Trouble { fault: Fault::Machine, message }),
+        no_machine: no_machine.map(str::to_owned),
+        ..Worker::new(id, capacity, waits_since(pod, now))
     }
 }
 
@@ -243,7 +241,7 @@ fn phase(
         return Phase::Idle { since: Time::from_millis(seen.idle_since_ms.unwrap_or(seen.seen_ms)) };
     }
     match has_node {
-        false => Phase::Unscheduled,
+        false => Phase::Unscheduled { machine: policy::Machine::Unknown },
         true => Phase::Starting { scheduled: time(node::scheduled_at(pod).unwrap_or(now)) },
     }
 }
@@ -254,16 +252,12 @@ fn without_pod(holder: &str, pool: &WorkerPool, state: &PoolState, now: Timestam
         .into_iter()
         .any(|capacity| holder.starts_with(&super::worker_prefix(&pool.name_any(), capacity)));
     let evicted = state.evicted.contains(&queue::WorkerId(holder.to_owned()));
+    let id = policy::WorkerId(holder.to_owned());
     Worker {
-        id: policy::WorkerId(holder.to_owned()),
-        capacity: policy::Capacity::Spot,
-        zone: None,
-        node: None,
-        model: None,
-        created: time(now),
         phase: Phase::Busy,
         health: if ours { Health::Gone } else { Health::Well },
         order: if evicted { policy::Order::Evicted } else { policy::Order::Work },
+        ..Worker::new(id, policy::Capacity::Spot, time(now))
     }
 }
 
@@ -288,6 +282,7 @@ fn queue(stats: &Stats) -> policy::Queue {
     let backlog = stats.backlog.iter().map(|b| policy::Backlog {
         class: b.class.clone(),
         model: b.model.clone(),
+        work: String::new(),
         due: Time::from_millis(b.due_ms),
         tasks: b.tasks,
         units: b.units,
@@ -296,10 +291,10 @@ fn queue(stats: &Stats) -> policy::Queue {
         worker: policy::WorkerId(lease.worker.0.clone()),
         class: lease.class.clone(),
         model: lease.model.clone(),
+        work: String::new(),
         units: lease.units,
         due: Time::from_millis(lease.due_ms),
         started: Time::from_millis(lease.started_ms),
-        attempt: lease.attempt,
         progress: lease.progress,
     });
     policy::Queue { backlog: backlog.collect(), running: running.collect() }

@@ -43,7 +43,8 @@ impl Protection {
         match worker.phase {
             _ if goes => Self::Off,
             Phase::Idle { since } if now.since(since) >= IDLE_FOR => Self::Off,
-            Phase::Unscheduled | Phase::Starting { .. } | Phase::Idle { .. } | Phase::Busy => Self::On,
+            Phase::Failed => Self::Off,
+            Phase::Unscheduled { .. } | Phase::Starting { .. } | Phase::Idle { .. } | Phase::Busy => Self::On,
         }
     }
 
@@ -110,17 +111,8 @@ mod tests {
     use super::*;
 
     fn worker(phase: Phase, health: Health, order: Order) -> Worker {
-        Worker {
-            id: WorkerId("w".into()),
-            capacity: Capacity::Spot,
-            zone: None,
-            node: None,
-            model: None,
-            created: Time::from_millis(0),
-            phase,
-            health,
-            order,
-        }
+        let id = WorkerId("w".into());
+        Worker { phase, health, order, ..Worker::new(id, Capacity::Spot, Time::from_millis(0)) }
     }
 
     #[test]
@@ -129,7 +121,12 @@ mod tests {
         let idle = |seconds: u64| Phase::Idle { since: at(100 - seconds) };
         let doomed = Health::Doomed { deadline: at(130) };
         let table = [
-            (Phase::Unscheduled, Health::Well, Order::Work, Protection::On),
+            (
+                Phase::Unscheduled { machine: policy::Machine::Unknown },
+                Health::Well,
+                Order::Work,
+                Protection::On,
+            ),
             (Phase::Starting { scheduled: at(1) }, Health::Well, Order::Work, Protection::On),
             (Phase::Busy, Health::Well, Order::Work, Protection::On),
             (Phase::Busy, Health::AtRisk, Order::Hold, Protection::On),

@@ -7,14 +7,16 @@ use crate::events::Notice;
 
 /// What there is to tell of the zones between one plan's memory and the next.
 pub(crate) fn between(before: &Memory, after: &Memory, seen: &Seen, scheduler: Option<&str>) -> Vec<Notice> {
-    let began = after.shortages.keys().filter(|zone| !before.shortages.contains_key(*zone)).map(|zone| {
+    let spot = |memory: &Memory| memory.short.get(&Capacity::Spot).cloned().unwrap_or_default();
+    let (before, after) = (spot(before), spot(after));
+    let began = after.keys().filter(|zone| !before.contains_key(*zone)).map(|zone| {
         let said = scheduler.map_or_else(String::new, |message| format!("; the scheduler: {message}"));
         let note = format!("no spot machines are to be had{}{said}", place(zone));
         Notice::warning(EventReason::SpotShortage, "Scale", note)
     });
     // One that was only forgotten, because it lies so far back, has not ended.
-    let ended = |zone: &&String| !after.shortages.contains_key(*zone) && has_a_machine(zone, seen);
-    let ended = before.shortages.keys().filter(ended).map(|zone| {
+    let ended = |zone: &&String| !after.contains_key(*zone) && has_a_machine(zone, seen);
+    let ended = before.keys().filter(ended).map(|zone| {
         let note = format!("spot machines are to be had again{}", place(zone));
         Notice::normal(EventReason::SpotRecovered, "Scale", note)
     });
@@ -24,7 +26,7 @@ pub(crate) fn between(before: &Memory, after: &Memory, seen: &Seen, scheduler: O
 fn has_a_machine(zone: &str, seen: &Seen) -> bool {
     seen.workers.iter().any(|worker| {
         worker.capacity == Capacity::Spot
-            && worker.phase != Phase::Unscheduled
+            && !matches!(worker.phase, Phase::Unscheduled { .. } | Phase::Failed)
             && (zone.is_empty() || worker.zone.as_deref() == Some(zone))
     })
 }
@@ -36,29 +38,25 @@ fn place(zone: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use policy::{Health, Order, Shortage, Time, Worker, WorkerId};
+    use policy::{Lack, Shortage, Time, Worker, WorkerId};
 
     use super::*;
 
     fn short(zones: &[&str]) -> Memory {
-        let shortage = Shortage { since: Time::from_millis(1), until: Time::from_millis(9), times: 1 };
-        let shortages = zones.iter().map(|zone| ((*zone).to_owned(), shortage)).collect();
-        Memory { shortages, ..Memory::default() }
+        let (since, until) = (Time::from_millis(1), Time::from_millis(9));
+        let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, said: None };
+        let zones = zones.iter().map(|zone| ((*zone).to_owned(), shortage.clone())).collect();
+        Memory { short: [(Capacity::Spot, zones)].into(), ..Memory::default() }
     }
 
     fn machine_in(zone: &str) -> Seen {
         let worker = Worker {
-            id: WorkerId("w".into()),
-            capacity: Capacity::Spot,
             zone: Some(zone.into()),
             node: Some("n".into()),
-            model: None,
-            created: Time::from_millis(2),
             phase: Phase::Starting { scheduled: Time::from_millis(3) },
-            health: Health::Well,
-            order: Order::Work,
+            ..Worker::new(WorkerId("w".into()), Capacity::Spot, Time::from_millis(2))
         };
-        Seen { queue: None, workers: vec![worker] }
+        Seen { workers: vec![worker], ..Seen::default() }
     }
 
     fn told(before: &[&str], after: &[&str], seen: &Seen) -> Vec<String> {

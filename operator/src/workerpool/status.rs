@@ -44,9 +44,9 @@ pub(crate) fn status(
     }
     let (reason, message) = match trouble {
         Some(Trouble { reason, message }) => (reason, message),
-        None => (reason(&plan.report.state), message(plan, observed)),
+        None => (reason(&plan.report.state), plan.report.message(&plan.actions)),
     };
-    let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::Gathering { .. });
+    let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::RollingOut { .. });
     conditions(&mut status, pool, reason, &message, moving, now);
     status
 }
@@ -85,22 +85,18 @@ fn conditions(
     }
 }
 
-/// A shortage is what the scheduler can't place: why, it knows best.
-fn message(plan: &Plan, observed: &Observed) -> String {
-    let message = plan.report.message(&plan.actions);
-    match (&plan.report.state, &observed.no_machine) {
-        (State::SpotShortage | State::FallenBack, Some(said)) => format!("{message}; the scheduler: {said}"),
-        _ => message,
-    }
-}
-
 fn reason(state: &State) -> PoolReason {
     match state {
         State::Empty => PoolReason::Idle,
-        State::OnTime | State::Shrinking => PoolReason::Serving,
-        State::Growing | State::Gathering { .. } => PoolReason::ScalingUp,
-        State::SpotShortage | State::FallenBack => PoolReason::SpotShortage,
+        State::OnTime | State::RollingOut { .. } | State::Shrinking => PoolReason::Serving,
+        State::Growing => PoolReason::ScalingUp,
+        State::SpotShortage { .. }
+        | State::OnDemandShortage { .. }
+        | State::NoMachines { .. }
+        | State::FallenBack { .. } => PoolReason::SpotShortage,
         State::AtMaximum { .. } => PoolReason::AtLimit,
+        State::StartsFailing { .. } | State::PoolAtFault { .. } => PoolReason::WorkersFailing,
+        State::ClassUnknown { .. } => PoolReason::Idle,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
     }
@@ -134,7 +130,7 @@ fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
         _ if going => counts.draining += 1,
         (_, Phase::Busy) => counts.busy += 1,
         (_, Phase::Idle { .. }) => counts.idle += 1,
-        (_, Phase::Unscheduled | Phase::Starting { .. }) => counts.starting += 1,
+        (_, Phase::Unscheduled { .. } | Phase::Starting { .. } | Phase::Failed) => counts.starting += 1,
     }
     counts.total += 1;
 }

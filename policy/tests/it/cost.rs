@@ -5,7 +5,8 @@ use std::{
 };
 
 use policy::{
-    Backlog, Capacity, CapacityRule, Class, Memory, Phase, Policy, Queue, Running, Sample, Seen, Worker, WorkerId, plan,
+    Backlog, Capacity, CapacityRule, Class, Memory, Phase, Policy, Queue, Running, Sample, Seen, Worker,
+    WorkerId, plan,
 };
 
 use crate::{

@@ -100,7 +100,12 @@ fn the_phase_of_a_worker() {
     let starting = Phase::Starting { scheduled: time("2026-01-01T00:06:00Z".parse().unwrap()) };
     let idle = Phase::Idle { since: Time::from_millis(ms(900)) };
     let table = [
-        ("no node yet", &unscheduled, stats(vec![], vec![]), Phase::Unscheduled),
+        (
+            "no node yet",
+            &unscheduled,
+            stats(vec![], vec![]),
+            Phase::Unscheduled { machine: policy::Machine::Unknown },
+        ),
         ("never heard of", &here, stats(vec![], vec![]), starting),
         ("heard of", &here, stats(vec![seen("w", 3)], vec![]), idle),
         ("at work", &here, stats(vec![seen("w", 3)], vec![lease("w")]), Phase::Busy),
@@ -243,7 +248,7 @@ fn a_worker_that_was_evicted_is_not_evicted_again() {
 }
 
 #[test]
-fn idle_workers_of_an_older_template_are_outdated() {
+fn workers_of_an_older_template_are_outdated() {
     let old = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"}}});
     let doomed = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"},
                                      "deletionTimestamp": "2026-01-01T00:17:00Z"}});
@@ -255,7 +260,9 @@ fn idle_workers_of_an_older_template_are_outdated() {
     ];
     let stats = stats(vec![seen("busy", 1), seen("idle", 1)], vec![lease("busy")]);
     let observed = observed(&pods, stats, &mut PoolState::default());
-    assert_eq!(observed.outdated, [policy::WorkerId("idle".into())]);
+    let outdated = observed.seen.workers.iter().filter(|worker| worker.template == Template::Outdated);
+    let outdated: Vec<&str> = outdated.map(|worker| worker.id.0.as_str()).collect();
+    assert_eq!(outdated, ["busy", "idle", "doomed"]);
 }
 
 #[test]
@@ -272,7 +279,7 @@ fn the_queue_is_seen_as_it_is_and_one_that_cannot_be_read_is_not_empty() {
     let stats = Stats { backlog: vec![backlog], ..stats(vec![], vec![lease("w")]).unwrap() };
     let queue = observed(&[], Some(stats), &mut PoolState::default()).seen.queue.unwrap();
     assert_eq!((queue.backlog[0].tasks, queue.backlog[0].units), (3, 60.0));
-    assert_eq!((queue.running[0].attempt, queue.running[0].progress), (2, Some((5, 20))));
+    assert_eq!(queue.running[0].progress, Some((5, 20)));
 }
 
 #[test]

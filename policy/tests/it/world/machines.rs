@@ -69,7 +69,7 @@ impl World {
                 Phase::Starting { .. } => self.come_up(i),
                 Phase::Failed => {}
                 Phase::Idle { .. } | Phase::Busy => {
-                    self.bodies[i].worker.trouble = self.trouble(&self.bodies[i])
+                    self.bodies[i].worker.trouble = self.trouble(&self.bodies[i]);
                 }
             }
             let body = &mut self.bodies[i];
