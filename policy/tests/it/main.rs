@@ -6,3 +6,4 @@ mod rules;
 mod scenarios;
 mod story;
 mod world;
+mod worlds;

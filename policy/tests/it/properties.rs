@@ -132,7 +132,7 @@ fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
 }
 
 /// The same cases in every run; `PROPTEST_RNG_SEED` chooses others.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match config.rng_seed {
         RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..config },

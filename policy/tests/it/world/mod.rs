@@ -162,11 +162,11 @@ impl World {
         self.bodies.iter().filter(has).count()
     }
 
-    /// One second.
-    pub(crate) fn tick(&mut self) -> Option<Plan> {
+    /// One second; what was seen and what was planned, if there was a plan.
+    pub(crate) fn tick(&mut self) -> Option<(Seen, Plan)> {
         self.advance_machines();
         self.finish_tasks();
-        let planned = (self.changed || self.now >= self.plan_at).then(|| self.plan());
+        let planned = (self.changed || self.now >= self.plan_at).then(|| (self.seen(), self.plan()));
         self.claim();
         self.count();
         self.now = self.now.plus(secs(1));
