@@ -203,10 +203,11 @@ proptest! {
                     Action::Resume { worker } if *why == Why::NeededAgain => {
                         resumed.insert(worker.clone(), now);
                     }
-                    Action::Hold { worker } if *why == Why::SpotIsBack => {
-                        if resumed.get(worker).is_some_and(|at| now.since(*at) < secs(55)) {
-                            broken.push(format!("{worker} at {now}"));
-                        }
+                    Action::Hold { worker }
+                        if *why == Why::SpotIsBack
+                            && resumed.get(worker).is_some_and(|at| now.since(*at) < secs(55)) =>
+                    {
+                        broken.push(format!("{worker} at {now}"));
                     }
                     _ => {}
                 }
