@@ -69,7 +69,7 @@ pub(crate) enum SecretState {
     Failed(String),
 }
 
-type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
+pub(crate) type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
 
 /// Takes work.
 #[derive(Clone)]
@@ -79,6 +79,13 @@ pub(crate) struct PoolWriter {
 }
 
 impl PoolWriter {
+    /// One whose orders the test takes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<Work>) {
+        let (sender, orders) = mpsc::channel(WAITING);
+        (Self { sender, server: Server::nowhere() }, orders)
+    }
+
     /// `false`: there is too much to do; try again.
     pub(crate) fn order(
         &self,

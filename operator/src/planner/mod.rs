@@ -66,6 +66,17 @@ pub(crate) struct PoolHandle {
 pub(crate) struct Handles(Arc<Mutex<HashMap<PoolKey, PoolHandle>>>);
 
 impl Handles {
+    /// A pool is at work as the test has it.
+    #[cfg(test)]
+    pub(crate) fn put(&self, key: PoolKey, handle: PoolHandle) {
+        lock(&self.0).insert(key, handle);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remove(&self, key: &PoolKey) {
+        lock(&self.0).remove(key);
+    }
+
     pub(crate) fn get(&self, key: &PoolKey) -> Option<PoolHandle> {
         lock(&self.0).get(key).cloned()
     }

@@ -408,3 +408,6 @@ impl Fleet {
 fn owner(pool: &PoolRecord) -> Option<OwnerReference> {
     pool.object.controller_owner_ref(&())
 }
+
+#[cfg(test)]
+mod tests;
