@@ -45,7 +45,7 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum JobNews {
     /// How long images took.
-    Took { model: String, units: f64, gpu_ms: Vec<u64> },
+    Took { work: String, model: String, units: f64, gpu_ms: Vec<u64> },
     /// What a job's images cost, for its tenant's account.
     Booked { tenant: Arc<str>, images: Images },
 }

@@ -419,6 +419,11 @@ impl Template {
         format!("{TEMPLATE_VERSION}.{runs:016x}.{whole:016x}")
     }
 
+    /// A name for what workers of both kinds are made of, whole.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.text(Capacity::Spot), self.text(Capacity::OnDemand))
+    }
+
     /// Whether a worker would be made in the same way now.
     pub(crate) fn is_same(&self, capacity: Capacity, made_from: &str) -> bool {
         made_from == self.text(capacity)

@@ -199,10 +199,10 @@ impl Fleet {
 
     fn hear_jobs(&mut self, news: JobNews) {
         match news {
-            JobNews::Took { model, units, gpu_ms } => {
+            JobNews::Took { work, model, units, gpu_ms } => {
                 let sample = |ms| {
                     let took = Duration::from_millis(ms);
-                    Sample::Task { model: model.clone(), units, took }
+                    Sample::Task { work: work.clone(), model: model.clone(), units, took }
                 };
                 self.state.samples.extend(gpu_ms.into_iter().map(sample));
             }
@@ -296,7 +296,7 @@ impl Fleet {
         let template = self.template(pool);
         let observed = self.observe(pool, &template, now);
         self.learn_start_up(&observed, now);
-        let plan = self.plan(pool, &observed, memory.clone(), now).await;
+        let plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
         if let Some(stats) = &observed.stats {
             let why = plan.report.state.to_string();
             let estimates = plan.memory.estimates.clone();
@@ -310,7 +310,6 @@ impl Fleet {
             plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));
         } else {
             plan.actions = self.act(pool, &observed, &template, std::mem::take(&mut plan.actions), now);
-            self.replace_outdated(&observed, &plan);
             self.protect(&observed, now);
         }
         self.remove_pods(&observed);
@@ -363,9 +362,18 @@ impl Fleet {
     }
 
     /// What takes long is worked out on a thread of its own, so that nobody else waits for it.
-    async fn plan(&self, pool: &PoolRecord, observed: &Observed, memory: Memory, now: Timestamp) -> Plan {
+    async fn plan(
+        &self,
+        pool: &PoolRecord,
+        observed: &Observed,
+        template: &Template,
+        memory: Memory,
+        now: Timestamp,
+    ) -> Plan {
         let timer = self.metrics.plan_seconds.start_timer();
-        let (now, policy) = (node::time(now), workerpool::policy::policy(&pool.object));
+        let now = node::time(now);
+        let template = template.name();
+        let policy = policy::Policy { template, ..workerpool::policy::policy(&pool.object) };
         let size = observed.seen.queue.as_ref().map_or(0, |queue| queue.backlog.len() + queue.running.len());
         let planned = if size + observed.seen.workers.len() < MUCH {
             plan(now, &policy, &observed.seen, &memory)

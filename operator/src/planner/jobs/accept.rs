@@ -208,7 +208,7 @@ impl Jobs {
         let Some(picture) = &spec.text_to_image else { return 0.0 };
         let Some(handle) = self.handle(Some(key)) else { return 0.0 };
         let outlook = handle.outlook.borrow();
-        outlook.estimates.task_seconds(&picture.model, units(picture))
+        outlook.estimates.task_seconds("", &picture.model, units(picture))
     }
 
     /// With names and output that are kept once for all jobs.
