@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use policy::{Action, Decision, Phase};
 use queue::WorkerId;
 
-use super::{Fleet, Observed, given, recent::NewWorker};
+use super::{Fleet, Observed, recent::NewWorker};
 use crate::{
     capacity,
     executors::{events::Lane, pods::PodOrder},
@@ -99,7 +99,7 @@ impl Fleet {
             let name = format!("{}{}", pod::name_prefix(&self.key.name, fleet), &id[..NAME_DIGITS]);
             let shape =
                 Shape { name: name.clone(), capacity: fleet, zone: zone.as_deref(), model: model.as_deref() };
-            let built = match pod::build(&pool.object, &shape, given(&self.config), template) {
+            let built = match pod::build(&pool.object, &shape, &self.given, template) {
                 Ok(built) => built,
                 Err(error) => {
                     self.refused(PoolReason::PodTemplateInvalid, error.to_string());

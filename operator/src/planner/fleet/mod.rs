@@ -26,7 +26,6 @@ use tokio::{
 
 use super::{JobNews, Yard};
 use crate::{
-    config::Config,
     executors::{
         events::Events,
         pods::{Created, PodAnswer, Pods},
@@ -87,7 +86,7 @@ pub(super) struct Fleet {
     uid: Arc<str>,
     index: Index,
     changed: Arc<Notify>,
-    config: Arc<Config>,
+    given: Given,
     keeper: Keeper,
     pods: Pods,
     pools: PoolWriter,
@@ -134,7 +133,7 @@ impl Fleet {
             uid: Arc::clone(&record.uid),
             index: yard.index.clone(),
             changed: yard.index.pool_changed(&key),
-            config: Arc::clone(&yard.config),
+            given: yard.given.clone(),
             keeper,
             pods: yard.pods.clone(),
             pools: yard.pools.clone(),
@@ -272,8 +271,7 @@ impl Fleet {
         if due(self.state.secret_at)
             && let Some(owner) = owner(pool)
         {
-            let url = self.config.url_for_workers().to_owned();
-            let data = [(workerpool::pod::QUEUE_URL_KEY.to_owned(), url)].into();
+            let data = workerpool::pod::secret_data(&self.given.queue);
             if self.pools.order(&self.key, PoolOrder::Secret { owner, data }, &self.pool_answers.0) {
                 self.state.secret_at = Some(now + SECRET_EVERY);
             }
@@ -329,7 +327,7 @@ impl Fleet {
         match &self.state.template {
             Some((of, template)) if *of == generation => template.clone(),
             _ => {
-                let template = Template::of(&pool.object, given(&self.config));
+                let template = Template::of(&pool.object, &self.given);
                 self.state.template = Some((generation, template.clone()));
                 template
             }
@@ -415,11 +413,9 @@ impl Fleet {
     }
 }
 
-/// What the operator's configuration gives to workers.
-fn given(config: &Config) -> Given<'_> {
-    Given { worker_image: &config.worker_image, queue_url: config.url_for_workers() }
-}
-
 fn owner(pool: &PoolRecord) -> Option<OwnerReference> {
     pool.object.controller_owner_ref(&())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    config::QueueAddress,
     fixtures::{at, pool},
     index::worker_record,
 };
@@ -11,8 +12,8 @@ use crate::{
 const NOW: i64 = 1000;
 /// What every worker of the tests was made from, unless it says otherwise.
 fn template() -> Template {
-    let given = pod::Given { worker_image: "w", queue_url: "u" };
-    Template::of(&pool(), given)
+    let queue = QueueAddress { url: "redis://queue".into(), tls: queue::Tls::default() };
+    Template::of(&pool(), &pod::Given { worker_image: "w".into(), queue: queue.into() })
 }
 
 fn ms(seconds: i64) -> u64 {
