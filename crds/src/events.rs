@@ -33,6 +33,8 @@ constants! {
         Failed,
         /// ImageJob: its user cancelled it.
         Cancelled,
+        /// ImageJob: the API server refuses its status; what can be written is written.
+        StatusRefused,
         /// WorkerPool: workers were started.
         ScaledUp,
         /// WorkerPool: idle workers were removed.

@@ -95,6 +95,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("patch", "imagejobs", "studio"),
         ("patch", "workerpools", "studio"),
         ("create", "pods/exec", "studio"),
+        ("get", "secrets", "studio"),
         ("list", "secrets", "studio"),
         ("delete", "secrets", "studio"),
         ("list", "configmaps", "studio"),

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use policy::Health;
-use queue::{Notice, Order};
+use queue::{Notice, Order, WorkerSeen};
 
-use super::{Sign, Signs, worst};
+use super::{Sign, worst};
 
-pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
-    let worker = signs.worker?;
+/// The worst that a worker's own words say.
+pub(crate) fn told(worker: &WorkerSeen, now: Timestamp) -> Option<Sign> {
     let doomed = |left: Duration, cause| {
-        let deadline = crate::node::time(signs.now).plus(left);
+        let deadline = crate::node::time(now).plus(left);
         Some(Sign { health: Health::Doomed { deadline }, cause })
     };
     let noticed = match worker.notice {
@@ -32,10 +33,7 @@ mod tests {
     use queue::{WorkerId, WorkerSeen, WorkerState};
 
     use super::*;
-    use crate::node::{
-        fixtures::{NOW, at, pod},
-        karpenter::Said,
-    };
+    use crate::node::fixtures::{NOW, at};
 
     #[test]
     fn signs_and_what_they_mean() {
@@ -62,14 +60,7 @@ mod tests {
                 seen_ms: 1,
                 idle_since_ms: None,
             };
-            let signs = Signs {
-                pod: &pod(),
-                node: None,
-                karpenter: Said::default(),
-                worker: Some(&worker),
-                now: at(NOW),
-            };
-            assert_eq!(read(&signs).map(|sign| sign.health), want, "{notice:?} {order:?}");
+            assert_eq!(told(&worker, at(NOW)).map(|sign| sign.health), want, "{notice:?} {order:?}");
         }
     }
 }

@@ -3,23 +3,24 @@
 use k8s_openapi::api::core::v1::Pod;
 
 /// What the scheduler says of a Pod that it could not place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unplaced<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unplaced {
     /// No machine fits. An autoscaler may bring one: one that would fit if only it were there reads like one that
     /// can't be had.
-    NoMachine(&'a str),
+    NoMachine(String),
     /// Something else is missing, whatever machines there are.
-    Impossible(&'a str),
+    Impossible(String),
 }
 
 /// `None`: it is placed, or nothing was said yet.
-pub(crate) fn unplaced(pod: &Pod) -> Option<Unplaced<'_>> {
+pub(super) fn unplaced(pod: &Pod) -> Option<Unplaced> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
     let message = scheduled.message.as_deref().filter(|_| scheduled.status == "False")?;
     let gated = scheduled.reason.as_deref() == Some("SchedulingGated");
     // As the scheduler's VolumeBinding plugin words them: a claim that is not found, lost, or not bound.
     let claim = message.to_ascii_lowercase().contains("persistentvolumeclaim");
+    let message = message.to_owned();
     Some(if gated || claim { Unplaced::Impossible(message) } else { Unplaced::NoMachine(message) })
 }
 
@@ -44,7 +45,7 @@ mod tests {
             "0/3 nodes are available: persistentvolumeclaim \"models\" bound to non-existent persistentvolume \"a\"",
         ] {
             let pod = pod("False", "Unschedulable", message);
-            assert_eq!(unplaced(&pod), Some(Unplaced::Impossible(message)));
+            assert_eq!(unplaced(&pod), Some(Unplaced::Impossible(message.into())));
         }
         for message in [
             "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
@@ -53,10 +54,13 @@ mod tests {
             "0/3 nodes are available: 3 node(s) had volume node affinity conflict.",
         ] {
             let pod = pod("False", "Unschedulable", message);
-            assert_eq!(unplaced(&pod), Some(Unplaced::NoMachine(message)));
+            assert_eq!(unplaced(&pod), Some(Unplaced::NoMachine(message.into())));
         }
         let gated = "Scheduling is blocked due to non-empty scheduling gates";
-        assert_eq!(unplaced(&pod("False", "SchedulingGated", gated)), Some(Unplaced::Impossible(gated)));
+        assert_eq!(
+            unplaced(&pod("False", "SchedulingGated", gated)),
+            Some(Unplaced::Impossible(gated.into()))
+        );
     }
 
     #[test]

@@ -1,105 +1,120 @@
 //! Kubernetes Events: one for each turn of an object's life.
 //!
 //! An Event's name is derived from its object, reason, note and minute, so saying the same thing twice in a row
-//! (after a restart, by a stale cache, while trying again) meets AlreadyExists and changes nothing. Events are best effort, as
-//! Kubernetes treats them: they are sent in the background, [`PER_SECOND`] on average and [`BURST`] at once,
-//! and what does not fit is counted in a metric rather than delaying a reconcile.
+//! (after a restart, by a stale record, while trying again) meets AlreadyExists and changes nothing. Events are best
+//! effort, as Kubernetes treats them: [`PER_SECOND`] on average and [`BURST`] at once are sent, and what does not fit is
+//! counted in a metric. Those of pools go first and have an allowance of their own: few, and about machines that cost
+//! money.
 //!
 //! They are of `v1`, not `events.k8s.io/v1`: the latter refuses `lastTimestamp`, by which `kubectl describe` sorts.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Instant,
 };
 
-use crds::events::EventReason;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{MicroTime, Time},
 };
-use kube::{Api, Client, api::PostParams, core::ObjectMeta};
-use tokio::sync::mpsc;
+use kube::{Api, api::PostParams, core::ObjectMeta};
+use tokio::{sync::mpsc, time::Instant};
 
-use crate::metrics::Metrics;
+use super::{Failure, Server};
+use crate::{
+    metrics::Metrics,
+    notice::{Kind, Notice},
+};
 
-/// Events per second once a burst of [`BURST`] is used up.
+/// The metrics' label of this executor.
+const NAME: &str = "events";
+/// Events per second and lane once a burst of [`BURST`] is used up.
 const PER_SECOND: f64 = 25.0;
-/// Events that may be sent at once.
+/// Events that may be sent at once, a lane.
 const BURST: u8 = 200;
 /// The API's limit for `message` is 1024 bytes.
 const MAX_NOTE: usize = 1000;
 const CONTROLLER: &str = "imagejob.dev/operator";
 
-/// Whether an Event tells of trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Normal,
-    Warning,
-}
-
-/// What to tell about an object.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Notice {
-    pub(crate) kind: Kind,
-    pub(crate) reason: EventReason,
-    /// What the operator did, CamelCase.
-    pub(crate) action: &'static str,
-    pub(crate) note: String,
-}
-
-impl Notice {
-    pub(crate) fn normal(reason: EventReason, action: &'static str, note: String) -> Self {
-        Self { kind: Kind::Normal, reason, action, note }
-    }
-
-    pub(crate) fn warning(reason: EventReason, action: &'static str, note: String) -> Self {
-        Self { kind: Kind::Warning, reason, action, note }
-    }
-}
-
-/// Sends Events in the background.
+/// Takes what there is to tell.
 #[derive(Clone)]
 pub(crate) struct Events {
-    sender: mpsc::Sender<Event>,
+    jobs: mpsc::Sender<Event>,
+    pools: mpsc::Sender<Event>,
     identity: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
-impl Events {
-    /// Starts the sender; it stops when the last clone is dropped.
-    pub(crate) fn start(client: Client, identity: &str, metrics: Arc<Metrics>) -> Self {
-        let (sender, receiver) = mpsc::channel(BURST.into());
-        tokio::spawn(send(client, receiver, metrics.clone()));
-        Self { sender, identity: identity.into(), metrics }
-    }
+/// Whose Event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Job,
+    Pool,
+}
 
+impl Events {
     /// Tells `notice` about `object`, or drops it when too much is being told.
-    pub(crate) fn tell(&self, object: &ObjectReference, notice: &Notice) {
+    pub(crate) fn tell(&self, lane: Lane, object: &ObjectReference, notice: &Notice) {
         let event = build(object, notice, &self.identity, Timestamp::now());
-        if self.sender.try_send(event).is_err() {
+        let sender = match lane {
+            Lane::Job => &self.jobs,
+            Lane::Pool => &self.pools,
+        };
+        if sender.try_send(event).is_err() {
             self.metrics.events_dropped.inc();
         }
     }
 }
 
-async fn send(client: Client, mut receiver: mpsc::Receiver<Event>, metrics: Arc<Metrics>) {
-    let mut allowance = f64::from(BURST);
-    let mut last = Instant::now();
-    while let Some(event) = receiver.recv().await {
-        allowance = (allowance + last.elapsed().as_secs_f64() * PER_SECOND).min(f64::from(BURST));
-        last = Instant::now();
-        if allowance < 1.0 {
-            metrics.events_dropped.inc();
+/// The executor, and its work.
+pub(crate) fn open(server: Server, identity: &str) -> (Events, impl Future<Output = ()>) {
+    let metrics = Arc::clone(&server.metrics);
+    let (jobs, of_jobs) = mpsc::channel(BURST.into());
+    let (pools, of_pools) = mpsc::channel(BURST.into());
+    let events = Events { jobs, pools, identity: identity.into(), metrics };
+    (events, run(server, of_jobs, of_pools))
+}
+
+async fn run(server: Server, of_jobs: mpsc::Receiver<Event>, of_pools: mpsc::Receiver<Event>) {
+    tokio::join!(send(&server, of_pools), send(&server, of_jobs));
+}
+
+/// How many may be sent now.
+struct Allowance {
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new() -> Self {
+        Self { left: BURST.into(), at: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        self.left = (self.left + self.at.elapsed().as_secs_f64() * PER_SECOND).min(BURST.into());
+        self.at = Instant::now();
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+}
+
+async fn send(server: &Server, mut events: mpsc::Receiver<Event>) {
+    let mut allowance = Allowance::new();
+    while let Some(event) = events.recv().await {
+        if !allowance.take() {
+            server.metrics.events_dropped.inc();
             continue;
         }
-        allowance -= 1.0;
+        server.wait_for_pods().await;
         let namespace = event.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        match api.create(&PostParams::default(), &event).await {
+        let api: Api<Event> = Api::namespaced(server.client.clone(), &namespace);
+        match server.call(NAME, api.create(&PostParams::default(), &event)).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(Failure::Api(kube::Error::Api(status))) if status.is_already_exists() => {}
             Err(error) => tracing::debug!(%error, reason = event.reason, "Event not recorded"),
         }
     }
@@ -150,6 +165,8 @@ pub(crate) fn truncate(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use crds::events::EventReason;
+
     use super::*;
 
     fn reference(uid: &str) -> ObjectReference {
@@ -163,6 +180,14 @@ mod tests {
 
     fn notice(note: &str) -> Notice {
         Notice::normal(EventReason::Completed, "Complete", note.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_allowed_and_then_so_many_a_second() {
+        let mut allowance = Allowance::new();
+        assert_eq!((0..1000).filter(|_| allowance.take()).count(), usize::from(BURST));
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        assert_eq!((0..1000).filter(|_| allowance.take()).count(), 50);
     }
 
     #[test]
