@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::{
-    ClassSpec, ImageJobSpec, JobOutput, TenantShare, TextToImage, Work, WorkerPool, Workflow,
+    ClassSpec, ImageJobSpec, JobOutput, Tenancy, TenantShare, TextToImage, Work, WorkerPool, Workflow,
     conditions::{JobReason, cut},
 };
 use jiff::Timestamp;
@@ -179,13 +179,12 @@ impl Promise {
         pool: &WorkerPool,
     ) -> Result<Self, Problem> {
         let class = class(spec, key, pool)?;
-        let tenant = record.tenant().to_string();
-        let share = share(pool, &tenant);
+        let tenant = tenant(record, key, pool)?;
         Ok(Self {
             class: class.name.clone(),
             sla_seconds: class.sla_seconds,
-            weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
-            max_running: share.and_then(|share| share.max_running),
+            weight: share(pool, &tenant).map_or(pool.spec.fairness.default_weight, |share| share.weight),
+            max_running: max_running(pool, &tenant),
             capacity: class.capacity,
             tenant,
         })
@@ -198,7 +197,7 @@ impl Promise {
             tenant: terms.tenant.to_string(),
             sla_seconds: terms.sla_seconds,
             weight: terms.weight,
-            max_running: share(pool, &terms.tenant).and_then(|share| share.max_running),
+            max_running: max_running(pool, &terms.tenant),
             capacity: crds::ClassCapacity::Spot,
         }
     }
@@ -206,6 +205,25 @@ impl Promise {
 
 fn share<'a>(pool: &'a WorkerPool, tenant: &str) -> Option<&'a TenantShare> {
     pool.spec.fairness.tenants.iter().find(|share| share.name == tenant)
+}
+
+fn max_running(pool: &WorkerPool, tenant: &str) -> Option<u32> {
+    share(pool, tenant).map_or(pool.spec.fairness.default_max_running, |share| share.max_running)
+}
+
+/// The job's tenant, if the pool takes its word for it.
+fn tenant(record: &JobRecord, key: &PoolKey, pool: &WorkerPool) -> Result<String, Problem> {
+    let (tenant, namespace) = (record.tenant(), &record.namespace);
+    if pool.spec.fairness.tenancy == Tenancy::Namespace && tenant != namespace {
+        return Err(Problem::waits(
+            JobReason::TenantNotAllowed,
+            format!(
+                "spec.tenant is {tenant:?}, and in WorkerPool {key} a job's tenant is its namespace, {namespace:?} \
+                 (spec.fairness.tenancy)"
+            ),
+        ));
+    }
+    Ok(tenant.to_string())
 }
 
 /// Where a pool's images go.
