@@ -180,10 +180,11 @@ impl Promise {
     ) -> Result<Self, Problem> {
         let class = class(spec, key, pool)?;
         let tenant = tenant(record, key, pool)?;
+        let share = share(pool, &tenant);
         Ok(Self {
             class: class.name.clone(),
             sla_seconds: class.sla_seconds,
-            weight: share(pool, &tenant).map_or(pool.spec.fairness.default_weight, |share| share.weight),
+            weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
             max_running: max_running(pool, &tenant),
             capacity: class.capacity,
             tenant,
@@ -207,23 +208,28 @@ fn share<'a>(pool: &'a WorkerPool, tenant: &str) -> Option<&'a TenantShare> {
     pool.spec.fairness.tenants.iter().find(|share| share.name == tenant)
 }
 
+/// How many images of a tenant may be made at once.
 fn max_running(pool: &WorkerPool, tenant: &str) -> Option<u32> {
-    share(pool, tenant).map_or(pool.spec.fairness.default_max_running, |share| share.max_running)
+    match share(pool, tenant) {
+        Some(share) => share.max_running,
+        None => pool.spec.fairness.default_max_running,
+    }
 }
 
-/// The job's tenant, if the pool takes its word for it.
+/// Whose job it is, if the pool lets the job say so.
 fn tenant(record: &JobRecord, key: &PoolKey, pool: &WorkerPool) -> Result<String, Problem> {
-    let (tenant, namespace) = (record.tenant(), &record.namespace);
-    if pool.spec.fairness.tenancy == Tenancy::Namespace && tenant != namespace {
-        return Err(Problem::waits(
+    let tenant = record.tenant();
+    match pool.spec.fairness.tenancy {
+        Tenancy::Namespace if *tenant != record.namespace => Err(Problem::waits(
             JobReason::TenantNotAllowed,
             format!(
-                "spec.tenant is {tenant:?}, and in WorkerPool {key} a job's tenant is its namespace, {namespace:?} \
-                 (spec.fairness.tenancy)"
+                "spec.tenant is {tenant:?}, and WorkerPool {key} takes the namespace, {}, for the tenant \
+                 (spec.fairness.tenancy)",
+                record.namespace
             ),
-        ));
+        )),
+        Tenancy::Namespace | Tenancy::Field => Ok(tenant.to_string()),
     }
-    Ok(tenant.to_string())
 }
 
 /// Where a pool's images go.

@@ -234,28 +234,28 @@ fn a_job_makes_the_workflow_that_was_accepted_or_none() {
 
 #[test]
 fn a_tenants_share_is_the_pools() {
-    let tenants = json!([{"name": "acme", "weight": 4, "maxRunning": 8}, {"name": "free"}]);
-    let fairness =
-        json!({"tenancy": "Field", "defaultWeight": 2, "defaultMaxRunning": 5, "tenants": tenants});
-    let references = with_pool(json!({"spec": {"fairness": fairness}}));
+    let tenants = json!([{"name": "acme", "weight": 4, "maxRunning": 8}]);
+    let references = with_pool(json!({"spec": {"fairness":
+        {"tenancy": "Field", "defaultWeight": 2, "defaultMaxRunning": 3, "tenants": tenants}}}));
     let share = |tenant: &str| {
         let job = accepted(&job_with(json!({"spec": {"tenant": tenant}})), &references).job;
         (job.weight, job.max_running)
     };
     assert_eq!(share("acme"), (4.0, Some(8)));
-    assert_eq!(share("free"), (1.0, None));
-    assert_eq!(share("other"), (2.0, Some(5)));
+    assert_eq!(share("other"), (2.0, Some(3)));
 }
 
 #[test]
-fn a_jobs_tenant_is_its_namespace_unless_the_pool_takes_its_word() {
-    let names = |tenant: &str| job_with(json!({"spec": {"tenant": tenant}}));
-    assert_eq!(accepted(&names("studio"), &references()).job.tenant, "studio");
-    let problem = validated(&names("acme"), &references()).unwrap_err();
+fn only_a_pool_that_says_so_takes_a_jobs_word_for_its_tenant() {
+    let foreign = job_with(json!({"spec": {"tenant": "acme"}}));
+    let problem = validated(&foreign, &references()).unwrap_err();
     assert_eq!((problem.reason, problem.course), (JobReason::TenantNotAllowed, Course::Waits));
-    assert!(problem.message.contains("its namespace, \"studio\""), "{}", problem.message);
-    let field = with_pool(json!({"spec": {"fairness": {"tenancy": "Field"}}}));
-    assert_eq!(accepted(&names("acme"), &field).job.tenant, "acme");
+    assert_eq!(
+        accepted(&job_with(json!({"spec": {"tenant": "studio"}})), &references()).job.tenant,
+        "studio"
+    );
+    let by_field = with_pool(json!({"spec": {"fairness": {"tenancy": "Field"}}}));
+    assert_eq!(accepted(&foreign, &by_field).job.tenant, "acme");
 }
 
 #[test]
