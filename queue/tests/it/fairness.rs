@@ -1,4 +1,5 @@
 //! Who gets how much: properties that hold whatever happens in between, on a real Redis.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, which the lints' exceptions miss
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -133,7 +134,7 @@ impl Stage {
 }
 
 /// Plays stories, each in a queue of its own; every claim's outcome is judged.
-fn play<J>(prepare: impl AsyncFn(&Queue) -> anyhow::Result<()>, one_class: bool, judge: impl Fn() -> J)
+fn play<J>(prepare: &impl AsyncFn(&Queue) -> anyhow::Result<()>, one_class: bool, judge: impl Fn() -> J)
 where
     J: FnMut(&Stage, &Lease) -> Result<(), String>,
 {
@@ -243,7 +244,7 @@ fn an_urgent_head_waits_for_few_claims_of_other_classes() {
             Job { class: "immediate".into(), sla: Duration::from_secs(30), ..tasks("urgent", 10_000) };
         Ok(queue.enqueue(&of("user", urgent)).await.map(drop)?)
     };
-    play(prepare, false, || {
+    play(&prepare, false, || {
         let mut passed_over = 0;
         move |_, lease| {
             passed_over = if lease.class == "immediate" { 0 } else { passed_over + 1 };

@@ -1,5 +1,6 @@
 //! The queue's contract, against a real Redis.
 
+mod access;
 mod blame;
 mod fairness;
 mod fleet;
