@@ -187,44 +187,40 @@ async fn steady_work(queue: &Queue, began: u64) -> anyhow::Result<()> {
 /// one task of each.
 #[test]
 fn whoever_always_waits_gets_its_share_over_any_time_whatever_others_do() {
-    play(
-        async |queue| steady_work(queue, now_ms()).await,
-        true,
-        || {
-            let mut served: HashMap<String, f64> = HashMap::new();
-            let mut largest: HashMap<String, f64> =
-                STEADY.map(|(name, weight)| (name.into(), 3700.0 / weight)).into();
-            let mut least: BTreeMap<(String, &str), f64> = BTreeMap::new();
-            move |_, lease| {
-                if lease.attempt > 1 {
-                    return Ok(()); // it was charged when it was first granted
-                }
-                #[allow(clippy::cast_precision_loss)] // small numbers
-                let charge = lease.expected_ms as f64 / weight_of(&lease.tenant);
-                *served.entry(lease.tenant.clone()).or_default() += charge;
-                let most = largest.entry(lease.tenant.clone()).or_default();
-                *most = most.max(charge);
-                for (steady, _) in STEADY {
-                    let had = served.get(steady).copied().unwrap_or_default();
-                    let ahead = served[&lease.tenant] - had;
-                    let least = least.entry((lease.tenant.clone(), steady)).or_insert(ahead - charge);
-                    *least = least.min(ahead - charge);
-                    if ahead - *least > largest[&lease.tenant] + largest[steady] + 1.0 {
-                        return Err(format!("{} got {} more than {steady}", lease.tenant, ahead - *least));
-                    }
-                }
-                for (steady, _) in STEADY {
-                    // Whoever is served now, others fall back against it: remember how far each was ahead at the least.
-                    for (other, value) in &served {
-                        let ahead = value - served.get(steady).copied().unwrap_or_default();
-                        let least = least.entry((other.clone(), steady)).or_insert(ahead);
-                        *least = least.min(ahead);
-                    }
-                }
-                Ok(())
+    play(&async |queue: &Queue| steady_work(queue, now_ms()).await, true, || {
+        let mut served: HashMap<String, f64> = HashMap::new();
+        let mut largest: HashMap<String, f64> =
+            STEADY.map(|(name, weight)| (name.into(), 3700.0 / weight)).into();
+        let mut least: BTreeMap<(String, &str), f64> = BTreeMap::new();
+        move |_, lease| {
+            if lease.attempt > 1 {
+                return Ok(()); // it was charged when it was first granted
             }
-        },
-    );
+            #[allow(clippy::cast_precision_loss)] // small numbers
+            let charge = lease.expected_ms as f64 / weight_of(&lease.tenant);
+            *served.entry(lease.tenant.clone()).or_default() += charge;
+            let most = largest.entry(lease.tenant.clone()).or_default();
+            *most = most.max(charge);
+            for (steady, _) in STEADY {
+                let had = served.get(steady).copied().unwrap_or_default();
+                let ahead = served[&lease.tenant] - had;
+                let least = least.entry((lease.tenant.clone(), steady)).or_insert(ahead - charge);
+                *least = least.min(ahead - charge);
+                if ahead - *least > largest[&lease.tenant] + largest[steady] + 1.0 {
+                    return Err(format!("{} got {} more than {steady}", lease.tenant, ahead - *least));
+                }
+            }
+            for (steady, _) in STEADY {
+                // Whoever is served now, others fall back against it: remember how far each was ahead at the least.
+                for (other, value) in &served {
+                    let ahead = value - served.get(steady).copied().unwrap_or_default();
+                    let least = least.entry((other.clone(), steady)).or_insert(ahead);
+                    *least = least.min(ahead);
+                }
+            }
+            Ok(())
+        }
+    });
 }
 
 /// However late, large or many the others are.
