@@ -250,8 +250,13 @@ async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Jso
     Json(all.remove_entry(&class).into_iter().collect())
 }
 
-async fn system_stats(State(server): Shared) -> Json<Value> {
-    Json(server.state().memory.system_stats(&server.options.machine))
+/// Asks CUDA how much memory is free, which raises once a CUDA error has happened.
+async fn system_stats(State(server): Shared) -> Result<Json<Value>, Response> {
+    let state = server.state();
+    if state.cuda_broken {
+        return Err(internal_error());
+    }
+    Ok(Json(state.memory.system_stats(&server.options.machine)))
 }
 
 async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
