@@ -1,17 +1,17 @@
 //! Conditions: their types, their reasons, and how one is set.
 //!
-//! They follow kstatus: `Reconciling=True` while things are on their way, `Stalled=True` when nothing will
-//! change without a hand, `Ready=True` when all is as asked. The reason of `Ready` is the State that
-//! `kubectl get` shows.
+//! They follow kstatus: `Reconciling=True` while the operator works towards the spec, `Stalled=True` when nothing
+//! changes until somebody acts, `Ready=True` when the object is as its spec asks. The reason of `Ready` is the State
+//! that `kubectl get` shows.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::constants::constants;
 
 constants! {
-    /// The condition types of both kinds; `Complete`, `Failed` and `Late` are an ImageJob's only.
+    /// The condition types of both kinds. `Complete`, `Failed` and `Late` are an ImageJob's only.
     pub enum ConditionType {
-        /// True: all is as the spec asks. Its reason is the object's state in one word.
+        /// True: the object is as its spec asks. The reason is the object's state in one word.
         Ready,
         /// True: the operator is still working towards the spec.
         Reconciling,
@@ -19,10 +19,10 @@ constants! {
         Complete,
         /// True: the job ended without all of its images. Final.
         Failed,
-        /// True: nothing more will happen until somebody changes something.
+        /// True: nothing more happens until somebody changes something.
         Stalled,
-        /// True: the promise of the job's class (`dueTime`) will not be kept by what can be told, or was not kept.
-        /// Absent while it was never in doubt.
+        /// True: the job misses its `dueTime`, or will miss it by the pool's forecast. Absent while it was never in
+        /// doubt.
         Late,
     }
 }
@@ -34,90 +34,128 @@ constants! {
         Waiting,
         /// At least one image is being made.
         Running,
-        /// `spec.suspend` is true: no image is started; those that are finished stay.
+        /// `spec.suspend` is true: no image is started; finished images stay.
         Suspended,
-        /// The pool is paused: images wait until it goes on.
+        /// The pool is paused. The images wait until it goes on.
         PoolPaused,
-        /// The pool named does not exist (yet), or none was named and the namespace has no default pool.
+        /// The named pool does not exist (yet), or the job names none and its namespace has no default pool. The job
+        /// waits for it.
         PoolNotFound,
-        /// The pool is there but its own spec cannot be used; its conditions say why.
+        /// The pool's own spec cannot be used; the pool's conditions say why. The job waits.
         PoolNotReady,
-        /// The ConfigMap that holds the workflow does not exist (yet), or lacks the key.
+        /// The pool does not let the job's namespace use it. The job waits until the pool or the namespace's labels
+        /// change.
+        PoolNotAllowed,
+        /// The pool has no class of this name, or the job names none and the pool has no default class. The job waits
+        /// until the pool has one.
+        ClassNotFound,
+        /// `spec.tenant` names another tenant than the namespace, and the pool's `fairness.tenancy` does not allow it.
+        /// The job waits until the pool changes.
+        TenantNotAllowed,
+        /// The ConfigMap of the workflow does not exist (yet), or lacks the key. The job waits for it.
         ConfigMapNotFound,
-        /// The queue cannot be reached or is full; the job waits in the API server, nothing is lost.
+        /// The ConfigMap's text is not a workflow in ComfyUI's API format. The job waits until the text changes.
+        ConfigMapInvalid,
+        /// The queue cannot be reached or is full. The job waits; nothing is lost.
         QueueUnavailable,
+        /// The API server refuses the job's status, e.g. because it is too large. The images are made all the same;
+        /// the message says what is missing here.
+        StatusRefused,
         /// Every image is made. Final.
         Completed,
         /// At least one image failed more often than `spec.retries` allows. Final.
         ImagesFailed,
-        /// The engine refuses the work, e.g. a node error in the workflow; trying again would not help. Final.
+        /// Too many images failed, by `spec.maxFailedImages` or its default; the rest is not started. Final.
+        TooManyFailedImages,
+        /// The job's images ended the engines of several workers; the rest is not started. Final.
+        EngineCrashed,
+        /// The engine refuses the work, e.g. because a model is missing; another attempt would not help. Final.
         Rejected,
-        /// `spec.cancel` was set before all images were made. Final.
+        /// The user set `spec.cancel` before all images were made. Final.
         Cancelled,
-        /// The pool does not let this namespace use it. Final.
-        PoolNotAllowed,
-        /// The pool has no such class, or none was named and the pool has no default class. Final.
-        ClassNotFound,
-        /// What the ConfigMap holds is not a workflow in ComfyUI's API format. Final.
-        ConfigMapInvalid,
-        /// `Late` is True: there is still time, but by the pool's forecast it will not do. Passes when the forecast does.
-        SlaAtRisk,
-        /// `Late` is True: time ran out before every image was made. Final.
-        SlaMissed,
-        /// `Late` is False: it was at risk, and is no longer.
-        SlaRecovered,
-        /// The workflow cannot be run: too large, an input that names no node, or no node that makes an image. Final.
+        /// The workflow cannot be run: it is too large, a node is not a node, an input does not exist, or no node makes
+        /// an image. Final.
         WorkflowInvalid,
+        /// The ConfigMap holds another workflow than the one that was accepted, and the queue has lost that one. Final:
+        /// one job makes images of one workflow.
+        WorkflowChanged,
+        /// `Late` is True: there is still time, but by the pool's forecast not enough. It passes when the forecast does.
+        SlaAtRisk,
+        /// `Late` is True: `dueTime` passed before every image was made. Final.
+        SlaMissed,
+        /// `Late` is False: the job was at risk and no longer is.
+        SlaRecovered,
     }
 }
 
 constants! {
     /// Why a WorkerPool's conditions are as they are.
     pub enum PoolReason {
-        /// No work and no workers; the pool costs nothing.
+        /// No work and no workers beyond the minimum.
         Idle,
-        /// Workers are there, or on their way, for all the work that waits.
+        /// The workers that are there or starting do all waiting work in time.
         Serving,
-        /// Work waits and workers are being started for it.
+        /// Images wait, and workers are starting for them.
         ScalingUp,
-        /// Spot machines cannot be had just now.
+        /// No spot machine is available at the moment.
         SpotShortage,
-        /// Work waits, but every worker the limits allow is there already.
+        /// No on-demand machine is available at the moment.
+        OnDemandShortage,
+        /// No machine is available at the moment, neither spot nor on-demand.
+        NoMachines,
+        /// Images wait, and the pool already has as many workers as its limits allow.
         AtLimit,
-        /// `spec.paused` is true: nothing is started, running images are finished.
+        /// Images wait in a class that the pool no longer has.
+        ClassNotFound,
+        /// `spec.paused` is true: no image and no worker is started; images being made are finished.
         Paused,
-        /// Workers start but their containers fail.
+        /// Workers start, but their containers fail.
         WorkersFailing,
-        /// No machine would do for the workers: something else is missing, e.g. a volume claim of the podTemplate.
+        /// Workers get a machine but are not ready in time; the operator starts new ones ever more rarely.
+        StartupFailed,
+        /// Workers fail the images of several jobs in a row; they take no more work and are replaced.
+        WorkersUnhealthy,
+        /// No machine can help: something else is missing, e.g. a volume claim of the podTemplate.
         WorkersUnschedulable,
         /// `spec.podTemplate` is not a Pod template.
         PodTemplateInvalid,
-        /// The API server refused the worker Pods, e.g. by quota or Pod Security.
+        /// The API server refuses the worker Pods, e.g. by quota or Pod Security.
         PodsRefused,
-        /// The queue cannot be reached: nothing is scaled down until it can.
+        /// A Secret that belongs to somebody else has the name that the pool needs for its queue's address.
+        SecretConflict,
+        /// The bucket refuses the workers' credentials.
+        OutputDenied,
+        /// The bucket does not exist.
+        OutputMissing,
+        /// The bucket cannot be reached or answers what no bucket answers.
+        OutputFailed,
+        /// The queue cannot be reached. Nothing is scaled down until it can.
         QueueUnavailable,
+        /// Redis may drop what is queued: its `maxmemory-policy` is not `noeviction`. The operator queues dropped jobs
+        /// again.
+        QueueLosesData,
     }
 }
 
 /// Longest message kept in a condition, in characters; longer ones are cut (the schema allows no more).
 pub const MESSAGE_MAX: usize = 4096;
 
-/// A condition to be set.
+/// A condition to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionUpdate {
-    /// Which.
+    /// The condition's type.
     pub kind: ConditionType,
-    /// True or False.
+    /// Whether it is True or False.
     pub status: bool,
-    /// A constant: [`JobReason`] or [`PoolReason`].
+    /// Why, as a constant: [`JobReason`] or [`PoolReason`].
     pub reason: &'static str,
-    /// For people. Cut at [`MESSAGE_MAX`] characters.
+    /// Why, for people. Cut at [`MESSAGE_MAX`] characters.
     pub message: String,
-    /// The `metadata.generation` it speaks of.
+    /// The `metadata.generation` that the condition describes.
     pub observed_generation: Option<i64>,
 }
 
-/// Sets one condition. `lastTransitionTime` moves only when the status changes; says whether anything changed.
+/// Sets one condition and returns whether anything changed. `lastTransitionTime` moves only with the status.
 pub fn set_condition(conditions: &mut Vec<Condition>, update: ConditionUpdate, now: &Time) -> bool {
     let ConditionUpdate { kind, status, reason, message, observed_generation } = update;
     let status = if status { "True" } else { "False" };
@@ -151,7 +189,7 @@ pub fn find_condition(conditions: &[Condition], kind: ConditionType) -> Option<&
     conditions.iter().find(|c| c.type_ == kind.as_str())
 }
 
-/// Is the condition there and True?
+/// Whether the condition is there and True.
 #[must_use]
 pub fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
     find_condition(conditions, kind).is_some_and(|c| c.status == "True")

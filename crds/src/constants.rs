@@ -1,5 +1,5 @@
-/// An enum of documented constants that appear in the API as strings: the variant's name is the string, its doc
-/// comment is the text in the API reference.
+/// An enum of documented constants that are strings in the API. A variant's name is the string, and its doc comment is the
+/// text in the API reference.
 macro_rules! constants {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $( $(#[doc = $doc:literal])+ $variant:ident, )+ }) => {
         $(#[$meta])*
@@ -7,16 +7,16 @@ macro_rules! constants {
         $vis enum $name { $( $(#[doc = $doc])+ $variant, )+ }
 
         impl $name {
-            /// All of them, in the order of the documentation.
+            /// All constants, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
 
-            /// As written in the API.
+            /// The string in the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => stringify!($variant), )+ }
             }
 
-            /// What it means, for the API reference.
+            /// The meaning, for the API reference.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $( Self::$variant => concat!($($doc),+).trim_ascii(), )+ }

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, as they are installed.
+//! The CustomResourceDefinitions as they are installed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::{ImageJob, WorkerPool};
 
-/// All of them.
+/// The definitions of both kinds.
 ///
 /// # Errors
-/// If what the types say is no CustomResourceDefinition; a test sees that first.
+/// If the types do not make a CustomResourceDefinition; a test fails first.
 pub fn custom_resource_definitions() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     [ImageJob::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
 }
@@ -27,10 +27,10 @@ fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition,
     serde_json::from_value(crd)
 }
 
-/// Takes out what Rust says and Kubernetes does not:
-/// - `nullable`: without it the API server drops a null and applies the default, so null never reaches CEL or us;
-///   (values kept as they are stay nullable: null is a value there);
-/// - unsigned formats, which it does not know and warns of (the limits stay);
+/// Removes what Kubernetes does not use:
+/// - `nullable`: without it the API server drops a null and applies the default, so a null reaches neither CEL nor the
+///   operator. Values that are kept as they are stay nullable, because null is a value there;
+/// - unsigned formats, which the API server does not know and warns of. The limits stay;
 /// - the line breaks of doc comments, which kubectl would print.
 fn tidy(schema: &mut Value) {
     match schema {

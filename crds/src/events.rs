@@ -3,49 +3,61 @@
 use crate::constants::constants;
 
 constants! {
-    /// What happened, on an ImageJob or a WorkerPool.
+    /// What happened to an ImageJob or a WorkerPool.
     pub enum EventReason {
         /// ImageJob: its images are queued.
         Queued,
-        /// ImageJob: the first image is being made.
+        /// ImageJob: a worker makes the first image.
         Started,
-        /// ImageJob: something it refers to is missing; it waits.
+        /// ImageJob: something that it refers to is missing; the job waits.
         Pending,
-        /// ImageJob: a machine went away and its images came back to the queue.
+        /// ImageJob: a machine went away, and its images are queued again.
         Interrupted,
         /// ImageJob: an image failed and is tried again.
         ImageRetried,
         /// ImageJob: an image failed for good.
         ImageFailed,
-        /// ImageJob: suspended by its user.
+        /// ImageJob: its user suspended it.
         Suspended,
-        /// ImageJob: goes on after a suspension.
+        /// ImageJob: it goes on after a suspension.
         Resumed,
-        /// ImageJob: there is still time, but by the pool's forecast it will not do.
+        /// ImageJob: there is still time, but by the pool's forecast not enough.
         SlaAtRisk,
-        /// ImageJob: time ran out before every image was made.
+        /// ImageJob: `dueTime` passed before every image was made.
         SlaMissed,
-        /// ImageJob: it was at risk of being late, and is no longer.
+        /// ImageJob: it was at risk of being late and no longer is.
         SlaRecovered,
         /// ImageJob: all images are made.
         Completed,
-        /// ImageJob: ended without all of its images.
+        /// ImageJob: it ended without all of its images.
         Failed,
-        /// ImageJob: stopped by its user.
+        /// ImageJob: its user cancelled it.
         Cancelled,
+        /// ImageJob: the API server refuses its status; what can be written is written.
+        StatusRefused,
         /// WorkerPool: workers were started.
         ScaledUp,
-        /// WorkerPool: idle workers were taken away.
+        /// WorkerPool: idle workers were removed.
         ScaledDown,
-        /// WorkerPool: a worker's machine will go away soon; it claims nothing more.
+        /// WorkerPool: a worker's machine goes away soon; the worker takes no more work.
         WorkerDoomed,
-        /// WorkerPool: a worker is gone; what it held is queued again.
+        /// WorkerPool: a worker is gone; its images are queued again.
         WorkerLost,
-        /// WorkerPool: spot machines cannot be had; on-demand ones take over where the class allows.
+        /// WorkerPool: a worker failed the images of several jobs in a row and is replaced.
+        WorkerUnhealthy,
+        /// WorkerPool: a worker was not ready in time.
+        StartupFailed,
+        /// WorkerPool: no spot machine is available; on-demand machines take over where the class allows.
         SpotShortage,
-        /// WorkerPool: spot machines can be had again.
+        /// WorkerPool: spot machines are available again.
         SpotRecovered,
+        /// WorkerPool: no on-demand machine is available.
+        OnDemandShortage,
+        /// WorkerPool: on-demand machines are available again.
+        OnDemandRecovered,
         /// WorkerPool: the API server refused a worker Pod.
         PodRefused,
+        /// WorkerPool: a Secret of somebody else has the name that the pool needs.
+        SecretConflict,
     }
 }

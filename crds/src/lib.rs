@@ -1,8 +1,9 @@
 //! The ImageJob API, group `imagejob.dev/v1alpha1`: what users write and what the operator answers.
 //!
-//! The Rust types are the one source: `crdgen` writes the CustomResourceDefinitions in `crds/yaml` and the
-//! reference in `docs/api.md` from them. Everything the API server can check, it checks at admission, by schema
-//! or CEL; a value that reaches the operator is within the ranges given here.
+//! The Rust types are the only source: `crdgen` writes the CustomResourceDefinitions in `crds/yaml` and the reference in
+//! `docs/api.md` from them. The API server checks at admission what a schema or CEL can express, so a value that reaches
+//! the operator is within the ranges given here. Nodes of inline workflows are the exception: the policy
+//! `imagejob-workflow` in `manifests/base/policies.yaml` checks them, and so does the operator.
 
 #![allow(
     clippy::duplicated_attributes,
@@ -23,15 +24,15 @@ mod workerpool;
 
 pub use imagejob::{
     Class, ConfigMapRef, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobSpec,
-    ImageJobStatus, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
+    ImageJobStatus, JobOutput, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
 };
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
     Fleet, Fleets, ImageCost, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError,
-    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, TenantCost,
-    TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, Tenancy,
+    TenantCost, TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
 };
 
 /// The API group.

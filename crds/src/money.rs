@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of money, exact to a millionth; a decimal string such as `"0.90"` in the API, so no rounding by
-/// floating point anywhere. The currency stands beside it.
+/// An amount of money, exact to a millionth. In the API it is a decimal string such as `"0.90"`, so floating point never
+/// rounds it. The currency is in another field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Money {
@@ -23,19 +23,19 @@ const MICROS: u64 = 1_000_000;
 const MAX_FRACTION_DIGITS: usize = 6;
 
 impl Money {
-    /// From millionths.
+    /// An amount in millionths.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self { micros }
     }
 
-    /// In millionths.
+    /// The amount in millionths.
     #[must_use]
     pub const fn micros(self) -> u64 {
         self.micros
     }
 
-    /// What `milliseconds` cost at this price per hour, rounded to the nearest millionth.
+    /// The cost of `milliseconds` at this price per hour, rounded to the nearest millionth.
     #[must_use]
     pub fn per_hour_for(self, milliseconds: u64) -> Self {
         const HOUR_MS: u128 = 3_600_000;
@@ -43,19 +43,19 @@ impl Money {
         Self { micros: u64::try_from((exact + HOUR_MS / 2) / HOUR_MS).unwrap_or(u64::MAX) }
     }
 
-    /// The sum, at most what fits.
+    /// The sum, or the largest amount if the sum is larger.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self { micros: self.micros.saturating_add(other.micros) }
     }
 
-    /// What is left of it without `other`; at least nothing.
+    /// The difference, or 0 if `other` is larger.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self { micros: self.micros.saturating_sub(other.micros) }
     }
 
-    /// By how many percent it is less than `other`, to the nearest; 0 where it is not.
+    /// By how many percent the amount is less than `other`, rounded; 0 if it is not less.
     #[must_use]
     pub fn percent_below(self, other: Self) -> u32 {
         let less = u128::from(other.minus(self).micros);
@@ -64,7 +64,7 @@ impl Money {
         percent.and_then(|percent| u32::try_from(percent).ok()).unwrap_or_default()
     }
 
-    /// So many times the amount, at most what fits.
+    /// The amount `n` times, or the largest amount if that is larger.
     #[must_use]
     pub const fn times(self, n: u64) -> Self {
         Self { micros: self.micros.saturating_mul(n) }

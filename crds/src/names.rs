@@ -1,11 +1,12 @@
-//! Names the operator writes into other objects. Stable: dashboards and selectors of users rest on them.
+//! Names that the operator writes into other objects, or reads there. They do not change: dashboards and selectors of
+//! users depend on them.
 
-/// Who writes: the field manager of server-side apply, and `app.kubernetes.io/managed-by`.
+/// The operator's name as field manager of server-side apply, and the value of `app.kubernetes.io/managed-by`.
 pub const FIELD_MANAGER: &str = "imagejob-operator";
 
 /// Label of a worker Pod: the name of its WorkerPool.
 pub const LABEL_POOL: &str = "imagejob.dev/pool";
-/// Label of a worker Pod: the capacity it asked for, `spot` or `onDemand` (see [`crate::Capacity::label`]).
+/// Label of a worker Pod: the kind of machine it runs on, `spot` or `onDemand` (see [`crate::Capacity::label`]).
 pub const LABEL_CAPACITY: &str = "imagejob.dev/capacity";
 /// Recommended label, value [`WORKER_APP`] on worker Pods.
 pub const LABEL_APP: &str = "app.kubernetes.io/name";
@@ -14,12 +15,18 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_APP`] on worker Pods.
 pub const WORKER_APP: &str = "imagejob-worker";
 
-/// Annotation of a worker Pod: hash of the pool's template it was made from; another hash means out of date.
+/// Label of a namespace, set by its administrator: with the value `field` its jobs may name tenants.
+pub const LABEL_TENANCY: &str = "imagejob.dev/tenancy";
+/// Label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in.
+pub const LABEL_WORKERS: &str = "imagejob.dev/workers";
+
+/// Annotation of a worker Pod: the hash of the pool's template that the Pod was made from. Another hash than the pool's
+/// present one means that the Pod is outdated.
 pub const ANNOTATION_TEMPLATE: &str = "imagejob.dev/template";
-/// Annotation of a worker Pod: the model it loads before its first claim.
+/// Annotation of a worker Pod: the model that the worker loads before it takes work.
 pub const ANNOTATION_MODEL: &str = "imagejob.dev/model";
 
 /// Name of the engine container in worker Pods.
 pub const ENGINE_CONTAINER: &str = "engine";
-/// Name of our container in worker Pods.
+/// Name of the gpu-worker container in worker Pods.
 pub const WORKER_CONTAINER: &str = "gpu-worker";

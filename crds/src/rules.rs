@@ -1,5 +1,5 @@
-//! Validation rules in CEL, run by the API server at admission. Each message says what is wrong and what is
-//! right; the API server puts the field's path before it.
+//! Validation rules in CEL, which the API server runs at admission. Each message says what is wrong and what is right; the
+//! API server puts the field's path before it.
 
 use kube::core::{Message, Reason, Rule};
 
@@ -7,8 +7,8 @@ fn rule(cel: impl Into<String>, message: &str) -> Rule {
     Rule::new(cel).message(message)
 }
 
-/// A rule whose message is itself CEL. The API server's cost limit leaves it a choice between fixed texts: putting a
-/// value into the text counts as unbounded.
+/// A rule whose message is a CEL expression. The expression chooses between fixed texts: a text that includes a value
+/// would exceed the API server's cost limit.
 fn explained(cel: impl Into<String>, message: impl Into<String>) -> Rule {
     Rule::new(cel).message(Message::Expression(message.into()))
 }
@@ -20,7 +20,7 @@ pub(crate) fn exactly_one_of(a: &str, b: &str) -> Rule {
     )
 }
 
-/// The field cannot change once the object is there, not even from or to absent.
+/// The field cannot change once the object exists, not even from or to absent.
 pub(crate) fn fixed(field: &str) -> Rule {
     rule(
         format!(
@@ -57,12 +57,12 @@ pub(crate) fn tenant() -> Rule {
     )
 }
 
-/// As long as a label's value may be; also, names of Events are made from it.
+/// The limit is that of a label's value. Names of Events contain the job's name, too.
 pub(crate) fn job_name() -> Rule {
     rule("self.metadata.name.size() <= 63", "a job's name has at most 63 characters")
 }
 
-/// The name goes into Pod names and label values, which end at 63 characters.
+/// Names of Pods and values of labels contain the pool's name, and they have at most 63 characters.
 pub(crate) fn pool_name() -> Rule {
     rule(
         "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
@@ -78,7 +78,7 @@ pub(crate) fn classes_have_on_demand() -> Rule {
     classes_have("OnDemand", "onDemand")
 }
 
-/// Every class whose capacity names these machines (SpotThenOnDemand names both) finds them in the pool.
+/// The pool has the machines that its classes name; SpotThenOnDemand names both kinds.
 fn classes_have(machines: &str, field: &str) -> Rule {
     rule(
         format!("has(self.capacity.{field}) || self.classes.all(c, !c.capacity.contains('{machines}'))"),
@@ -92,10 +92,10 @@ pub(crate) fn one_default_class() -> Rule {
 }
 
 pub(crate) fn max_not_below_min() -> Rule {
-    rule("self.max >= self.min", "max is below min").field_path(".max")
+    rule("self.max >= self.min", "max must be at least min").field_path(".max")
 }
 
-/// Of a map of quantities, each a string or a whole number.
+/// For a map of quantities, each a string or a whole number.
 pub(crate) fn quantities() -> Rule {
     rule(
         "self.all(name, isQuantity(string(self[name])) && !quantity(string(self[name])).isLessThan(quantity('0')))",

@@ -1,5 +1,5 @@
-//! Schemas of fields whose own type says too little, or far too much: values kept as they are (workflows, Pod
-//! specs), and Kubernetes types, whose full schemas with their texts would make a CRD of half a megabyte.
+//! Schemas of fields for which the Rust type's own schema is too small or too large: values that are kept as they are
+//! (workflows, Pod specs), and Kubernetes types, whose full schemas with their texts would make a CRD of half a megabyte.
 
 use crate::rules;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -7,26 +7,14 @@ use serde_json::{Value, json};
 
 type Gen = SchemaGenerator;
 
+/// Nodes are kept as they are: a schema of them would refuse the editor's own file field by field, and no message would
+/// say what to do. The policy `imagejob-workflow` and the operator check them, each with one message.
 pub(crate) fn graph(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "object",
         "minProperties": 1,
         "maxProperties": 500,
-        "additionalProperties": {
-            "type": "object",
-            "required": ["class_type"],
-            "x-kubernetes-preserve-unknown-fields": true,
-            "properties": {
-                "class_type": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The node's type."},
-                "_meta": {"type": "object", "maxProperties": 20, "x-kubernetes-preserve-unknown-fields": true, "description": "What the editor notes, e.g. a title. Not used."},
-                "inputs": {
-                    "type": "object",
-                    "maxProperties": 200,
-                    "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true, "nullable": true},
-                    "description": "The node's inputs: values, or links as [node id, output].",
-                },
-            },
-        },
+        "x-kubernetes-preserve-unknown-fields": true,
     })
 }
 
@@ -48,15 +36,20 @@ pub(crate) fn conditions(_: &mut Gen) -> Schema {
             "type": "object",
             "required": ["type", "status", "reason", "message", "lastTransitionTime"],
             "properties": {
-                "type": {"type": "string", "maxLength": 316, "description": "What it speaks of."},
+                "type": {"type": "string", "maxLength": 316, "description": "What the condition is about."},
                 "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "True, False or Unknown."},
-                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Why, a constant."},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Why, as a constant."},
                 "message": {"type": "string", "maxLength": crate::conditions::MESSAGE_MAX, "description": "Why, for people."},
-                "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When status last changed."},
-                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "The metadata.generation it speaks of."},
+                "lastTransitionTime": {"type": "string", "format": "date-time", "description": "When the status last changed."},
+                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "The metadata.generation that the condition describes."},
             },
         },
     })
+}
+
+/// A u64 has at most 20 digits.
+pub(crate) fn seed(_: &mut Gen) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 20})
 }
 
 pub(crate) fn price(_: &mut Gen) -> Schema {
@@ -102,7 +95,7 @@ pub(crate) fn env(_: &mut Gen) -> Schema {
             "required": ["name"],
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The variable's name."},
-                "value": {"type": "string", "maxLength": 32768, "description": "Its value. Default: empty."},
+                "value": {"type": "string", "maxLength": 32768, "description": "The variable's value. Default: empty."},
                 "valueFrom": env_source(),
             },
         },
@@ -118,7 +111,7 @@ fn env_source() -> Value {
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": 253, "description": format!("The {what}'s name.")},
                 "key": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The key."},
-                "optional": {"type": "boolean", "description": "True: go without if it is not there. Default: false."},
+                "optional": {"type": "boolean", "description": "True: the variable is left out if the key does not exist. Default: false."},
             },
         })
     };
@@ -126,7 +119,7 @@ fn env_source() -> Value {
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "description": "Where its value comes from: one of these.",
+        "description": "Where the value comes from: one of these.",
         "properties": {
             "secretKeyRef": key_of("Secret"),
             "configMapKeyRef": key_of("ConfigMap"),
@@ -135,7 +128,7 @@ fn env_source() -> Value {
                 "required": ["fieldPath"],
                 "description": "A field of the Pod.",
                 "properties": {
-                    "fieldPath": {"type": "string", "minLength": 1, "maxLength": 253, "description": "Its path, e.g. status.podIP."},
+                    "fieldPath": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The field's path, e.g. status.podIP."},
                 },
             },
             "resourceFieldRef": {
@@ -143,7 +136,7 @@ fn env_source() -> Value {
                 "required": ["resource"],
                 "description": "A limit or request of the container.",
                 "properties": {
-                    "resource": {"type": "string", "minLength": 1, "maxLength": 253, "description": "Which, e.g. limits.memory."},
+                    "resource": {"type": "string", "minLength": 1, "maxLength": 253, "description": "The limit or request, e.g. limits.memory."},
                 },
             },
         },
@@ -166,8 +159,8 @@ pub(crate) fn resources(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "object",
         "properties": {
-            "limits": quantities("The most it may use, e.g. nvidia.com/gpu: 1."),
-            "requests": quantities("What it needs. Default: the limits."),
+            "limits": quantities("What the container may use at most, e.g. nvidia.com/gpu: 1."),
+            "requests": quantities("What the container needs. Default: the limits."),
         },
     })
 }
@@ -183,9 +176,9 @@ pub(crate) fn volume_mounts(_: &mut Gen) -> Schema {
             "required": ["name", "mountPath"],
             "properties": {
                 "name": {"type": "string", "minLength": 1, "maxLength": 63, "description": "The volume's name in podTemplate.spec.volumes."},
-                "mountPath": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Where to mount it."},
-                "subPath": {"type": "string", "maxLength": 1024, "description": "The path inside the volume. Default: its root."},
-                "readOnly": {"type": "boolean", "description": "True: it cannot be written to. Default: false."},
+                "mountPath": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Where the volume is mounted."},
+                "subPath": {"type": "string", "maxLength": 1024, "description": "The path inside the volume. Default: the root."},
+                "readOnly": {"type": "boolean", "description": "True: the container cannot write to the volume. Default: false."},
             },
         },
     })
@@ -201,9 +194,9 @@ pub(crate) fn tolerations(_: &mut Gen) -> Schema {
             "properties": {
                 "key": {"type": "string", "maxLength": 316, "description": "The taint's key. Default: any."},
                 "operator": {"type": "string", "enum": ["Exists", "Equal"], "description": "Exists or Equal. Default: Equal."},
-                "value": {"type": "string", "maxLength": 63, "description": "The taint's value, with Equal."},
+                "value": {"type": "string", "maxLength": 63, "description": "The taint's value, for Equal."},
                 "effect": {"type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"], "description": "The taint's effect. Default: any."},
-                "tolerationSeconds": {"type": "integer", "format": "int64", "description": "How long to stay after NoExecute, in seconds. Default: for ever."},
+                "tolerationSeconds": {"type": "integer", "format": "int64", "description": "How long the Pod stays after NoExecute, in seconds. Default: for ever."},
             },
         },
     })
@@ -217,20 +210,20 @@ pub(crate) fn label_selector(_: &mut Gen) -> Schema {
                 "type": "object",
                 "maxProperties": 20,
                 "additionalProperties": {"type": "string", "maxLength": 63},
-                "description": "Labels it must have.",
+                "description": "Labels that the namespace must have.",
             },
             "matchExpressions": {
                 "type": "array",
                 "maxItems": 20,
                 "x-kubernetes-list-type": "atomic",
-                "description": "Requirements it must meet.",
+                "description": "Requirements that the labels must meet.",
                 "items": {
                     "type": "object",
                     "required": ["key", "operator"],
                     "properties": {
                         "key": {"type": "string", "minLength": 1, "maxLength": 316, "description": "The label's key."},
-                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the values are used."},
-                        "values": {"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 63}, "x-kubernetes-list-type": "atomic", "description": "The values, with In and NotIn."},
+                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"], "description": "How the label is compared with the values."},
+                        "values": {"type": "array", "maxItems": 50, "items": {"type": "string", "maxLength": 63}, "x-kubernetes-list-type": "atomic", "description": "The values, for In and NotIn."},
                     },
                 },
             },

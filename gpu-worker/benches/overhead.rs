@@ -15,7 +15,7 @@ use std::{
 
 use comfyui_sim::{Options, Sim, Timing};
 use futures::StreamExt;
-use queue::{Job, JobUid, Queue, TaskSpec, TextToImage, Work};
+use queue::{ClassSetting, Job, JobUid, Queue, Settings, TaskSpec, TextToImage, Work};
 use serde_json::{Value, json};
 use testkit::{Redis, RedisOptions, S3, S3Options};
 use tokio::{
@@ -43,6 +43,12 @@ async fn main() {
     let timing = Timing { step: STEP, ..Timing::default() };
     let engine = Sim::start(Options { timing, ..Options::default() }).expect("an engine");
     let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
+    let standard = ClassSetting {
+        name: "standard".into(),
+        sla: Duration::from_secs(300),
+        capacities: vec!["onDemand".into()],
+    };
+    queue.configure(&Settings { paused: false, classes: vec![standard] }).await.expect("configured");
     let _worker = start_worker(&redis, &s3, &engine);
     through_worker(&queue, &picture(0), 2).await;
 
@@ -159,11 +165,15 @@ async fn through_worker(queue: &Queue, picture: &TextToImage, total: u32) -> Dur
         max_running: None,
         class: "standard".into(),
         model: MODEL.into(),
+        work: MODEL.into(),
+        unit_ms: 10.0,
         arrival_ms: 1,
         sla: Duration::from_secs(300),
         units: f64::from(picture.steps),
         total,
         retries: 0,
+        max_failed_images: None,
+        listing: false,
         recheck: false,
         suspended: false,
         payload: spec.to_payload().expect("JSON"),

@@ -144,7 +144,7 @@ impl Worker {
     async fn claim(&self) -> queue::Result<Vec<queue::Lease>> {
         let claim = Claim {
             worker: self.id.clone(),
-            classes: self.classes.clone(),
+            capacity: self.capacity.as_str().into(),
             loaded: self.held.loaded().or_else(|| self.warm_model.clone()),
             max: 1,
         };

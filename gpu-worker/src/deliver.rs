@@ -31,6 +31,7 @@ impl Worker {
             capacity: capacity.clone(),
             worker: WorkerId(maker.clone()),
             found: true,
+            dropped: Vec::new(),
         })
     }
 
@@ -68,6 +69,7 @@ impl Worker {
             capacity: self.capacity.as_str().into(),
             worker: self.id.clone(),
             found: false,
+            dropped: Vec::new(),
         })
     }
 
@@ -113,5 +115,5 @@ impl Worker {
 
 fn stored(found: Found, facts: &ImageFacts) -> StoredImage {
     let Found { key, etag, bytes, facts: _ } = found;
-    StoredImage { key, etag, bytes, width: facts.width, height: facts.height, seed: facts.seed }
+    StoredImage { key, url: None, etag, bytes, width: facts.width, height: facts.height, seed: facts.seed }
 }

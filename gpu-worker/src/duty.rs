@@ -34,16 +34,13 @@ impl Duty {
         self.0.subscribe()
     }
 
-    /// An order, at the time given: both on the wall clock that deadlines are in, and on ours.
-    pub(crate) fn ordered(&self, order: Order, (wall_ms, now): (u64, Instant)) {
+    /// An order, as it came at this time.
+    pub(crate) fn ordered(&self, order: Order, now: Instant) {
         match order {
             Order::Work => self.unless_leaving(Now::Work),
             Order::Hold => self.unless_leaving(Now::Hold),
             Order::Retire => self.unless_leaving(Now::Retire),
-            Order::Doomed { deadline_ms } => {
-                let left = std::time::Duration::from_millis(deadline_ms.saturating_sub(wall_ms));
-                self.leave(now + left, "the machine goes away");
-            }
+            Order::Doomed { left } => self.leave(now + left, "the machine goes away"),
         }
     }
 
@@ -87,14 +84,14 @@ mod tests {
     #[test]
     fn the_latest_order_counts_until_one_says_leave() {
         let (duty, now) = (Duty::new(), Instant::now());
-        duty.ordered(Order::Hold, (0, now));
+        duty.ordered(Order::Hold, now);
         assert_eq!(duty.now(), Now::Hold);
-        duty.ordered(Order::Work, (0, now));
+        duty.ordered(Order::Work, now);
         assert_eq!(duty.now(), Now::Work);
-        duty.ordered(Order::Doomed { deadline_ms: 5_000 }, (1_000, now));
+        duty.ordered(Order::Doomed { left: Duration::from_secs(4) }, now);
         let by = now + Duration::from_secs(4);
         assert_eq!(duty.now(), Now::Leave { by });
-        duty.ordered(Order::Work, (0, now));
+        duty.ordered(Order::Work, now);
         assert_eq!(duty.now(), Now::Leave { by });
     }
 
@@ -104,7 +101,7 @@ mod tests {
         duty.leave(now + Duration::from_secs(20), "test");
         duty.leave(now + Duration::from_secs(30), "test");
         assert_eq!(duty.now(), Now::Leave { by: now + Duration::from_secs(20) });
-        duty.ordered(Order::Doomed { deadline_ms: 500 }, (1_000, now));
+        duty.ordered(Order::Doomed { left: Duration::ZERO }, now);
         assert_eq!(duty.now(), Now::Leave { by: now });
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use queue::{Release, TaskError, TaskResult};
+use queue::{Reason, Release, TaskError, TaskResult};
 
 use crate::{comfyui::Trouble, held::Stop, text::cut};
 
@@ -22,77 +22,35 @@ pub(crate) enum Ending {
     Stopped(Stop),
 }
 
-/// Why a task failed; the names are what users and metrics see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// What the queue holds is no task.
-    BadPayload,
-    /// The engine refuses the graph.
-    EngineRejected,
-    /// A node raised an exception.
-    EngineError,
-    /// The engine died of it again and again.
-    EngineCrashed,
-    /// Even with an empty GPU there was too little memory.
-    OutOfMemory,
-    /// It took longer than the job allows.
-    Timeout,
-    /// The workflow made no image, or none that is a PNG.
-    NoImage,
-    /// All its images are black.
-    BlackImage,
-    /// The bucket refuses our credentials.
-    OutputDenied,
-    /// The bucket does not exist.
-    OutputMissing,
-    /// The bucket answers what nobody understands.
-    OutputFailed,
-}
-
-impl Reason {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::BadPayload => "BadPayload",
-            Self::EngineRejected => "EngineRejected",
-            Self::EngineError => "EngineError",
-            Self::EngineCrashed => "EngineCrashed",
-            Self::OutOfMemory => "OutOfMemory",
-            Self::Timeout => "Timeout",
-            Self::NoImage => "NoImage",
-            Self::BlackImage => "BlackImage",
-            Self::OutputDenied => "OutputDenied",
-            Self::OutputMissing => "OutputMissing",
-            Self::OutputFailed => "OutputFailed",
-        }
-    }
-
-    fn error(self, why: impl std::fmt::Display) -> TaskError {
-        TaskError { reason: self.as_str().into(), message: cut(&why.to_string(), MESSAGE) }
-    }
+fn error(reason: Reason, why: impl std::fmt::Display) -> TaskError {
+    TaskError { reason, message: cut(&why.to_string(), MESSAGE) }
 }
 
 impl Ending {
     /// Wrong now, perhaps not the next time.
     pub(crate) fn failed(reason: Reason, why: impl std::fmt::Display) -> Self {
-        Self::GivenBack(Release::Failed { error: reason.error(why), retry_after: RETRY_AFTER })
+        Self::GivenBack(Release::Failed { error: error(reason, why), retry_after: RETRY_AFTER })
     }
 
     /// Wrong for good.
     pub(crate) fn rejected(reason: Reason, why: impl std::fmt::Display) -> Self {
-        Self::GivenBack(Release::Rejected { error: reason.error(why) })
+        Self::GivenBack(Release::Rejected { error: error(reason, why) })
     }
 
     /// Nothing wrong with the task.
     pub(crate) fn interrupted() -> Self {
-        Self::GivenBack(Release::Interrupted)
+        Self::GivenBack(Release::Preempted)
     }
 
     /// Will somebody else go on with the task from where it was?
     pub(crate) fn is_interruption(&self) -> bool {
         match self {
-            Self::GivenBack(Release::Interrupted) | Self::Stopped(Stop::Lost | Stop::HandBack) => true,
+            Self::GivenBack(
+                Release::Preempted | Release::HandedBack | Release::Crashed { .. } | Release::Withheld { .. },
+            )
+            | Self::Stopped(Stop::Lost | Stop::HandBack) => true,
             Self::Done(_)
-            | Self::GivenBack(Release::Failed { .. } | Release::Rejected { .. })
+            | Self::GivenBack(Release::Failed { .. } | Release::Rejected { .. } | Release::Doubted { .. })
             | Self::Stopped(Stop::Cancelled) => false,
         }
     }
@@ -104,7 +62,10 @@ impl Ending {
             store::Error::NoSuchBucket { .. } => Reason::OutputMissing,
             _ => Reason::OutputFailed,
         };
-        Self::GivenBack(Release::Failed { error: reason.error(error), retry_after: RETRY_OUTPUT_AFTER })
+        Self::GivenBack(Release::Failed {
+            error: self::error(reason, error),
+            retry_after: RETRY_OUTPUT_AFTER,
+        })
     }
 
     /// `fatal`: the engine has died under this task so often that the task is to blame.

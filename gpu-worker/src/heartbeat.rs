@@ -24,14 +24,16 @@ pub(crate) async fn run(worker: Arc<Worker>) {
         let leases = worker.held.leases();
         let beat = Beat {
             leases: leases.clone(),
+            capacity: worker.capacity.as_str().into(),
             loaded: worker.held.loaded(),
-            notice: *notice.borrow_and_update(),
+            notice: notice.borrow_and_update().map(|notice| notice.at(wall_clock_ms())),
+            ..Beat::default()
         };
         match worker.queue.beat(&worker.id, &beat).await {
             Ok(reply) => {
                 worker.health.redis.well();
                 worker.held.renewed(&leases, &reply.leases);
-                worker.duty.ordered(reply.order, (wall_clock_ms(), Instant::now()));
+                worker.duty.ordered(reply.order, Instant::now());
             }
             Err(error) => {
                 worker.health.redis.ill(error);

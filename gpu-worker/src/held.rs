@@ -129,7 +129,7 @@ impl Held {
     pub(crate) fn renewed(&self, leases: &[HeldLease], answers: &[Renewed]) {
         for (lease, answer) in leases.iter().zip(answers) {
             let stop = match answer {
-                Renewed::Keep => continue,
+                Renewed::Keep | Renewed::Unknown => continue,
                 Renewed::Cancelled => Stop::Cancelled,
                 Renewed::Lost => Stop::Lost,
             };

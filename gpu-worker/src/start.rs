@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use queue::{Notice, Queue, Redis};
+use queue::{Queue, Redis};
 use store::Store;
 use tokio::{
     net::TcpListener,
@@ -84,7 +84,7 @@ async fn prepare(
     config: &Config,
     engine: Arc<Engine>,
     duty: Duty,
-    notice: watch::Receiver<Option<Notice>>,
+    notice: watch::Receiver<Option<notice::Notice>>,
     health: Arc<Health>,
     metrics: Metrics,
 ) -> anyhow::Result<Option<Arc<Worker>>> {

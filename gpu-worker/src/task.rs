@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use queue::{Lease, Release, TaskResult, TaskSpec, Written};
+use queue::{Lease, Reason, Release, TaskResult, TaskSpec, Written};
 use tokio::sync::watch;
 
 use crate::{
     backoff::Backoff,
     comfyui::{Generated, Output, Progress, Prompt, PromptId, Segment, Trouble},
-    ending::{Ending, Reason},
+    ending::Ending,
     graph::Graph,
     held::{Seat, Stage, Stop},
     image::Image,
@@ -48,7 +48,7 @@ pub(crate) struct Made {
 
 /// One lease, from claim to its last word to the queue: prepare, generate, upload, report.
 pub(crate) async fn run(worker: Arc<Worker>, lease: Lease, seat: Seat) {
-    let spec = lease.spec();
+    let spec = worker.queue.spec_of(&lease).await;
     let output = worker.store.output();
     let latents = spec.as_ref().ok().and_then(|spec| Latents::of(&lease.task, &spec.work, output));
     let ending = match &spec {
@@ -200,7 +200,7 @@ impl Worker {
         let write = match ending {
             Ending::Stopped(Stop::Cancelled) => return self.metrics.task(Outcome::Cancelled),
             Ending::Stopped(Stop::Lost) => return self.metrics.task(Outcome::Lost),
-            Ending::Stopped(Stop::HandBack) => Err(Release::Interrupted),
+            Ending::Stopped(Stop::HandBack) => Err(Release::Preempted),
             Ending::GivenBack(release) => Err(release),
             Ending::Done(result) => Ok(result),
         };
@@ -222,7 +222,7 @@ impl Worker {
         let Lease { task, attempt, .. } = lease;
         match write {
             Ok(result) => self.queue.complete(&self.id, task, *attempt, result).await,
-            Err(release) => self.queue.release(&self.id, task, *attempt, release).await,
+            Err(release) => self.queue.release(&self.id, task, *attempt, release, 0).await,
         }
     }
 
@@ -236,15 +236,20 @@ impl Worker {
                 tracing::info!(%task, attempt, gpu_ms = result.gpu_ms, url, "picture stored");
                 Outcome::Completed
             }
-            Err(Release::Interrupted) => Outcome::Interrupted,
-            Err(Release::Failed { error, .. }) => {
-                self.metrics.failure(&error.reason);
-                tracing::warn!(%task, attempt, reason = error.reason, why = error.message, "failed");
+            Err(Release::Preempted | Release::HandedBack) => Outcome::Interrupted,
+            Err(
+                Release::Failed { error, .. }
+                | Release::Crashed { error }
+                | Release::Doubted { error }
+                | Release::Withheld { error, .. },
+            ) => {
+                self.metrics.failure(error.reason.as_str());
+                tracing::warn!(%task, attempt, reason = %error.reason, why = error.message, "failed");
                 Outcome::Failed
             }
             Err(Release::Rejected { error }) => {
-                self.metrics.failure(&error.reason);
-                tracing::warn!(%task, attempt, reason = error.reason, why = error.message, "rejected");
+                self.metrics.failure(error.reason.as_str());
+                tracing::warn!(%task, attempt, reason = %error.reason, why = error.message, "rejected");
                 Outcome::Rejected
             }
         };

@@ -3,11 +3,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use queue::{Notice, Queue, TaskId, WorkerId};
+use queue::{Queue, TaskId, WorkerId};
 use store::Store;
 use tokio::sync::{Notify, watch};
 
-use crate::{comfyui::Engine, config::Capacity, duty::Duty, health::Health, held::Held, metrics::Metrics};
+use crate::{
+    comfyui::Engine, config::Capacity, duty::Duty, health::Health, held::Held, metrics::Metrics,
+    notice::Notice,
+};
 
 /// Everything a worker consists of, as its loops share it.
 #[derive(Debug)]

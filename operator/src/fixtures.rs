@@ -4,6 +4,8 @@ use crds::{ImageJob, WorkerPool};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::index::{self, JobRecord};
+
 /// When the jobs of the tests were created.
 pub(crate) const CREATED: &str = "2026-01-01T00:00:00Z";
 
@@ -85,4 +87,19 @@ fn merge(into: &mut Value, change: Value) {
         }
         (into, change) => *into = change,
     }
+}
+
+/// The record of [`job_with`].
+pub(crate) fn record_with(change: Value) -> JobRecord {
+    index::record(&job_with(change))
+}
+
+pub(crate) fn record() -> JobRecord {
+    record_with(json!({}))
+}
+
+/// Accepted by `studio/sd15` when it was created, with 300 s to do it.
+pub(crate) fn accepted_record() -> JobRecord {
+    let status = json!({"pool": "sd15", "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300});
+    record_with(json!({"status": status}))
 }

@@ -1,23 +1,50 @@
 //! /healthz, /readyz and /metrics.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::{
+    index::{Listings, watch},
+    lock,
+    metrics::Metrics,
+};
 
-/// What /readyz answers: true once the API server and Redis were reached. A standby replica is ready too.
+/// What /readyz answers. A replica is ready once the API server and Redis were reached, a standby too; a leader is not
+/// while a watch fails.
 #[derive(Clone, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+pub(crate) struct Readiness(Arc<Mutex<Progress>>);
+
+#[derive(Default)]
+enum Progress {
+    #[default]
+    Reaching,
+    StandingBy,
+    Leading(Listings),
+}
 
 impl Readiness {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// The API server and Redis were reached.
+    pub(crate) fn reached(&self) {
+        *lock(&self.0) = Progress::StandingBy;
+    }
+
+    /// It leads, and these are its watches.
+    pub(crate) fn watch(&self, listings: &Listings) {
+        *lock(&self.0) = Progress::Leading(listings.clone());
+    }
+
+    /// Why it is not ready.
+    fn missing(&self) -> Option<String> {
+        match &*lock(&self.0) {
+            Progress::Reaching => Some("waiting for the API server and Redis".to_owned()),
+            Progress::StandingBy => None,
+            Progress::Leading(listings) => {
+                listings.failing(watch::FAILING_FOR).map(|failing| format!("a watch fails: {failing}"))
+            }
+        }
     }
 }
 
@@ -36,11 +63,10 @@ pub(crate) async fn serve(
     axum::serve(listener, app).await.context("serve /metrics")
 }
 
-async fn readyz(State(ready): State<Readiness>) -> (StatusCode, &'static str) {
-    if ready.0.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the API server and Redis")
+async fn readyz(State(ready): State<Readiness>) -> (StatusCode, String) {
+    match ready.missing() {
+        None => (StatusCode::OK, "ok".to_owned()),
+        Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, missing),
     }
 }
 

@@ -1,33 +1,30 @@
 //! The operator: watches ImageJobs and WorkerPools, decides, acts.
 //!
-//! `docs/ARCHITECTURE.md` walks one job through these files.
+//! Data flows one way: [`index`] → [`keeper`] → [`planner`] → [`executors`]. `docs/ARCHITECTURE.md` follows one job
+//! through these files.
 
-// The futures of watches, controllers and the Redis client nest deeper than the default allows.
+// The futures of watches, executors and the Redis client nest deeper than the default allows.
 #![recursion_limit = "256"]
 
 mod capacity;
 mod config;
-mod context;
-mod controllers;
-mod events;
+mod executors;
 #[cfg(test)]
 mod fixtures;
-mod garbage;
 mod http;
 mod imagejob;
+mod index;
+mod keeper;
 mod leader;
 mod metrics;
 mod node;
-mod patch;
-mod prices;
-mod results;
-mod uids;
-mod watch;
+mod notice;
+mod planner;
 mod words;
 mod workerpool;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -35,16 +32,23 @@ use anyhow::Context as _;
 use futures::FutureExt as _;
 use kube::Client;
 use queue::Redis;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 pub use config::{Config, LogFormat};
 
+use executors::Server;
 use http::Readiness;
+use index::{Index, Listings};
 use leader::Leadership;
 use metrics::Metrics;
 
 /// Between two tries to reach what is not there yet.
 const RETRY: Duration = Duration::from_secs(2);
+/// What keepers say about jobs waits here; a keeper waits when it is full.
+const ANSWERS: usize = 4096;
 
 /// Runs the operator until SIGTERM, SIGINT or the loss of leadership.
 ///
@@ -61,10 +65,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             lead(&config, &metrics, &ready, &mut leadership).boxed()
         )
     };
+    // What loses ends here, with all it had begun.
     let result = tokio::select! {
         result = work => result.map(drop),
         () = stop => {
-            tracing::info!("told to stop");
+            tracing::info!("asked to stop");
             Ok(())
         }
     };
@@ -83,12 +88,66 @@ async fn lead(
     let client = Client::try_default().await.context("find the API server (KUBECONFIG or in-cluster)")?;
     reach("the API server", || client.apiserver_version()).await;
     let redis = reach("Redis", || Redis::connect(&config.redis_url)).await;
-    ready.set();
+    ready.reached();
     let leadership = leadership.insert(leader::win(&client, config).await);
     metrics.leader.set(1);
+    let (term, leads) = (leadership.term(), leadership.leads());
+    let listings = Listings::default();
+    ready.watch(&listings);
+    let server = Server::new(client, leads, Arc::clone(metrics));
     tokio::select! {
-        result = controllers::run(client, redis, config.clone(), Arc::clone(metrics)).boxed() => result,
+        result = work(server, redis, config, metrics, listings, term).boxed() => result,
         () = leadership.lost() => anyhow::bail!("leadership lost"),
+    }
+}
+
+/// Wires the stages together, and runs them until one ends.
+async fn work(
+    server: Server,
+    redis: Redis,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    listings: Listings,
+    term: u64,
+) -> anyhow::Result<()> {
+    let (index, karpenter) = Index::new(listings);
+    let (events, send_events) = executors::events::open(server.clone(), &config.identity);
+    let (pods, change_pods) = executors::pods::open(server.clone());
+    let (pools, write_pools) = executors::pools::open(server.clone());
+    let (writer, write_jobs, written) = executors::jobs::open(server.clone());
+    let (loader, load, found) = executors::loader::open(server.clone());
+    let (answers, keepers) = mpsc::channel(ANSWERS);
+    let (deposed, mut deposition) = mpsc::unbounded_channel();
+    let handles = planner::Handles::default();
+    let yard = planner::Yard {
+        config: Arc::new(config.clone()),
+        index: index.clone(),
+        redis,
+        term,
+        handles: handles.clone(),
+        pods,
+        pools,
+        events: events.clone(),
+        metrics: Arc::clone(metrics),
+        answers,
+        deposed,
+        put_to_work: AtomicU64::default(),
+    };
+    let out = planner::jobs::Outbox { handles, loader, writer, events };
+    let inbox = planner::jobs::Inbox { keepers, loader: found, writer: written };
+    let jobs = planner::jobs::Jobs::new(index.clone(), out, Arc::clone(metrics));
+    tokio::select! {
+        () = index::watch::run(server.client.clone(), &index, karpenter, metrics).boxed() => {
+            anyhow::bail!("the watches ended")
+        }
+        result = planner::run_pools(yard).boxed() => result.context("pools"),
+        () = jobs.run(inbox).boxed() => anyhow::bail!("the planner of jobs ended"),
+        () = change_pods.boxed() => anyhow::bail!("the executor of Pods ended"),
+        () = write_pools.boxed() => anyhow::bail!("the executor of pools ended"),
+        () = write_jobs.boxed() => anyhow::bail!("the executor of jobs ended"),
+        () = load.boxed() => anyhow::bail!("the loader ended"),
+        () = send_events.boxed() => anyhow::bail!("the executor of Events ended"),
+        Some(why) = deposition.recv() => anyhow::bail!("a newer leader is at work: {why}"),
     }
 }
 

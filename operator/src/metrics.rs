@@ -1,9 +1,12 @@
 //! Prometheus metrics. Labels are bounded: pools, typed reasons and tenants that a pool's spec names, never jobs or
 //! messages.
 
+use std::collections::HashMap;
+
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+    core::{Collector, MetricVec, MetricVecBuilder},
 };
 
 /// The values of the label `phase` of `imagejob_workers`.
@@ -13,11 +16,12 @@ pub(crate) const PHASES: [&str; 4] = ["unscheduled", "starting", "idle", "busy"]
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) leader: IntGauge,
-    /// By controller (imagejob, workerpool) and the step that failed.
-    pub(crate) reconcile_errors: IntCounterVec,
-    pub(crate) reconcile_seconds: HistogramVec,
     pub(crate) jobs_finished: IntCounterVec,
     pub(crate) status_writes: IntCounterVec,
+    pub(crate) timeouts: IntCounterVec,
+    pub(crate) overflows: IntCounterVec,
+    pub(crate) statuses_refused: IntCounterVec,
+    pub(crate) plan_seconds: Histogram,
     pub(crate) events_dropped: IntCounter,
     pub(crate) unparseable: IntCounterVec,
     pub(crate) waiting: IntGaugeVec,
@@ -42,22 +46,33 @@ impl Metrics {
         let r = &registry;
         Ok(Self {
             leader: add(r, IntGauge::new("imagejob_leader", "1 on the replica that acts")?)?,
-            reconcile_errors: counters(
-                r,
-                "imagejob_reconcile_errors_total",
-                "Reconciles that failed and are tried again",
-                &["controller", "step"],
-            )?,
-            reconcile_seconds: add(
-                r,
-                HistogramVec::new(
-                    HistogramOpts::new("imagejob_reconcile_seconds", "How long a reconcile takes")
-                        .buckets(vec![0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
-                    &["controller"],
-                )?,
-            )?,
             jobs_finished: counters(r, "imagejob_jobs_finished_total", "Jobs finished", &["pool", "reason"])?,
             status_writes: counters(r, "imagejob_status_writes_total", "Status patches sent", &["kind"])?,
+            timeouts: counters(
+                r,
+                "imagejob_request_timeouts_total",
+                "Requests that the API server did not answer in time",
+                &["executor"],
+            )?,
+            overflows: counters(
+                r,
+                "imagejob_overflows_total",
+                "Work that did not fit into an executor's channel and was ordered again",
+                &["executor"],
+            )?,
+            statuses_refused: counters(
+                r,
+                "imagejob_statuses_refused_total",
+                "Statuses that the API server does not take, as invalid or too large",
+                &["kind"],
+            )?,
+            plan_seconds: add(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::new("imagejob_plan_seconds", "How long working out a pool's plan takes")
+                        .buckets(vec![0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]),
+                )?,
+            )?,
             events_dropped: add(
                 r,
                 IntCounter::new(
@@ -153,16 +168,19 @@ impl Metrics {
 
     /// A pool is gone: what was last seen of it is no longer so. Counters stay as they are.
     pub(crate) fn forget_pool(&self, pool: &str) {
-        for gauge in [&self.waiting, &self.running, &self.late] {
-            // An error means that nothing was measured yet.
-            let _ = gauge.remove_label_values(&[pool]);
-        }
-        let _ = self.cost_per_hour.remove_label_values(&[pool]);
-        for capacity in policy::Capacity::ALL {
-            for phase in PHASES {
-                let _ = self.workers.remove_label_values(&[pool, capacity.label(), phase]);
-            }
-        }
+        forget(&self.waiting, pool);
+        forget(&self.running, pool);
+        forget(&self.late, pool);
+        forget(&self.workers, pool);
+        forget(&self.cost_per_hour, pool);
+        forget(&self.jobs_finished, pool);
+        forget(&self.scaling_actions, pool);
+        forget(&self.requeued, pool);
+        forget(&self.machine_seconds, pool);
+        forget(&self.cost, pool);
+        forget(&self.on_demand_cost, pool);
+        forget(&self.tenant_gpu_seconds, pool);
+        forget(&self.tenant_cost, pool);
     }
 
     /// The text exposition format.
@@ -202,6 +220,20 @@ fn int_gauges(
 
 fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
     add(r, GaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+/// Removes what was measured of a pool.
+fn forget<T: MetricVecBuilder>(of: &MetricVec<T>, pool: &str) {
+    for family in of.collect() {
+        for metric in family.get_metric() {
+            let labels: HashMap<&str, &str> =
+                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            if labels.get("pool") == Some(&pool) {
+                // An error means that it is gone already.
+                let _ = of.remove(&labels);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use queue::{
-    Claim, Completion, EventKind, Job, JobUid, Lease, Queue, Redis, Results, StoredImage, TaskResult,
-    TaskSpec, TextToImage, Work, WorkerId, Written,
+    Claim, ClassSetting, Completion, EventKind, Job, JobUid, Lease, Queue, Redis, Results, Settings,
+    StoredImage, TaskResult, TaskSpec, TextToImage, Work, WorkerId, Written,
 };
 use testkit::{Persistence, RedisOptions};
 use tokio::task::JoinSet;
@@ -284,8 +284,18 @@ async fn connect(server: &testkit::Redis, pool: &str) -> Result<Vec<Queue>> {
     let mut queues = Vec::new();
     for _ in 0..CONNECTIONS {
         queues.push(Queue::new(Redis::connect(&server.url()).await?, pool));
+        queues[0].configure(&settings()).await?;
     }
     Ok(queues)
+}
+
+fn settings() -> Settings {
+    let standard = ClassSetting {
+        name: "standard".into(),
+        sla: Duration::from_secs(300),
+        capacities: vec!["spot".into()],
+    };
+    Settings { paused: false, classes: vec![standard] }
 }
 
 async fn info(server: &testkit::Redis, section: &str, field: &str) -> Result<f64> {
@@ -344,7 +354,7 @@ fn per_second(count: u64, took: Duration) -> f64 {
 fn claim(worker: &str, max: u32) -> Claim {
     Claim {
         worker: WorkerId(worker.into()),
-        classes: vec!["standard".into()],
+        capacity: "spot".into(),
         loaded: Some("v1-5-pruned.safetensors".into()),
         max,
     }
@@ -365,11 +375,15 @@ impl Jobs {
             max_running: None,
             class: "standard".into(),
             model: "v1-5-pruned.safetensors".into(),
+            work: "picture v1-5-pruned.safetensors".into(),
+            unit_ms: 100.0,
             arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
             sla: Duration::from_secs(300),
             units: 20.0,
             total,
             retries: 2,
+            max_failed_images: None,
+            listing: false,
             recheck: false,
             suspended: false,
             payload: self.payload.clone(),
@@ -398,6 +412,7 @@ fn result(worker: &str, lease: &Lease) -> TaskResult {
     TaskResult {
         images: vec![StoredImage {
             key: format!("generated/{}.png", lease.task),
+            url: None,
             etag: "\"9b2cf535f27731c974343645a3985328\"".into(),
             bytes: 412_345,
             width: 512,
@@ -408,5 +423,6 @@ fn result(worker: &str, lease: &Lease) -> TaskResult {
         capacity: "spot".into(),
         worker: WorkerId(worker.into()),
         found: false,
+        dropped: Vec::new(),
     }
 }

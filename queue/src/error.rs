@@ -10,6 +10,22 @@ pub enum Error {
     /// Redis has no memory left for another job; what is queued stays (maxmemory with noeviction).
     #[error("Redis is full: {0}")]
     Full(String),
+    /// Another operator leads by now: nothing was changed.
+    #[error("this operator's term {term} is over: the leader's is {leader}")]
+    Deposed {
+        /// The term of the handle that was used.
+        term: u64,
+        /// The term that counts.
+        leader: u64,
+    },
+    /// A certificate or key can't be read.
+    #[error("can't read {path}: {why}")]
+    File {
+        /// Where it should be.
+        path: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
     /// The job can't be queued as it is.
     #[error("job {uid}: {why}")]
     Job {

@@ -1,8 +1,10 @@
 //! Workers: ordered, retired, evicted; and the reaper, who finds what they left behind.
 
+use std::time::Duration;
+
 use redis::Cmd;
 
-use crate::{Error, Order, Queue, ReapReport, Result, Retired, WorkerId};
+use crate::{Error, Order, Queue, ReapReport, Result, Retired, WorkerId, WorkerState, spec::millis};
 
 /// So many rounds of at most 500 leases end one [`Queue::reap`]; the next second brings the next.
 const REAP_ROUNDS: usize = 20;
@@ -13,19 +15,32 @@ impl Order {
             Self::Work => ("W", 0),
             Self::Hold => ("H", 0),
             Self::Retire => ("R", 0),
-            Self::Doomed { deadline_ms } => ("D", deadline_ms),
+            Self::Doomed { left } => ("D", millis(left)),
         }
     }
 
     /// `E` is for evicted: for the worker that is the order to go.
-    pub(crate) fn decode(letter: &str, deadline_ms: u64) -> Result<Self> {
+    pub(crate) fn decode(letter: &str, left_ms: u64) -> Result<Self> {
         match letter {
             "W" => Ok(Self::Work),
             "H" => Ok(Self::Hold),
             "R" | "E" => Ok(Self::Retire),
-            "D" => Ok(Self::Doomed { deadline_ms }),
+            "D" => Ok(Self::Doomed { left: Duration::from_millis(left_ms) }),
             other => Err(Error::malformed("order", other)),
         }
+    }
+}
+
+impl WorkerState {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Self {
+        if word == Self::Starting.as_str() { Self::Starting } else { Self::Ready }
     }
 }
 
@@ -36,9 +51,9 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached; to repeat is safe.
     pub async fn order(&self, worker: &WorkerId, order: Order) -> Result<()> {
-        let (letter, deadline_ms) = order.encode();
+        let (letter, left_ms) = order.encode();
         let fill = |call: &mut Cmd| {
-            call.arg(&worker.0).arg(letter).arg(deadline_ms);
+            call.arg(&worker.0).arg(letter).arg(left_ms);
         };
         self.run(|s| &s.order, fill).await
     }

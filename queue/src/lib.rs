@@ -80,9 +80,11 @@ mod error;
 mod fleet;
 mod jobs;
 mod names;
+mod payload;
 mod queue;
 mod results;
 mod script;
+mod settings;
 mod spec;
 mod stats;
 mod task;
@@ -94,7 +96,9 @@ pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
 pub use error::Error;
 pub use jobs::JobPage;
-pub use queue::{HEARTBEAT, LEASE, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY};
+pub use queue::{
+    HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY,
+};
 pub use results::Results;
 pub use spec::{MAX_WAIT_SLAS, VIRTUAL_MS_PER_UNIT};
 pub use types::*;

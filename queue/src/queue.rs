@@ -30,11 +30,19 @@ impl Default for Options {
     }
 }
 
+/// Crashes of one task, on at least two workers if others live, after which it is a dead letter; and of one job without
+/// an image made, after which the job stops.
+pub const MAX_CRASHES: u32 = 3;
+/// Images of one job that fail for good for the same reason, with none made, after which the job stops.
+pub const MAX_ALIKE_FAILURES: u32 = 3;
+
 /// The queue of one WorkerPool. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub(crate) redis: Redis,
     shared: Arc<Shared>,
+    /// The leader's term for which this handle writes; 0 is nobody's.
+    pub(crate) term: u64,
 }
 
 #[derive(Debug)]
@@ -53,7 +61,19 @@ impl Queue {
     /// As [`new`](Self::new). All who use one queue should set the same options.
     pub fn with_options(redis: Redis, pool: &str, options: Options) -> Self {
         let shared = Shared { prefix: names::prefix(pool), options, scripts: Scripts::new() };
-        Self { redis, shared: Arc::new(shared) }
+        Self { redis, shared: Arc::new(shared), term: 0 }
+    }
+
+    /// The same queue for the operator that leads in this term: once an operator with a higher term has written, what
+    /// this handle would change is refused with [`Error::Deposed`](crate::Error::Deposed). Workers and tools have no term.
+    #[must_use]
+    pub fn with_term(&self, term: u64) -> Self {
+        Self { term, ..self.clone() }
+    }
+
+    /// The term given to [`with_term`](Self::with_term); 0 is nobody's.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     /// The Redis it is in.

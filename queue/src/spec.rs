@@ -51,7 +51,7 @@ pub(crate) fn encode(job: &Job) -> Result<Vec<u8>> {
     }
     let line = names::line(job);
     let bucket = Bucket::of(job).encode()?;
-    for text in [&line, &bucket, &job.class, &job.model, &job.tenant] {
+    for text in [&line, &bucket, &job.class, &job.model, &job.tenant, &job.work] {
         let length = u16::try_from(text.len()).map_err(|_| invalid("a name is longer than 64 KiB"))?;
         record.extend(length.to_le_bytes());
         record.extend(text.as_bytes());
@@ -68,6 +68,7 @@ pub(crate) struct Spec {
     pub(crate) class: String,
     pub(crate) model: String,
     pub(crate) tenant: String,
+    pub(crate) work: String,
 }
 
 impl Spec {
@@ -75,9 +76,9 @@ impl Spec {
         let mut read = Reader { what: "job", bytes: record };
         let [arrival, sla, _max_wait, _charge, units] = read.floats()?;
         let [total, _retries, _max_running] = [read.u32()?, read.u32()?, read.u32()?];
-        let [_line, _bucket, class, model, tenant] =
-            [read.text()?, read.text()?, read.text()?, read.text()?, read.text()?];
-        Ok(Self { due_ms: whole(arrival + sla), units, total, class, model, tenant })
+        let [_line, _bucket, class, model, tenant, work] =
+            [read.text()?, read.text()?, read.text()?, read.text()?, read.text()?, read.text()?];
+        Ok(Self { due_ms: whole(arrival + sla), units, total, class, model, tenant, work })
     }
 }
 
@@ -129,6 +130,7 @@ pub(crate) fn whole(value: f64) -> u64 {
 pub(crate) struct Bucket {
     pub(crate) class: String,
     pub(crate) model: String,
+    pub(crate) work: String,
     /// Rounded down.
     pub(crate) due_ms: u64,
     pub(crate) sla_ms: u64,
@@ -146,6 +148,7 @@ impl Bucket {
         Self {
             class: job.class.clone(),
             model: job.model.clone(),
+            work: job.work.clone(),
             due_ms: due_ms - due_ms % width,
             sla_ms,
             units: two_digits(job.units),
@@ -154,15 +157,15 @@ impl Bucket {
     }
 
     fn encode(&self) -> Result<String> {
-        let Self { class, model, due_ms, sla_ms, units, limited } = self;
-        serde_json::to_string(&(class, model, due_ms, sla_ms, units, limited))
+        let Self { class, model, work, due_ms, sla_ms, units, limited } = self;
+        serde_json::to_string(&(class, model, work, due_ms, sla_ms, units, limited))
             .map_err(|error| Error::malformed("backlog bucket", error))
     }
 
     pub(crate) fn decode(text: &[u8]) -> Result<Self> {
-        let (class, model, due_ms, sla_ms, units, limited) =
+        let (class, model, work, due_ms, sla_ms, units, limited) =
             serde_json::from_slice(text).map_err(|error| Error::malformed("backlog bucket", error))?;
-        Ok(Self { class, model, due_ms, sla_ms, units, limited })
+        Ok(Self { class, model, work, due_ms, sla_ms, units, limited })
     }
 }
 
@@ -190,11 +193,15 @@ mod tests {
             max_running: Some(8),
             class: "standard".into(),
             model: "sd15.safetensors".into(),
+            work: "textToImage sd15.safetensors".into(),
+            unit_ms: 100.0,
             arrival_ms: 1_700_000_000_123,
             sla: Duration::from_secs(300),
             units: 20.0,
             total: 3,
             retries: 2,
+            max_failed_images: None,
+            listing: false,
             recheck: false,
             suspended: false,
             payload: Bytes::from_static(b"{}"),

@@ -1,9 +1,12 @@
 //! The queue at a glance.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use crate::{
-    Backlog, Error, Notice, Order, Queue, Result, Stats, WorkerId, WorkerSeen,
+    Backlog, Error, Notice, Order, Queue, Result, Stats, WorkerId, WorkerSeen, WorkerState,
     spec::{Bucket, Spec, whole},
     task::{self, Held},
 };
@@ -62,7 +65,7 @@ fn workers_seen(
     for (name, record) in records {
         let worker = WorkerId(name.clone());
         let busy = busy.contains(&worker);
-        let worker = worker_seen(worker, record, busy)?;
+        let worker = worker_seen(worker, record, busy, now_ms)?;
         if busy || worker.seen_ms + LATELY_MS >= now_ms {
             seen.push(worker);
         }
@@ -71,22 +74,28 @@ fn workers_seen(
     Ok(seen)
 }
 
-/// `order deadline seen idle ordered\nloaded[\nnotice]`, as lua/worker.lua writes it.
-fn worker_seen(worker: WorkerId, record: &str, busy: bool) -> Result<WorkerSeen> {
+/// `order deadline seen idle ordered\nloaded\nnotice until\nstate capacity\ntrouble`, as lua/worker.lua writes it.
+fn worker_seen(worker: WorkerId, record: &str, busy: bool, now_ms: u64) -> Result<WorkerSeen> {
     let bad = || Error::malformed("worker", record);
-    let (head, rest) = record.split_once('\n').ok_or_else(bad)?;
-    let (loaded, notice) = rest.split_once('\n').unwrap_or((rest, ""));
+    let lines: Vec<&str> = record.splitn(5, '\n').collect();
+    let [head, loaded, notice, state, trouble] = lines[..] else { return Err(bad()) };
     let (letter, numbers) = head.split_once(' ').ok_or_else(bad)?;
     let numbers: Vec<u64> =
         numbers.split(' ').map(str::parse).collect::<std::result::Result<_, _>>().map_err(|_| bad())?;
     let [deadline, seen_ms, idle, _ordered] = numbers[..] else { return Err(bad()) };
+    let (notice, until) = notice.split_once(' ').ok_or_else(bad)?;
+    let until: u64 = until.parse().map_err(|_| bad())?;
+    let (state, capacity) = state.split_once(' ').ok_or_else(bad)?;
+    let trouble = (!trouble.is_empty()).then(|| serde_json::from_str(trouble)).transpose();
     Ok(WorkerSeen {
-        order: Order::decode(letter, deadline)?,
+        order: Order::decode(letter, deadline.saturating_sub(now_ms))?,
         worker,
+        state: WorkerState::parse(state),
+        capacity: capacity.to_owned(),
+        trouble: trouble.map_err(|_| bad())?,
         loaded: (!loaded.is_empty()).then(|| loaded.to_owned()),
-        notice: (!notice.is_empty()).then(|| Notice::decode(notice)).transpose()?,
+        notice: Notice::decode(notice, Duration::from_millis(until.saturating_sub(now_ms)))?,
         seen_ms,
-        // Idle 0: it was given work. Without a lease it has finished since, and has not claimed again.
         idle_since_ms: (!busy).then_some(if idle == 0 { seen_ms } else { idle }),
     })
 }
@@ -98,10 +107,10 @@ fn count_backlog(mut buckets: Vec<(Bucket, u64)>, stats: &mut Stats) {
         *running.entry(&lease.tenant).or_default() += 1;
     }
     buckets.sort_by_key(|(bucket, _)| bucket.due_ms);
-    let mut backlog: BTreeMap<(String, String, u64), Backlog> = BTreeMap::new();
+    let mut backlog: BTreeMap<(String, String, String, u64), Backlog> = BTreeMap::new();
     let mut granted: HashMap<String, u64> = HashMap::new();
     for (bucket, waiting) in buckets {
-        let Bucket { class, model, due_ms, sla_ms, units, limited } = bucket;
+        let Bucket { class, model, work, due_ms, sla_ms, units, limited } = bucket;
         let tasks = limited.map_or(waiting, |(tenant, limit)| {
             let running = running.get(tenant.as_str()).copied().unwrap_or_default();
             let granted = granted.entry(tenant).or_default();
@@ -114,10 +123,11 @@ fn count_backlog(mut buckets: Vec<(Bucket, u64)>, stats: &mut Stats) {
         let arrival = due_ms.saturating_sub(sla_ms);
         stats.oldest_ms = Some(stats.oldest_ms.map_or(arrival, |oldest| oldest.min(arrival)));
         if tasks > 0 {
-            let key = (class, model, due_ms);
-            let entry = backlog.entry(key).or_insert_with_key(|(class, model, due_ms)| Backlog {
+            let key = (class, model, work, due_ms);
+            let entry = backlog.entry(key).or_insert_with_key(|(class, model, work, due_ms)| Backlog {
                 class: class.clone(),
                 model: model.clone(),
+                work: work.clone(),
                 due_ms: *due_ms,
                 tasks: 0,
                 units: 0.0,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, WorkerId,
+    Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, TaskKind, WorkerId,
     spec::{Reader, Spec, whole},
 };
 
@@ -38,15 +38,18 @@ pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
     let payload = Bytes::from(payload);
     Ok((first..first + count).map(move |index| Lease {
         task: TaskId { job: JobUid(uid.clone()), index },
+        kind: TaskKind::Image,
         attempt,
         expires_ms,
         recheck,
         tenant: spec.tenant.clone(),
         class: spec.class.clone(),
         model: spec.model.clone(),
+        work: spec.work.clone(),
+        expected_ms: 0,
         due_ms: spec.due_ms,
         units: spec.units,
-        payload: payload.clone(),
+        payload: Some(payload.clone()),
     }))
 }
 
@@ -70,14 +73,16 @@ impl Held {
 
     pub(crate) fn seen(self, task: TaskId, job: Spec, expires_ms: u64) -> LeaseSeen {
         let Self { attempt, worker, started_ms, progress } = self;
-        let Spec { due_ms, units, total: _, class, model, tenant } = job;
+        let Spec { due_ms, units, total: _, class, model, tenant, work } = job;
         LeaseSeen {
             task,
+            kind: TaskKind::Image,
             attempt,
             worker,
             tenant,
             class,
             model,
+            work,
             units,
             due_ms,
             started_ms,

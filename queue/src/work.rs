@@ -3,7 +3,7 @@
 use redis::Cmd;
 
 use crate::{
-    Beat, BeatReply, Claim, Completion, Error, Lease, Notice, Order, Queue, Release, Renewed, Result,
+    Beat, BeatReply, Claim, Completion, Error, Lease, Order, Queue, Release, Renewed, Result, StoredObject,
     TaskError, TaskId, TaskResult, WorkerId, Written, names, spec, task,
 };
 
@@ -19,14 +19,18 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached. What a lost answer would have granted comes back when the lease ends.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
-        let Claim { worker, classes, loaded, max } = claim;
+        let Claim { worker, capacity, loaded, max } = claim;
+        let classes = self.classes_of(capacity).await?;
+        if classes.is_empty() {
+            return Ok(Vec::new());
+        }
         let fill = |call: &mut Cmd| {
             let loaded = loaded.as_deref();
             call.arg(&worker.0)
                 .arg(self.lease_ms())
                 .arg(LARGEST_BATCH.min(*max as usize))
                 .arg(loaded.unwrap_or_default());
-            call.arg(loaded.map(names::digest).unwrap_or_default()).arg(classes);
+            call.arg(loaded.map(names::digest).unwrap_or_default()).arg(&classes);
         };
         let chunks: Vec<task::Chunk> = self.run(|s| &s.claim, fill).await?;
         let mut leases = Vec::new();
@@ -41,23 +45,26 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached; to repeat is safe.
     pub async fn beat(&self, worker: &WorkerId, beat: &Beat) -> Result<BeatReply> {
+        let trouble = beat.trouble.as_ref().map(to_json).transpose()?.unwrap_or_default();
         let fill = |call: &mut Cmd| {
             call.arg(&worker.0).arg(self.lease_ms()).arg(beat.loaded.as_deref().unwrap_or_default());
-            call.arg(beat.notice.map(Notice::encode).unwrap_or_default());
+            let (notice, left_ms) = crate::Notice::encode(beat.notice);
+            call.arg(notice).arg(left_ms).arg(beat.state.as_str()).arg(&beat.capacity).arg(&trouble);
             for held in &beat.leases {
                 let (done, all) = held.progress.unwrap_or_default();
                 call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);
             }
         };
-        let (order, deadline_ms, fates): (String, u64, Vec<String>) = self.run(|s| &s.beat, fill).await?;
+        let (order, left_ms, fates): (String, u64, Vec<String>) = self.run(|s| &s.beat, fill).await?;
         let fate = |fate: &String| match fate.as_str() {
             "K" => Ok(Renewed::Keep),
             "C" => Ok(Renewed::Cancelled),
             "L" => Ok(Renewed::Lost),
+            "U" => Ok(Renewed::Unknown),
             other => Err(Error::malformed("heartbeat", other)),
         };
         let leases = fates.iter().map(fate).collect::<Result<_>>()?;
-        Ok(BeatReply { leases, order: Order::decode(&order, deadline_ms)? })
+        Ok(BeatReply { leases, order: Order::decode(&order, left_ms)? })
     }
 
     /// A task is done. To repeat it after an error is safe: the same write is accepted again.
@@ -110,7 +117,22 @@ impl Queue {
         Ok(accepted.into_iter().map(written).collect())
     }
 
-    /// Gives a task back.
+    /// The listing of a job's images is stored. To repeat it after an error is safe.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn complete_listing(
+        &self,
+        worker: &WorkerId,
+        task: &TaskId,
+        attempt: u32,
+        stored: &StoredObject,
+    ) -> Result<Written> {
+        let _ = (worker, task, attempt, stored);
+        Ok(Written::Stale)
+    }
+
+    /// Gives a task back. `gpu_ms` is the engine time that this attempt took.
     ///
     /// # Errors
     /// When Redis can't be reached; repeated after a success whose answer was lost, it says
@@ -121,10 +143,16 @@ impl Queue {
         task: &TaskId,
         attempt: u32,
         release: &Release,
+        gpu_ms: u64,
     ) -> Result<Written> {
+        let _ = gpu_ms;
         let (how, retry_after, error) = match release {
-            Release::Interrupted => ("I", 0, Vec::new()),
-            Release::Failed { error, retry_after } => ("F", spec::millis(*retry_after), brief(error)?),
+            Release::Preempted | Release::HandedBack => ("I", 0, Vec::new()),
+            Release::Crashed { error } => ("F", 5000, brief(error)?),
+            Release::Doubted { error } => ("F", 0, brief(error)?),
+            Release::Failed { error, retry_after } | Release::Withheld { error, retry_after } => {
+                ("F", spec::millis(*retry_after), brief(error)?)
+            }
             Release::Rejected { error } => ("R", 0, brief(error)?),
         };
         let fill = |call: &mut Cmd| {
@@ -149,5 +177,5 @@ fn brief(error: &TaskError) -> Result<Vec<u8>> {
     if message.len() > LONGEST_MESSAGE {
         message = &message[..message.floor_char_boundary(LONGEST_MESSAGE)];
     }
-    to_json(&TaskError { reason: error.reason.clone(), message: message.to_owned() })
+    to_json(&TaskError { reason: error.reason, message: message.to_owned() })
 }

@@ -10,12 +10,12 @@ use crate::{
 
 mod status;
 
-pub use status::{Cost, Counts, ExtraImage, Image, ImageFailure, ImageJobStatus, Sla};
+pub use status::{Cost, Counts, ExtraImage, Image, ImageFailure, ImageJobStatus, JobOutput, Sla};
 
 /// The name of a class, as the pool defines it.
 pub type Class = String;
 
-/// What a user asks for: one prompt or workflow, and how many images of it.
+/// What the user asks for: one prompt or workflow, and how many images of it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[kube(
     group = "imagejob.dev",
@@ -28,7 +28,7 @@ pub type Class = String;
     status = "ImageJobStatus",
     derive = "PartialEq",
     validation = rules::job_name(),
-    doc = "An ImageJob asks for images of one prompt or workflow. The operator queues them, GPU workers of a WorkerPool make them, and the URLs and the cost end up in the status.",
+    doc = "An ImageJob asks for images of one prompt or workflow. The operator queues them, GPU workers of a WorkerPool make them, and the operator writes their URLs and cost into the status.",
     printcolumn(
         name = "State",
         type_ = "string",
@@ -39,9 +39,9 @@ pub type Class = String;
         name = "Progress",
         type_ = "string",
         json_path = ".status.progress",
-        description = "Images made, of all asked for."
+        description = "Images made, of all images of the job."
     ),
-    printcolumn(name = "Class", type_ = "string", json_path = ".status.class", description = "How urgent."),
+    printcolumn(name = "Class", type_ = "string", json_path = ".status.class", description = "How urgent the job is."),
     printcolumn(
         name = "Pool",
         type_ = "string",
@@ -52,28 +52,28 @@ pub type Class = String;
         name = "Cost",
         type_ = "string",
         json_path = ".status.cost.amount",
-        description = "What the GPU time so far cost."
+        description = "The cost of the GPU time so far."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Interruptions",
         type_ = "integer",
         json_path = ".status.interruptions",
-        description = "Times a machine went away under an image.",
+        description = "How often an image lost its machine.",
         priority = 1
     ),
     printcolumn(
         name = "Retries",
         type_ = "integer",
         json_path = ".status.retries",
-        description = "Times a failed image was tried again.",
+        description = "How often a failed image was tried again.",
         priority = 1
     ),
     printcolumn(
         name = "SLA",
         type_ = "string",
         json_path = ".status.sla",
-        description = "Whether the class's promise was kept.",
+        description = "Whether the job keeps its dueTime.",
         priority = 1
     )
 )]
@@ -86,60 +86,68 @@ pub type Class = String;
 #[x_kube(validation = fixed("count"))]
 #[x_kube(validation = fixed("timeoutSeconds"))]
 #[x_kube(validation = fixed("retries"))]
+#[x_kube(validation = fixed("maxFailedImages"))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageJobSpec {
     /// The WorkerPool to use. Default: the namespace's pool that has `default: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_ref: Option<PoolRef>,
 
-    /// Whose job it is, for fair shares and quotas. Default: the namespace. An admission policy says who may
-    /// name another.
+    /// Whose job it is, for fair shares and limits. Default: the namespace. Another tenant needs an administrator's
+    /// consent (namespace label `imagejob.dev/tenancy: field`) and the pool's (`fairness.tenancy: Field`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::tenant())]
     pub tenant: Option<String>,
 
-    /// How urgent: the name of one of the pool's classes, e.g. `immediate`, `standard` or `relaxed`.
+    /// How urgent the job is: the name of one of the pool's classes, e.g. `immediate`, `standard` or `relaxed`.
     /// Default: the pool's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = rules::dns_label())]
     pub class: Option<Class>,
 
-    /// A plain text-to-image picture. Give exactly one of textToImage or workflow.
+    /// An image from a text, for checkpoints that hold model, text encoder and VAE in one file (Stable Diffusion 1.5, 2.1,
+    /// SDXL). Give exactly one of textToImage or workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_to_image: Option<TextToImage>,
 
-    /// Any ComfyUI workflow. Give exactly one of textToImage or workflow.
+    /// A ComfyUI workflow. Give exactly one of textToImage or workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Workflow>,
 
-    /// Images to make, 1 to 10000. Image i uses seed + i. Default: 1.
+    /// How many images to make, 1 to 10000. Image i uses seed + i. Default: 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
 
-    /// Longest time one image may take in the engine, in seconds, 1 to 86400. Default: 300.
+    /// The longest time that one image may take in the engine, in seconds, 1 to 86400. Default: 300.
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u32,
 
-    /// Failures allowed per image before the job fails, 0 to 10. Machines that go away do not count. Default: 2.
+    /// How often an image may fail and be tried again, 0 to 10. A machine that goes away is no failure. Default: 2.
     #[serde(default = "default_retries")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: u32,
 
-    /// Delete the job so many seconds after it finished, 0 to 31536000 (a year). The images stay in the bucket.
-    /// Default: the job is kept until somebody deletes it.
+    /// How many images may fail for good, 0 to 10000. One more, and the operator starts no further image of the job.
+    /// Default: the job stops once three images failed with the same reason and none is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub max_failed_images: Option<u32>,
+
+    /// How many seconds after its end the job is deleted, 0 to 31536000 (a year). The images stay in the bucket.
+    /// Default: the job stays until somebody deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<u32>,
 
-    /// True: start no more images; finished ones stay. May be changed at any time. Default: false.
+    /// True: no more images are started; those being made are finished. It may change at any time. Default: false.
     #[serde(default)]
     pub suspend: bool,
 
-    /// True: stop now and keep the record. Cannot be undone. Default: false.
+    /// True: the job stops now, and the images made so far stay listed. It cannot be undone. Default: false.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self || !oldSelf").message("a cancelled job stays cancelled; create a new one"))]
     pub cancel: bool,
@@ -153,24 +161,24 @@ pub struct PoolRef {
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
-    /// The pool's namespace, for a pool shared between namespaces. Default: the job's own.
+    /// The pool's namespace, for a pool that namespaces share. Default: the job's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_label())]
     pub namespace: Option<String>,
 }
 
-/// A plain text-to-image picture.
+/// An image from a text.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TextToImage {
     /// The checkpoint's file name as the engine lists it, e.g. `v1-5-pruned.safetensors`.
     #[schemars(length(min = 1, max = 253))]
     pub model: String,
-    /// What the picture should show, up to 10000 characters.
+    /// What the image shows, up to 10000 characters.
     #[schemars(length(max = 10_000))]
     pub prompt: String,
-    /// What it should not show, up to 10000 characters. Default: empty.
+    /// What the image does not show, up to 10000 characters. Default: empty.
     #[serde(default)]
     #[schemars(length(max = 10_000))]
     pub negative_prompt: String,
@@ -186,7 +194,7 @@ pub struct TextToImage {
     #[serde(default = "default_steps")]
     #[schemars(range(min = 1, max = 1000))]
     pub steps: u32,
-    /// How closely to follow the prompt (classifier-free guidance), 0 to 100. Default: 7.
+    /// How closely the image follows the prompt (classifier-free guidance), 0 to 100. Default: 7.
     #[serde(default = "default_cfg_scale")]
     #[schemars(range(min = 0, max = 100))]
     pub cfg_scale: f64,
@@ -198,19 +206,20 @@ pub struct TextToImage {
     #[serde(default = "default_scheduler")]
     #[schemars(length(min = 1, max = 64))]
     pub scheduler: String,
-    /// Seed of image 0, 0 to 9007199254740991 (2^53 - 1). Default: drawn once and kept in status.seed.
+    /// The seed of image 0, 0 to 9007199254740991 (2^53 - 1). Default: the operator draws one and keeps it in
+    /// status.seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
     pub seed: Option<u64>,
 }
 
-/// A ComfyUI workflow: given here, or in a ConfigMap.
+/// A ComfyUI workflow: here, or in a ConfigMap.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[x_kube(validation = exactly_one_of("graph", "configMapRef"))]
 #[serde(rename_all = "camelCase")]
 pub struct Workflow {
-    /// The workflow in ComfyUI's API format (menu: Export (API)): node id to class_type and inputs, up to 500
-    /// nodes. Give exactly one of graph or configMapRef.
+    /// The workflow in ComfyUI's API format (in ComfyUI's menu: Export (API)), a map of node ids to nodes with class_type
+    /// and inputs; up to 500 nodes, and 1 MiB with the inputs below. Give exactly one of graph or configMapRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::graph")]
     pub graph: Option<Map<String, Value>>,
@@ -219,13 +228,14 @@ pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapRef>,
 
-    /// Inputs to set in the workflow, each named node.input, e.g. `6.text`; up to 100.
+    /// Inputs of nodes to set to other values, each named node.input, e.g. `6.text`; up to 100. The node must have the
+    /// input.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::workflow_inputs")]
     pub inputs: Map<String, Value>,
 }
 
-/// A ConfigMap's key.
+/// A key of a ConfigMap.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapRef {
@@ -240,7 +250,7 @@ pub struct ConfigMapRef {
     pub key: String,
 }
 
-/// What a job asks for, told apart.
+/// What a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Work<'a> {
     /// `spec.textToImage`.
@@ -249,13 +259,13 @@ pub enum Work<'a> {
     Workflow(&'a Workflow),
 }
 
-/// A spec with both or neither of textToImage and workflow; the API server lets none through.
+/// A spec with both or neither of textToImage and workflow; the API server refuses such a spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give exactly one of textToImage or workflow")]
 pub struct NoWork;
 
 impl ImageJobSpec {
-    /// What is asked for.
+    /// What the job asks for.
     ///
     /// # Errors
     /// If both or neither of textToImage and workflow are there.

@@ -4,34 +4,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Capacity, Money, schema};
 
-/// What came of a job. Written by the operator only.
+/// The state of a job. Only the operator writes it.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageJobStatus {
-    /// The metadata.generation this status speaks of.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Complete, Failed, Stalled.
+    /// Ready, Reconciling, Complete, Failed, Stalled, Late.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// Images made, of all asked for, e.g. `3/4`.
+    /// Images made, of all images of the job, e.g. `3/4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub progress: Option<String>,
 
-    /// Images by what became of them.
+    /// The images by their state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
 
-    /// The pool that makes the images; namespace/name where it is in another namespace.
+    /// The pool that makes the images; namespace/name where it is in another namespace than the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub pool: Option<String>,
 
-    /// The class the job runs in.
+    /// The class that the job was accepted in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub class: Option<String>,
@@ -41,89 +41,141 @@ pub struct ImageJobStatus {
     #[schemars(length(max = 63))]
     pub tenant: Option<String>,
 
-    /// Seed of image 0: the spec's, or the one drawn for it.
+    /// When the operator accepted the job. What it decided then (class, slaSeconds, tenant, weight, seed, segments,
+    /// workflowDigest, output) stays as it is, even if the pool changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_time: Option<Time>,
+
+    /// The promise of the class when the job was accepted: each image is made within so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sla_seconds: Option<u32>,
+
+    /// The tenant's weight when the job was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+
+    /// The seed of image 0: the spec's, or the one that the operator drew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
-    /// In how many segments each picture of textToImage is made: decided once, so that an interruption can't change a
-    /// picture.
+    /// In how many segments each image of textToImage is made. The number never changes, so that an interruption does not
+    /// change an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
 
-    /// The images made, in order, the first 100 of them; manifestURL lists all.
+    /// The digest of the workflow that was accepted, its inputs set, e.g. `sha256:9f86d0…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub workflow_digest: Option<String>,
+
+    /// Where the images go: the pool's output when the job was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<JobOutput>,
+
+    /// The images made, in order: the first 100. manifestURL lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub images: Vec<Image>,
 
-    /// A JSON document that lists every image, once the job has finished; only where count is over 100.
+    /// The URL of a JSON document that lists every image. Only for jobs with a count over 100, once they have ended.
     #[serde(rename = "manifestURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub manifest_url: Option<String>,
 
-    /// Images that failed for good, the first 20 of them.
+    /// The images that failed for good: the first 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub failures: Vec<ImageFailure>,
 
-    /// When the first image was begun.
+    /// When a worker began the first image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When the job ended, however it ended.
+    /// When the job ended, whether complete or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
-    /// When the last image should be made, as far as can be told; moves by a tenth of the time left at least.
+    /// When the last image is made, by the pool's forecast. A new forecast is written only if it differs by a tenth of
+    /// the time left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_time: Option<Time>,
 
-    /// When every image should be made: creation + slaSeconds of the class, as it was when the job was accepted.
+    /// When every image is due: acceptedTime + slaSeconds + the time for which the job was suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Time>,
 
-    /// Whether the class's promise (dueTime) is kept.
+    /// When the present suspension began; absent while the job is not suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_time: Option<Time>,
+
+    /// How long earlier suspensions lasted together, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_seconds: Option<u64>,
+
+    /// Whether the job keeps its dueTime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
 
-    /// Times an image came back to the queue because its machine went away.
+    /// How often an image was queued again because its machine went away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interruptions: Option<u32>,
 
-    /// Times an image was tried again after a failure.
+    /// How often an image was tried again after a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
 
-    /// What the images cost.
+    /// The cost of the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
 }
 
-/// Images of a job, by what became of them.
+/// Where the images of a job go.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct JobOutput {
+    /// The store's URL; absent: AWS S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub endpoint: Option<String>,
+    /// The bucket's name.
+    #[schemars(length(max = 63))]
+    pub bucket: String,
+    /// The text before every key; may be empty.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    pub key_prefix: String,
+    /// The URL before every key in the images' URLs.
+    #[serde(rename = "publicURL")]
+    #[schemars(length(max = 1024))]
+    pub public_url: String,
+}
+
+/// The images of a job by their state.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// All asked for.
+    /// All images of the job.
     pub total: u32,
-    /// Nobody works on them.
+    /// Images that no worker has.
     pub waiting: u32,
-    /// Being made.
+    /// Images that a worker makes now.
     pub running: u32,
-    /// Made.
+    /// Images that are made.
     pub succeeded: u32,
-    /// Failed for good.
+    /// Images that failed for good.
     pub failed: u32,
 }
 
-/// One image.
+/// An image that is made.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// Which of the job's images, from 0.
+    /// The number of the image in the job, from 0.
     pub index: u32,
-    /// Where to fetch it.
+    /// The image's URL: the publicURL of the pool's output, a slash, and the key.
     #[schemars(length(max = 2048))]
     pub url: String,
-    /// Its key in the bucket.
+    /// The image's key in the bucket.
     #[schemars(length(max = 1024))]
     pub key: String,
     /// The object's ETag.
@@ -134,19 +186,21 @@ pub struct Image {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// The seed it was made with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The image's seed. A seed above 9223372036854775807 (2^63 - 1) is a string, because the API server keeps no
+    /// larger number exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "seed")]
+    #[schemars(schema_with = "schema::seed")]
     pub seed: Option<u64>,
-    /// GPU time it took, in seconds, exact to the millisecond.
+    /// The image's GPU time in seconds, exact to the millisecond.
     pub gpu_seconds: f64,
-    /// The kind of machine that made it.
+    /// The kind of machine that made the image.
     pub capacity: Capacity,
-    /// What its GPU time cost, at the price at which that machine was to be had when the image was made.
+    /// The cost of the GPU time, by the machine's price when the image was made.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
-    /// Attempts it took, 1 if nothing went wrong.
+    /// How often the image was begun; 1 if nothing went wrong.
     pub attempts: u32,
-    /// Further images of a workflow with several outputs, the first 20 of them.
+    /// Further images of a workflow with several outputs: the first 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub extra: Vec<ExtraImage>,
@@ -156,10 +210,10 @@ pub struct Image {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtraImage {
-    /// Where to fetch it.
+    /// The image's URL: the publicURL of the pool's output, a slash, and the key.
     #[schemars(length(max = 2048))]
     pub url: String,
-    /// Its key in the bucket.
+    /// The image's key in the bucket.
     #[schemars(length(max = 1024))]
     pub key: String,
     /// Width in pixels.
@@ -172,46 +226,74 @@ pub struct ExtraImage {
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageFailure {
-    /// Which of the job's images, from 0.
+    /// The number of the image in the job, from 0.
     pub index: u32,
-    /// A constant, for machines: e.g. `OutOfMemory`.
+    /// Why, as a constant for programs, e.g. `OutOfMemory`.
     #[schemars(length(max = 128))]
     pub reason: String,
-    /// For people.
+    /// Why, for people.
     #[schemars(length(max = 1024))]
     pub message: String,
-    /// Attempts made.
+    /// How often the image was begun.
     pub attempts: u32,
 }
 
-/// What the images cost, by GPU time and the pool's prices when they were made.
+/// The cost of images, by their GPU time and the pool's prices when they were made.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
-    /// GPU time in seconds, exact to the millisecond.
+    /// The GPU time in seconds, exact to the millisecond.
     pub gpu_seconds: f64,
-    /// What it cost, e.g. `"0.0123"`.
+    /// The cost of the GPU time, e.g. `"0.0123"`.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
-    /// What the same GPU time would have cost on demand.
+    /// The cost of the same GPU time on on-demand machines.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_amount: Money,
-    /// How much less it cost than on demand, in percent; 0 where it did not.
+    /// How much less amount is than onDemandAmount, in percent; 0 if it is not less.
     pub saving_percent: u32,
-    /// The currency of both, e.g. `USD`.
+    /// The currency of both amounts, e.g. `USD`.
     #[schemars(length(max = 3))]
     pub currency: String,
 }
 
-/// Whether the class's promise is kept.
+/// Whether a job keeps its dueTime.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sla {
     /// There is still time.
     Pending,
-    /// There is still time, but by what can be told it will not do.
+    /// There is still time, but by the pool's forecast not enough.
     AtRisk,
     /// Every image was made in time.
     Met,
     /// Time ran out before every image was made, or an image failed for good.
     Missed,
+}
+
+/// A seed in JSON: a number as far as the API server keeps it exactly, a string of digits beyond.
+mod seed {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seed {
+        Number(u64),
+        Text(String),
+    }
+
+    #[allow(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(seed: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match seed {
+            Some(seed) if i64::try_from(*seed).is_err() => serializer.collect_str(seed),
+            seed => seed.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        match Option::<Seed>::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(Seed::Number(seed)) => Ok(Some(seed)),
+            Some(Seed::Text(digits)) => digits.parse().map(Some).map_err(D::Error::custom),
+        }
+    }
 }

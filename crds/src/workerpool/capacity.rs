@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::Labels;
 use crate::{Money, rules, schema};
 
-/// The machines workers may run on. At least one of spot and onDemand.
+/// The machines that workers may run on: spot, on-demand, or both.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[x_kube(validation = Rule::new("has(self.spot) || has(self.onDemand)").message("give spot, onDemand or both"))]
 #[serde(rename_all = "camelCase")]
 pub struct Fleets {
-    /// Machines that are cheap and may be taken away at any moment.
+    /// Spot machines: cheap, and the cloud may take them away at any moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<Fleet>,
-    /// Machines that stay, at full price.
+    /// On-demand machines: they stay, at full price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<Fleet>,
     /// The currency of the prices, three capital letters. Default: USD.
@@ -29,26 +29,26 @@ pub struct Fleets {
 #[x_kube(validation = rules::max_not_below_min())]
 #[serde(rename_all = "camelCase")]
 pub struct Fleet {
-    /// Workers to keep even without work, 0 to 10000. Default: 0.
+    /// How many workers stay even without work, 0 to 10000. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub min: u32,
-    /// Workers to have at most, 0 to 10000.
+    /// How many workers there are at most, 0 to 10000.
     #[schemars(range(min = 0, max = 10_000))]
     pub max: u32,
-    /// Price of one worker's machine per hour: a decimal string such as `"0.90"`.
+    /// The price of one worker's machine per hour, as a decimal string such as `"0.90"`.
     #[schemars(schema_with = "schema::price")]
     #[x_kube(validation = rules::price())]
     pub price_per_hour: Money,
-    /// Labels a node must have, e.g. `karpenter.sh/capacity-type: spot`; up to 20.
+    /// The labels that a node must have, e.g. `karpenter.sh/capacity-type: spot`; up to 20.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     #[schemars(schema_with = "schema::labels")]
     pub node_selector: Labels,
-    /// Taints of the nodes to put up with, up to 20.
+    /// The taints of nodes that workers tolerate, up to 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::tolerations")]
     pub tolerations: Vec<Toleration>,
-    /// Zones (topology.kubernetes.io/zone) to spread over, up to 20. Default: wherever the scheduler likes.
+    /// The zones (topology.kubernetes.io/zone) over which workers are spread, up to 20. Default: the scheduler chooses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::zones")]
     pub zones: Vec<String>,
@@ -57,9 +57,9 @@ pub struct Fleet {
 /// A kind of machine.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Capacity {
-    /// Cheap, may be taken away at any moment.
+    /// A spot machine: cheap, and the cloud may take it away at any moment.
     Spot,
-    /// Stays, at full price.
+    /// An on-demand machine: it stays, at full price.
     OnDemand,
 }
 
@@ -95,17 +95,17 @@ impl Fleets {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassSpec {
-    /// What jobs call it, e.g. `standard`.
+    /// The name that jobs use, e.g. `standard`.
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
-    /// The promise: an image is made within so many seconds of its job's creation, 1 to 604800 (a week).
+    /// The promise: every image of a job is made within so many seconds of the job's acceptance, 1 to 604800 (a week).
     #[schemars(range(min = 1, max = 604_800))]
     pub sla_seconds: u32,
-    /// Spot: spot machines only. SpotThenOnDemand: on demand where spot cannot keep the promise. OnDemand:
-    /// on-demand machines only.
+    /// Spot: spot machines only. SpotThenOnDemand: on-demand machines too where spot machines cannot keep the promise.
+    /// OnDemand: on-demand machines only.
     pub capacity: ClassCapacity,
-    /// True: jobs that name no class use this one; at most one class. Default: false.
+    /// True: jobs that name no class use this one. At most one class has it. Default: false.
     #[serde(default)]
     pub default: bool,
 }
@@ -115,7 +115,7 @@ pub struct ClassSpec {
 pub enum ClassCapacity {
     /// Spot machines only.
     Spot,
-    /// On demand where spot cannot keep the promise.
+    /// On-demand machines too where spot machines cannot keep the promise.
     SpotThenOnDemand,
     /// On-demand machines only.
     OnDemand,

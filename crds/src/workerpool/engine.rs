@@ -9,25 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema;
 
-/// The container that makes pictures; it runs beside our worker container as a native sidecar.
+/// The container that makes images. It runs beside the gpu-worker container as a native sidecar.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Engine {
-    /// The protocol it speaks. Default: ComfyUI.
+    /// The engine's protocol. Default: ComfyUI.
     #[serde(default)]
     pub kind: EngineKind,
     /// The container image.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
-    /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
+    /// When the image is pulled: Always, IfNotPresent or Never. Default: Kubernetes' own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pull_policy")]
     pub image_pull_policy: Option<String>,
-    /// The TCP port it listens on. Default: 8188.
+    /// The TCP port that the engine listens on. Default: 8188.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,
-    /// How long it may take to start and answer, in seconds, 1 to 3600. Default: 600.
+    /// How long the engine may take to start and answer, in seconds, 1 to 3600; pulling the image is not included.
+    /// Default: 600.
     #[serde(default = "default_startup_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub startup_seconds: u32,
@@ -43,17 +44,18 @@ pub struct Engine {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env")]
     pub env: Vec<EnvVar>,
-    /// Resources of the container. Default: one NVIDIA GPU (limits: nvidia.com/gpu: 1).
+    /// The container's resources. Default: one NVIDIA GPU (limits: nvidia.com/gpu: 1). Resources that are given replace
+    /// the default, so name the GPU among them.
     #[serde(default = "one_gpu")]
     #[schemars(schema_with = "schema::resources")]
     pub resources: ResourceRequirements,
-    /// Where to mount the volumes of podTemplate, e.g. the models, up to 50.
+    /// Where the volumes of podTemplate are mounted, e.g. the models; up to 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::volume_mounts")]
     pub volume_mounts: Vec<VolumeMount>,
 }
 
-/// The protocol an engine speaks.
+/// The protocol of an engine.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineKind {
     /// ComfyUI's HTTP and WebSocket API.
@@ -61,15 +63,15 @@ pub enum EngineKind {
     ComfyUI,
 }
 
-/// The container that claims work, drives the engine and uploads.
+/// The container that takes work from the queue, drives the engine and uploads.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
-    /// The container image. Default: the one the operator was set up with.
+    /// The container image. Default: the operator's WORKER_IMAGE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// When to pull the image: Always, IfNotPresent or Never. Default: as Kubernetes does.
+    /// When the image is pulled: Always, IfNotPresent or Never. Default: Kubernetes' own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pull_policy")]
     pub image_pull_policy: Option<String>,
@@ -77,7 +79,7 @@ pub struct Worker {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env")]
     pub env: Vec<EnvVar>,
-    /// Resources of the container. Default: requests of 100m CPU and 128Mi memory, limit of 512Mi memory.
+    /// The container's resources. Default: requests of 100m CPU and 128Mi memory, a limit of 512Mi memory.
     #[serde(default = "small")]
     #[schemars(schema_with = "schema::resources")]
     pub resources: ResourceRequirements,

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Money, schema};
 
-/// How a pool is doing. Written by the operator only.
+/// The state of a pool. Only the operator writes it.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerPoolStatus {
-    /// The metadata.generation this status speaks of.
+    /// The metadata.generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -17,187 +17,187 @@ pub struct WorkerPoolStatus {
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// The queue.
+    /// The images in the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<PoolQueue>,
 
-    /// The workers.
+    /// The workers by the machines they run on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<PoolWorkers>,
 
-    /// What the workers cost.
+    /// The cost of the workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<PoolCost>,
 
-    /// The last time the operator started or took away workers, and why.
+    /// The last decision to start or remove workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<PoolDecision>,
 
-    /// What scaling has learnt, e.g. how long an image takes, in JSON; kept here so that a new leader goes on where
-    /// the old one stopped. For the operator only, its shape may change.
+    /// What the operator has learnt, e.g. how long an image takes, as JSON, so that a new leader continues where the old
+    /// one stopped. It is for the operator only; its shape may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 262144))]
     pub memory: Option<String>,
 }
 
-/// A pool's queue.
+/// The images in a pool's queue.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolQueue {
-    /// Images waiting for a worker.
+    /// Images that wait for a worker.
     pub waiting: u64,
-    /// Images being made.
+    /// Images that workers make now.
     pub running: u64,
-    /// How long the oldest has waited, in seconds; absent when none waits.
+    /// How long the oldest waiting image has waited, in seconds; absent while none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_seconds: Option<u64>,
 }
 
-/// A pool's workers, by the machines they run on.
+/// A pool's workers by the machines they run on.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolWorkers {
-    /// On spot machines.
+    /// Workers on spot machines.
     pub spot: WorkerCounts,
-    /// On on-demand machines.
+    /// Workers on on-demand machines.
     pub on_demand: WorkerCounts,
 }
 
-/// Workers by what they do.
+/// Workers by their state.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerCounts {
-    /// All of them.
+    /// All workers.
     pub total: u32,
-    /// Waiting for a machine, pulling images, loading the engine.
+    /// Workers that wait for a machine, pull images or start the engine.
     pub starting: u32,
-    /// Ready, without work.
+    /// Workers that are ready and have no work.
     pub idle: u32,
-    /// Making an image.
+    /// Workers that make an image.
     pub busy: u32,
-    /// Finishing what they hold, then going.
+    /// Workers that finish what they have and then end.
     pub draining: u32,
 }
 
-/// What a pool's workers cost: now, and in all since it is counted.
+/// The cost of a pool's workers: per hour now, and in total.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolCost {
-    /// Per hour, now.
+    /// The cost of the present workers per hour.
     #[schemars(schema_with = "schema::amount")]
     pub per_hour: Money,
-    /// Per hour, were all workers on demand.
+    /// The cost of the present workers per hour if all were on on-demand machines.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_per_hour: Money,
-    /// The currency of all amounts, e.g. `USD`. What was counted in another one is forgotten.
+    /// The currency of all amounts, e.g. `USD`. A pool that changes its currency begins to count anew.
     #[schemars(length(max = 3))]
     pub currency: String,
-    /// Since when it is counted.
+    /// The start of the count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// Until when workers' machines are counted so far; stands still while there are none.
+    /// The end of the count so far; it does not move while there are no workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// What the workers' machines cost, start-up, idle time and lost attempts included.
+    /// The cost of the workers' machines, including start-up, idle time and lost attempts.
     #[serde(default)]
     #[schemars(schema_with = "schema::amount")]
     pub total: Money,
-    /// What the same machine time would have cost on demand.
+    /// The cost of the same machine time on on-demand machines.
     #[serde(default)]
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_total: Money,
-    /// How much less the total is, in percent; 0 where it is not.
+    /// How much less total is than onDemandTotal, in percent; 0 if it is not less.
     #[serde(default)]
     pub saving_percent: u32,
-    /// Of the total, spot machines.
+    /// The part of the total for spot machines.
     #[serde(default)]
     pub spot: MachineCost,
-    /// Of the total, on-demand machines.
+    /// The part of the total for on-demand machines.
     #[serde(default)]
     pub on_demand: MachineCost,
-    /// Of the total, the GPU time of images that were made.
+    /// The part of the total for the GPU time of images that were made.
     #[serde(default)]
     pub images: ImageCost,
-    /// Likewise by tenant: up to 50. Where there are more, those that cost least are under otherTenants.
+    /// The cost of images by tenant, up to 50. The tenants with the least cost beyond that are in otherTenants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub tenants: Vec<TenantCost>,
-    /// Likewise, of tenants that are not listed.
+    /// The cost of images of tenants that are not listed.
     #[serde(default)]
     pub other_tenants: ImageCost,
-    /// The last prices, up to 32, oldest first: an image is paid for at those of the time it was made.
+    /// The last prices, up to 32, oldest first. The cost of an image counts by the prices when it was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub prices: Vec<Prices>,
 }
 
-/// What machines of one kind cost.
+/// The cost of machines of one kind.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct MachineCost {
-    /// Time that workers had such a machine, in seconds.
+    /// How long workers had such machines, in seconds.
     pub seconds: u64,
-    /// What it cost.
+    /// The cost of that time.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
-    /// What it would have cost on demand.
+    /// The cost of that time on on-demand machines.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_amount: Money,
 }
 
-/// What images cost.
+/// The cost of images.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageCost {
-    /// Images made.
+    /// How many images were made.
     pub made: u64,
-    /// Their GPU time in seconds, exact to the millisecond.
+    /// The GPU time of the images in seconds, exact to the millisecond.
     pub gpu_seconds: f64,
-    /// What it cost.
+    /// The cost of that time.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
-    /// What the same GPU time would have cost on demand.
+    /// The cost of the same GPU time on on-demand machines.
     #[schemars(schema_with = "schema::amount")]
     pub on_demand_amount: Money,
 }
 
-/// What a tenant's images cost.
+/// The cost of a tenant's images.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantCost {
-    /// The tenant.
+    /// The tenant's name.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// Its images since it is listed.
+    /// The images of the tenant since it is listed.
     pub images: ImageCost,
 }
 
-/// Prices of a worker's machine per hour, as the pool has or had them.
+/// The prices of a worker's machine per hour that the pool's spec has or had.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Prices {
-    /// Since when.
+    /// The time from which they count.
     pub since: Time,
-    /// Of a spot machine.
+    /// The price of a spot machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::price")]
     pub spot: Option<Money>,
-    /// Of an on-demand machine.
+    /// The price of an on-demand machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::price")]
     pub on_demand: Option<Money>,
 }
 
-/// A decision to start or take away workers.
+/// A decision to start or remove workers.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolDecision {
-    /// When.
+    /// When the operator decided.
     pub time: Time,
-    /// A constant, for machines.
+    /// Why, as a constant for programs.
     #[schemars(length(max = 128))]
     pub reason: String,
-    /// For people.
+    /// Why, for people.
     #[schemars(length(max = 4096))]
     pub message: String,
 }

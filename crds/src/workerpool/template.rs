@@ -10,15 +10,16 @@ use serde_json::{Map, Value};
 use super::Labels;
 use crate::{rules, schema};
 
-/// What every worker Pod should have besides. Kept as it was written, so that a bad template is one pool's
-/// trouble, told in its conditions, and not an object the operator cannot read.
+/// What every worker Pod has besides. It is kept as it was written: a bad template is then an error in one pool's
+/// conditions, and not an object that the operator cannot read.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
     /// Labels and annotations.
     #[serde(default, skip_serializing_if = "PodTemplateMetadata::is_empty")]
     pub metadata: PodTemplateMetadata,
-    /// A PodSpec (see kubectl explain pod.spec). Containers named `engine` and `gpu-worker` are merged with ours.
+    /// A PodSpec (see kubectl explain pod.spec). Containers named `engine` and `gpu-worker` add to those that the
+    /// operator makes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::pod_spec")]
     pub spec: Map<String, Value>,
@@ -40,7 +41,7 @@ pub struct PodTemplateMetadata {
     pub annotations: Labels,
 }
 
-/// Why a template cannot be used.
+/// Why the operator cannot use a template.
 #[derive(Debug, thiserror::Error)]
 pub enum PodTemplateError {
     /// A field has a value of another type.

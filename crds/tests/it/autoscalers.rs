@@ -12,7 +12,7 @@ use crate::server::Server;
 const SCRIPTED: [&str; 2] = ["gke", "aks"];
 const DECLARED: [&str; 3] = ["karpenter-aws", "karpenter-azure", "cluster-autoscaler-eks"];
 
-/// A kind of machine that can be had.
+/// A type of machine that an autoscaler offers.
 struct Machine {
     labels: Map<String, Value>,
     taints: Vec<Value>,
@@ -47,6 +47,29 @@ async fn pools_fit_the_machines_of_each_autoscaler() {
     }
 }
 
+/// With `terminationGracePeriod` Karpenter takes machines of busy workers when they drift, whatever the workers say, and
+/// an alias `@latest` makes every machine drift at each release.
+#[test]
+fn karpenter_leaves_busy_workers_alone() {
+    for component in ["karpenter-aws", "karpenter-azure"] {
+        for object in nodes(component) {
+            let kind = object["kind"].as_str().unwrap();
+            let spec = &object["spec"];
+            if kind == "NodePool" {
+                assert!(spec["template"]["spec"]["terminationGracePeriod"].is_null(), "{component}");
+                let budgets = list(&spec["disruption"]["budgets"]);
+                let drifted = |budget: &&Value| list(&budget["reasons"]).contains(&"Drifted".into());
+                let drift: Vec<_> = budgets.iter().filter(drifted).collect();
+                assert!(drift.iter().any(|budget| budget["nodes"] == "0"), "{component}: {drift:?}");
+            }
+            for term in list(&spec["amiSelectorTerms"]) {
+                let alias = term["alias"].as_str().unwrap();
+                assert!(alias.contains("@v"), "{component}: {alias} is not pinned");
+            }
+        }
+    }
+}
+
 /// The example's pool, with the component on it.
 fn pool_with(cluster: &Cluster, component: &str) -> Value {
     let overlay = tempfile::tempdir().unwrap();
@@ -65,9 +88,14 @@ fn pool_with(cluster: &Cluster, component: &str) -> Value {
     documents(&rendered).into_iter().find(|object| object["kind"] == "WorkerPool").unwrap()
 }
 
-fn machines(component: &str) -> Vec<Machine> {
+/// What `nodes.yaml` of an autoscaler declares.
+fn nodes(component: &str) -> Vec<Value> {
     let file = format!("{}/autoscalers/{component}/nodes.yaml", manifests());
-    let objects = documents(&fs::read_to_string(file).unwrap());
+    documents(&fs::read_to_string(file).unwrap())
+}
+
+fn machines(component: &str) -> Vec<Machine> {
+    let objects = nodes(component);
     let of_object = |object: &Value| match object["kind"].as_str() {
         Some("NodePool") => vec![node_pool(object)],
         Some("ClusterConfig") => list(&object["managedNodeGroups"]).iter().map(node_group).collect(),
@@ -100,11 +128,11 @@ fn manifests() -> String {
     folder.canonicalize().unwrap().display().to_string()
 }
 
-fn documents(yaml: &str) -> Vec<Value> {
+pub(crate) fn documents(yaml: &str) -> Vec<Value> {
     let each = serde_yaml_ng::Deserializer::from_str(yaml);
     each.map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
-fn list(value: &Value) -> Vec<Value> {
+pub(crate) fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }

@@ -2,8 +2,8 @@
 
 use crds::{
     Capacity, Condition, Cost, Counts, ExtraImage, Image, ImageCost, ImageFailure, ImageJob, ImageJobStatus,
-    MachineCost, Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Sla, TenantCost, Time,
-    WorkerCounts, WorkerPool, WorkerPoolStatus,
+    JobOutput, MachineCost, Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Sla, TenantCost,
+    Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, JobReason, MESSAGE_MAX, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    objects::{job, pool, with},
+    objects::{graph_job, job, pool, with},
     server::Server,
 };
 
@@ -50,7 +50,7 @@ fn full_job_status() -> ImageJobStatus {
         etag: Some("\"abc\"".into()),
         width: 512,
         height: 512,
-        seed: Some(9_007_199_254_740_991),
+        seed: Some(u64::MAX - u64::from(index)),
         gpu_seconds: 12.345,
         capacity: Capacity::Spot,
         amount: Money::from_micros(3_086),
@@ -67,8 +67,18 @@ fn full_job_status() -> ImageJobStatus {
         pool: Some("shared/sd15".into()),
         class: Some("standard".into()),
         tenant: Some("acme".into()),
-        seed: Some(42),
+        accepted_time: Some(now()),
+        sla_seconds: Some(300),
+        weight: Some(4),
+        seed: Some(9_007_199_254_740_991),
         segments: Some(3),
+        workflow_digest: Some(format!("sha256:{}", "0".repeat(64))),
+        output: Some(JobOutput {
+            endpoint: Some("https://minio.example.com".into()),
+            bucket: "images".into(),
+            key_prefix: "generated/".into(),
+            public_url: "https://cdn.example.com".into(),
+        }),
         images: (0..100).map(image).collect(),
         manifest_url: Some("https://cdn.example.com/manifest.json".into()),
         failures: (0..20).map(failure).collect(),
@@ -76,6 +86,8 @@ fn full_job_status() -> ImageJobStatus {
         completion_time: Some(now()),
         estimated_completion_time: Some(now()),
         due_time: Some(now()),
+        suspended_time: Some(now()),
+        suspended_seconds: Some(60),
         sla: Some(Sla::Met),
         interruptions: Some(1),
         retries: Some(2),
@@ -171,6 +183,8 @@ async fn get_shows_a_job_at_a_glance() {
     kubectl(&["wait", "--for=condition=Complete", "imagejob/glance", "--timeout=5s"]);
     let urls = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.images[*].url}"]);
     assert_eq!(urls.split(' ').count(), 100);
+    let seeds = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.images[0:2].seed}"]);
+    assert_eq!(seeds, "18446744073709551615 18446744073709551614");
 }
 
 #[tokio::test]
@@ -212,4 +226,23 @@ async fn a_refusal_names_the_field_and_what_is_right() {
             .contains("The ImageJob \"lighthouse\" is invalid: spec.textToImage.width: Invalid value: 100"),
         "{refusal}"
     );
+}
+
+/// The annotation of client-side apply ends at 256 KiB; the guide names the two ways past it.
+#[tokio::test]
+async fn a_large_job_is_created_or_applied_on_the_server() {
+    let server = Server::get().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let write = |name: &str| {
+        let large = with(graph_job(), "/spec/workflow/inputs/3.note", &json!("a ".repeat(150_000)));
+        std::fs::write(file.path(), with(large, "/metadata/name", &json!(name)).to_string()).unwrap();
+    };
+    let kubectl = |args: &[&str]| server.cluster.kubectl(args.iter().copied().chain(["-f", path]));
+    write("large-applied");
+    let refusal = kubectl(&["apply"]).unwrap_err().to_string();
+    assert!(refusal.contains("metadata.annotations: Too long"), "{refusal}");
+    kubectl(&["apply", "--server-side"]).unwrap();
+    write("large-created");
+    kubectl(&["create"]).unwrap();
 }

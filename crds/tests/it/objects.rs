@@ -34,6 +34,7 @@ pub(crate) fn full_job() -> Value {
         "count": 4,
         "timeoutSeconds": 300,
         "retries": 2,
+        "maxFailedImages": 3,
         "ttlSecondsAfterFinished": 86400,
         "suspend": false,
         "cancel": false,
@@ -136,7 +137,12 @@ pub(crate) fn full_pool() -> Value {
             {"name": "immediate", "slaSeconds": 30, "capacity": "OnDemand", "default": false},
             {"name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true},
         ],
-        "fairness": {"defaultWeight": 1, "tenants": [{"name": "acme", "weight": 4, "maxRunning": 8}]},
+        "fairness": {
+            "tenancy": "Field",
+            "defaultWeight": 1,
+            "defaultMaxRunning": 100,
+            "tenants": [{"name": "acme", "weight": 4, "maxRunning": 8}],
+        },
         "allowedNamespaces": {
             "from": "Selector",
             "selector": {

@@ -1,4 +1,4 @@
-//! The API server that the tests of this binary share, with the CustomResourceDefinitions installed.
+//! The API server that the tests of this binary share, with the CustomResourceDefinitions and the policies installed.
 
 use std::{
     sync::{Arc, Once},
@@ -14,10 +14,16 @@ use kube::{
     core::ApiResource,
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
-use serde_json::Value;
-use testkit::Cluster;
+use serde_json::{Value, json};
+use testkit::{Cluster, wait_for};
+
+use crate::objects::{graph_job, with};
 
 const ESTABLISHED_DEADLINE: Duration = Duration::from_secs(30);
+/// The API server looks for new policies about once a second.
+const ENFORCED_DEADLINE: Duration = Duration::from_secs(60);
+
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/base/policies.yaml");
 
 pub(crate) struct Server {
     pub(crate) cluster: Arc<Cluster>,
@@ -33,7 +39,22 @@ impl Server {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let client = Client::try_from(config).unwrap();
         install(&client).await;
-        Self { cluster, client }
+        let server = Self { cluster, client };
+        server.enforce_policies().await;
+        server
+    }
+
+    /// Jobs of the namespace `default` may name tenants.
+    async fn enforce_policies(&self) {
+        let kubectl = |args: &[&str]| self.cluster.kubectl(args).unwrap();
+        kubectl(&["label", "--overwrite", "namespace", "default", "imagejob.dev/tenancy=field"]);
+        kubectl(&["apply", "--server-side", "-f", POLICIES]);
+        let no_workflow = with(graph_job(), "/spec/workflow/graph/9", &json!(9));
+        wait_for("the policies to be enforced", ENFORCED_DEADLINE, async || {
+            self.admit(&no_workflow).await.is_err().then_some(())
+        })
+        .await
+        .unwrap();
     }
 
     /// Creates the object if it is valid, without keeping it.

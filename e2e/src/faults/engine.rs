@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use queue::{Claim, Lease, Queue, Release, StoredImage, TaskError, TaskResult, TextToImage, Work, WorkerId};
+use queue::{
+    Claim, Lease, Queue, Reason, Release, StoredImage, TaskError, TaskResult, TextToImage, Work, WorkerId,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Made;
@@ -56,8 +58,8 @@ struct Bench {
 
 impl Bench {
     async fn work(self) -> Result<()> {
-        let classes = ["immediate", "standard", "relaxed"].map(str::to_owned).into();
-        let claim = Claim { worker: self.worker.clone(), classes, loaded: None, max: 16 };
+        let capacity = "onDemand".to_owned(); // it may serve all classes
+        let claim = Claim { worker: self.worker.clone(), capacity, loaded: None, max: 16 };
         loop {
             let leases = self.queue.claim(&claim).await?;
             if leases.is_empty() {
@@ -70,11 +72,11 @@ impl Bench {
     }
 
     async fn make(&self, lease: &Lease) -> Result<()> {
-        let Work::TextToImage(picture) = lease.spec()?.work else { return Ok(()) };
+        let Work::TextToImage(picture) = self.queue.spec_of(lease).await?.work else { return Ok(()) };
         if picture.prompt == HOPELESS {
-            let error = TaskError { reason: "EngineRejected".to_owned(), message: "it can't be".to_owned() };
+            let error = TaskError { reason: Reason::EngineRejected, message: "it can't be".to_owned() };
             self.queue
-                .release(&self.worker, &lease.task, lease.attempt, &Release::Rejected { error })
+                .release(&self.worker, &lease.task, lease.attempt, &Release::Rejected { error }, 0)
                 .await?;
             return Ok(());
         }
@@ -91,6 +93,7 @@ impl Bench {
         let folder = self.folder.file_name().unwrap_or_default().display().to_string();
         let image = StoredImage {
             key: format!("{folder}/{name}"),
+            url: None,
             etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
             bytes: 100,
             width: SIZE,
@@ -98,7 +101,14 @@ impl Bench {
             seed: Some(seed),
         };
         let capacity = "spot".to_owned();
-        TaskResult { images: vec![image], gpu_ms: 1, capacity, worker: self.worker.clone(), found: false }
+        TaskResult {
+            images: vec![image],
+            gpu_ms: 1,
+            capacity,
+            worker: self.worker.clone(),
+            found: false,
+            dropped: Vec::new(),
+        }
     }
 }
 

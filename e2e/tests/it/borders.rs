@@ -12,7 +12,7 @@ const BORDERS: [(&str, &[&str]); 10] = [
     ("queue", &[]),
     ("store", &[]),
     ("gpu-worker", &["queue", "store"]),
-    ("operator", &["crds", "policy", "queue", "store"]),
+    ("operator", &["crds", "policy", "queue"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
     ("comfyui-sim", &[]),

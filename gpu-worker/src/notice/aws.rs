@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use super::Notice;
 use jiff::Timestamp;
-use queue::Notice;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 

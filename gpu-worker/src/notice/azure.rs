@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use super::Notice;
 use jiff::fmt::rfc2822;
-use queue::Notice;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use queue::Notice;
+use super::Notice;
 use reqwest::{Method, StatusCode};
 
 use super::{

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use queue::Notice;
 use reqwest::Url;
 use tokio::{
     sync::watch,
@@ -28,6 +27,30 @@ use service::{Error, Service};
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Where there is a service it answers in milliseconds.
 const PROBE: Duration = Duration::from_secs(2);
+
+/// What the service says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The machine may be taken away.
+    AtRisk,
+    /// It will be taken away.
+    Doomed {
+        /// When, ms since the Unix epoch.
+        deadline_ms: u64,
+    },
+}
+
+impl Notice {
+    /// As the queue passes it on.
+    pub(crate) fn at(self, now_ms: u64) -> queue::Notice {
+        match self {
+            Self::AtRisk => queue::Notice::AtRisk,
+            Self::Doomed { deadline_ms } => {
+                queue::Notice::Doomed { left: Duration::from_millis(deadline_ms.saturating_sub(now_ms)) }
+            }
+        }
+    }
+}
 
 /// One cloud's service.
 enum Cloud {

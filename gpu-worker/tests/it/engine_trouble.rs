@@ -26,7 +26,7 @@ async fn a_graph_that_the_engine_refuses_is_dead_at_once_and_says_why() {
     let job = rig.enqueue(workflow(graph), |job, _| job.retries = 2).await;
     let outcomes = rig.outcomes(&job, 1).await;
     assert_eq!(outcomes[0].attempts, 1, "another try would be in vain");
-    assert_eq!(error(&outcomes).reason, "EngineRejected");
+    assert_eq!(error(&outcomes).reason, queue::Reason::EngineRejected);
     assert_eq!(error(&outcomes).message, "node 1 (EmptyImage): Value 0 smaller than min of 1: width");
 }
 
@@ -35,7 +35,7 @@ async fn a_payload_that_is_no_task_is_dead_at_once() {
     let rig = Rig::start(steps_of(0)).await;
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(1), |job, _| job.payload = bytes::Bytes::from_static(b"{}")).await;
-    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, "BadPayload");
+    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, queue::Reason::BadPayload);
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn out_of_memory_for_good_is_a_failure() {
     rig.sim.set_faults(vec![Fault::always(FaultKind::OutOfMemory)]);
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(4), |_, _| ()).await;
-    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, "OutOfMemory");
+    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, queue::Reason::OutOfMemory);
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_black_picture_is_a_failure() {
     rig.sim.set_faults(vec![Fault::always(FaultKind::BlackImage)]);
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(4), |_, _| ()).await;
-    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, "BlackImage");
+    assert_eq!(error(&rig.outcomes(&job, 1).await).reason, queue::Reason::BlackImage);
     let key = rig.store.output().image_key(&job.0, 0, 0);
     rig.store.head(&key).await.expect_err("nothing is stored");
 }
@@ -104,7 +104,7 @@ async fn a_picture_that_kills_every_engine_is_a_failure_in_the_end() {
         Some(rig.queue.outcomes(&job, 0, 1).await.expect("outcomes")).filter(|outcomes| !outcomes.is_empty())
     });
     let outcomes = dead.await.expect("dead");
-    assert_eq!(error(&outcomes).reason, "EngineCrashed");
+    assert_eq!(error(&outcomes).reason, queue::Reason::EngineCrashed);
     assert_eq!(outcomes[0].attempts, 3);
 }
 
@@ -141,7 +141,7 @@ async fn a_picture_that_takes_too_long_is_stopped() {
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(100), |_, spec| spec.timeout_seconds = 1).await;
     let outcomes = rig.outcomes(&job, 1).await;
-    assert_eq!(error(&outcomes).reason, "Timeout");
+    assert_eq!(error(&outcomes).reason, queue::Reason::Timeout);
     assert_eq!(error(&outcomes).message, "not done after 1s");
     rig.engine_idles().await;
 }

@@ -1,6 +1,6 @@
 //! The worker, or its machine, has to go.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use comfyui_sim::{Fault, FaultKind};
 use queue::{JobUid, Order, WorkerId};
@@ -61,9 +61,8 @@ async fn a_doomed_worker_hands_back_within_two_seconds_and_another_finishes() {
 
 /// A machine that goes away in so many milliseconds.
 async fn doom(rig: &Rig, worker: &Worker, millis: u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date");
-    let deadline_ms = u64::try_from(now.as_millis()).expect("a date") + millis;
-    rig.queue.order(&WorkerId(worker.id.clone()), Order::Doomed { deadline_ms }).await.expect("ordered");
+    let left = Duration::from_millis(millis);
+    rig.queue.order(&WorkerId(worker.id.clone()), Order::Doomed { left }).await.expect("ordered");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use comfyui_sim::{Options, Sim, Timing};
-use queue::{Job, JobState, JobUid, Outcome, Queue, TaskSpec, TextToImage, Work};
+use queue::{ClassSetting, Job, JobState, JobUid, Outcome, Queue, Settings, TaskSpec, TextToImage, Work};
 use store::{Keys, Output, Store};
 use tempfile::NamedTempFile;
 use testkit::{Proxy, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
@@ -68,7 +68,15 @@ impl Rig {
         let store = Store::open_with_keys(&output, keys).await.expect("a store");
         let reaped = queue.clone();
         let reaping = tokio::spawn(async move {
+            let standard = ClassSetting {
+                name: "standard".into(),
+                sla: Duration::from_secs(300),
+                capacities: vec!["spot".into()],
+            };
+            let settings = Settings { paused: false, classes: vec![standard] };
+            // As the operator does.
             loop {
+                let _ = reaped.configure(&settings).await;
                 let _ = reaped.reap().await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -132,12 +140,16 @@ impl Rig {
             weight: 1.0,
             max_running: None,
             class: "standard".into(),
+            work: model.clone(),
+            unit_ms: 1000.0,
             model,
             arrival_ms: 1,
             sla: Duration::from_secs(300),
             units: 1.0,
             total: 1,
             retries: 0,
+            max_failed_images: None,
+            listing: false,
             recheck: false,
             suspended: false,
             payload: bytes::Bytes::new(),

@@ -1,5 +1,6 @@
 #!/bin/sh
-# GPU machines for workers as AKS node pools, scaled by AKS' cluster autoscaler. For who runs the cluster.
+# GPU machines for workers as AKS node pools, scaled by AKS' cluster autoscaler. For the administrator of the
+# cluster.
 #   GROUP=… CLUSTER=… sh nodes.sh
 set -eu
 pool() {

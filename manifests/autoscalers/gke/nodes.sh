@@ -1,5 +1,6 @@
 #!/bin/sh
-# GPU machines for workers as GKE node pools, scaled by GKE's cluster autoscaler. For who runs the cluster.
+# GPU machines for workers as GKE node pools, scaled by GKE's cluster autoscaler. For the administrator of the
+# cluster.
 #   CLUSTER=… REGION=us-central1 sh nodes.sh
 set -eu
 pool() {

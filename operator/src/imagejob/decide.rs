@@ -1,138 +1,114 @@
-//! What to do next with a job, from what is seen. Pure.
+//! What to do next with a job, from what is known of it. Pure.
 
-use crds::{
-    ImageJob,
-    conditions::{ConditionType, is_true},
-};
 use queue::JobState;
 
-/// What to do next.
+use crate::index::JobRecord;
+
+/// What to do before the queue is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// It is not accepted: look at what it refers to, then queue it or say what is wrong.
+    Accept,
+    /// It was cancelled before it was accepted.
+    CancelUnqueued,
+    /// Ask the queue how far it is.
+    Look,
+}
+
+/// What to do next, once the queue has answered.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
-    /// It has ended; only its time to live is left.
-    Ended,
-    /// It is not on the queue, or not known to be: look at its references, then enqueue it or say what is wrong.
-    Enqueue {
-        /// It was queued before, so some of its images may exist.
-        recheck: bool,
-    },
-    /// It was cancelled, and the queue does not know it (any more).
+    /// The queue has lost it: queue it again.
+    QueueAgain,
+    /// It was cancelled, and the queue knows nothing of it (any more).
     CancelUnqueued,
-    /// Take it off the queue, keep what was finished.
+    /// Stop it, keep what was finished.
     Cancel,
+    /// Stopped; nothing of it is claimed any more.
+    Cancelled(JobState),
     /// All its tasks have ended.
     Finish(JobState),
     /// Let claims take it again, or not.
-    Suspend { suspend: bool, state: JobState },
+    Suspend { suspend: bool },
     /// Nothing to do but to show how far it is.
     Follow(JobState),
 }
 
-pub(crate) fn decide(job: &ImageJob, state: Option<JobState>) -> Next {
-    if ended(job) {
-        return Next::Ended;
+pub(crate) fn first(record: &JobRecord) -> First {
+    match (record.told.terms.is_some(), record.spec.cancel) {
+        (true, _) => First::Look,
+        (false, true) => First::CancelUnqueued,
+        (false, false) => First::Accept,
     }
-    let accepted = job.status.as_ref().is_some_and(|status| status.pool.is_some());
-    let Some(state) = state else {
-        return match job.spec.cancel {
-            true => Next::CancelUnqueued,
-            false => Next::Enqueue { recheck: accepted },
-        };
-    };
-    if !accepted && !job.spec.cancel {
-        // It was queued, but that was not written. To enqueue it again changes nothing but that.
-        return Next::Enqueue { recheck: false };
-    }
-    if state.succeeded + state.failed >= job.spec.count {
-        return Next::Finish(state);
-    }
-    if job.spec.cancel {
-        return Next::Cancel;
-    }
-    if state.suspended != job.spec.suspend {
-        return Next::Suspend { suspend: job.spec.suspend, state };
-    }
-    Next::Follow(state)
 }
 
-/// Whether a job is Complete or Failed, for good.
-pub(crate) fn ended(job: &ImageJob) -> bool {
-    job.status.as_ref().is_some_and(|status| {
-        is_true(&status.conditions, ConditionType::Complete)
-            || is_true(&status.conditions, ConditionType::Failed)
-    })
+/// `stopped`: the queue has been told to stop it.
+pub(crate) fn next(record: &JobRecord, state: Option<JobState>, stopped: bool) -> Next {
+    let Some(state) = state else {
+        return if record.spec.cancel { Next::CancelUnqueued } else { Next::QueueAgain };
+    };
+    let stopped_by_user = record.spec.cancel && state.cancelled > 0;
+    if state.finished && !stopped_by_user {
+        return Next::Finish(state);
+    }
+    match (record.spec.cancel, stopped) {
+        (true, true) => Next::Cancelled(state),
+        (true, false) => Next::Cancel,
+        (false, _) if state.suspended != record.spec.suspend => {
+            Next::Suspend { suspend: record.spec.suspend }
+        }
+        (false, _) => Next::Follow(state),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{CREATED, job_with};
-
-    fn condition(kind: &str) -> Value {
-        json!({"conditions": [{"type": kind, "status": "True", "reason": "Completed", "message": "",
-                               "lastTransitionTime": CREATED}]})
-    }
+    use crate::fixtures::record_with;
 
     fn state(succeeded: u32, failed: u32) -> JobState {
-        JobState { waiting: 4 - succeeded - failed, succeeded, failed, ..JobState::default() }
+        let waiting = 4 - succeeded - failed;
+        JobState { waiting, succeeded, failed, finished: waiting == 0, ..JobState::default() }
+    }
+
+    #[test]
+    fn what_comes_first() {
+        let table = [
+            (json!({}), json!(null), First::Accept),
+            (json!({"cancel": true}), json!(null), First::CancelUnqueued),
+            (json!({}), json!({"pool": "sd15"}), First::Look),
+            (json!({"cancel": true}), json!({"pool": "sd15"}), First::Look),
+        ];
+        for (spec, status, want) in table {
+            let record = record_with(json!({"spec": spec, "status": status}));
+            assert_eq!(first(&record), want, "{spec} {status}");
+        }
     }
 
     #[test]
     fn what_comes_next() {
-        let accepted = json!({"pool": "sd15"});
         let suspended = || JobState { suspended: true, ..state(1, 0) };
+        let none_ran = || JobState { waiting: 0, cancelled: 4, finished: true, ..state(0, 0) };
+        let (none, cancel, suspend) = (json!({}), json!({"cancel": true}), json!({"suspend": true}));
         let table = [
-            ("new", json!({}), Value::Null, None, Next::Enqueue { recheck: false }),
-            ("lost by the queue", json!({}), accepted.clone(), None, Next::Enqueue { recheck: true }),
-            (
-                "queued, but its status was not written",
-                json!({}),
-                Value::Null,
-                Some(state(4, 0)),
-                Next::Enqueue { recheck: false },
-            ),
-            ("waiting", json!({}), accepted.clone(), Some(state(0, 0)), Next::Follow(state(0, 0))),
-            ("made", json!({}), accepted.clone(), Some(state(4, 0)), Next::Finish(state(4, 0))),
-            ("partly made", json!({}), accepted.clone(), Some(state(3, 1)), Next::Finish(state(3, 1))),
-            ("cancelled unseen", json!({"cancel": true}), Value::Null, None, Next::CancelUnqueued),
-            ("cancelled early", json!({"cancel": true}), Value::Null, Some(state(0, 0)), Next::Cancel),
-            ("cancelled", json!({"cancel": true}), accepted.clone(), Some(state(3, 0)), Next::Cancel),
-            (
-                "cancelled when all was made",
-                json!({"cancel": true}),
-                accepted.clone(),
-                Some(state(4, 0)),
-                Next::Finish(state(4, 0)),
-            ),
-            (
-                "to be suspended",
-                json!({"suspend": true}),
-                accepted.clone(),
-                Some(state(1, 0)),
-                Next::Suspend { suspend: true, state: state(1, 0) },
-            ),
-            (
-                "suspended",
-                json!({"suspend": true}),
-                accepted.clone(),
-                Some(suspended()),
-                Next::Follow(suspended()),
-            ),
-            (
-                "to go on",
-                json!({}),
-                accepted,
-                Some(suspended()),
-                Next::Suspend { suspend: false, state: suspended() },
-            ),
-            ("complete", json!({"cancel": true}), condition("Complete"), Some(state(4, 0)), Next::Ended),
-            ("failed", json!({}), condition("Failed"), None, Next::Ended),
+            ("lost by the queue", &none, None, false, Next::QueueAgain),
+            ("waiting", &none, Some(state(0, 0)), false, Next::Follow(state(0, 0))),
+            ("made", &none, Some(state(4, 0)), false, Next::Finish(state(4, 0))),
+            ("partly made", &none, Some(state(3, 1)), false, Next::Finish(state(3, 1))),
+            ("cancelled, and lost", &cancel, None, false, Next::CancelUnqueued),
+            ("cancelled", &cancel, Some(state(3, 0)), false, Next::Cancel),
+            ("cancelled and stopped", &cancel, Some(state(3, 0)), true, Next::Cancelled(state(3, 0))),
+            ("stopped before any ran", &cancel, Some(none_ran()), true, Next::Cancelled(none_ran())),
+            ("cancelled when all was made", &cancel, Some(state(4, 0)), true, Next::Finish(state(4, 0))),
+            ("to be suspended", &suspend, Some(state(1, 0)), false, Next::Suspend { suspend: true }),
+            ("suspended", &suspend, Some(suspended()), false, Next::Follow(suspended())),
+            ("to go on", &none, Some(suspended()), false, Next::Suspend { suspend: false }),
         ];
-        for (name, spec, status, state, want) in table {
-            let job = job_with(json!({"spec": spec, "status": status}));
-            assert_eq!(decide(&job, state), want, "{name}");
+        for (name, spec, state, stopped, want) in table {
+            let record = record_with(json!({"spec": spec, "status": {"pool": "sd15"}}));
+            assert_eq!(next(&record, state, stopped), want, "{name}");
         }
     }
 }

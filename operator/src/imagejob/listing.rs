@@ -1,119 +1,216 @@
-//! What came of a job's images and what they cost, as its status and its manifest list it. Pure.
+//! What came of a job's images and what they cost, as its status lists it. Pure.
 
-use crds::{Cost, ExtraImage, Image, ImageFailure, ImageJob, ImageJobStatus, Money, conditions::cut};
+use std::{collections::VecDeque, sync::Arc};
+
+use crds::{Cost, ExtraImage, Image, ImageFailure, ImageJobStatus, JobOutput, Money, conditions::cut};
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use queue::{Outcome, StoredImage, TaskResult};
-use store::{Manifest, Output};
 
-use super::{
-    status::time,
-    validate::{namespace, uid},
+use crate::{
+    capacity,
+    workerpool::{ledger::Images, prices::PriceHistory},
 };
-use crate::{capacity, prices::PriceHistory};
 
-/// Images listed in a status; more are in the manifest.
+/// Images listed in a status; the manifest of a job with more lists all.
 pub(crate) const MAX_IMAGES: usize = 100;
+/// The listed images take so many bytes at most: a status has to fit into etcd beside a workflow.
+const MAX_BYTES: usize = 256 * 1024;
+/// What an image takes beside its texts, and likewise a further one.
+const IMAGE_BYTES: usize = 250;
+const EXTRA_BYTES: usize = 60;
 /// Failures listed in a status.
 const MAX_FAILURES: usize = 20;
 /// Further images listed per image.
 const MAX_EXTRA: usize = 20;
 const MAX_FAILURE_MESSAGE: usize = 1024;
+/// Of the latest images so many tell how long an image takes.
+const LATEST: u8 = 20;
 
-/// What came of a job's tasks so far, and what is needed to tell of it.
-pub(crate) struct Results<'a> {
-    pub(crate) outcomes: &'a [Outcome],
-    pub(crate) output: &'a Output,
-    /// What a machine cost when each image was made.
-    pub(crate) prices: PriceHistory,
-    pub(crate) currency: &'a str,
+/// Adds up outcomes, so that those of ten thousand images need not be in memory together.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    output: Arc<JobOutput>,
+    prices: Arc<PriceHistory>,
+    currency: String,
+    images: Vec<Image>,
+    bytes: usize,
+    failures: Vec<ImageFailure>,
+    gpu_ms: u64,
+    amount: Money,
+    on_demand: Money,
+    made: u64,
+    last_ms: Option<u64>,
+    /// When the latest images were finished, and their GPU time; ms.
+    latest: VecDeque<(u64, u64)>,
 }
 
-/// Lists the images made and adds up their cost.
-pub(crate) fn list(status: &mut ImageJobStatus, results: &Results<'_>) {
-    let outcomes = results.outcomes;
-    status.images = made(results).take(MAX_IMAGES).collect();
-    status.failures = outcomes.iter().filter_map(failure).take(MAX_FAILURES).collect();
-    status.cost = Some(cost(results));
-}
+impl Tally {
+    /// `output`: where the images go. `prices`: what a machine cost when each image was made.
+    pub(crate) fn new(output: Arc<JobOutput>, prices: Arc<PriceHistory>, currency: String) -> Self {
+        Self {
+            output,
+            prices,
+            currency,
+            images: Vec::new(),
+            bytes: 0,
+            failures: Vec::new(),
+            gpu_ms: 0,
+            amount: Money::default(),
+            on_demand: Money::default(),
+            made: 0,
+            last_ms: None,
+            latest: VecDeque::new(),
+        }
+    }
 
-/// The listing of every image, in the status's own words.
-pub(crate) fn manifest(job: &ImageJob, results: &Results<'_>) -> Manifest<Image> {
-    Manifest {
-        namespace: namespace(job).to_owned(),
-        name: job.name_any(),
-        uid: uid(job).0,
-        images: made(results).collect(),
+    /// So many of the latest outcomes tell how long an image takes.
+    pub(crate) fn enough(&self) -> u32 {
+        LATEST.into()
+    }
+
+    /// Adds an outcome; they come in the order of their indices.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        self.last_ms = self.last_ms.max(Some(outcome.finished_ms));
+        match &outcome.result {
+            Ok(result) => {
+                let (here, on_demand) = self.amounts(outcome, result);
+                self.made += 1;
+                self.gpu_ms += result.gpu_ms;
+                self.amount = self.amount.plus(here);
+                self.on_demand = self.on_demand.plus(on_demand);
+                if !result.found {
+                    self.learn(outcome.finished_ms, result.gpu_ms);
+                }
+                if let Some(image) = self.image(outcome, result, here) {
+                    self.list(image);
+                }
+            }
+            Err(error) if self.failures.len() < MAX_FAILURES => self.failures.push(ImageFailure {
+                index: outcome.index,
+                reason: error.reason.to_string(),
+                message: cut(&error.message, MAX_FAILURE_MESSAGE),
+                attempts: outcome.attempts,
+            }),
+            Err(_) => {}
+        }
+    }
+
+    /// Lists the images made and what they cost.
+    pub(crate) fn show(&self, status: &mut ImageJobStatus) {
+        status.images.clone_from(&self.images);
+        status.failures.clone_from(&self.failures);
+        status.cost = Some(self.cost());
+    }
+
+    pub(crate) fn cost(&self) -> Cost {
+        Cost {
+            gpu_seconds: seconds(self.gpu_ms),
+            amount: self.amount,
+            on_demand_amount: self.on_demand,
+            saving_percent: self.amount.percent_below(self.on_demand),
+            currency: self.currency.clone(),
+        }
+    }
+
+    /// For the pool's accounts.
+    pub(crate) fn booked(&self) -> Images {
+        Images { made: self.made, gpu_ms: self.gpu_ms, amount: self.amount, on_demand: self.on_demand }
+    }
+
+    pub(crate) fn failures(&self) -> &[ImageFailure] {
+        &self.failures
+    }
+
+    /// The address of an object of the job.
+    pub(crate) fn url(&self, key: &str) -> String {
+        url(&self.output.public_url, key)
+    }
+
+    /// When the last image was finished, ms since the Unix epoch.
+    pub(crate) fn last_ms(&self) -> Option<u64> {
+        self.last_ms
+    }
+
+    /// The GPU time, ms, of the latest images that were finished after `since_ms`.
+    pub(crate) fn latest(&self, since_ms: u64) -> impl Iterator<Item = u64> {
+        self.latest.iter().filter(move |(finished, _)| *finished > since_ms).map(|(_, gpu_ms)| *gpu_ms)
+    }
+
+    fn learn(&mut self, finished_ms: u64, gpu_ms: u64) {
+        if self.latest.len() == usize::from(LATEST) {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((finished_ms, gpu_ms));
+    }
+
+    /// What does not fit any more is left out: the list is of the first images.
+    fn list(&mut self, image: Image) {
+        let extras = image.extra.iter().map(|extra| EXTRA_BYTES + extra.url.len() + extra.key.len());
+        let bytes = IMAGE_BYTES + image.url.len() + image.key.len() + extras.sum::<usize>();
+        if self.images.len() < MAX_IMAGES && self.bytes + bytes <= MAX_BYTES {
+            self.bytes += bytes;
+            self.images.push(image);
+        } else {
+            self.bytes = MAX_BYTES;
+        }
+    }
+
+    fn image(&self, outcome: &Outcome, result: &TaskResult, amount: Money) -> Option<Image> {
+        // Where it is the worker knows best: the pool may say otherwise since.
+        let url = |image: &StoredImage| {
+            image.url.clone().unwrap_or_else(|| url(&self.output.public_url, &image.key))
+        };
+        let (image, extra) = result.images.split_first()?;
+        let StoredImage { key, url: _, etag, bytes: _, width, height, seed } = image;
+        Some(Image {
+            index: outcome.index,
+            url: url(image),
+            key: key.clone(),
+            etag: Some(etag.clone()),
+            width: *width,
+            height: *height,
+            seed: *seed,
+            gpu_seconds: seconds(result.gpu_ms),
+            capacity: capacity::from_label(&result.capacity),
+            amount,
+            attempts: outcome.attempts,
+            extra: extra
+                .iter()
+                .take(MAX_EXTRA)
+                .map(|image| ExtraImage {
+                    url: url(image),
+                    key: image.key.clone(),
+                    width: image.width,
+                    height: image.height,
+                })
+                .collect(),
+        })
+    }
+
+    /// What an image cost where it was made, and what it would have cost on demand, at the prices of the time.
+    fn amounts(&self, outcome: &Outcome, result: &TaskResult) -> (Money, Money) {
+        let finished = i64::try_from(outcome.finished_ms).ok();
+        let finished = finished.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let rates = self.prices.at(finished.unwrap_or(Timestamp::UNIX_EPOCH));
+        let here = rates.on(capacity::from_label(&result.capacity));
+        (here.per_hour_for(result.gpu_ms), rates.on_demand().per_hour_for(result.gpu_ms))
     }
 }
 
-pub(super) fn made(results: &Results<'_>) -> impl Iterator<Item = Image> {
-    results.outcomes.iter().filter_map(|outcome| image(outcome, results))
-}
-
-pub(super) fn image(outcome: &Outcome, results: &Results<'_>) -> Option<Image> {
-    let output = results.output;
-    let result = outcome.result.as_ref().ok()?;
-    let (StoredImage { key, etag, bytes: _, width, height, seed }, extra) = result.images.split_first()?;
-    Some(Image {
-        index: outcome.index,
-        url: output.url(key),
-        key: key.clone(),
-        etag: Some(etag.clone()),
-        width: *width,
-        height: *height,
-        seed: *seed,
-        gpu_seconds: seconds(result.gpu_ms),
-        capacity: capacity::from_label(&result.capacity),
-        amount: amounts(outcome, result, &results.prices).0,
-        attempts: outcome.attempts,
-        extra: extra
-            .iter()
-            .take(MAX_EXTRA)
-            .map(|image| ExtraImage {
-                url: output.url(&image.key),
-                key: image.key.clone(),
-                width: image.width,
-                height: image.height,
-            })
-            .collect(),
-    })
-}
-
-fn failure(outcome: &Outcome) -> Option<ImageFailure> {
-    let error = outcome.result.as_ref().err()?;
-    Some(ImageFailure {
-        index: outcome.index,
-        reason: error.reason.clone(),
-        message: cut(&error.message, MAX_FAILURE_MESSAGE),
-        attempts: outcome.attempts,
-    })
-}
-
-/// GPU time at the pool's prices of the time when each image was made, for where it was made and on demand.
-pub(super) fn cost(results: &Results<'_>) -> Cost {
-    let (mut gpu_ms, mut amount, mut on_demand_amount) = (0, Money::default(), Money::default());
-    for outcome in results.outcomes {
-        let Ok(result) = &outcome.result else { continue };
-        let (here, on_demand) = amounts(outcome, result, &results.prices);
-        gpu_ms += result.gpu_ms;
-        amount = amount.plus(here);
-        on_demand_amount = on_demand_amount.plus(on_demand);
+/// The address of an object: what a path may not hold is escaped.
+pub(crate) fn url(public_url: &str, key: &str) -> String {
+    use std::fmt::Write as _;
+    let mut url = public_url.trim_end_matches('/').to_owned();
+    url.push('/');
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' => url.push(byte.into()),
+            _ if b"-._~!$&'()*+,;=:@".contains(&byte) => url.push(byte.into()),
+            // Writing to a String does not fail.
+            _ => drop(write!(url, "%{byte:02X}")),
+        }
     }
-    Cost {
-        gpu_seconds: seconds(gpu_ms),
-        amount,
-        on_demand_amount,
-        saving_percent: amount.percent_below(on_demand_amount),
-        currency: results.currency.to_owned(),
-    }
-}
-
-/// What an image cost where it was made, and what it would have cost on demand.
-fn amounts(outcome: &Outcome, result: &TaskResult, prices: &PriceHistory) -> (Money, Money) {
-    let rates = prices.at(time(outcome.finished_ms).map_or(Timestamp::UNIX_EPOCH, |time| time.0));
-    let here = rates.on(capacity::from_label(&result.capacity));
-    (here.per_hour_for(result.gpu_ms), rates.on_demand().per_hour_for(result.gpu_ms))
+    url
 }
 
 /// To follow what was made: `, 0.0021 USD, 71 % below on-demand`.
@@ -129,4 +226,127 @@ pub(super) fn price(cost: &Cost) -> String {
 #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use jiff::Timestamp;
+    use queue::{TaskError, WorkerId};
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{at, pool, pool_with};
+
+    pub(crate) fn ms(seconds: i64) -> u64 {
+        u64::try_from(at(seconds).as_millisecond()).unwrap()
+    }
+
+    pub(crate) fn tally() -> Tally {
+        let output = JobOutput {
+            endpoint: None,
+            bucket: "pictures".into(),
+            key_prefix: String::new(),
+            public_url: "https://cdn.example.com".into(),
+        };
+        Tally::new(Arc::new(output), Arc::new(PriceHistory::of(&pool())), "USD".into())
+    }
+
+    pub(crate) fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
+        let image = |key: String| StoredImage {
+            key,
+            url: None,
+            etag: "e".into(),
+            bytes: 1000,
+            width: 512,
+            height: 512,
+            seed: Some(42 + u64::from(index)),
+        };
+        let result = TaskResult {
+            images: vec![image(format!("{index}.png"))],
+            gpu_ms,
+            capacity: capacity.into(),
+            worker: WorkerId("w".into()),
+            found: false,
+            dropped: Vec::new(),
+        };
+        Outcome { index, attempts: 1, finished_ms: ms(at_seconds), result: Ok(result) }
+    }
+
+    pub(crate) fn broken(index: u32, reason: &str, message: &str) -> Outcome {
+        let error = TaskError { reason: queue::Reason::parse(reason), message: message.into() };
+        Outcome { index, attempts: 3, finished_ms: ms(20), result: Err(error) }
+    }
+
+    pub(crate) fn tallied(outcomes: &[Outcome]) -> Tally {
+        let mut tally = tally();
+        outcomes.iter().for_each(|outcome| tally.add(outcome));
+        tally
+    }
+
+    #[test]
+    fn images_are_listed_with_their_cost_where_they_were_made_and_on_demand() {
+        let tally = tallied(&[
+            made(0, "spot", 4000, 10),
+            broken(1, "Timeout", "300 s are over"),
+            made(2, "onDemand", 4000, 12),
+        ]);
+        let mut status = ImageJobStatus::default();
+        tally.show(&mut status);
+        let listed: Vec<_> = status.images.iter().map(|i| (i.index, i.url.as_str(), i.seed)).collect();
+        assert_eq!(
+            listed,
+            [(0, "https://cdn.example.com/0.png", Some(42)), (2, "https://cdn.example.com/2.png", Some(44))]
+        );
+        assert_eq!(status.failures[0].reason, "Timeout");
+        let cost = status.cost.unwrap();
+        assert_eq!((cost.amount.to_string().as_str(), cost.saving_percent), ("0.005", 38));
+        assert_eq!(cost.on_demand_amount.to_string(), "0.008");
+        assert_eq!(price(&tally.cost()), ", 0.005 USD, 38 % below on-demand");
+    }
+
+    #[test]
+    fn what_was_made_before_a_price_changed_costs_what_it_did() {
+        let pool = pool_with(json!({"status": {"cost": {"perHour": "0", "onDemandPerHour": "0",
+            "currency": "USD", "prices": [
+                {"since": Timestamp::UNIX_EPOCH, "spot": "3.60"}, {"since": at(100), "spot": "7.20"}]}}}));
+        let mut tally = Tally { prices: Arc::new(PriceHistory::of(&pool)), ..tally() };
+        tally.add(&made(0, "spot", 1000, 99));
+        tally.add(&made(1, "spot", 1000, 101));
+        let amounts: Vec<String> = tally.images.iter().map(|image| image.amount.to_string()).collect();
+        assert_eq!(amounts, ["0.001", "0.002"]);
+    }
+
+    #[test]
+    fn a_status_lists_no_more_than_fits() {
+        let many: Vec<_> = (0..150).map(|n| made(n, "spot", 1000, 10)).collect();
+        let tally = tallied(&many);
+        assert_eq!((tally.images.len(), tally.made), (MAX_IMAGES, 150));
+        let extras = |n: u32| {
+            let mut outcome = made(n, "spot", 1000, 10);
+            let Ok(result) = &mut outcome.result else { panic!("an image") };
+            let long = StoredImage { key: "k".repeat(1000), ..result.images[0].clone() };
+            result.images.extend(vec![long; 30]);
+            outcome
+        };
+        let mut status = ImageJobStatus::default();
+        tallied(&(0..100).map(extras).collect::<Vec<_>>()).show(&mut status);
+        assert!(serde_json::to_vec(&status).unwrap().len() < MAX_BYTES + 64 * 1024);
+        assert!(!status.images.is_empty());
+    }
+
+    #[test]
+    fn the_latest_images_tell_how_long_one_takes() {
+        let tally =
+            tallied(&(0..30).map(|n| made(n, "spot", 1000 + u64::from(n), n.into())).collect::<Vec<_>>());
+        assert_eq!(tally.latest(ms(27)).collect::<Vec<_>>(), [1028, 1029]);
+        assert_eq!(tally.latest(0).count(), usize::from(LATEST));
+    }
+
+    #[test]
+    fn an_address_is_one_whatever_the_key() {
+        assert_eq!(
+            url("https://cdn.example.com/", "a b/ü?.png"),
+            "https://cdn.example.com/a%20b/%C3%BC%3F.png"
+        );
+    }
 }

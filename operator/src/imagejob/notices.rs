@@ -6,7 +6,7 @@ use crds::{
     events::EventReason,
 };
 
-use crate::{events::Notice, words::images};
+use crate::{notice::Notice, words::images};
 
 /// What there is to tell about the turn from one status to the next.
 pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<Notice> {
@@ -64,8 +64,8 @@ fn promise(new: &ImageJobStatus) -> Option<Notice> {
 fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option<Notice> {
     let is = |r: JobReason| r.as_str() == reason;
     let was_suspended = was == Some(JobReason::Suspended.as_str());
-    let note = message.to_owned();
     let started = started || was == Some(JobReason::Running.as_str());
+    let note = message.to_owned();
     Some(if is(JobReason::Completed) {
         Notice::normal(EventReason::Completed, "Complete", note)
     } else if is(JobReason::Cancelled) {
@@ -82,10 +82,14 @@ fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option
         Notice::normal(EventReason::Queued, "Enqueue", note)
     } else if [
         JobReason::PoolNotFound,
-        JobReason::PoolNotReady,
         JobReason::PoolPaused,
+        JobReason::PoolNotAllowed,
+        JobReason::ClassNotFound,
+        JobReason::TenantNotAllowed,
         JobReason::ConfigMapNotFound,
+        JobReason::ConfigMapInvalid,
         JobReason::QueueUnavailable,
+        JobReason::StatusRefused,
     ]
     .into_iter()
     .any(is)
@@ -109,7 +113,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{events::Kind, fixtures::at};
+    use crate::{fixtures::at, notice::Kind};
 
     fn status(reason: JobReason) -> ImageJobStatus {
         let mut status = ImageJobStatus::default();
@@ -136,13 +140,14 @@ mod tests {
     fn each_turn_is_told_once_and_in_plain_words() {
         use JobReason::{
             Cancelled, ClassNotFound, Completed, ImagesFailed, PoolNotFound, QueueUnavailable, Running,
-            Suspended, Waiting,
+            Suspended, Waiting, WorkflowInvalid,
         };
         let table = [
             (None, Waiting, Some((Kind::Normal, "Queued", "so it is"))),
             (None, PoolNotFound, Some((Kind::Warning, "Pending", "PoolNotFound: so it is"))),
             (None, QueueUnavailable, Some((Kind::Warning, "Pending", "QueueUnavailable: so it is"))),
-            (None, ClassNotFound, Some((Kind::Warning, "Failed", "ClassNotFound: so it is"))),
+            (None, ClassNotFound, Some((Kind::Warning, "Pending", "ClassNotFound: so it is"))),
+            (None, WorkflowInvalid, Some((Kind::Warning, "Failed", "WorkflowInvalid: so it is"))),
             (Some(PoolNotFound), Waiting, Some((Kind::Normal, "Queued", "so it is"))),
             (Some(Waiting), Running, Some((Kind::Normal, "Started", "the first image is being made"))),
             (Some(Running), Waiting, None),

@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use crds::{ImageJob, ImageJobStatus, Sla, Time, conditions::JobReason};
+use crds::{Sla, conditions::JobReason};
 use jiff::Timestamp;
 use policy::Time as PolicyTime;
 
-use super::validate::{created_ms, uid};
-use crate::{
-    context::Context,
-    lock, node,
-    workerpool::outlook::{Asked, Expected},
-};
+use crate::{index::Told, node, workerpool::outlook::Expected};
 
 /// A forecast wavers: a job is at risk once it would be late by more than this part of what its class promises, …
 const RISK: u32 = 20;
@@ -38,26 +33,6 @@ pub(crate) struct Verdict {
     pub(crate) late: Option<(bool, JobReason, String)>,
 }
 
-/// What the pool's last plan says of a job, of which images wait or are all being made.
-pub(crate) fn prospect(job: &ImageJob, waits: bool, context: &Context) -> Prospect {
-    let known = job.status.as_ref().and_then(|status| status.class.as_deref().zip(due(status)));
-    let (Some((class, due)), Some(key)) = (known, super::pool_key(job, context)) else {
-        return Prospect::default();
-    };
-    let model = job.spec.text_to_image.as_ref().map_or("", |work| work.model.as_str());
-    let asked = Asked {
-        job: &uid(job),
-        class,
-        model,
-        due: node::time(due),
-        sla: promised(job, due),
-        waits: waits && !job.spec.suspend,
-    };
-    let state = context.pools.get(&key);
-    let state = lock(&state);
-    Prospect { expected: state.outlook.expected(&asked), pool: state.outlook.state.clone() }
-}
-
 impl Prospect {
     /// In whole seconds, as the API server keeps them.
     pub(crate) fn done(&self) -> Option<Timestamp> {
@@ -68,11 +43,10 @@ impl Prospect {
     }
 }
 
-/// What to say of a job under way; `None`: it promises nothing, or nothing new can be said.
-pub(crate) fn verdict(job: &ImageJob, prospect: &Prospect, now: Timestamp) -> Option<Verdict> {
-    let status = job.status.as_ref()?;
-    let (before, due) = (status.sla?, due(status)?);
-    let sla = judge(before, due, promised(job, due), prospect.expected, now);
+/// What to say of a job under way; `None`: it promises nothing, its clock stands still, or nothing new can be said.
+pub(crate) fn verdict(told: &Told, prospect: &Prospect, now: Timestamp) -> Option<Verdict> {
+    let (before, due) = (told.sla?, told.due()?);
+    let sla = judge(before, due, promised(told), prospect.expected, now);
     if (sla, before) == (Sla::Pending, Sla::Pending) {
         return Some(Verdict { sla, late: None });
     }
@@ -80,7 +54,7 @@ pub(crate) fn verdict(job: &ImageJob, prospect: &Prospect, now: Timestamp) -> Op
     let late = match (sla, forecast) {
         (Sla::Missed, _) if before == Sla::Missed => return None,
         (Sla::Missed, _) => {
-            let counts = status.counts.unwrap_or_default();
+            let counts = told.counts.unwrap_or_default();
             let message = format!("late: due {due}, {} of {} images done", counts.succeeded, counts.total);
             (true, JobReason::SlaMissed, message)
         }
@@ -101,11 +75,27 @@ pub(crate) fn verdict(job: &ImageJob, prospect: &Prospect, now: Timestamp) -> Op
     Some(Verdict { sla, late: Some(late) })
 }
 
+/// Whether a job has to be told that its promise stands otherwise than before, or when its last image should be done.
+pub(crate) fn news(told: &Told, prospect: &Prospect, now: Timestamp) -> Option<News> {
+    let verdict = verdict(told, prospect, now);
+    if verdict.is_some_and(|verdict| Some(verdict.sla) != told.sla) {
+        return Some(News::Verdict);
+    }
+    is_news(told.estimated, prospect.done(), now).then_some(News::Estimate)
+}
+
+/// What is new of a job's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    Verdict,
+    Estimate,
+}
+
 /// What to say of a job whose images are all made.
-pub(crate) fn at_end(status: &ImageJobStatus, completion: Timestamp) -> Option<Verdict> {
-    let due = due(status)?;
+pub(crate) fn at_end(told: &Told, completion: Timestamp) -> Option<Verdict> {
+    let due = told.due()?;
     let late_by = completion.duration_since(due);
-    let doubted = matches!(status.sla, Some(Sla::AtRisk | Sla::Missed));
+    let doubted = matches!(told.sla, Some(Sla::AtRisk | Sla::Missed));
     Some(if late_by.is_positive() {
         let seconds = late_by.unsigned_abs().as_millis().div_ceil(1000);
         let message = format!("late: due {due}, done {seconds} s after that");
@@ -131,24 +121,20 @@ fn judge(before: Sla, due: Timestamp, promised: Duration, expected: Expected, no
 }
 
 /// Whether an estimate is another than the one told.
-pub(crate) fn is_news(old: Option<&Time>, new: Option<&Time>, now: Timestamp) -> bool {
+pub(crate) fn is_news(old: Option<Timestamp>, new: Option<Timestamp>, now: Timestamp) -> bool {
     match (old, new) {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(old), Some(new)) => {
-            let moved = new.0.duration_since(old.0).unsigned_abs();
-            let left = Duration::try_from(old.0.duration_since(now)).unwrap_or_default();
+            let moved = new.duration_since(old).unsigned_abs();
+            let left = Duration::try_from(old.duration_since(now)).unwrap_or_default();
             moved > (left / NEWS).max(LEAST_NEWS)
         }
     }
 }
 
-fn due(status: &ImageJobStatus) -> Option<Timestamp> {
-    status.due_time.as_ref().map(|due| due.0)
-}
-
-fn promised(job: &ImageJob, due: Timestamp) -> Duration {
-    node::time(due).since(PolicyTime::from_millis(created_ms(job)))
+fn promised(told: &Told) -> Duration {
+    Duration::from_secs(told.terms.as_ref().map_or(0, |terms| terms.sla_seconds.into()))
 }
 
 fn shown(time: PolicyTime) -> Option<Timestamp> {
@@ -160,13 +146,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, job_with};
+    use crate::fixtures::{at, record_with};
 
     /// Due 300 s after its creation, with a margin of 15 s.
-    fn job(sla: &str) -> ImageJob {
-        let due = Time(at(300));
+    fn job(sla: &str) -> Told {
         let counts = json!({"total": 4, "waiting": 3, "running": 0, "succeeded": 1, "failed": 0});
-        job_with(json!({"status": {"sla": sla, "dueTime": due, "class": "standard", "counts": counts}}))
+        let status = json!({"sla": sla, "pool": "sd15", "acceptedTime": at(0), "slaSeconds": 300,
+                            "class": "standard", "counts": counts});
+        record_with(json!({"status": status})).told
     }
 
     fn done(seconds: i64) -> Expected {
@@ -235,13 +222,18 @@ mod tests {
         }
         let missed = verdict(&job("Missed"), &Prospect::default(), at(400));
         assert_eq!(missed, None, "said once");
-        let nothing_promised = job_with(json!({"status": {"class": "standard"}}));
+        let nothing_promised = record_with(json!({"status": {"class": "standard"}})).told;
         assert_eq!(verdict(&nothing_promised, &Prospect::default(), at(400)), None);
+        let suspended = Told { suspended_since: Some(at(10)), ..job("Pending") };
+        assert_eq!(verdict(&suspended, &Prospect::default(), at(400)), None, "its clock stands still");
+        let resumed = Told { suspended_seconds: 200, ..job("Pending") };
+        let in_time = Verdict { sla: Sla::Pending, late: None };
+        assert_eq!(verdict(&resumed, &Prospect::default(), at(400)), Some(in_time));
     }
 
     #[test]
     fn an_estimate_is_news_when_it_moves_by_a_tenth_of_the_time_left() {
-        let time = |seconds| Time(at(seconds));
+        let time = |seconds| at(seconds);
         let table = [
             (None, Some(time(100)), true),
             (Some(time(100)), None, false),
@@ -250,9 +242,9 @@ mod tests {
             (Some(time(100)), Some(time(89)), true),
         ];
         for (old, new, news) in table {
-            assert_eq!(is_news(old.as_ref(), new.as_ref(), at(0)), news, "{old:?} to {new:?}");
+            assert_eq!(is_news(old, new, at(0)), news, "{old:?} to {new:?}");
         }
-        assert!(!is_news(Some(&time(1)), Some(&time(3)), at(0)), "seconds are noise");
-        assert!(is_news(Some(&time(0)), Some(&time(60)), at(50)), "it should have been done by now");
+        assert!(!is_news(Some(time(1)), Some(time(3)), at(0)), "seconds are noise");
+        assert!(is_news(Some(time(0)), Some(time(60)), at(50)), "it should have been done by now");
     }
 }

@@ -1,27 +1,24 @@
 //! From what is known of a job to the status its user reads. Pure.
-
-use std::time::Duration;
+//!
+//! While a job lives, its status is made from [`Told`], which is all that is kept of it; when it ends, the images are
+//! listed once.
 
 use crds::{
-    Counts, ImageJob, ImageJobStatus, Sla, Time, WorkerPool,
+    Counts, ImageJobStatus, Sla, Time,
     conditions::{ConditionType, ConditionUpdate, JobReason, set_condition},
 };
 use jiff::Timestamp;
-use queue::JobState;
+use queue::{JobState, Reason};
 
 use super::{
-    listing::{Results, list, price},
+    listing::{Tally, price},
     promise::{self, Prospect, Verdict},
-    validate::{Decided, Outlook, Problem, created_ms, namespace, tenant},
+    validate::{Course, Problem},
 };
 use crate::{
-    context::PoolKey,
-    patch,
+    index::{JobRecord, PoolKey, Terms, Told},
     words::{images, images_of},
 };
-
-/// The reason a worker gives for work that its engine refuses.
-const ENGINE_REJECTED: &str = "EngineRejected";
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,219 +28,307 @@ pub(crate) enum End {
     Cancelled,
 }
 
-/// What a job's class promises.
-pub(crate) struct Promise {
-    pub(crate) class: String,
-    /// From the job's creation.
-    pub(crate) within: Duration,
+/// How a job's pool is, as far as its jobs are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PoolSeen {
+    Open,
+    Paused,
+    Gone,
+    /// It has the job's class no longer.
+    WithoutClass(String),
 }
 
 /// Accepted, and on the queue.
-pub(crate) fn queued(
-    job: &ImageJob,
-    pool: &PoolKey,
-    promise: Promise,
-    decided: Decided,
-    paused: bool,
-    now: Timestamp,
-) -> ImageJobStatus {
-    let total = job.spec.count;
-    let mut status = begun(job);
-    status.pool = Some(shown_pool(job, pool));
-    let Promise { class, within } = promise;
-    status.class = Some(class);
-    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-    status.due_time = time(created_ms(job).saturating_add(within_ms));
-    status.tenant = Some(tenant(job));
-    let Decided { seed, segments } = decided;
-    (status.seed, status.segments) = (seed, segments);
+pub(crate) fn queued(record: &JobRecord, terms: Terms, pool: &PoolSeen, now: Timestamp) -> Told {
+    let mut told = begun(record, now);
+    let total = record.spec.count;
+    let key = terms.pool.clone();
+    told.terms = Some(terms.into());
     // What was said of it before it was queued again still holds.
-    status.sla.get_or_insert(Sla::Pending);
-    progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
-    let (reason, message) = if job.spec.suspend {
+    told.sla.get_or_insert(Sla::Pending);
+    told.counts.get_or_insert(Counts { total, waiting: total, ..Counts::default() });
+    suspension(&mut told, record.spec.suspend, now);
+    let (reason, message) = if record.spec.suspend {
         (JobReason::Suspended, "spec.suspend is true; no image is started".to_owned())
-    } else if paused {
-        pool_paused()
     } else {
-        (JobReason::Waiting, format!("{} waiting for a worker of {pool}", images(total)))
+        waiting(pool, || format!("{} waiting for a worker of {key}", images(total)))
     };
-    under_way(&mut status, job, reason, &message, now);
-    status
+    told.reason = Some(reason);
+    told.message = message.into();
+    told
 }
 
 /// On the queue, some tasks may be running or done.
 pub(crate) fn following(
-    job: &ImageJob,
+    record: &JobRecord,
     state: &JobState,
-    pool: Option<&WorkerPool>,
+    pool: &PoolSeen,
     prospect: &Prospect,
     now: Timestamp,
-) -> ImageJobStatus {
-    let mut status = begun(job);
-    status.estimated_completion_time = prospect.done().map(Time);
-    progress(&mut status, counts(job, state));
-    status.start_time = state.started_ms.and_then(time);
-    status.interruptions = Some(state.interruptions);
-    status.retries = Some(state.retries);
+) -> Told {
+    let mut told = begun(record, now);
+    told.estimated = prospect.done();
+    told.counts = Some(counts(record, state));
+    told.started = state.started_ms.and_then(time).map(|time| time.0);
+    told.interruptions = Some(state.interruptions);
+    told.retries = Some(state.retries);
+    suspension(&mut told, state.suspended, now);
     let done = state.succeeded + state.failed;
-    let total = job.spec.count;
+    let total = record.spec.count;
     let (reason, message) = if state.suspended {
         (JobReason::Suspended, format!("spec.suspend is true; {} done", images_of(done, total)))
     } else if state.running > 0 {
         (JobReason::Running, format!("{} being made, {done} of {total} done", images(state.running)))
-    } else if pool.is_none() {
-        (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())
-    } else if pool.is_some_and(|pool| pool.spec.paused) {
-        pool_paused()
     } else {
-        let waiting = images(state.waiting);
-        (JobReason::Waiting, format!("{waiting} waiting for a worker, {done} of {total} done"))
+        let waiting_images = || images(state.waiting);
+        waiting(pool, || format!("{} waiting for a worker, {done} of {total} done", waiting_images()))
     };
-    under_way(&mut status, job, reason, &message, now);
-    let counted = ImageJob { status: Some(status.clone()), ..job.clone() };
-    tell(&mut status, job, promise::verdict(&counted, prospect, now), now);
-    status
+    told.reason = Some(reason);
+    told.message = message.into();
+    let verdict = promise::verdict(&told, prospect, now);
+    judge(&mut told, verdict, now);
+    told
+}
+
+/// Its pool is gone, so the queue is not asked.
+pub(crate) fn without_pool(record: &JobRecord, now: Timestamp) -> Told {
+    let mut told = begun(record, now);
+    let (reason, message) = waiting(&PoolSeen::Gone, String::new);
+    told.reason = Some(reason);
+    told.message = message.into();
+    told.estimated = None;
+    let verdict = promise::verdict(&told, &Prospect::default(), now);
+    judge(&mut told, verdict, now);
+    told
+}
+
+/// Something is missing that may yet appear.
+pub(crate) fn waits(record: &JobRecord, problem: &Problem, now: Timestamp) -> Told {
+    let mut told = begun(record, now);
+    let total = record.spec.count;
+    told.counts.get_or_insert(Counts { total, waiting: total, ..Counts::default() });
+    told.estimated = None;
+    told.reason = Some(problem.reason);
+    told.message = problem.message.as_str().into();
+    told
 }
 
 /// Its time is up, and more can't be said without the queue; `None`: that is not new.
-pub(crate) fn overdue(job: &ImageJob, now: Timestamp) -> Option<ImageJobStatus> {
-    let verdict = promise::verdict(job, &Prospect::default(), now)?;
-    let mut status = begun(job);
+pub(crate) fn overdue(record: &JobRecord, now: Timestamp) -> Option<Told> {
+    let verdict = promise::verdict(&record.told, &Prospect::default(), now)?;
+    let mut told = begun(record, now);
     (verdict.sla == Sla::Missed).then(|| {
-        tell(&mut status, job, Some(verdict), now);
-        status
+        judge(&mut told, Some(verdict), now);
+        told
     })
 }
 
-fn tell(status: &mut ImageJobStatus, job: &ImageJob, verdict: Option<Verdict>, now: Timestamp) {
-    let Some(Verdict { sla, late }) = verdict else { return };
-    status.sla = Some(sla);
-    if let Some((is, reason, message)) = late {
-        set(status, job, ConditionType::Late, is, reason, &message, now);
+/// The whole status of a job that lives.
+pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
+    let mut status = ImageJobStatus {
+        observed_generation: told.generation,
+        estimated_completion_time: told.estimated.map(whole),
+        start_time: told.started.map(whole),
+        interruptions: told.interruptions,
+        retries: told.retries,
+        sla: told.sla,
+        suspended_time: told.suspended_since.map(whole),
+        suspended_seconds: (told.suspended_seconds > 0).then_some(told.suspended_seconds),
+        due_time: told.due().map(whole),
+        ..ImageJobStatus::default()
+    };
+    if let Some(counts) = told.counts {
+        progress(&mut status, counts);
     }
-}
-
-fn pool_paused() -> (JobReason, String) {
-    (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
-}
-
-/// Something is missing, or the job can never work.
-pub(crate) fn problem(job: &ImageJob, problem: &Problem, now: Timestamp) -> ImageJobStatus {
-    let mut status = begun(job);
-    let total = job.spec.count;
-    if status.counts.is_none() {
-        progress(&mut status, Counts { total, waiting: total, ..Counts::default() });
+    if let Some(terms) = &told.terms {
+        let Terms {
+            pool,
+            class,
+            tenant,
+            model: _,
+            units: _,
+            accepted,
+            sla_seconds,
+            weight,
+            seed,
+            segments,
+            digest,
+            output,
+        } = &**terms;
+        status.pool = Some(shown_pool(record, pool));
+        status.class = Some(class.to_string());
+        status.tenant = Some(tenant.to_string());
+        status.accepted_time = Some(whole(*accepted));
+        status.sla_seconds = Some(*sla_seconds);
+        status.weight = Some(*weight);
+        (status.seed, status.segments) = (*seed, *segments);
+        status.workflow_digest = digest.as_deref().map(str::to_owned);
+        status.output = output.as_deref().cloned();
     }
-    status.estimated_completion_time = None;
-    match problem.outlook {
-        Outlook::MayPass => under_way(&mut status, job, problem.reason, &problem.message, now),
-        Outlook::Final => {
-            status.completion_time = Some(Time(now));
-            let counts = status.counts.unwrap_or_default();
-            progress(&mut status, Counts { waiting: 0, running: 0, ..counts });
-            failed(&mut status, job, problem.reason, &problem.message, now);
-        }
+    if let Some(reason) = told.reason {
+        let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
+        set(&mut status, ConditionType::Ready, false, reason, &told.message, since);
+        set(&mut status, ConditionType::Reconciling, true, reason, &told.message, since);
+    }
+    if let Some(late) = &told.late {
+        let mut late = (**late).clone();
+        late.observed_generation = told.generation;
+        status.conditions.push(late);
     }
     status
 }
 
 /// All is over.
 pub(crate) fn ended(
-    job: &ImageJob,
+    record: &JobRecord,
     end: End,
     state: &JobState,
-    results: &Results<'_>,
+    tally: &Tally,
     now: Timestamp,
 ) -> ImageJobStatus {
-    let mut status = begun(job);
-    let total = job.spec.count;
-    let counts = Counts { waiting: 0, running: 0, ..counts(job, state) };
-    progress(&mut status, counts);
-    status.start_time = state.started_ms.and_then(time);
-    status.interruptions = Some(state.interruptions);
-    status.retries = Some(state.retries);
-    status.estimated_completion_time = None;
-    list(&mut status, results);
-    let last = results.outcomes.iter().map(|outcome| outcome.finished_ms).max();
+    let mut told = begun(record, now);
+    let total = record.spec.count;
+    told.counts = Some(Counts { waiting: 0, running: 0, ..counts(record, state) });
+    told.started = state.started_ms.and_then(time).map(|time| time.0);
+    told.interruptions = Some(state.interruptions);
+    told.retries = Some(state.retries);
+    told.estimated = None;
     let completion = match end {
         End::Cancelled => now,
-        End::Completed | End::ImagesFailed => last.and_then(time).map_or(now, |time| time.0),
+        End::Completed | End::ImagesFailed => tally.last_ms().and_then(time).map_or(now, |time| time.0),
     };
-    status.completion_time = Some(Time(completion));
     match end {
         End::Completed => {
-            let verdict = promise::at_end(&status, completion);
-            tell(&mut status, job, verdict, now);
-            let message =
-                format!("{} made{}", images(total), status.cost.as_ref().map(price).unwrap_or_default());
-            completed(&mut status, job, &message, now);
+            let verdict = promise::at_end(&told, completion);
+            judge(&mut told, verdict, now);
         }
         End::ImagesFailed => {
-            status.sla = Some(Sla::Missed);
-            not_late(&mut status);
-            let (reason, message) = failure_summary(&status, state, total);
-            failed(&mut status, job, reason, &message, now);
+            told.sla = told.sla.map(|_| Sla::Missed);
+            told.late = None;
         }
-        End::Cancelled => {
-            cancel(&mut status, job, state.succeeded, now);
+        End::Cancelled => (told.sla, told.late) = (None, None),
+    }
+    let mut status = shown(record, &told);
+    tally.show(&mut status);
+    status.manifest_url = listing_url(state, tally);
+    status.completion_time = Some(whole(completion));
+    match end {
+        End::Completed => {
+            let price = status.cost.as_ref().map(price).unwrap_or_default();
+            completed(&mut status, &format!("{} made{price}", images(total)), now);
         }
+        End::ImagesFailed => {
+            let (reason, message) = failure_summary(tally, state, total);
+            failed(&mut status, reason, &message, now);
+        }
+        End::Cancelled => cancel(&mut status, state.succeeded, total, now),
     }
     status
 }
 
-/// Cancelled, and the queue has nothing to add to what the status lists already.
-pub(crate) fn cancelled(job: &ImageJob, now: Timestamp) -> ImageJobStatus {
-    let mut status = begun(job);
-    let counts = status.counts.unwrap_or(Counts { total: job.spec.count, ..Counts::default() });
-    progress(&mut status, Counts { waiting: 0, running: 0, ..counts });
-    status.estimated_completion_time = None;
-    status.completion_time = Some(Time(now));
-    cancel(&mut status, job, counts.succeeded, now);
+/// Cancelled, and the queue has nothing to add to what was told.
+pub(crate) fn cancelled(record: &JobRecord, now: Timestamp) -> ImageJobStatus {
+    let mut told = begun(record, now);
+    let counts = told.counts.unwrap_or(Counts { total: record.spec.count, ..Counts::default() });
+    told.counts = Some(Counts { waiting: 0, running: 0, ..counts });
+    (told.estimated, told.sla, told.late) = (None, None, None);
+    let mut status = shown(record, &told);
+    status.completion_time = Some(whole(now));
+    cancel(&mut status, counts.succeeded, record.spec.count, now);
     status
 }
 
-/// All images are made, but the listing that a job of so many needs can't be written.
-pub(crate) fn unlisted(job: &ImageJob, state: &JobState, why: &str, now: Timestamp) -> ImageJobStatus {
-    let mut status = begun(job);
-    progress(&mut status, counts(job, state));
-    status.start_time = state.started_ms.and_then(time);
-    status.estimated_completion_time = None;
-    let message = format!("{} made; their listing can't be written yet: {why}", images(state.succeeded));
-    under_way(&mut status, job, JobReason::Running, &message, now);
+/// It can never work.
+pub(crate) fn refused(record: &JobRecord, problem: &Problem, now: Timestamp) -> ImageJobStatus {
+    debug_assert_eq!(problem.course, Course::Ends);
+    let told = waits(record, problem, now);
+    let counts = told.counts.unwrap_or_default();
+    let told = Told { counts: Some(Counts { waiting: 0, running: 0, ..counts }), ..told };
+    let mut status = shown(record, &told);
+    status.completion_time = Some(whole(now));
+    failed(&mut status, problem.reason, &problem.message, now);
     status
 }
 
-/// What an ended job says of a spec that changed since; `None`: it did not.
-pub(crate) fn observed(job: &ImageJob) -> Option<patch::Observed> {
-    let generation = job.metadata.generation;
-    let status = job.status.as_ref().filter(|status| status.observed_generation != generation)?;
-    let mut conditions = status.conditions.clone();
-    for condition in &mut conditions {
-        condition.observed_generation = generation;
+fn waiting(pool: &PoolSeen, open: impl FnOnce() -> String) -> (JobReason, String) {
+    match pool {
+        PoolSeen::Open => (JobReason::Waiting, open()),
+        PoolSeen::Paused => {
+            (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
+        }
+        PoolSeen::Gone => {
+            (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())
+        }
+        PoolSeen::WithoutClass(message) => (JobReason::ClassNotFound, message.clone()),
     }
-    Some(patch::Observed { generation, conditions })
 }
 
-/// A job whose tasks the engine all refused says so; else some images failed too often.
-fn failure_summary(status: &ImageJobStatus, state: &JobState, total: u32) -> (JobReason, String) {
-    let first = status.failures.first();
-    let rejected = first.is_some_and(|failure| failure.reason == ENGINE_REJECTED);
-    let reason = if rejected { JobReason::Rejected } else { JobReason::ImagesFailed };
-    let detail =
-        first.map_or_else(String::new, |f| format!("; image {}: {}: {}", f.index, f.reason, f.message));
+/// The due clock stands still while the job is suspended.
+fn suspension(told: &mut Told, suspended: bool, now: Timestamp) {
+    match (told.suspended_since, suspended) {
+        (None, true) => told.suspended_since = Some(now),
+        (Some(since), false) => {
+            let seconds = now.duration_since(since).as_secs();
+            told.suspended_seconds += u64::try_from(seconds).unwrap_or_default();
+            told.suspended_since = None;
+        }
+        (None, false) | (Some(_), true) => {}
+    }
+}
+
+/// When the due clock of a suspended job started, were it to go on now.
+pub(crate) fn resumed(record: &JobRecord, now: Timestamp) -> Timestamp {
+    let mut told = record.told.clone();
+    suspension(&mut told, false, now);
+    told.arrival().unwrap_or(now)
+}
+
+/// A job whose tasks the engine all refused says so, as does one that was stopped; else some images failed too often.
+fn failure_summary(tally: &Tally, state: &JobState, total: u32) -> (JobReason, String) {
+    let first = tally.failures().first();
+    let rejected = first.is_some_and(|failure| failure.reason == Reason::EngineRejected.as_str());
+    let reason = match &state.stopped {
+        Some(error) if error.reason == Reason::EngineCrashed => JobReason::EngineCrashed,
+        _ if rejected => JobReason::Rejected,
+        Some(_) => JobReason::TooManyFailedImages,
+        None => JobReason::ImagesFailed,
+    };
+    let detail = match (&state.stopped, first) {
+        (Some(error), _) => format!("; the rest was stopped: {}: {}", error.reason, error.message),
+        (None, Some(f)) => format!("; image {}: {}: {}", f.index, f.reason, f.message),
+        (None, None) => String::new(),
+    };
     (reason, format!("{} failed{detail}", images_of(state.failed, total)))
 }
 
-/// The status so far, speaking of the spec as it is now.
-fn begun(job: &ImageJob) -> ImageJobStatus {
-    let mut status = job.status.clone().unwrap_or_default();
-    status.observed_generation = job.metadata.generation;
-    status
+/// What was told so far, speaking of the spec as it is now.
+fn begun(record: &JobRecord, now: Timestamp) -> Told {
+    let mut told = record.told.clone();
+    told.generation = record.generation;
+    told.since.get_or_insert(now);
+    told
 }
 
-fn counts(job: &ImageJob, state: &JobState) -> Counts {
+fn judge(told: &mut Told, verdict: Option<Verdict>, now: Timestamp) {
+    let Some(Verdict { sla, late }) = verdict else { return };
+    told.sla = Some(sla);
+    if let Some((is, reason, message)) = late {
+        let mut conditions: Vec<_> = told.late.take().map(|late| *late).into_iter().collect();
+        let update = ConditionUpdate {
+            kind: ConditionType::Late,
+            status: is,
+            reason: reason.as_str(),
+            message,
+            observed_generation: told.generation,
+        };
+        set_condition(&mut conditions, update, &whole(now));
+        told.late = conditions.pop().map(Box::new);
+    }
+}
+
+fn counts(record: &JobRecord, state: &JobState) -> Counts {
     Counts {
-        total: job.spec.count,
+        total: record.spec.count,
         waiting: state.waiting,
         running: state.running,
         succeeded: state.succeeded,
@@ -256,44 +341,34 @@ fn progress(status: &mut ImageJobStatus, counts: Counts) {
     status.counts = Some(counts);
 }
 
-fn under_way(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {
-    set(status, job, ConditionType::Ready, false, reason, message, now);
-    set(status, job, ConditionType::Reconciling, true, reason, message, now);
-}
-
-fn completed(status: &mut ImageJobStatus, job: &ImageJob, message: &str, now: Timestamp) {
+fn completed(status: &mut ImageJobStatus, message: &str, now: Timestamp) {
     let reason = JobReason::Completed;
-    set(status, job, ConditionType::Ready, true, reason, message, now);
-    set(status, job, ConditionType::Reconciling, false, reason, message, now);
-    set(status, job, ConditionType::Complete, true, reason, message, now);
+    set(status, ConditionType::Ready, true, reason, message, now);
+    set(status, ConditionType::Reconciling, false, reason, message, now);
+    set(status, ConditionType::Complete, true, reason, message, now);
 }
 
-/// A job that was stopped promises nothing.
-fn cancel(status: &mut ImageJobStatus, job: &ImageJob, made: u32, now: Timestamp) {
-    status.sla = None;
-    not_late(status);
+/// What its user stopped is as its user asked: ready, and not stalled.
+fn cancel(status: &mut ImageJobStatus, made: u32, total: u32, now: Timestamp) {
     let message = match made {
         0 => "cancelled before any image was made".to_owned(),
-        made => format!("cancelled; {} made before", images_of(made, job.spec.count)),
+        made => format!("cancelled; {} made before", images_of(made, total)),
     };
-    failed(status, job, JobReason::Cancelled, &message, now);
+    let reason = JobReason::Cancelled;
+    set(status, ConditionType::Ready, true, reason, &message, now);
+    set(status, ConditionType::Reconciling, false, reason, &message, now);
+    set(status, ConditionType::Failed, true, reason, &message, now);
 }
 
-/// Of a job that ended without all its images nobody asks whether it was in time.
-fn not_late(status: &mut ImageJobStatus) {
-    status.conditions.retain(|condition| condition.type_ != ConditionType::Late.as_str());
-}
-
-fn failed(status: &mut ImageJobStatus, job: &ImageJob, reason: JobReason, message: &str, now: Timestamp) {
-    set(status, job, ConditionType::Ready, false, reason, message, now);
-    set(status, job, ConditionType::Reconciling, false, reason, message, now);
-    set(status, job, ConditionType::Failed, true, reason, message, now);
-    set(status, job, ConditionType::Stalled, true, reason, message, now);
+fn failed(status: &mut ImageJobStatus, reason: JobReason, message: &str, now: Timestamp) {
+    set(status, ConditionType::Ready, false, reason, message, now);
+    set(status, ConditionType::Reconciling, false, reason, message, now);
+    set(status, ConditionType::Failed, true, reason, message, now);
+    set(status, ConditionType::Stalled, true, reason, message, now);
 }
 
 fn set(
     status: &mut ImageJobStatus,
-    job: &ImageJob,
     kind: ConditionType,
     is: bool,
     reason: JobReason,
@@ -305,18 +380,28 @@ fn set(
         status: is,
         reason: reason.as_str(),
         message: message.to_owned(),
-        observed_generation: job.metadata.generation,
+        observed_generation: status.observed_generation,
     };
-    set_condition(&mut status.conditions, update, &Time(now));
+    set_condition(&mut status.conditions, update, &whole(now));
 }
 
-fn shown_pool(job: &ImageJob, pool: &PoolKey) -> String {
-    if pool.namespace == namespace(job) { pool.name.clone() } else { pool.to_string() }
+fn shown_pool(record: &JobRecord, pool: &PoolKey) -> String {
+    if pool.namespace == record.namespace { pool.name.to_string() } else { pool.to_string() }
 }
 
-/// The API server keeps whole seconds; so do we, or every status would differ from the one read back.
-pub(super) fn time(ms: u64) -> Option<Time> {
+/// Where the listing of all images is, if there is one.
+fn listing_url(state: &JobState, tally: &Tally) -> Option<String> {
+    let listing = state.listing.as_ref()?.as_ref().ok()?;
+    Some(listing.url.clone().unwrap_or_else(|| tally.url(&listing.key)))
+}
+
+/// The API server keeps whole seconds.
+fn time(ms: u64) -> Option<Time> {
     Timestamp::from_second(i64::try_from(ms / 1000).ok()?).ok().map(Time)
+}
+
+fn whole(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 #[cfg(test)]

@@ -1,46 +1,67 @@
 //! From what a user wrote and what it refers to, to a job the queue can take. Pure.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crds::{
-    ClassSpec, ImageJob, TextToImage, Work, WorkerPool, Workflow,
+    ClassSpec, ImageJobSpec, JobOutput, TenantShare, TextToImage, Work, WorkerPool, Workflow,
     conditions::{JobReason, cut},
 };
-use kube::ResourceExt as _;
-use queue::{Job, JobUid, TaskSpec};
-use serde_json::{Map, Value};
+use jiff::Timestamp;
+use queue::{Job, TaskSpec};
+use serde_json::Value;
 
 use super::{
-    observe::{References, WorkflowSource},
+    graph::{self, Graph},
+    listing::MAX_IMAGES,
     segments,
 };
-use crate::context::PoolKey;
+use crate::index::{JobRecord, PoolKey, Terms, units};
 
-/// A workflow's JSON, as it would be queued, may be so large. An image task carries it once.
+/// A workflow's JSON, as it would be queued, may be so large.
 const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
 /// 2^53 − 1: the largest integer every JSON reader keeps exactly.
 const MAX_SEED: u64 = (1 << 53) - 1;
 /// We can't tell what is in a workflow: one image of it is one unit.
 const WORKFLOW_UNITS: f64 = 1.0;
+/// GPU time of one unit, ms, until the queue has learnt it: of a picture, and of a workflow.
+const GUESSED_UNIT_MS: (f64, f64) = (100.0, 20_000.0);
 /// The largest `spec.count`; image i uses seed + i, and all of them must stay exact.
 const MAX_COUNT: u64 = 10_000;
+
+/// What a job refers to.
+#[derive(Debug, Clone)]
+pub(crate) struct References {
+    /// The pool that accepted it, else the one it names or the namespace's default one.
+    pub(crate) pool_key: Option<PoolKey>,
+    /// That pool, if it exists.
+    pub(crate) pool: Option<Arc<WorkerPool>>,
+    /// Whether the pool lets the job's namespace use it.
+    pub(crate) allowed: bool,
+    pub(crate) workflow: WorkflowSource,
+    /// What one image of textToImage should take, by what the pool has learnt; 0 for a workflow.
+    pub(crate) image_seconds: f64,
+}
+
+/// Where a job's workflow is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WorkflowSource {
+    /// In the job itself, or there is none.
+    Inline,
+    /// In a ConfigMap.
+    Text {
+        /// For messages: `ConfigMap studio/flows, key a.json`.
+        at: String,
+        text: String,
+    },
+    /// The ConfigMap or its key is not there.
+    Missing { message: String },
+}
 
 /// A job that can be queued.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Accepted {
-    pub(crate) pool: PoolKey,
-    pub(crate) decided: Decided,
     pub(crate) job: Job,
-}
-
-/// What is decided once for a job with textToImage, and kept in its status: else the same job, queued again, would
-/// make other pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Decided {
-    /// Seed of image 0.
-    pub(crate) seed: Option<u64>,
-    /// In how many segments each image is made.
-    pub(crate) segments: Option<u32>,
+    pub(crate) terms: Terms,
 }
 
 /// Why a job can't be queued.
@@ -48,142 +69,284 @@ pub(crate) struct Decided {
 pub(crate) struct Problem {
     pub(crate) reason: JobReason,
     pub(crate) message: String,
-    pub(crate) outlook: Outlook,
+    pub(crate) course: Course,
 }
 
-/// Whether a problem may pass.
+/// What a problem makes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// Something it refers to may yet appear.
-    MayPass,
-    /// It will never work.
-    Final,
+pub(crate) enum Course {
+    /// It waits: something it refers to may yet appear or change.
+    Waits,
+    /// It ends: its own spec will never work.
+    Ends,
 }
 
 impl Problem {
-    pub(crate) fn waiting(reason: JobReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), outlook: Outlook::MayPass }
+    pub(crate) fn waits(reason: JobReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), course: Course::Waits }
     }
 
-    pub(crate) fn fatal(reason: JobReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), outlook: Outlook::Final }
+    pub(crate) fn ends(reason: JobReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), course: Course::Ends }
     }
 }
 
-/// The job as the queue takes it, or why it can't.
-pub(crate) fn validate(job: &ImageJob, references: &References) -> Result<Accepted, Problem> {
+/// The job as the queue takes it, or why it can't. What it was accepted with before holds.
+pub(crate) fn validate(
+    record: &JobRecord,
+    spec: &ImageJobSpec,
+    references: &References,
+    now: Timestamp,
+) -> Result<Accepted, Problem> {
     let References { pool_key, pool, allowed, workflow, image_seconds } = references;
+    let before = record.told.terms.as_deref();
     let (Some(key), Some(pool)) = (pool_key, pool) else {
-        return Err(no_pool(job, pool_key.as_ref()));
+        return Err(no_pool(record, pool_key.as_ref()));
     };
-    if !allowed {
-        return Err(Problem::fatal(
-            JobReason::PoolNotAllowed,
-            format!(
-                "WorkerPool {key} does not let namespace {} use it (spec.allowedNamespaces)",
-                namespace(job)
-            ),
-        ));
+    if !allowed && before.is_none() {
+        return Err(not_allowed(record, key));
     }
-    let class = class(job, key, pool)?;
-    let segments = |picture: &TextToImage| {
-        segments::segments(picture, class.capacity, *image_seconds, pool.spec.segment_seconds)
+    let promise = match before {
+        Some(terms) => Promise::kept(terms, pool),
+        None => Promise::new(record, spec, key, pool)?,
     };
-    let (task, units, model, decided) = work(job, workflow, segments)?;
-    let payload = serde_json::to_vec(&task).map_err(|error| {
-        Problem::fatal(JobReason::WorkflowInvalid, format!("the work is not JSON: {error}"))
-    })?;
-    if payload.len() > MAX_WORKFLOW_BYTES {
-        return Err(Problem::fatal(
-            JobReason::WorkflowInvalid,
-            format!("the workflow has {} bytes; at most {MAX_WORKFLOW_BYTES} can be queued", payload.len()),
-        ));
+    let segments = |picture: &TextToImage| match before.and_then(|terms| terms.segments) {
+        Some(segments) => segments,
+        None => segments::segments(picture, promise.capacity, *image_seconds, pool.spec.segment_seconds),
+    };
+    let made = work(record, spec, workflow, segments)?;
+    if let Some(accepted) = before.and_then(|terms| terms.digest.as_deref())
+        && made.digest.as_deref() != Some(accepted)
+    {
+        return Err(changed());
     }
-    let tenant = tenant(job);
-    let share = pool.spec.fairness.tenants.iter().find(|share| share.name == tenant);
-    let weight = share.map_or(pool.spec.fairness.default_weight, |share| share.weight);
-    Ok(Accepted {
+    let payload = payload(&made.task)?;
+    let terms = Terms {
         pool: key.clone(),
-        decided,
+        class: promise.class.as_str().into(),
+        tenant: promise.tenant.as_str().into(),
+        model: Some(made.model.as_str().into()),
+        units: Some(made.units),
+        accepted: before.map_or(now, |terms| terms.accepted),
+        sla_seconds: promise.sla_seconds,
+        weight: promise.weight,
+        seed: made.seed,
+        segments: made.segments,
+        digest: made.digest.map(Into::into),
+        output: before.and_then(|terms| terms.output.clone()).or_else(|| Some(Arc::new(output(pool)))),
+    };
+    let arrival = if before.is_some() { record.told.arrival().unwrap_or(now) } else { now };
+    Ok(Accepted {
         job: Job {
-            uid: uid(job),
-            weight: f64::from(weight),
-            max_running: share.and_then(|share| share.max_running),
-            tenant,
-            class: class.name.clone(),
-            model,
-            arrival_ms: created_ms(job),
-            sla: Duration::from_secs(u64::from(class.sla_seconds)),
-            units,
-            total: job.spec.count,
-            retries: job.spec.retries,
-            recheck: false,
-            suspended: job.spec.suspend,
+            uid: record.uid.job(),
+            weight: f64::from(promise.weight),
+            max_running: promise.max_running,
+            tenant: promise.tenant,
+            class: promise.class,
+            model: made.model,
+            work: made.work,
+            unit_ms: made.unit_ms,
+            arrival_ms: millis(arrival),
+            sla: Duration::from_secs(u64::from(promise.sla_seconds)),
+            units: made.units,
+            total: spec.count,
+            retries: spec.retries,
+            max_failed_images: spec.max_failed_images,
+            listing: spec.count as usize > MAX_IMAGES,
+            recheck: before.is_some(),
+            suspended: spec.suspend,
             payload: payload.into(),
         },
+        terms,
     })
 }
 
-fn no_pool(job: &ImageJob, key: Option<&PoolKey>) -> Problem {
+/// What a job's class and tenant are promised.
+struct Promise {
+    class: String,
+    tenant: String,
+    sla_seconds: u32,
+    weight: u32,
+    max_running: Option<u32>,
+    capacity: crds::ClassCapacity,
+}
+
+impl Promise {
+    fn new(
+        record: &JobRecord,
+        spec: &ImageJobSpec,
+        key: &PoolKey,
+        pool: &WorkerPool,
+    ) -> Result<Self, Problem> {
+        let class = class(spec, key, pool)?;
+        let tenant = record.tenant().to_string();
+        let share = share(pool, &tenant);
+        Ok(Self {
+            class: class.name.clone(),
+            sla_seconds: class.sla_seconds,
+            weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
+            max_running: share.and_then(|share| share.max_running),
+            capacity: class.capacity,
+            tenant,
+        })
+    }
+
+    /// How many images of a tenant run at once is the pool's to say at any time.
+    fn kept(terms: &Terms, pool: &WorkerPool) -> Self {
+        Self {
+            class: terms.class.to_string(),
+            tenant: terms.tenant.to_string(),
+            sla_seconds: terms.sla_seconds,
+            weight: terms.weight,
+            max_running: share(pool, &terms.tenant).and_then(|share| share.max_running),
+            capacity: crds::ClassCapacity::Spot,
+        }
+    }
+}
+
+fn share<'a>(pool: &'a WorkerPool, tenant: &str) -> Option<&'a TenantShare> {
+    pool.spec.fairness.tenants.iter().find(|share| share.name == tenant)
+}
+
+/// Where a pool's images go.
+pub(crate) fn output(pool: &WorkerPool) -> JobOutput {
+    let output = &pool.spec.output;
+    JobOutput {
+        endpoint: output.endpoint.clone(),
+        bucket: output.bucket.clone(),
+        key_prefix: output.key_prefix.clone(),
+        public_url: output.public_url.clone(),
+    }
+}
+
+fn changed() -> Problem {
+    Problem::ends(
+        JobReason::WorkflowChanged,
+        "the ConfigMap holds another workflow than the one that was accepted, and the queue has lost that one; images \
+         made so far stay",
+    )
+}
+
+fn not_allowed(record: &JobRecord, key: &PoolKey) -> Problem {
+    Problem::waits(
+        JobReason::PoolNotAllowed,
+        format!(
+            "WorkerPool {key} does not let namespace {} use it (spec.allowedNamespaces)",
+            record.namespace
+        ),
+    )
+}
+
+/// That the pool is not there.
+pub(crate) fn no_pool(record: &JobRecord, key: Option<&PoolKey>) -> Problem {
     let message = match key {
         Some(key) => format!("WorkerPool {key} does not exist (yet)"),
         None => format!(
             "spec.poolRef names no pool, and namespace {} has no WorkerPool with default: true",
-            namespace(job)
+            record.namespace
         ),
     };
-    Problem::waiting(JobReason::PoolNotFound, message)
+    Problem::waits(JobReason::PoolNotFound, message)
 }
 
-fn class<'a>(job: &ImageJob, key: &PoolKey, pool: &'a WorkerPool) -> Result<&'a ClassSpec, Problem> {
+fn class<'a>(spec: &ImageJobSpec, key: &PoolKey, pool: &'a WorkerPool) -> Result<&'a ClassSpec, Problem> {
     let classes = &pool.spec.classes;
-    let found = match &job.spec.class {
+    let found = match &spec.class {
         Some(name) => classes.iter().find(|class| class.name == *name),
         None => classes.iter().find(|class| class.default),
     };
     found.ok_or_else(|| {
-        let names: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
-        let names = names.join(", ");
-        let message = match &job.spec.class {
-            Some(name) => format!("WorkerPool {key} has no class {name:?}; it has: {names}"),
-            None => {
-                format!("spec.class is not set and WorkerPool {key} has no default class; it has: {names}")
-            }
+        let message = match &spec.class {
+            Some(name) => no_class(name, key, pool),
+            None => format!(
+                "spec.class is not set and WorkerPool {key} has no default class; it has: {}",
+                class_names(pool)
+            ),
         };
-        Problem::fatal(JobReason::ClassNotFound, message)
+        Problem::waits(JobReason::ClassNotFound, message)
     })
 }
 
-/// What to do, its size in units, the model it needs, and what was decided for it.
+/// That a pool has no class of this name.
+pub(crate) fn no_class(name: &str, key: &PoolKey, pool: &WorkerPool) -> String {
+    format!("WorkerPool {key} has no class {name:?}; it has: {}", class_names(pool))
+}
+
+fn class_names(pool: &WorkerPool) -> String {
+    let names: Vec<&str> = pool.spec.classes.iter().map(|class| class.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// What is to be made.
+struct Made {
+    task: TaskSpec,
+    units: f64,
+    /// What tells it from other work in how long a unit takes, and a guess of that.
+    work: String,
+    unit_ms: f64,
+    model: String,
+    seed: Option<u64>,
+    segments: Option<u32>,
+    digest: Option<String>,
+}
+
 fn work(
-    job: &ImageJob,
+    record: &JobRecord,
+    spec: &ImageJobSpec,
     source: &WorkflowSource,
     segments: impl Fn(&TextToImage) -> u32,
-) -> Result<(TaskSpec, f64, String, Decided), Problem> {
-    let timeout_seconds = job.spec.timeout_seconds;
-    let work = job.spec.work().map_err(|error| Problem::fatal(JobReason::Rejected, error.to_string()))?;
+) -> Result<Made, Problem> {
+    let timeout_seconds = spec.timeout_seconds;
+    let work = spec.work().map_err(|error| Problem::ends(JobReason::Rejected, error.to_string()))?;
     match work {
-        Work::TextToImage(text_to_image) => {
-            let seed = text_to_image.seed.unwrap_or_else(|| drawn_seed(job));
-            let before = job.status.as_ref().and_then(|status| status.segments);
-            let segments = before.unwrap_or_else(|| segments(text_to_image));
-            let work = queue::Work::TextToImage(task(text_to_image, seed, segments));
-            let decided = Decided { seed: Some(seed), segments: Some(segments) };
-            let task = TaskSpec { work, timeout_seconds };
-            Ok((task, units(text_to_image), text_to_image.model.clone(), decided))
+        Work::TextToImage(picture) => {
+            let kept = record.told.terms.as_ref().and_then(|terms| terms.seed);
+            let seed = kept.or(picture.seed).unwrap_or_else(|| drawn_seed(record));
+            let segments = segments(picture);
+            Ok(Made {
+                units: units(picture),
+                work: format!("t:{}", picture.model),
+                unit_ms: GUESSED_UNIT_MS.0,
+                model: picture.model.clone(),
+                task: TaskSpec {
+                    work: queue::Work::TextToImage(task(picture, seed, segments)),
+                    timeout_seconds,
+                },
+                seed: Some(seed),
+                segments: Some(segments),
+                digest: None,
+            })
         }
         Work::Workflow(workflow) => {
             let mut graph = graph(workflow, source)?;
-            set_inputs(&mut graph, &workflow.inputs)?;
-            let model = checkpoint(&graph).unwrap_or_default();
-            Ok((
-                TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds },
-                WORKFLOW_UNITS,
-                model,
-                Decided::default(),
-            ))
+            let invalid = |why| Problem::ends(JobReason::WorkflowInvalid, why);
+            graph::set_inputs(&mut graph, &workflow.inputs).map_err(invalid)?;
+            graph::settle_seeds(&mut graph, spec.count).map_err(invalid)?;
+            Ok(Made {
+                units: WORKFLOW_UNITS,
+                work: graph::work(&graph),
+                unit_ms: GUESSED_UNIT_MS.1,
+                model: graph::model(&graph),
+                digest: Some(graph::digest(&graph)),
+                task: TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds },
+                seed: None,
+                segments: None,
+            })
         }
     }
+}
+
+fn payload(task: &TaskSpec) -> Result<Vec<u8>, Problem> {
+    let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
+    let payload =
+        serde_json::to_vec(task).map_err(|error| invalid(format!("the work is not JSON: {error}")))?;
+    if payload.len() > MAX_WORKFLOW_BYTES {
+        let bytes = payload.len();
+        return Err(invalid(format!(
+            "the workflow has {bytes} bytes; at most {MAX_WORKFLOW_BYTES} can be queued"
+        )));
+    }
+    Ok(payload)
 }
 
 fn task(text_to_image: &TextToImage, seed: u64, segments: u32) -> queue::TextToImage {
@@ -214,104 +377,40 @@ fn task(text_to_image: &TextToImage, seed: u64, segments: u32) -> queue::TextToI
     }
 }
 
-/// Steps × width × height / 512²: what the time of an image grows with.
-pub(crate) fn units(t: &TextToImage) -> f64 {
-    f64::from(t.steps) * f64::from(t.width) * f64::from(t.height) / (512.0 * 512.0)
-}
-
 /// Drawn from the job's uid, which is random: the same job has the same seed, however often it is asked.
-fn drawn_seed(job: &ImageJob) -> u64 {
-    let uid = job.uid().unwrap_or_default();
-    let digits: String = uid.chars().filter(char::is_ascii_hexdigit).collect();
-    let number = u128::from_str_radix(&digits, 16).unwrap_or_default();
+fn drawn_seed(record: &JobRecord) -> u64 {
     let range = u128::from(MAX_SEED - MAX_COUNT);
-    u64::try_from(number % range).unwrap_or_default()
+    u64::try_from(record.uid.number() % range).unwrap_or_default()
 }
 
-fn graph(workflow: &Workflow, source: &WorkflowSource) -> Result<Map<String, Value>, Problem> {
+fn graph(workflow: &Workflow, source: &WorkflowSource) -> Result<Graph, Problem> {
     if let Some(graph) = &workflow.graph {
-        return Ok(graph.clone());
+        let invalid = |why| Problem::ends(JobReason::WorkflowInvalid, format!("spec.workflow.graph: {why}"));
+        return graph::check(graph).map(|()| graph.clone()).map_err(invalid);
     }
     match source {
         WorkflowSource::Text { at, text } => {
-            let invalid = |why: String| Problem::fatal(JobReason::ConfigMapInvalid, format!("{at}: {why}"));
+            let invalid = |why: String| Problem::waits(JobReason::ConfigMapInvalid, format!("{at}: {why}"));
             let value: Value = serde_json::from_str(text)
                 .map_err(|error| invalid(format!("not JSON: {}", cut(&error.to_string(), 200))))?;
             let Value::Object(graph) = value else {
                 return Err(invalid("not a JSON object of node id → node".into()));
             };
-            match graph.iter().find(|(_, node)| !node.get("class_type").is_some_and(Value::is_string)) {
-                Some((id, _)) => Err(invalid(format!(
-                    "node {:?} has no class_type; save the workflow in ComfyUI's API format",
-                    cut(id, 60)
-                ))),
-                None if graph.is_empty() => Err(invalid("it has no nodes".into())),
-                None => Ok(graph),
-            }
+            graph::check(&graph).map_err(invalid)?;
+            Ok(graph)
         }
         WorkflowSource::Missing { message } => {
-            Err(Problem::waiting(JobReason::ConfigMapNotFound, message.clone()))
+            Err(Problem::waits(JobReason::ConfigMapNotFound, message.clone()))
         }
         WorkflowSource::Inline => {
-            Err(Problem::fatal(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef"))
+            Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef"))
         }
     }
-}
-
-fn set_inputs(graph: &mut Map<String, Value>, inputs: &Map<String, Value>) -> Result<(), Problem> {
-    for (path, value) in inputs {
-        let invalid = |why: &str| {
-            Err(Problem::fatal(JobReason::WorkflowInvalid, format!("spec.workflow.inputs[{path:?}]: {why}")))
-        };
-        let Some((node, input)) = path.split_once('.') else {
-            return invalid("write it as node.input, e.g. 6.text");
-        };
-        let Some(Value::Object(node)) = graph.get_mut(node) else {
-            return invalid("the workflow has no such node");
-        };
-        let inputs = node.entry("inputs").or_insert_with(|| Value::Object(Map::new()));
-        let Value::Object(inputs) = inputs else {
-            return invalid("the node's inputs are not an object");
-        };
-        inputs.insert(input.to_owned(), value.clone());
-    }
-    Ok(())
-}
-
-/// Units of work in one image of a job and the model it needs, as the queue was told; `None` where a ConfigMap
-/// says.
-pub(crate) fn size(job: &ImageJob) -> Option<(f64, String)> {
-    match job.spec.work().ok()? {
-        Work::TextToImage(text_to_image) => Some((units(text_to_image), text_to_image.model.clone())),
-        Work::Workflow(workflow) => {
-            let mut graph = workflow.graph.clone()?;
-            set_inputs(&mut graph, &workflow.inputs).ok()?;
-            Some((WORKFLOW_UNITS, checkpoint(&graph).unwrap_or_default()))
-        }
-    }
-}
-
-/// The checkpoint a workflow loads, if it loads one with the stock loader.
-fn checkpoint(graph: &Map<String, Value>) -> Option<String> {
-    let loader = graph.values().find(|node| node["class_type"] == "CheckpointLoaderSimple")?;
-    loader["inputs"]["ckpt_name"].as_str().map(str::to_owned)
-}
-
-pub(crate) fn uid(job: &ImageJob) -> JobUid {
-    JobUid(job.uid().unwrap_or_default())
-}
-
-pub(crate) fn namespace(job: &ImageJob) -> &str {
-    job.metadata.namespace.as_deref().unwrap_or_default()
-}
-
-pub(crate) fn tenant(job: &ImageJob) -> String {
-    job.spec.tenant.clone().unwrap_or_else(|| namespace(job).to_owned())
 }
 
 /// Milliseconds since the Unix epoch.
-pub(crate) fn created_ms(job: &ImageJob) -> u64 {
-    job.creation_timestamp().and_then(|t| u64::try_from(t.0.as_millisecond()).ok()).unwrap_or_default()
+pub(crate) fn millis(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -69,6 +69,6 @@ pub(super) fn health(family: Family, node: Option<&Node>) -> Option<Health> {
 
 /// The same, with what Karpenter says elsewhere.
 pub(super) fn health_with(family: Family, node: Option<&Node>, karpenter: Said) -> Option<Health> {
-    let signs = Signs { pod: &pod(), node, karpenter, worker: None, now: at(NOW) };
+    let signs = Signs { pod: &pod(), node, karpenter, now: at(NOW) };
     family(&signs).map(|sign| sign.health)
 }

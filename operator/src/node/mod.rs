@@ -1,4 +1,4 @@
-//! What the signs of a node and a Pod say of the worker on them: well, at risk, doomed or gone.
+//! What the signs of a node and a Pod say of the worker on them: healthy, at risk, doomed or gone. Pure.
 //!
 //! One file a family; each reads objects and says what it finds, the worst counts. None of this is needed for
 //! work to survive (the lease is); it only makes it come back sooner, and lets a worker finish what still fits.
@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint};
 use policy::{Health, Time};
-use queue::WorkerSeen;
 
 mod aks;
 mod aws_nth;
@@ -20,10 +19,14 @@ mod fixtures;
 mod gke;
 pub(crate) mod karpenter;
 mod kubernetes;
-pub(crate) use kubernetes::{scheduled_at, vanished};
 mod oke;
 mod pod;
+mod protection;
 mod worker;
+
+pub(crate) use kubernetes::{scheduled_at, vanished};
+pub(crate) use protection::Protection;
+pub(crate) use worker::told;
 
 /// What one family of signs looks at.
 pub(crate) struct Signs<'a> {
@@ -32,8 +35,6 @@ pub(crate) struct Signs<'a> {
     pub(crate) node: Option<&'a Node>,
     /// What Karpenter says of the node elsewhere.
     pub(crate) karpenter: karpenter::Said,
-    /// The worker as the queue knows it; `None` if it was never heard of.
-    pub(crate) worker: Option<&'a WorkerSeen>,
     pub(crate) now: Timestamp,
 }
 
@@ -57,16 +58,15 @@ const FAMILIES: &[Family] = &[
     gke::read,
     aks::read,
     oke::read,
-    worker::read,
 ];
 
-/// The worst that any family says; `None` when none says anything.
+/// The worst that any family says of a Pod and its node; `None` when none says anything.
 pub(crate) fn sign(signs: &Signs<'_>) -> Option<Sign> {
     worst(FAMILIES.iter().map(|read| read(signs)))
 }
 
 impl Sign {
-    fn gone(cause: &'static str) -> Option<Self> {
+    pub(crate) fn gone(cause: &'static str) -> Option<Self> {
         Some(Self { health: Health::Gone, cause })
     }
 
@@ -90,7 +90,7 @@ impl Sign {
     }
 }
 
-fn worst(signs: impl IntoIterator<Item = Option<Sign>>) -> Option<Sign> {
+pub(crate) fn worst(signs: impl IntoIterator<Item = Option<Sign>>) -> Option<Sign> {
     signs.into_iter().flatten().max_by_key(Sign::severity)
 }
 

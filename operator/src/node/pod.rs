@@ -52,7 +52,7 @@ mod tests {
 
     fn health(pod: Value, now: &str) -> Option<Health> {
         let pod: Pod = serde_json::from_value(pod).unwrap();
-        let signs = Signs { pod: &pod, node: None, karpenter: Said::default(), worker: None, now: at(now) };
+        let signs = Signs { pod: &pod, node: None, karpenter: Said::default(), now: at(now) };
         read(&signs).map(|sign| sign.health)
     }
 

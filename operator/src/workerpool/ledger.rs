@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use crds::{
-    Capacity, Fleets, ImageCost, ImageJobStatus, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool,
-};
+use crds::{Capacity, Fleets, ImageCost, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::prices::{PriceHistory, Rates};
+use super::prices::{PriceHistory, Rates};
 
 /// Tenants with an account of their own; the API's limit.
 const TENANTS: usize = 50;
@@ -134,10 +132,10 @@ impl Ledger {
         added
     }
 
-    /// Puts what a job's images cost, as its status says now instead of before, on its tenant's account.
-    pub(crate) fn book(&mut self, tenant: &str, before: Images, now: Images) {
+    /// Puts what a job's images cost on its tenant's account.
+    pub(crate) fn book(&mut self, tenant: &str, images: Images) {
         let account = self.tenants.entry(tenant.to_owned()).or_default();
-        *account = account.plus(now).minus(before);
+        *account = account.plus(images);
         if self.tenants.len() > TENANTS {
             let others = self.tenants.iter().filter(|(name, _)| *name != tenant);
             let least = others.min_by_key(|(_, images)| images.amount).map(|(name, _)| name.clone());
@@ -218,20 +216,6 @@ fn whole(time: Timestamp) -> Timestamp {
 }
 
 impl Images {
-    /// As a job's status says.
-    pub(crate) fn of(status: Option<&ImageJobStatus>) -> Self {
-        let made = status.and_then(|status| status.counts).map_or(0, |counts| counts.succeeded.into());
-        match status.and_then(|status| status.cost.as_ref()) {
-            Some(cost) => Self {
-                made,
-                gpu_ms: millis(cost.gpu_seconds),
-                amount: cost.amount,
-                on_demand: cost.on_demand_amount,
-            },
-            None => Self { made, ..Self::default() },
-        }
-    }
-
     fn kept(cost: ImageCost) -> Self {
         let ImageCost { made, gpu_seconds, amount, on_demand_amount } = cost;
         Self { made, gpu_ms: millis(gpu_seconds), amount, on_demand: on_demand_amount }
@@ -250,16 +234,6 @@ impl Images {
             gpu_ms: self.gpu_ms.saturating_add(other.gpu_ms),
             amount: self.amount.plus(other.amount),
             on_demand: self.on_demand.plus(other.on_demand),
-        }
-    }
-
-    /// At least nothing.
-    pub(crate) fn minus(self, other: Self) -> Self {
-        Self {
-            made: self.made.saturating_sub(other.made),
-            gpu_ms: self.gpu_ms.saturating_sub(other.gpu_ms),
-            amount: self.amount.minus(other.amount),
-            on_demand: self.on_demand.minus(other.on_demand),
         }
     }
 }

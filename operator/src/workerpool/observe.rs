@@ -1,28 +1,24 @@
-//! What is seen of a pool: its queue, its Pods, the nodes below them.
+//! What is seen of a pool: its queue, and its workers with their machines. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::Duration,
 };
 
-use crds::{Capacity, WorkerPool, names};
+use crds::{Capacity, WorkerPool};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, Node, Pod};
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
-use policy::{Health, Phase, Seen, Time, Worker};
+use kube::ResourceExt as _;
+use policy::{Health, Order, Phase, Seen, Time, Worker};
 use queue::{Stats, WorkerSeen};
 
 use super::{
     ledger::Machine,
-    memory::PoolState,
-    pod,
-    unplaced::{Unplaced, unplaced},
+    pod::{self, Template},
 };
 use crate::{
     capacity,
-    context::Watched,
-    node::{self, Sign, Signs, time},
+    index::{Start, Unplaced, WorkerRecord},
+    node::{self, Sign, time},
 };
 
 /// A worker that missed so many heartbeats (one every 3 s) is not counted as ready.
@@ -34,33 +30,47 @@ const LOST: Duration = Duration::from_secs(15);
 pub(crate) struct Observed {
     pub(crate) seen: Seen,
     pub(crate) stats: Option<Stats>,
-    /// The Pod of each worker that has one.
-    pub(crate) pods: HashMap<String, Arc<Pod>>,
-    /// Pods that are being deleted while no kubelet is left to end them: their node does not exist any more.
-    pub(crate) orphans: Vec<Arc<Pod>>,
+    /// Each worker that has a Pod, or will have one in a moment.
+    pub(crate) workers: HashMap<String, WorkerRecord>,
     /// Why workers do not come up, if any container says so.
     pub(crate) trouble: Option<String>,
     /// What the scheduler says of a worker for which no machine is there.
     pub(crate) no_machine: Option<String>,
     /// What it says of one that no machine would do for.
     pub(crate) impossible: Option<String>,
-    /// Idle workers made from an older template.
+    /// Workers to be replaced, being made from another template.
     pub(crate) outdated: Vec<policy::WorkerId>,
     /// Who says that a worker's machine is at risk, doomed or gone; for people.
     pub(crate) causes: HashMap<policy::WorkerId, &'static str>,
+}
+
+/// What is looked at.
+pub(crate) struct Sights<'a> {
+    pub(crate) pool: &'a WorkerPool,
+    pub(crate) workers: Vec<WorkerRecord>,
+    /// `None`: the queue can't be read.
+    pub(crate) stats: Option<Stats>,
+    /// For how long the queue could be read without a gap.
+    pub(crate) readable_for: Duration,
+    /// Jobs that the queue does not show yet.
+    pub(crate) coming: Vec<policy::Backlog>,
+    /// What a worker was told that the queue does not show yet.
+    pub(crate) told: &'a dyn Fn(&str) -> Option<Order>,
+    pub(crate) template: &'a Template,
+    pub(crate) now: Timestamp,
 }
 
 impl Observed {
     /// The workers that have a machine, and since when. The Pod of one that is gone may stay for minutes.
     pub(crate) fn machines(&self, now: Timestamp) -> Vec<Machine> {
         let workers = self.seen.workers.iter().filter(|worker| worker.health != Health::Gone);
-        let placed = workers.filter_map(|worker| self.pods.get(&worker.id.0)).filter(|pod| has_node(pod));
-        let machine = |pod: &Arc<Pod>| Machine {
-            worker: pod.name_any(),
-            capacity: capacity_of(pod),
-            since: node::scheduled_at(pod).unwrap_or(now),
+        let records = workers.filter_map(|worker| self.workers.get(&worker.id.0));
+        let machine = |record: &WorkerRecord| Machine {
+            worker: record.name.clone(),
+            capacity: record.capacity,
+            since: record.scheduled.unwrap_or(now),
         };
-        placed.map(machine).collect()
+        records.filter(|record| record.node.is_some()).map(machine).collect()
     }
 
     /// In brackets, to follow what is said of a worker's machine: who says so.
@@ -73,7 +83,7 @@ impl Observed {
 #[derive(Clone, Copy)]
 struct Clock {
     now: Timestamp,
-    /// Redis' clock, ms since the Unix epoch, and for how long the queue could be read without a gap.
+    /// When the queue was read, ms since the Unix epoch, and for how long it could be read without a gap.
     queue: Option<(u64, Duration)>,
 }
 
@@ -81,179 +91,125 @@ impl Clock {
     /// For how long we should have heard from a worker and did not. While Redis is away nobody is heard, and
     /// when it is back the living need a moment to say so: that is no sign of death.
     fn silent(&self, seen: &WorkerSeen) -> Option<Duration> {
-        let (redis_now_ms, readable_for) = self.queue?;
-        Some(Duration::from_millis(redis_now_ms.saturating_sub(seen.seen_ms)).min(readable_for))
+        let (read_ms, readable_for) = self.queue?;
+        Some(Duration::from_millis(read_ms.saturating_sub(seen.seen_ms)).min(readable_for))
     }
 }
 
-/// The Pods of a pool, by its label.
-pub(crate) fn pods_of(pool: &WorkerPool, watched: &Watched) -> Vec<Arc<Pod>> {
-    let name = pool.name_any();
-    watched.pods.state_filter(|pod: &Pod| {
-        pod.metadata.namespace == pool.metadata.namespace
-            && pod.labels().get(names::LABEL_POOL) == Some(&name)
-    })
-}
-
-/// Puts together what is seen. Pure but for the caches it reads.
-pub(crate) fn observe(
-    pool: &WorkerPool,
-    watched: &Watched,
-    state: &mut PoolState,
-    stats: Option<Stats>,
-    template_hash: &str,
-    now: Timestamp,
-) -> Observed {
-    let pods = state.with_created(pods_of(pool, watched));
-    let seen_by_queue: HashMap<&str, &WorkerSeen> =
+/// Puts together what is seen.
+pub(crate) fn observe(sights: Sights<'_>) -> Observed {
+    let Sights { pool, workers: records, stats, readable_for, coming, told, template, now } = sights;
+    let by_queue: HashMap<&str, &WorkerSeen> =
         stats.iter().flat_map(|stats| &stats.workers).map(|seen| (seen.worker.0.as_str(), seen)).collect();
     let holders: HashSet<&str> =
         stats.iter().flat_map(|stats| &stats.leases).map(|lease| lease.worker.0.as_str()).collect();
-    let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, state.readable_for())) };
-    let mut workers = Vec::with_capacity(pods.len());
-    let (mut outdated, mut orphans) = (Vec::new(), Vec::new());
+    let names: HashSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
+    let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, readable_for)) };
+    let mut workers = Vec::with_capacity(records.len());
+    let mut outdated = Vec::new();
     let mut causes = HashMap::new();
-    for pod in &pods {
-        let name = pod.name_any();
-        let seen = seen_by_queue.get(name.as_str()).copied();
-        let node = node_of(pod, watched);
-        let sign = sign(pod, node.as_deref(), seen, watched, clock);
-        let worker = worker(pod, node.as_deref(), sign, seen, holders.contains(name.as_str()), state, clock);
-        if pod.metadata.deletion_timestamp.is_some() && node::vanished(pod, node.as_deref(), now) {
-            orphans.push(Arc::clone(pod));
-        }
+    for record in &records {
+        let seen = by_queue.get(record.name.as_str()).copied();
+        let sign = sign(record, seen, clock);
+        let worker = worker(record, sign, seen, holders.contains(record.name.as_str()), told, clock);
         causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
-        let stale =
-            pod.annotations().get(names::ANNOTATION_TEMPLATE).map(String::as_str) != Some(template_hash);
-        if stale && !matches!(worker.phase, Phase::Busy) && worker.health == Health::Well {
+        if is_outdated(record, &worker, template) {
             outdated.push(worker.id.clone());
         }
         workers.push(worker);
     }
-    let no_machine = pods.iter().find_map(|pod| match unplaced(pod)? {
-        Unplaced::NoMachine(message) => Some(message.to_owned()),
-        Unplaced::Impossible(_) => None,
+    let podless = holders.iter().filter(|holder| !names.contains(**holder));
+    workers.extend(podless.map(|holder| without_pod(holder, pool, told, now)));
+    let starts = |find: fn(&WorkerRecord) -> Option<String>| records.iter().find_map(find);
+    let trouble = starts(|record| match &record.start {
+        Start::Failing(why) => Some(why.clone()),
+        _ => None,
     });
-    let impossible = pods.iter().find_map(|pod| match unplaced(pod)? {
-        Unplaced::NoMachine(_) => None,
-        Unplaced::Impossible(message) => Some(format!("Pod {}: {message}", pod.name_any())),
+    let no_machine = starts(|record| match &record.start {
+        Start::Unplaced(Unplaced::NoMachine(why)) => Some(why.clone()),
+        _ => None,
     });
-    let by_name: HashMap<String, Arc<Pod>> =
-        pods.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect();
-    let podless = holders.iter().filter(|holder| !by_name.contains_key(**holder));
-    workers.extend(podless.map(|holder| without_pod(holder, pool, state, now)));
+    let impossible = starts(|record| match &record.start {
+        Start::Unplaced(Unplaced::Impossible(why)) => Some(format!("Pod {}: {why}", record.name)),
+        _ => None,
+    });
     Observed {
-        seen: Seen { queue: stats.as_ref().map(queue), workers },
-        trouble: pods.iter().find_map(|pod| trouble(pod)),
+        seen: Seen { queue: stats.as_ref().map(|stats| queue(stats, coming)), workers },
+        stats,
+        workers: records.into_iter().map(|record| (record.name.clone(), record)).collect(),
+        trouble,
         no_machine,
         impossible,
-        stats,
-        pods: by_name,
-        orphans,
         outdated,
         causes,
     }
 }
 
-fn node_of(pod: &Pod, watched: &Watched) -> Option<Arc<Node>> {
-    let name = pod.spec.as_ref()?.node_name.as_ref()?;
-    watched.nodes.get(&ObjectRef::new(name))
-}
-
 /// The worst that anything says of the worker's machine.
-fn sign(
-    pod: &Pod,
-    node: Option<&Node>,
-    seen: Option<&WorkerSeen>,
-    watched: &Watched,
-    clock: Clock,
-) -> Option<Sign> {
+fn sign(record: &WorkerRecord, seen: Option<&WorkerSeen>, clock: Clock) -> Option<Sign> {
     if seen.and_then(|seen| clock.silent(seen)).is_some_and(|silent| silent > LOST) {
-        return Some(Sign { health: Health::Gone, cause: "no word from it" });
+        return Sign::gone("no word from it");
     }
-    let karpenter = node.map(|node| watched.karpenter.said(node)).unwrap_or_default();
-    node::sign(&Signs { pod, node, karpenter, worker: seen, now: clock.now })
+    node::worst([record.sign, seen.and_then(|seen| node::told(seen, clock.now))])
 }
 
 fn worker(
-    pod: &Pod,
-    node: Option<&Node>,
+    record: &WorkerRecord,
     sign: Option<Sign>,
     seen: Option<&WorkerSeen>,
     busy: bool,
-    state: &PoolState,
+    told: &dyn Fn(&str) -> Option<Order>,
     clock: Clock,
 ) -> Worker {
-    let now = clock.now;
-    let id = policy::WorkerId(pod.name_any());
-    let spec = pod.spec.as_ref();
-    let node_name = spec.and_then(|spec| spec.node_name.clone());
-    let silent = seen.and_then(|seen| clock.silent(seen));
     let health = sign.map_or(Health::Well, |sign| sign.health);
-    let zone = node
-        .and_then(|node| node.labels().get(pod::ZONE).cloned())
-        .or_else(|| spec?.node_selector.as_ref()?.get(pod::ZONE).cloned());
     Worker {
-        capacity: capacity::to_policy(capacity_of(pod)),
-        zone,
-        model: seen
-            .and_then(|seen| seen.loaded.clone())
-            .or_else(|| pod.annotations().get(names::ANNOTATION_MODEL).cloned()),
-        created: waits_since(pod, now),
-        phase: phase(pod, node_name.is_some(), seen, silent, busy, now),
+        id: policy::WorkerId(record.name.clone()),
+        capacity: capacity::to_policy(record.capacity),
+        zone: record.zone.clone(),
+        node: record.node.clone(),
+        model: seen.and_then(|seen| seen.loaded.clone()).or_else(|| record.model.clone()),
+        created: waits_since(record, clock.now),
+        phase: phase(record, seen, busy, clock),
         health,
-        order: order(pod, seen, health, state),
-        node: node_name,
-        id,
+        order: order(record, seen, health, told),
     }
-}
-
-fn capacity_of(pod: &Pod) -> Capacity {
-    let label = pod.labels().get(names::LABEL_CAPACITY).map(String::as_str);
-    capacity::from_label(label.unwrap_or_default())
-}
-
-fn has_node(pod: &Pod) -> bool {
-    pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())
 }
 
 /// When the worker began to wait for a machine. One that no machine would do for has yet to begin: it says nothing
 /// of whether machines are to be had.
-fn waits_since(pod: &Pod, now: Timestamp) -> Time {
-    match (unplaced(pod), pod.creation_timestamp()) {
-        (None | Some(Unplaced::NoMachine(_)), Some(created)) => time(created.0),
-        (Some(Unplaced::Impossible(_)), _) | (_, None) => time(now),
+fn waits_since(record: &WorkerRecord, now: Timestamp) -> Time {
+    match (&record.start, record.created) {
+        (Start::Unplaced(Unplaced::Impossible(_)), _) | (_, None) => time(now),
+        (_, Some(created)) => time(created),
     }
 }
 
-fn phase(
-    pod: &Pod,
-    has_node: bool,
-    seen: Option<&WorkerSeen>,
-    silent: Option<Duration>,
-    busy: bool,
-    now: Timestamp,
-) -> Phase {
+fn phase(record: &WorkerRecord, seen: Option<&WorkerSeen>, busy: bool, clock: Clock) -> Phase {
     if busy {
         return Phase::Busy;
     }
+    let silent = seen.and_then(|seen| clock.silent(seen));
     if let Some(seen) = seen
         && silent.is_some_and(|silent| silent <= SILENT)
     {
         return Phase::Idle { since: Time::from_millis(seen.idle_since_ms.unwrap_or(seen.seen_ms)) };
     }
-    match has_node {
-        false => Phase::Unscheduled,
-        true => Phase::Starting { scheduled: time(node::scheduled_at(pod).unwrap_or(now)) },
+    match record.node {
+        None => Phase::Unscheduled,
+        Some(_) => Phase::Starting { scheduled: time(record.scheduled.unwrap_or(clock.now)) },
     }
 }
 
 /// A worker that holds a lease but has no Pod: one of ours whose Pod is gone, or one that runs by itself.
-fn without_pod(holder: &str, pool: &WorkerPool, state: &PoolState, now: Timestamp) -> Worker {
+fn without_pod(
+    holder: &str,
+    pool: &WorkerPool,
+    told: &dyn Fn(&str) -> Option<Order>,
+    now: Timestamp,
+) -> Worker {
     let ours = [Capacity::Spot, Capacity::OnDemand]
         .into_iter()
-        .any(|capacity| holder.starts_with(&super::worker_prefix(&pool.name_any(), capacity)));
-    let evicted = state.evicted.contains(&queue::WorkerId(holder.to_owned()));
+        .any(|capacity| holder.starts_with(&pod::name_prefix(&pool.name_any(), capacity)));
     Worker {
         id: policy::WorkerId(holder.to_owned()),
         capacity: policy::Capacity::Spot,
@@ -263,28 +219,45 @@ fn without_pod(holder: &str, pool: &WorkerPool, state: &PoolState, now: Timestam
         created: time(now),
         phase: Phase::Busy,
         health: if ours { Health::Gone } else { Health::Well },
-        order: if evicted { policy::Order::Evicted } else { policy::Order::Work },
+        order: told(holder).unwrap_or(Order::Work),
     }
 }
 
-fn order(pod: &Pod, seen: Option<&WorkerSeen>, health: Health, state: &PoolState) -> policy::Order {
-    let told = seen.map_or(queue::Order::Work, |seen| seen.order);
-    if state.evicted.contains(&queue::WorkerId(pod.name_any())) {
-        return policy::Order::Evicted;
-    }
-    if told == queue::Order::Retire && pod.metadata.deletion_timestamp.is_some() {
+fn order(
+    record: &WorkerRecord,
+    seen: Option<&WorkerSeen>,
+    health: Health,
+    told: &dyn Fn(&str) -> Option<Order>,
+) -> Order {
+    let by_queue = match seen.map_or(queue::Order::Work, |seen| seen.order) {
+        queue::Order::Work => Order::Work,
+        queue::Order::Hold => Order::Hold,
+        queue::Order::Retire => Order::Retire,
+        queue::Order::Doomed { .. } => Order::Doomed,
+    };
+    let order = told(&record.name).unwrap_or(by_queue);
+    if order == Order::Retire && record.deleting {
         // We took it away while it held nothing: its end is no news, to it or to anyone.
-        return if health == Health::Gone { policy::Order::Evicted } else { policy::Order::Doomed };
+        return if health == Health::Gone { Order::Evicted } else { Order::Doomed };
     }
-    match told {
-        queue::Order::Work => policy::Order::Work,
-        queue::Order::Hold => policy::Order::Hold,
-        queue::Order::Retire => policy::Order::Retire,
-        queue::Order::Doomed { .. } => policy::Order::Doomed,
+    order
+}
+
+/// What is on its way goes as soon as anything of it is wrong; what runs, once it idles, and only when what it runs is
+/// another thing now.
+fn is_outdated(record: &WorkerRecord, worker: &Worker, template: &Template) -> bool {
+    let made_from = record.template.as_deref().unwrap_or_default();
+    if record.deleting || worker.health != Health::Well {
+        return false;
+    }
+    match worker.phase {
+        Phase::Busy => false,
+        Phase::Unscheduled => !template.is_same(record.capacity, made_from),
+        Phase::Starting { .. } | Phase::Idle { .. } => !template.runs_the_same(record.capacity, made_from),
     }
 }
 
-fn queue(stats: &Stats) -> policy::Queue {
+fn queue(stats: &Stats, coming: Vec<policy::Backlog>) -> policy::Queue {
     let backlog = stats.backlog.iter().map(|b| policy::Backlog {
         class: b.class.clone(),
         model: b.model.clone(),
@@ -302,35 +275,7 @@ fn queue(stats: &Stats) -> policy::Queue {
         attempt: lease.attempt,
         progress: lease.progress,
     });
-    policy::Queue { backlog: backlog.collect(), running: running.collect() }
-}
-
-/// Reasons of a waiting container that mean that it will not come up by waiting alone.
-const FAILING: [&str; 6] = [
-    "CrashLoopBackOff",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-];
-
-fn trouble(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    containers
-        .filter_map(|container| failing(container.state.as_ref()?).map(|why| (container, why)))
-        .map(|(container, why)| format!("container {} of Pod {}: {why}", container.name, pod.name_any()))
-        .next()
-}
-
-fn failing(state: &ContainerState) -> Option<String> {
-    let waiting = state.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref()?;
-    FAILING.contains(&reason).then(|| match waiting.message.as_deref() {
-        Some(message) => format!("{reason}: {message}"),
-        None => reason.to_owned(),
-    })
+    policy::Queue { backlog: backlog.chain(coming).collect(), running: running.collect() }
 }
 
 #[cfg(test)]

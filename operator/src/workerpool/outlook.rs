@@ -3,7 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use policy::{Estimates, Forecast, Time};
-use queue::{JobUid, LeaseSeen, Stats};
+use queue::{LeaseSeen, Stats};
+
+use crate::index::Uid;
 
 /// The queue rounds due times down by less than this part of a class's promise.
 const BUCKETS_PER_SLA: u32 = 32;
@@ -13,7 +15,9 @@ const BUCKETS_PER_SLA: u32 = 32;
 pub(crate) struct Outlook {
     forecast: Forecast,
     /// When the last image of a job that is being made should be done.
-    running: HashMap<JobUid, Time>,
+    running: HashMap<Uid, Time>,
+    /// What the pool has learnt of how long things take.
+    pub(crate) estimates: Estimates,
     /// How the pool fares, for people: why work is late.
     pub(crate) state: String,
 }
@@ -32,9 +36,10 @@ pub(crate) enum Expected {
 
 /// What of a job is still to be made.
 pub(crate) struct Asked<'a> {
-    pub(crate) job: &'a JobUid,
+    pub(crate) job: Uid,
     pub(crate) class: &'a str,
-    pub(crate) model: &'a str,
+    /// `None`: not known, so that of any model may be its.
+    pub(crate) model: Option<&'a str>,
     pub(crate) due: Time,
     /// What its class promised.
     pub(crate) sla: Duration,
@@ -46,16 +51,16 @@ impl Outlook {
     pub(crate) fn new(
         forecast: Forecast,
         stats: &Stats,
-        estimates: &Estimates,
+        estimates: Estimates,
         state: String,
         now: Time,
     ) -> Self {
-        Self { forecast, running: running(&stats.leases, estimates, now), state }
+        Self { forecast, running: running(&stats.leases, &estimates, now), estimates, state }
     }
 
     /// When the last image of a job should be done.
     pub(crate) fn expected(&self, asked: &Asked<'_>) -> Expected {
-        let running = self.running.get(asked.job).copied();
+        let running = self.running.get(&asked.job).copied();
         if !asked.waits {
             return running.map_or(Expected::Unknown, Expected::At);
         }
@@ -63,7 +68,11 @@ impl Outlook {
         let due = asked.due.minus(rounding)..=asked.due;
         let buckets = self.forecast.buckets().iter();
         let mut alike = buckets
-            .filter(|b| b.class == asked.class && b.model == asked.model && due.contains(&b.due))
+            .filter(|b| {
+                b.class == asked.class
+                    && asked.model.is_none_or(|model| b.model == model)
+                    && due.contains(&b.due)
+            })
             .peekable();
         if alike.peek().is_none() {
             return Expected::Unknown;
@@ -78,7 +87,7 @@ impl Outlook {
 }
 
 /// A worker makes the image it claimed first, and then what it fetched ahead.
-fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<JobUid, Time> {
+fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Uid, Time> {
     let mut held: Vec<&LeaseSeen> = leases.iter().collect();
     held.sort_by(|a, b| (&a.worker, a.started_ms).cmp(&(&b.worker, b.started_ms)));
     let mut jobs = HashMap::new();
@@ -93,7 +102,8 @@ fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Jo
                 _ => estimates.task_seconds(&lease.model, lease.units),
             };
             free = free.plus(Duration::try_from_secs_f64(left).unwrap_or_default());
-            let last = jobs.entry(lease.task.job.clone()).or_insert(free);
+            let Ok(job) = lease.task.job.0.parse() else { continue };
+            let last = jobs.entry(job).or_insert(free);
             *last = free.max(*last);
         }
     }
@@ -103,19 +113,19 @@ fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Jo
 #[cfg(test)]
 mod tests {
     use policy::{Capacity, Health, Memory, Order, Phase, Policy, Queue, Sample, Seen, Worker};
-    use queue::TaskId;
+    use queue::{JobUid, TaskId};
 
     use super::*;
     use crate::{
         fixtures::{at, pool_with},
         node::time,
-        workerpool::wishes,
+        workerpool::policy as spec,
     };
 
     const SLA: Duration = Duration::from_secs(320);
 
     fn job(name: &str) -> JobUid {
-        JobUid(name.into())
+        JobUid(format!("aaaaaaaa-0000-4000-8000-{:012x}", name.as_bytes()[0]))
     }
 
     /// Every image takes 10 s here.
@@ -134,11 +144,13 @@ mod tests {
     fn lease(name: &str, worker: &str, started: i64, progress: Option<(u32, u32)>) -> LeaseSeen {
         LeaseSeen {
             task: TaskId { job: job(name), index: 0 },
+            kind: queue::TaskKind::Image,
             attempt: 1,
             worker: queue::WorkerId(worker.into()),
             tenant: "studio".into(),
             class: "standard".into(),
             model: "m".into(),
+            work: "m".into(),
             units: 20.0,
             due_ms: time(at(320)).as_millis(),
             started_ms: time(at(started)).as_millis(),
@@ -169,15 +181,15 @@ mod tests {
         let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers };
         let memory = Memory { estimates: estimates(), ..Memory::default() };
         let limits = serde_json::json!({"spec": {"paused": paused, "capacity": {"spot": {"max": 1}, "onDemand": null}}});
-        let policy: Policy = wishes::policy(&pool_with(limits));
+        let policy: Policy = spec::policy(&pool_with(limits));
         let forecast = policy::plan(time(at(100)), &policy, &seen, &memory).forecast;
         let stats = Stats { leases, ..Stats::default() };
-        Outlook::new(forecast, &stats, &memory.estimates, String::new(), time(at(100)))
+        Outlook::new(forecast, &stats, memory.estimates, String::new(), time(at(100)))
     }
 
     fn expected(outlook: &Outlook, name: &str, due: i64, waits: bool) -> Expected {
-        let (job, due) = (&job(name), time(at(due)));
-        outlook.expected(&Asked { job, class: "standard", model: "m", due, sla: SLA, waits })
+        let (job, due) = (job(name).0.parse().unwrap(), time(at(due)));
+        outlook.expected(&Asked { job, class: "standard", model: Some("m"), due, sla: SLA, waits })
     }
 
     /// Seconds from the job's creation.

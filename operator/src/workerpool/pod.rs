@@ -17,11 +17,21 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
-use super::{protection::Protection, secret};
-use crate::capacity;
+use crate::{capacity, imagejob::graph, index::ZONE, node::Protection};
 
-/// Where nodes say which zone they are in.
-pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
+/// The key of the queue's URL in the pool's Secret.
+pub(crate) const QUEUE_URL_KEY: &str = "url";
+
+/// The name of the Secret with the address of a pool's queue. It lies in the pool's namespace, where workers can read
+/// it: the URL may hold a password, so it does not stand in the Pods.
+pub(crate) fn secret_name(pool: &str) -> String {
+    format!("imagejob-{pool}")
+}
+
+/// What the names of a pool's workers on this capacity begin with. Names of Pods have no capitals.
+pub(crate) fn name_prefix(pool: &str, capacity: Capacity) -> String {
+    format!("{pool}-{}-", capacity.label().to_ascii_lowercase())
+}
 
 /// Fits the shortest notice before a spot machine dies that leaves Pods a choice (Azure, 30 s), less a margin.
 const GRACE_SECONDS: i64 = 25;
@@ -50,26 +60,35 @@ pub(crate) struct Shape<'a> {
     pub(crate) name: String,
     pub(crate) capacity: Capacity,
     pub(crate) zone: Option<&'a str>,
-    pub(crate) classes: &'a [String],
     /// The model to load before the first claim.
     pub(crate) model: Option<&'a str>,
 }
 
 /// The Pod of one worker.
-pub(crate) fn build(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>) -> Result<Pod, PodTemplateError> {
-    let template = match &pool.spec.pod_template {
-        Some(template) => template.parse()?,
-        None => PodTemplateSpec::default(),
-    };
+pub(crate) fn build(
+    pool: &WorkerPool,
+    shape: &Shape<'_>,
+    given: Given<'_>,
+    made_from: &Template,
+) -> Result<Pod, PodTemplateError> {
+    let template = parsed(pool)?;
     let spec = template.spec.unwrap_or_default();
+    let made_from = made_from.text(shape.capacity);
     Ok(Pod {
-        metadata: metadata(pool, shape, given, template.metadata.unwrap_or_default()),
+        metadata: metadata(pool, shape, made_from, template.metadata.unwrap_or_default()),
         spec: Some(pod_spec(pool, shape, given.worker_image, spec)),
         status: None,
     })
 }
 
-fn metadata(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>, template: ObjectMeta) -> ObjectMeta {
+fn parsed(pool: &WorkerPool) -> Result<PodTemplateSpec, PodTemplateError> {
+    pool.spec
+        .pod_template
+        .as_ref()
+        .map_or_else(|| Ok(PodTemplateSpec::default()), |template| template.parse())
+}
+
+fn metadata(pool: &WorkerPool, shape: &Shape<'_>, made_from: String, template: ObjectMeta) -> ObjectMeta {
     let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut labels = template.labels.unwrap_or_default();
     labels.extend([
@@ -79,7 +98,7 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, given: Given<'_>, template: Ob
         own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
     let mut annotations = template.annotations.unwrap_or_default();
-    annotations.insert(names::ANNOTATION_TEMPLATE.to_owned(), template_hash(pool, given));
+    annotations.insert(names::ANNOTATION_TEMPLATE.to_owned(), made_from);
     let protection = Protection::On.annotations().into_iter();
     annotations.extend(protection.filter_map(|(name, value)| Some(own(name, value?))));
     if let Some(model) = shape.model {
@@ -236,12 +255,11 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
     let output = &pool.spec.output;
     let namespace = pool.namespace().unwrap_or_default();
     let mut env = vec![
-        from_secret("REDIS_URL", &secret::name(&pool.name_any()), secret::KEY, false),
+        from_secret("REDIS_URL", &secret_name(&pool.name_any()), QUEUE_URL_KEY, false),
         value("POOL", format!("{namespace}/{}", pool.name_any())),
         field("POD_NAME", "metadata.name"),
         value("LISTEN", format!("0.0.0.0:{METRICS_PORT}")),
         value("ENGINE_URL", format!("http://127.0.0.1:{}", pool.spec.engine.port)),
-        value("CLASSES", shape.classes.join(",")),
         value("CAPACITY", capacity::to_policy(shape.capacity).label().to_owned()),
         value("BUCKET", output.bucket.clone()),
         value("S3_REGION", output.region.clone()),
@@ -251,7 +269,8 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
         value("DRAIN_GRACE", (grace - ENGINE_STOP_SECONDS).max(0).to_string()),
     ];
     env.extend(output.endpoint.clone().map(|endpoint| value("S3_ENDPOINT", endpoint)));
-    env.extend(shape.model.map(|model| value("WARM_MODEL", model.to_owned())));
+    let warm = shape.model.filter(|model| graph::is_checkpoint(model));
+    env.extend(warm.map(|model| value("WARM_MODEL", model.to_owned())));
     if let Some(credentials) = &output.credentials_secret_ref {
         for (key, optional) in
             [("AWS_ACCESS_KEY_ID", false), ("AWS_SECRET_ACCESS_KEY", false), ("AWS_SESSION_TOKEN", true)]
@@ -310,17 +329,83 @@ fn not_empty(list: Vec<String>) -> Option<Vec<String>> {
     if list.is_empty() { None } else { Some(list) }
 }
 
-/// Changes when workers made now would differ from those made before. A worker with another hash is replaced
-/// once it is idle.
-pub(crate) fn template_hash(pool: &WorkerPool, given: Given<'_>) -> String {
-    let spec = &pool.spec;
-    let image = spec.worker.image.as_deref().unwrap_or(given.worker_image);
-    // 16 bits show a change of the URL, and are too few to guess its password by.
-    let url = fnv1a(given.queue_url.as_bytes()) & 0xffff;
-    let parts = (&spec.engine, &spec.worker, &spec.pod_template, &spec.output, image, url);
-    // Serialising typed values of our own API does not fail; if it did, all workers would count as up to date.
-    let text = serde_json::to_string(&parts).unwrap_or_default();
-    format!("{:016x}", fnv1a(text.as_bytes()))
+/// The rule by which [`Template`] is worked out. Workers made by another rule are not replaced for that alone, so that an
+/// upgrade of the operator does not replace every fleet.
+const TEMPLATE_VERSION: &str = "2";
+
+/// What a pool's workers are made from, told by hashes of the Pods that would be made now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    spot: Hashes,
+    on_demand: Hashes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hashes {
+    /// Of what runs in the Pod.
+    runs: u64,
+    /// Of all of it, also where it may run.
+    whole: u64,
+}
+
+impl Template {
+    pub(crate) fn of(pool: &WorkerPool, given: Given<'_>) -> Self {
+        let hashes = |capacity| Hashes::of(pool, capacity, given);
+        Self { spot: hashes(Capacity::Spot), on_demand: hashes(Capacity::OnDemand) }
+    }
+
+    /// As the Pod's annotation says it.
+    pub(crate) fn text(&self, capacity: Capacity) -> String {
+        let Hashes { runs, whole } = self.hashes(capacity);
+        format!("{TEMPLATE_VERSION}.{runs:016x}.{whole:016x}")
+    }
+
+    /// Whether a worker would be made in the same way now.
+    pub(crate) fn is_same(&self, capacity: Capacity, made_from: &str) -> bool {
+        made_from == self.text(capacity)
+    }
+
+    /// Whether the same would run in a worker made now, wherever it may run.
+    pub(crate) fn runs_the_same(&self, capacity: Capacity, made_from: &str) -> bool {
+        let mut parts = made_from.split('.');
+        match (parts.next(), parts.next()) {
+            (Some(TEMPLATE_VERSION), Some(runs)) => runs == format!("{:016x}", self.hashes(capacity).runs),
+            _ => true,
+        }
+    }
+
+    const fn hashes(&self, capacity: Capacity) -> Hashes {
+        match capacity {
+            Capacity::Spot => self.spot,
+            Capacity::OnDemand => self.on_demand,
+        }
+    }
+}
+
+impl Hashes {
+    fn of(pool: &WorkerPool, capacity: Capacity, given: Given<'_>) -> Self {
+        // 16 bits show a change of the URL, and are too few to guess its password by.
+        let url = fnv1a(given.queue_url.as_bytes()) & 0xffff;
+        let shape = Shape { name: String::new(), capacity, zone: None, model: None };
+        // Of a template that can't be used no worker is made, and none is replaced for it.
+        let template = parsed(pool).unwrap_or_default();
+        let spec = pod_spec(pool, &shape, given.worker_image, template.spec.unwrap_or_default());
+        let runs = PodSpec {
+            node_selector: None,
+            tolerations: None,
+            affinity: None,
+            topology_spread_constraints: None,
+            scheduler_name: None,
+            ..spec.clone()
+        };
+        // Serialising typed values does not fail; if it did, all workers would count as up to date.
+        let text = |value: &PodSpec| serde_json::to_string(value).unwrap_or_default();
+        let metadata = serde_json::to_string(&template.metadata).unwrap_or_default();
+        Self {
+            runs: fnv1a(format!("{}{url}", text(&runs)).as_bytes()),
+            whole: fnv1a(format!("{}{url}{metadata}", text(&spec)).as_bytes()),
+        }
+    }
 }
 
 /// FNV-1a, 64 bits: the same in every process and version, which std's hasher does not promise.

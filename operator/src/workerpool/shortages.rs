@@ -3,7 +3,7 @@
 use crds::events::EventReason;
 use policy::{Capacity, Memory, Phase, Seen};
 
-use crate::events::Notice;
+use crate::notice::Notice;
 
 /// What there is to tell of the zones between one plan's memory and the next.
 pub(crate) fn between(before: &Memory, after: &Memory, seen: &Seen, scheduler: Option<&str>) -> Vec<Notice> {

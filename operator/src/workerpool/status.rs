@@ -1,14 +1,15 @@
 //! From what is seen of a pool to the status its owner reads. Pure.
 
 use crds::{
-    Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    Money, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, PoolReason, set_condition},
 };
 use jiff::Timestamp;
 use policy::{Health, Order, Phase, Plan, State};
 use queue::Stats;
 
-use super::{ledger::Ledger, observe::Observed};
+use super::ledger::Ledger;
+use crate::workerpool::observe::Observed;
 
 /// A pool's trouble that only the operator sees, and which outdoes what the policy says.
 pub(crate) struct Trouble {
@@ -39,9 +40,6 @@ pub(crate) fn status(
         Money::from_micros(plan.report.on_demand_cost_per_hour_micros),
     ));
     status.last_decision = last_decision.or(status.last_decision);
-    if let Ok(memory) = serde_json::to_string(&plan.memory) {
-        status.memory = Some(memory);
-    }
     let (reason, message) = match trouble {
         Some(Trouble { reason, message }) => (reason, message),
         None => (reason(&plan.report.state), message(plan, observed)),
@@ -139,28 +137,37 @@ fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
     counts.total += 1;
 }
 
-/// Whether two statuses differ in what a person or a new leader would want to know now; the rest (what scaling
-/// learnt, how old the oldest image is, what machine time added up to) can wait for the next write.
-pub(crate) fn worth_writing(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> bool {
-    let Some(old) = old else { return true };
-    let told = |status: &WorkerPoolStatus| {
-        let mut told = status.clone();
-        told.memory = None;
-        if let Some(queue) = &mut told.queue {
-            queue.oldest_seconds = None;
-        }
-        if let Some(cost) = told.cost.take() {
-            let PoolCost { per_hour, on_demand_per_hour, currency, images, prices, .. } = cost;
-            let now =
-                PoolCost { per_hour, on_demand_per_hour, currency, images, prices, ..PoolCost::default() };
-            told.cost = Some(now);
-        }
-        for condition in &mut told.conditions {
-            condition.message.clear();
-        }
-        told
+/// What is new in a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The pool is in another state, or answers to another spec.
+    Turn,
+    /// It counts other workers, images or prices.
+    Counts,
+    /// No more than what adds up, and what moves with time.
+    Sums,
+    None,
+}
+
+pub(crate) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> News {
+    let Some(old) = old else { return News::Turn };
+    let state = |status: &WorkerPoolStatus| {
+        let conditions = status.conditions.iter();
+        let conditions: Vec<_> =
+            conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
+        (status.observed_generation, conditions)
     };
-    told(old) != told(new)
+    let counts = |status: &WorkerPoolStatus| {
+        let queue = status.queue.as_ref().map(|queue| (queue.waiting, queue.running));
+        let cost = status.cost.as_ref().map(|cost| (cost.per_hour, cost.prices.clone(), cost.images.made));
+        (queue, status.workers.clone(), cost, status.last_decision.clone())
+    };
+    match () {
+        () if state(old) != state(new) => News::Turn,
+        () if counts(old) != counts(new) => News::Counts,
+        () if old != new => News::Sums,
+        () => News::None,
+    }
 }
 
 #[cfg(test)]

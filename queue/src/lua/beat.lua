@@ -1,7 +1,8 @@
-local worker, lease, loaded, notice = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local worker, lease, loaded, notice, left, state, capacity, trouble = unpack(ARGV, 1, 8)
+lease = tonumber(lease)
 local now = clock()
 local fates = {}
-for i = 5, #ARGV, 5 do
+for i = 9, #ARGV, 5 do
   local uid, index, attempt, done, all = unpack(ARGV, i, i + 4)
   attempt, done, all = tonumber(attempt), tonumber(done), tonumber(all)
   local task = uid .. '/' .. index
@@ -27,6 +28,8 @@ end
 send_events()
 local w = read_worker(worker)
 if #fates > 0 then w.idle = 0 elseif w.idle == 0 then w.idle = now end
-w.seen, w.loaded, w.notice = now, loaded, notice
+w.seen, w.loaded, w.trouble = now, loaded, trouble
+w.notice = notice .. ' ' .. integer(notice == 'doomed' and now + left or 0)
+w.state = state .. ' ' .. capacity
 write_worker(worker, w)
-return { w.order, w.deadline, fates }
+return { w.order, math.max(w.deadline - now, 0), fates }

@@ -224,7 +224,7 @@ local function others_have(line)
   local model = model_of(call('HGET', P .. 'job:' .. uid, 's'))
   local workers = call('HGETALL', P .. 'workers')
   for i = 1, #workers, 2 do
-    local order, seen, has = workers[i + 1]:match('^(%a) %d+ (%d+) %d+ %d+\n(.*)$')
+    local order, seen, has = workers[i + 1]:match('^(%a) %d+ (%d+) %d+ %d+\n([^\n]*)\n')
     local may = order == 'W' and workers[i] ~= worker and now - tonumber(seen) < LATELY
     if may and has == model then return true end
   end

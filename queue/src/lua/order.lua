@@ -1,2 +1,2 @@
-local worker, order, deadline = unpack(ARGV)
-give_order(worker, order, tonumber(deadline))
+local worker, order, left = unpack(ARGV)
+give_order(worker, order, order == 'D' and clock() + tonumber(left) or 0)

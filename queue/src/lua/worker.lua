@@ -3,18 +3,21 @@
 -- machine gave notice: R at risk, or D and when the machine stops.
 local function read_worker(id)
   local record = call('HGET', P .. 'workers', id)
-  if not record then return { order = 'W', deadline = 0, seen = 0, idle = 0, ordered = 0, loaded = '', notice = '' } end
-  local order, deadline, seen, idle, ordered, loaded, notice =
-    record:match('^(%a) (%d+) (%d+) (%d+) (%d+)\n([^\n]*)\n?(.*)$')
+  if not record then
+    return { order = 'W', deadline = 0, seen = 0, idle = 0, ordered = 0, loaded = '', notice = ' 0', state = 'ready ',
+             trouble = '' }
+  end
+  local order, deadline, seen, idle, ordered, loaded, notice, state, trouble =
+    record:match('^(%a) (%d+) (%d+) (%d+) (%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
   return {
-    order = order, deadline = tonumber(deadline), seen = tonumber(seen),
-    idle = tonumber(idle), ordered = tonumber(ordered), loaded = loaded, notice = notice,
+    order = order, deadline = tonumber(deadline), seen = tonumber(seen), idle = tonumber(idle),
+    ordered = tonumber(ordered), loaded = loaded, notice = notice, state = state, trouble = trouble,
   }
 end
 
 local function write_worker(id, w)
-  local record = ('%s %.0f %.0f %.0f %.0f\n%s'):format(w.order, w.deadline, w.seen, w.idle, w.ordered, w.loaded)
-  if w.notice ~= '' then record = record .. '\n' .. w.notice end
+  local record = ('%s %.0f %.0f %.0f %.0f\n%s\n%s\n%s\n%s'):format(
+    w.order, w.deadline, w.seen, w.idle, w.ordered, w.loaded, w.notice, w.state, w.trouble)
   call('HSET', P .. 'workers', id, record)
 end
 

@@ -1,4 +1,6 @@
-use super::{JobUid, Notice, Order, TaskId, WorkerId};
+use std::collections::HashMap;
+
+use super::{JobUid, Notice, Order, TaskId, TaskKind, Trouble, WorkerId, WorkerState};
 
 /// The queue at a glance; cost independent of the number of jobs and tasks waiting.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,6 +18,8 @@ pub struct Stats {
     pub leases: Vec<LeaseSeen>,
     /// All workers seen within the last minute, or holding a lease.
     pub workers: Vec<WorkerSeen>,
+    /// GPU time of one unit of work, ms, as learnt, by work key.
+    pub unit_ms: HashMap<String, f64>,
 }
 
 /// Waiting tasks of one class and model that are due at about one time.
@@ -25,6 +29,8 @@ pub struct Backlog {
     pub class: String,
     /// Their model.
     pub model: String,
+    /// Their work key.
+    pub work: String,
     /// Due, ms since the Unix epoch, rounded down to the bucket.
     pub due_ms: u64,
     /// How many.
@@ -38,11 +44,13 @@ pub struct Backlog {
 #[allow(missing_docs)] // as in Lease
 pub struct LeaseSeen {
     pub task: TaskId,
+    pub kind: TaskKind,
     pub attempt: u32,
     pub worker: WorkerId,
     pub tenant: String,
     pub class: String,
     pub model: String,
+    pub work: String,
     pub units: f64,
     /// Milliseconds since the Unix epoch.
     pub due_ms: u64,
@@ -59,6 +67,12 @@ pub struct WorkerSeen {
     pub worker: WorkerId,
     /// What it was told.
     pub order: Order,
+    /// How far it has come.
+    pub state: WorkerState,
+    /// What kind of machine it runs on; "" until it says so.
+    pub capacity: String,
+    /// Why it takes no tasks, if it can't.
+    pub trouble: Option<Trouble>,
     /// What its engine has loaded.
     pub loaded: Option<String>,
     /// What its machine said of its end, if anything.
@@ -85,10 +99,12 @@ pub struct ReapReport {
     pub expired: u32,
     /// Active tasks whose lease was missing; likewise.
     pub missing: u32,
-    /// Failed tasks whose delay is over.
+    /// Tasks whose delay is over.
     pub ready: u32,
-    /// Jobs that had waited for their longest time and go before all others now.
+    /// Tenants that had not been served for their longest wait; each is given one task out of turn.
     pub overdue: u32,
+    /// Records that could not be read and were dropped.
+    pub malformed: u32,
 }
 
 /// Whether this Redis still holds what the operator put into it.

@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{TaskError, TaskResult};
+use super::{StoredObject, TaskError, TaskResult};
 
 /// The ImageJob's `metadata.uid`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,7 +55,12 @@ pub struct Job {
     pub class: String,
     /// What a worker must have loaded to run it (a checkpoint's name; "" for a workflow we can't tell of).
     pub model: String,
-    /// When it was asked for, ms since the Unix epoch: the ImageJob's creation, so a rebuild keeps its place.
+    /// Its kind, model and graph in one: jobs of one work key take the same GPU time per unit.
+    pub work: String,
+    /// GPU time of one unit, ms, as guessed until the queue has learnt it for this work key, > 0.
+    pub unit_ms: f64,
+    /// When its due clock started, ms since the Unix epoch: its acceptance, moved by the time it was suspended, so that a
+    /// rebuild keeps its place.
     pub arrival_ms: u64,
     /// The class's promise; due = arrival + sla.
     pub sla: Duration,
@@ -65,6 +70,11 @@ pub struct Job {
     pub total: u32,
     /// Failures allowed per task.
     pub retries: u32,
+    /// The job stops once more images than this have failed for good. `None`: it stops once
+    /// [`MAX_ALIKE_FAILURES`](crate::MAX_ALIKE_FAILURES) have failed for the same reason and none was made.
+    pub max_failed_images: Option<u32>,
+    /// After its last image a worker stores a listing of all, see [`TaskKind::Listing`](super::TaskKind::Listing).
+    pub listing: bool,
     /// Some of its objects may exist already (rebuild after Redis was lost): workers look before generating.
     pub recheck: bool,
     /// Enqueue it without letting it be claimed.
@@ -152,22 +162,30 @@ pub enum Enqueued {
 /// A job's state in the queue: the truth about its progress between two status writes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JobState {
-    /// Tasks nobody runs.
+    /// Images nobody makes yet.
     pub waiting: u32,
-    /// Tasks leased.
+    /// Images leased.
     pub running: u32,
-    /// Tasks finished with an image.
+    /// Images made.
     pub succeeded: u32,
-    /// Tasks that are dead letters.
+    /// Images that are dead letters.
     pub failed: u32,
-    /// Tasks that [`cancel`](crate::Queue::cancel) stopped.
+    /// Images that will not be made, because the job was [cancelled](crate::Queue::cancel) or stopped.
     pub cancelled: u32,
     /// Times a task came back because its machine went away.
     pub interruptions: u32,
+    /// Times an engine ended under a task of it.
+    pub crashes: u32,
     /// Times a task was tried again after a failure.
     pub retries: u32,
     /// Claims pass it by.
     pub suspended: bool,
+    /// Why the queue stopped it: the images that had not begun are not made.
+    pub stopped: Option<TaskError>,
+    /// What came of its listing, if it has one and all its images have ended.
+    pub listing: Option<Result<StoredObject, TaskError>>,
+    /// Nothing of it waits or runs any more, its listing included.
+    pub finished: bool,
     /// First claim, ms since the Unix epoch.
     pub started_ms: Option<u64>,
 }

@@ -3,19 +3,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Notice, TaskId, TaskSpec, WorkerId};
+use super::{Notice, TaskError, TaskId, Trouble, WorkerId};
 
 /// What a worker wants when it claims.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// Who asks.
     pub worker: WorkerId,
-    /// The classes it may serve; among them the task with the earliest key comes first.
-    pub classes: Vec<String>,
+    /// What kind of machine it runs on: which classes it serves follows from that and the pool's
+    /// [`Settings`](super::Settings).
+    pub capacity: String,
     /// The model its engine has loaded, preferred where no deadline suffers.
     pub loaded: Option<String>,
     /// At most so many tasks.
     pub max: u32,
+}
+
+/// What there is to do for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Make the image of this index.
+    Image,
+    /// All images of the job have ended: store the listing of them. Its index is the job's total; it needs no model.
+    /// To be ended by [`complete_listing`](crate::Queue::complete_listing), or given back like any other.
+    Listing,
 }
 
 /// A worker's time-limited right to one task.
@@ -23,6 +34,8 @@ pub struct Claim {
 pub struct Lease {
     /// The task.
     pub task: TaskId,
+    /// What there is to do.
+    pub kind: TaskKind,
     /// 1 for the first try; fences stale writers: every write carries it.
     pub attempt: u32,
     /// When it ends unless renewed, ms since the Unix epoch by Redis' clock.
@@ -35,39 +48,33 @@ pub struct Lease {
     pub class: String,
     /// What to have loaded.
     pub model: String,
+    /// The job's work key, [`Job::work`](super::Job::work).
+    pub work: String,
     /// When it should be done, ms since the Unix epoch.
     pub due_ms: u64,
     /// Work in the task, in units.
     pub units: f64,
-    /// [`Job::payload`](crate::Job::payload).
-    pub payload: Bytes,
-}
-
-impl Lease {
-    /// The work. What can't be read is to be [rejected](Release::Rejected): it will not read better elsewhere.
-    ///
-    /// # Errors
-    /// When the payload is not the JSON of a [`TaskSpec`].
-    pub fn spec(&self) -> crate::Result<TaskSpec> {
-        serde_json::from_slice(&self.payload)
-            .map_err(|error| crate::Error::Malformed { what: "payload", why: error.to_string() })
-    }
+    /// GPU time that the queue expects, ms: learnt from all tasks of this work key, or the operator's guess.
+    pub expected_ms: u64,
+    /// The job's payload where it is small; else it is fetched by [`spec_of`](crate::Queue::spec_of).
+    pub payload: Option<Bytes>,
 }
 
 /// What became of one lease at a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
-    /// Extended.
+    /// Extended, or the worker's again after Redis had lost it.
     Keep,
     /// The job was cancelled or forgotten: stop at once, nobody wants the image.
     Cancelled,
-    /// Someone else holds the task, or it was finished or requeued: stop, write nothing.
+    /// Someone else holds the task, or it was finished or waits again: stop, write nothing.
     Lost,
+    /// The queue does not know the job (any more), as when Redis was emptied: go on, store the image and report it.
+    Unknown,
 }
 
 /// What a worker is told of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Go on.
     Work,
@@ -75,22 +82,38 @@ pub enum Order {
     Hold,
     /// Claim nothing more, exit when idle.
     Retire,
-    /// The machine goes away at the time given (ms since the Unix epoch): finish what fits, release the rest.
+    /// The machine goes away: finish what fits, release the rest.
     Doomed {
-        /// When the machine stops.
-        deadline_ms: u64,
+        /// How long there is left, at the moment of the call that says so: no two clocks need agree.
+        left: Duration,
     },
 }
 
-/// A heartbeat: what the worker holds and how it goes.
+/// How far a worker has come in its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WorkerState {
+    /// It waits for its engine or its bucket.
+    Starting,
+    /// It takes tasks.
+    #[default]
+    Ready,
+}
+
+/// A heartbeat: what the worker holds and how it goes. Sent from the first moment on at which Redis can be reached.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Beat {
     /// The leases held: task, attempt, and how far it is.
     pub leases: Vec<HeldLease>,
+    /// How far it has come.
+    pub state: WorkerState,
+    /// What kind of machine it runs on.
+    pub capacity: String,
     /// The model loaded in the engine.
     pub loaded: Option<String>,
     /// What the machine said of its end, if anything.
     pub notice: Option<Notice>,
+    /// Why it takes no tasks, if it can't.
+    pub trouble: Option<Trouble>,
 }
 
 /// One lease in a heartbeat.
@@ -116,8 +139,23 @@ pub struct BeatReply {
 /// How a worker gives a task back.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Release {
-    /// The machine goes away or its engine broke: to the front, refunded, not counted as a failure.
-    Interrupted,
+    /// The machine goes away: to the front of its class, already charged, not a failure.
+    Preempted,
+    /// It has not begun, and others wait less long elsewhere: to the front, nothing is counted, and not to this worker
+    /// while another lives.
+    HandedBack,
+    /// The engine ended under it: later, and not on this worker while another lives. Counted across workers: dead
+    /// ([`EngineCrashed`](super::Reason::EngineCrashed)) after [`MAX_CRASHES`](crate::MAX_CRASHES) on at least two workers.
+    Crashed {
+        /// Why, for the user.
+        error: TaskError,
+    },
+    /// It does not work here, which may be this worker's fault: at once to another worker, no retry used. The word of a
+    /// second worker makes it [`Rejected`](Self::Rejected).
+    Doubted {
+        /// Why, for the user.
+        error: TaskError,
+    },
     /// The task went wrong; tried again after the delay while retries last, then a dead letter.
     Failed {
         /// Why, for the user.
@@ -130,16 +168,14 @@ pub enum Release {
         /// Why, for the user.
         error: TaskError,
     },
-}
-
-/// Why a task failed, for its user.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TaskError {
-    /// A CamelCase constant, for machines: `EngineRejected`, `OutOfMemory`, `Timeout`, …
-    pub reason: String,
-    /// For people, at most 1 KiB.
-    pub message: String,
+    /// The pool or the machine is at fault: back after the delay, nothing is counted; not to this worker while another
+    /// lives, unless the fault is the pool's.
+    Withheld {
+        /// Why.
+        error: TaskError,
+        /// Not before this much time.
+        retry_after: Duration,
+    },
 }
 
 /// What came of a finished task.
@@ -156,19 +192,45 @@ pub struct TaskResult {
     pub worker: WorkerId,
     /// It was found in the store, made by an earlier attempt.
     pub found: bool,
+    /// Outputs that were not kept, and why; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
 }
 
 /// An image in the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // plain facts of an object
 pub struct StoredImage {
+    /// Its key in the bucket.
     pub key: String,
+    /// Where it can be fetched, as the worker was configured when it stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// As the bucket gave it.
     pub etag: String,
+    /// Its size.
     pub bytes: u64,
+    /// In pixels.
     pub width: u32,
+    /// In pixels.
     pub height: u32,
+    /// What it was made from, where known.
     pub seed: Option<u64>,
+}
+
+/// An object in the store that is no image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredObject {
+    /// Its key in the bucket.
+    pub key: String,
+    /// Where it can be fetched, as the worker was configured when it stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// As the bucket gave it.
+    pub etag: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One finished task among several that are written at once.

@@ -1,4 +1,6 @@
-use crate::{Error, Result};
+use std::time::Duration;
+
+use crate::{Error, Result, spec::millis};
 
 /// What a worker learnt of its machine's end by itself. For the operator to act on; the queue only passes it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,26 +9,30 @@ pub enum Notice {
     AtRisk,
     /// It will be taken away.
     Doomed {
-        /// When the machine stops, ms since the Unix epoch.
-        deadline_ms: u64,
+        /// How long there is left, at the moment of the call that says so: no two clocks need agree.
+        left: Duration,
     },
 }
 
 impl Notice {
-    pub(crate) fn encode(self) -> String {
-        match self {
-            Self::AtRisk => "R".to_owned(),
-            Self::Doomed { deadline_ms } => format!("D {deadline_ms}"),
+    pub(crate) const AT_RISK: &str = "atRisk";
+    pub(crate) const DOOMED: &str = "doomed";
+
+    /// The word and the time left, ms.
+    pub(crate) fn encode(notice: Option<Self>) -> (&'static str, u64) {
+        match notice {
+            None => ("", 0),
+            Some(Self::AtRisk) => (Self::AT_RISK, 0),
+            Some(Self::Doomed { left }) => (Self::DOOMED, millis(left)),
         }
     }
 
-    pub(crate) fn decode(text: &str) -> Result<Self> {
-        if text == "R" {
-            return Ok(Self::AtRisk);
+    pub(crate) fn decode(word: &str, left: Duration) -> Result<Option<Self>> {
+        match word {
+            "" => Ok(None),
+            Self::AT_RISK => Ok(Some(Self::AtRisk)),
+            Self::DOOMED => Ok(Some(Self::Doomed { left })),
+            other => Err(Error::malformed("notice", other)),
         }
-        let deadline = text.strip_prefix("D ").and_then(|deadline| deadline.parse().ok());
-        deadline
-            .map(|deadline_ms| Self::Doomed { deadline_ms })
-            .ok_or_else(|| Error::malformed("notice", text))
     }
 }

@@ -18,7 +18,7 @@ async fn a_task_goes_from_enqueue_to_outcome() -> Result<()> {
         (lease.tenant.as_str(), lease.class.as_str(), lease.model.as_str()),
         ("acme", "standard", "sd15")
     );
-    assert_eq!(lease.payload, job("a").payload);
+    assert_eq!(lease.payload, Some(job("a").payload));
     let state = q.state("a").await?;
     assert_eq!((state.waiting, state.running, state.started_ms.is_some()), (1, 1, true));
 
@@ -79,7 +79,7 @@ async fn a_worker_paused_past_its_lease_is_refused() -> Result<()> {
     let again = q.must_claim("other").await?;
     assert_eq!(q.renew("paused", &paused).await?, Renewed::Lost);
     assert_eq!(q.finish("paused", &paused).await?, Written::Stale);
-    assert_eq!(q.give_back("paused", &paused, &Release::Interrupted).await?, Written::Stale);
+    assert_eq!(q.give_back("paused", &paused, &Release::Preempted).await?, Written::Stale);
     assert_eq!(q.state("a").await?.running, 1);
     assert_eq!(q.finish("other", &again).await?, Written::Accepted);
     assert_eq!(q.finish("paused", &paused).await?, Written::Stale);

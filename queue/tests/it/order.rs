@@ -153,7 +153,7 @@ async fn an_interrupted_task_goes_before_everything_and_costs_its_tenant_nothing
         let lease = q.must_claim("w").await?;
         q.finish("w", &lease).await?;
     }
-    q.give_back("w", &first, &Release::Interrupted).await?;
+    q.give_back("w", &first, &Release::Preempted).await?;
     let again = q.must_claim("w").await?;
     assert_eq!((&again.task, again.attempt, again.recheck), (&first.task, 2, true));
     // As if nothing had happened: 2 + 2 were taken, a is next, then b.
@@ -177,7 +177,7 @@ async fn a_failed_task_waits_with_the_others() -> Result<()> {
 async fn between_classes_the_due_time_decides() -> Result<()> {
     let q = start().await?;
     let (immediate, standard) = (30 * SECOND, 300 * SECOND);
-    let both = Claim { classes: vec!["standard".into(), "immediate".into()], ..a_claim("w") };
+    let both = Claim { capacity: "all".into(), ..a_claim("w") };
     let next = async || anyhow::Ok(q.claim(&both).await?.pop().map(|lease| lease.task.job.0));
     q.enqueue(&of("a", in_class("standard", standard, arrived(295 * SECOND, job("almost late"))))).await?;
     q.enqueue(&of("b", in_class("immediate", immediate, job("urgent")))).await?;
@@ -196,7 +196,7 @@ async fn between_classes_the_due_time_decides() -> Result<()> {
 #[tokio::test]
 async fn an_old_bulk_job_that_is_being_served_does_not_block_an_urgent_class() -> Result<()> {
     let q = start().await?;
-    let both = Claim { classes: vec!["standard".into(), "immediate".into()], ..a_claim("w") };
+    let both = Claim { capacity: "all".into(), ..a_claim("w") };
     q.enqueue(&of("bulk", arrived(250 * SECOND, tasks("bulk", 1000)))).await?;
     assert_eq!(q.claim(&both).await?[0].tenant, "bulk");
     q.enqueue(&of("user", in_class("immediate", 30 * SECOND, job("urgent")))).await?;
@@ -226,8 +226,7 @@ async fn a_loaded_model_is_preferred_in_other_classes_too() -> Result<()> {
     let q = start().await?;
     q.enqueue(&of("a", arrived(100 * SECOND, with_model("sd15", job("first"))))).await?;
     q.enqueue(&of("b", in_class("relaxed", 600 * SECOND, with_model("xl", job("loaded"))))).await?;
-    let classes = vec!["standard".into(), "relaxed".into()];
-    let loaded = Claim { loaded: Some("xl".into()), classes, ..a_claim("w") };
+    let loaded = Claim { loaded: Some("xl".into()), capacity: "all".into(), ..a_claim("w") };
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("loaded"));
     assert_eq!(q.claim(&loaded).await?[0].task.job, uid("first"));
     Ok(())
@@ -308,7 +307,7 @@ async fn a_tenant_runs_no_more_than_it_may_and_blocks_nobody() -> Result<()> {
     assert!(q.claim_one("w").await?.is_none());
     q.give_back("w", of_limited[1], &failed(60_000)).await?;
     q.must_claim("w").await?;
-    q.give_back("w", &third, &Release::Interrupted).await?;
+    q.give_back("w", &third, &Release::Preempted).await?;
     let again = q.must_claim("w").await?;
     assert_eq!((&again.task, again.attempt), (&third.task, 2));
     assert!(q.claim_one("w").await?.is_none());
@@ -344,16 +343,16 @@ async fn suspended_jobs_wait_aside_and_come_back_as_they_were() -> Result<()> {
     q.enqueue(&tasks("a", 3)).await?;
     let interrupted = q.must_claim("w").await?;
     let running = q.must_claim("w").await?;
-    q.suspend(&uid("a"), true).await?;
-    q.give_back("w", &interrupted, &Release::Interrupted).await?;
+    q.suspend(&uid("a")).await?;
+    q.give_back("w", &interrupted, &Release::Preempted).await?;
     assert!(q.claim_one("w").await?.is_none());
     assert_eq!(q.stats().await?.backlog, []);
     let state = q.state("a").await?;
     assert_eq!((state.waiting, state.running, state.suspended), (2, 1, true));
     q.finish("w", &running).await?;
 
-    q.suspend(&uid("a"), false).await?;
-    q.suspend(&uid("born suspended"), false).await?;
+    q.resume(&uid("a"), now_ms()).await?;
+    q.resume(&uid("born suspended"), now_ms()).await?;
     assert_eq!(q.stats().await?.backlog.iter().map(|b| b.tasks).sum::<u64>(), 3);
     let order = q.drain("w").await?;
     assert_eq!(order[0], interrupted.task.to_string());
@@ -371,7 +370,7 @@ async fn names_may_be_anything() -> Result<()> {
         let lease = q.must_claim("w").await?;
         assert_eq!((lease.tenant.as_str(), lease.model.as_str()), (*name, *name));
         assert!(q.claim_one("w").await?.is_none());
-        q.give_back("w", &lease, &Release::Interrupted).await?;
+        q.give_back("w", &lease, &Release::Preempted).await?;
         let loaded = Claim { loaded: Some((*name).into()), ..a_claim("w") };
         let again = q.claim(&loaded).await?.remove(0);
         q.finish("w", &again).await?;

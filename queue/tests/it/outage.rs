@@ -10,7 +10,8 @@ use queue::{
 use testkit::{Access, Persistence, RedisCluster, RedisOptions, RedisSentinel, Transport, wait_for};
 
 use crate::setup::{
-    DEADLINE, Worker, a_claim, failed, job, raw, start, start_hasty, start_with, tasks, uid, worker,
+    DEADLINE, Worker, a_claim, failed, job, now_ms, raw, settings, start, start_hasty, start_with, tasks,
+    uid, worker,
 };
 
 fn durable() -> RedisOptions {
@@ -134,6 +135,7 @@ async fn every_operation_works_in_a_cluster() -> Result<()> {
 }
 
 async fn every_operation(q: &Queue) -> Result<()> {
+    q.configure(&settings()).await?;
     let Epoch::Changed(run) = q.epoch().await? else { bail!("nobody has set it") };
     q.set_epoch(&run).await?;
     assert_eq!(q.epoch().await?, Epoch::Same);
@@ -149,19 +151,14 @@ async fn every_operation(q: &Queue) -> Result<()> {
     q.enqueue(&odd("a")).await?;
     q.enqueue(&Job { suspended: true, ..odd("b") }).await?;
     assert!(bell.wait(Duration::from_secs(5)).await?.is_some());
-    q.suspend(&uid("b"), false).await?;
-    q.suspend(&uid("b"), true).await?;
-    let claim = Claim {
-        loaded: Some("other".into()),
-        max: 5,
-        classes: vec!["standard".into(), "x".into()],
-        ..a_claim("w")
-    };
+    q.resume(&uid("b"), now_ms()).await?;
+    q.suspend(&uid("b")).await?;
+    let claim = Claim { loaded: Some("other".into()), max: 5, capacity: "all".into(), ..a_claim("w") };
     let leases = q.claim(&claim).await?;
     assert_eq!(leases.len(), 5);
     q.finish("w", &leases[0]).await?;
     q.renew("w", &leases[1]).await?;
-    q.give_back("w", &leases[1], &Release::Interrupted).await?;
+    q.give_back("w", &leases[1], &Release::Preempted).await?;
     q.give_back("w", &leases[2], &failed(0)).await?;
     assert_eq!(q.dead_letters(0, 9).await?.len(), 1);
     assert_eq!(q.redrive(&uid("a")).await?, 1);
@@ -220,6 +217,7 @@ async fn a_failover_to_a_lagging_replica_loses_nothing() -> Result<()> {
     let at = sentinel.url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
     let url = format!("redis-sentinel://{at}/{}", RedisSentinel::SERVICE);
     let q = Queue::new(Redis::connect(&url).await?, "studio/sd15");
+    q.configure(&settings()).await?;
     let Epoch::Changed(run) = q.epoch().await? else { panic!("nobody has set it") };
     q.set_epoch(&run).await?;
     q.enqueue(&job("replicated")).await?;

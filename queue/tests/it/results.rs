@@ -6,7 +6,7 @@ use anyhow::Result;
 use queue::{Beat, Bell, EventKind, Order, Results, Ring};
 use testkit::wait_for;
 
-use crate::setup::{DEADLINE, Worker, failed, job, raw, start, tasks, uid, worker};
+use crate::setup::{DEADLINE, Worker, failed, job, raw, settings, start, tasks, uid, worker};
 
 const NOW: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(5);
@@ -114,6 +114,7 @@ async fn a_flushed_redis_does_not_stop_the_consumer() -> Result<()> {
     let q = start().await?;
     let mut results = Results::open(&q, "operator-0").await?;
     let _: redis::Value = raw(&q.server, &redis::cmd("FLUSHALL")).await?;
+    q.configure(&settings()).await?;
     q.enqueue(&job("a")).await?;
     q.must_claim("w").await?;
     let events = wait_for("the event", DEADLINE, async || {

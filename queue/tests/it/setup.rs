@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use queue::{
-    Beat, Claim, HeldLease, Job, JobState, JobUid, Lease, Options, Queue, Redis, Release, Renewed,
-    StoredImage, TaskError, TaskId, TaskResult, WorkerId, Written,
+    Beat, Claim, ClassSetting, HeldLease, Job, JobState, JobUid, Lease, Options, Queue, Reason, Redis,
+    Release, Renewed, Settings, StoredImage, TaskError, TaskId, TaskResult, WorkerId, Written,
 };
 use testkit::RedisOptions;
 
@@ -40,7 +40,24 @@ pub(crate) async fn start_hasty() -> Result<Fixture> {
 pub(crate) async fn start_with(options: RedisOptions, queue: Options) -> Result<Fixture> {
     let server = testkit::Redis::start(options).await?;
     let redis = Redis::connect(&server.url()).await?;
-    Ok(Fixture { server, queue: Queue::with_options(redis, "studio/sd15", queue) })
+    let queue = Queue::with_options(redis, "studio/sd15", queue);
+    queue.configure(&settings()).await?;
+    Ok(Fixture { server, queue })
+}
+
+/// The classes of most tests: `standard` for any machine, and others for machines that say so.
+pub(crate) fn settings() -> Settings {
+    let class = |name: &str, sla: Duration, capacities: &[&str]| ClassSetting {
+        name: name.into(),
+        sla,
+        capacities: capacities.iter().map(|&name| name.into()).collect(),
+    };
+    let classes = vec![
+        class("immediate", SLA / 10, &["all"]),
+        class("standard", SLA, &["spot", "all"]),
+        class("relaxed", SLA * 2, &["all"]),
+    ];
+    Settings { paused: false, classes }
 }
 
 pub(crate) fn now_ms() -> u64 {
@@ -58,11 +75,15 @@ pub(crate) fn job(uid: &str) -> Job {
         max_running: None,
         class: "standard".into(),
         model: "sd15".into(),
+        work: "picture sd15".into(),
+        unit_ms: 100.0,
         arrival_ms: now_ms(),
         sla: SLA,
         units: 20.0,
         total: 1,
         retries: 2,
+        max_failed_images: None,
+        listing: false,
         recheck: false,
         suspended: false,
         payload: Bytes::from_static(b"{}"),
@@ -86,21 +107,22 @@ pub(crate) fn worker(name: &str) -> WorkerId {
 }
 
 pub(crate) fn a_claim(name: &str) -> Claim {
-    Claim { worker: worker(name), classes: vec!["standard".into()], loaded: None, max: 1 }
+    Claim { worker: worker(name), capacity: "spot".into(), loaded: None, max: 1 }
 }
 
-pub(crate) fn error(reason: &str) -> TaskError {
-    TaskError { reason: reason.into(), message: "it went wrong".into() }
+pub(crate) fn error(reason: Reason) -> TaskError {
+    TaskError { reason, message: "it went wrong".into() }
 }
 
 pub(crate) fn failed(delay_ms: u64) -> Release {
-    Release::Failed { error: error("Boom"), retry_after: Duration::from_millis(delay_ms) }
+    Release::Failed { error: error(Reason::EngineError), retry_after: Duration::from_millis(delay_ms) }
 }
 
 pub(crate) fn image_of(name: &str, task: &TaskId) -> TaskResult {
     TaskResult {
         images: vec![StoredImage {
             key: format!("generated/{task}.png"),
+            url: None,
             etag: "\"e\"".into(),
             bytes: 1000,
             width: 512,
@@ -111,6 +133,7 @@ pub(crate) fn image_of(name: &str, task: &TaskId) -> TaskResult {
         capacity: "spot".into(),
         worker: worker(name),
         found: false,
+        dropped: Vec::new(),
     }
 }
 
@@ -143,7 +166,7 @@ impl Worker for Queue {
     }
 
     async fn give_back(&self, name: &str, lease: &Lease, release: &Release) -> Result<Written> {
-        Ok(self.release(&worker(name), &lease.task, lease.attempt, release).await?)
+        Ok(self.release(&worker(name), &lease.task, lease.attempt, release, 0).await?)
     }
 
     async fn renew(&self, name: &str, lease: &Lease) -> Result<Renewed> {

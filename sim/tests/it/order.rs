@@ -10,7 +10,10 @@ use proptest::{
     prelude::{Just, Strategy, any, prop, prop_oneof},
     test_runner::{Config, TestCaseError, TestError, TestRunner},
 };
-use queue::{Beat, Claim, JobUid, LEASE, Queue, Redis, Release, StoredImage, TaskId, TaskResult, WorkerId};
+use queue::{
+    Beat, Claim, ClassSetting, JobUid, LEASE, Queue, Redis, Release, Settings, StoredImage, TaskId,
+    TaskResult, WorkerId,
+};
 use sim::lanes::{Grant, Job, Lanes, Name};
 
 const CLASSES: [(&str, u64); 2] = [("standard", 300), ("relaxed", 600)];
@@ -131,10 +134,11 @@ impl Both {
     }
 
     async fn claim(&mut self, loaded: Option<usize>, classes: usize) -> Result<(), TestCaseError> {
-        let classes: &[usize] = [&[0, 1][..], &[0], &[1, 0]][classes];
+        let kind = classes;
+        let classes: &[usize] = [&[0, 1][..], &[0], &[0, 1]][kind];
         let claim = Claim {
             worker: worker(),
-            classes: classes.iter().map(|class| CLASSES[*class].0.to_owned()).collect(),
+            capacity: ["all", "standard", "all"][kind].to_owned(),
             loaded: loaded.map(|model| MODELS[model].to_owned()).filter(|model| !model.is_empty()),
             max: 1,
         };
@@ -161,11 +165,21 @@ impl Both {
             self.real.complete(&worker(), &task, grant.attempt, &result()).await.unwrap();
             assert!(self.simulated.complete(grant));
         } else {
-            self.real.release(&worker(), &task, grant.attempt, &Release::Interrupted).await.unwrap();
+            self.real.release(&worker(), &task, grant.attempt, &Release::Preempted, 0).await.unwrap();
             assert!(self.simulated.interrupt(grant));
         }
         Ok(())
     }
+}
+
+fn settings() -> Settings {
+    let class = |(name, sla): (&str, u64), capacities: &[&str]| ClassSetting {
+        name: name.into(),
+        sla: Duration::from_secs(sla),
+        capacities: capacities.iter().map(|&name| name.into()).collect(),
+    };
+    let classes = vec![class(CLASSES[0], &["all", "standard"]), class(CLASSES[1], &["all"])];
+    Settings { paused: false, classes }
 }
 
 fn real_job(
@@ -184,11 +198,15 @@ fn real_job(
         max_running: None,
         class: class.into(),
         model: MODELS[model].into(),
+        work: MODELS[model].into(),
+        unit_ms: 100.0,
         arrival_ms,
         sla: Duration::from_secs(sla),
         units: f64::from(units),
         total,
         retries: 0,
+        max_failed_images: None,
+        listing: false,
         recheck: false,
         suspended: false,
         payload: Bytes::from_static(b"{}"),
@@ -196,8 +214,23 @@ fn real_job(
 }
 
 fn result() -> TaskResult {
-    let image = StoredImage { key: "k".into(), etag: "e".into(), bytes: 1, width: 8, height: 8, seed: None };
-    TaskResult { images: vec![image], gpu_ms: 1, capacity: "spot".into(), worker: worker(), found: false }
+    let image = StoredImage {
+        key: "k".into(),
+        url: None,
+        etag: "e".into(),
+        bytes: 1,
+        width: 8,
+        height: 8,
+        seed: None,
+    };
+    TaskResult {
+        images: vec![image],
+        gpu_ms: 1,
+        capacity: "spot".into(),
+        worker: worker(),
+        found: false,
+        dropped: Vec::new(),
+    }
 }
 
 #[test]
@@ -221,6 +254,7 @@ fn the_simulated_order_is_that_of_the_scripts() {
             began: now_ms(),
         };
         runtime.block_on(async {
+            both.real.configure(&settings()).await.unwrap();
             for happening in &story {
                 both.happen(happening).await?;
             }

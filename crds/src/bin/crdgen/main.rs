@@ -1,4 +1,4 @@
-//! Writes what follows from the Rust types: `crds/yaml/*.yaml` and `docs/api.md`.
+//! Writes `crds/yaml/*.yaml` and `docs/api.md` from the Rust types.
 
 mod reference;
 mod yaml;
@@ -15,7 +15,7 @@ use clap::Parser;
 /// Write the CustomResourceDefinitions and the API reference from the Rust types.
 #[derive(Parser)]
 struct Args {
-    /// Write nothing; fail if a file is not as it would be written.
+    /// Write nothing, and fail if a file differs from what would be written.
     #[arg(long)]
     check: bool,
     /// The repository's root.

@@ -11,12 +11,13 @@ const HEADER: &str = "\
 <!-- Written by crdgen from the types in crds/src. Do not edit; run: make generate -->
 # API reference
 
-Group `imagejob.dev`, version `v1alpha1`. Both kinds are namespaced. Everything below under *Limits* and *Rules* is
-checked by the API server when an object is written; what only the operator can see (an unknown pool, a ConfigMap
-that holds no workflow) is told by the [conditions](#conditions).
+Group `imagejob.dev`, version `v1alpha1`. Both kinds are namespaced. The API server checks *Limits* and *Rules* when an
+object is written, and the policies of `manifests/base/policies.yaml` as well: a job's tenant is its namespace, and an
+inline workflow is in ComfyUI's API format, has at most 10000 inputs, and seeds of at most 2^63 - 1. What only the operator
+can see, e.g. an unknown pool, is in the [conditions](#conditions).
 
-Times are RFC 3339. Prices and amounts are decimal strings, exact to a millionth, in the currency beside them.
-Durations end in `Seconds`. `cfgScale` and `gpuSeconds` are the only numbers with a fraction.
+Times are RFC 3339. Prices and amounts are decimal strings, exact to a millionth, in the currency beside them. Fields of
+durations end in `Seconds`. Only `cfgScale` and `gpuSeconds` have fractions.
 ";
 
 pub(crate) fn document(crds: &[Value]) -> String {
@@ -31,7 +32,7 @@ pub(crate) fn document(crds: &[Value]) -> String {
 
 struct Page {
     text: String,
-    /// Object types written so far, to point at one that comes again.
+    /// Object types described so far, so that a later one of the same kind refers to the first.
     described: Vec<(Value, String)>,
 }
 
@@ -68,7 +69,7 @@ impl Page {
         }
     }
 
-    /// A section for an object type, then for those inside it.
+    /// A section for an object type, and one for each object type inside it.
     fn object(&mut self, path: &str, schema: &Value) {
         let properties = schema["properties"].as_object().cloned().unwrap_or_default();
         self.line(format!("\n### {path}\n"));
@@ -99,7 +100,7 @@ impl Page {
         }
     }
 
-    /// How the type reads, and the object type in it that wants a section of its own.
+    /// The type in words, and the object type in it that needs a section of its own.
     fn field_type(&mut self, path: &str, field: &Value) -> (String, Option<(String, Value)>) {
         match field["type"].as_str() {
             Some("array") => {
@@ -120,7 +121,7 @@ impl Page {
             Some("object") => ("object, kept as it is".to_owned(), None),
             Some("string") if field["format"] == "date-time" => ("time".to_owned(), None),
             Some(scalar) => (scalar.to_owned(), None),
-            None if field["x-kubernetes-int-or-string"] == true => ("quantity".to_owned(), None),
+            None if field["x-kubernetes-int-or-string"] == true => ("integer or string".to_owned(), None),
             None => ("any value".to_owned(), None),
         }
     }
@@ -129,7 +130,7 @@ impl Page {
         self.described.iter().find(|(known, _)| known == properties).map(|(_, path)| path.clone())
     }
 
-    /// The rules of an object and of its fields; those inside objects stand in their own sections.
+    /// The rules of an object and of its fields. Objects inside it have sections of their own.
     fn rules(&mut self, schema: &Value) {
         let own = list(&schema["x-kubernetes-validations"]).into_iter().map(|rule| rule_text(&rule));
         let fields = schema["properties"].as_object().into_iter().flatten();
@@ -145,7 +146,8 @@ impl Page {
     }
 
     fn conditions(&mut self) {
-        self.line("\n## Conditions\n\nThey follow kstatus, so `kubectl wait`, Argo CD and Flux read them.\n");
+        self.line("\n## Conditions\n\nThey follow kstatus, which `kubectl wait` and Flux understand; for Argo CD there are scripts in \
+             `manifests/gitops/argocd`.\n");
         self.constants("Type", ConditionType::ALL.iter().map(|c| (c.as_str(), c.meaning())));
         self.line("\n### Reasons of an ImageJob\n");
         self.constants("Reason", JobReason::ALL.iter().map(|c| (c.as_str(), c.meaning())));
@@ -165,12 +167,20 @@ impl Page {
     fn names(&mut self) {
         self.line("\n## Labels and annotations\n\n| Name | |\n|---|---|");
         for (name, meaning) in [
-            (names::LABEL_POOL, "label of a worker Pod: its WorkerPool"),
+            (names::LABEL_POOL, "label of a worker Pod and its Secret: the WorkerPool"),
             (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `onDemand`"),
-            (names::ANNOTATION_TEMPLATE, "annotation of a worker Pod: hash of the template it was made from"),
+            (
+                names::ANNOTATION_TEMPLATE,
+                "annotation of a worker Pod: the hash of the template it was made from",
+            ),
             (
                 names::ANNOTATION_MODEL,
-                "annotation of a worker Pod: the model it loads before its first claim",
+                "annotation of a worker Pod: the model that it loads before it takes work",
+            ),
+            (names::LABEL_TENANCY, "label of a namespace: with the value `field` its jobs may name tenants"),
+            (
+                names::LABEL_WORKERS,
+                "label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in",
             ),
         ] {
             self.line(format!("| `{name}` | {meaning} |"));
@@ -178,11 +188,14 @@ impl Page {
     }
 }
 
-/// The rule's message, or the rule itself where the message depends on the values.
+/// The rule's message, or the texts among which its CEL expression chooses.
 fn rule_text(rule: &Value) -> String {
     match rule["message"].as_str() {
         Some(message) => message.to_owned(),
-        None => format!("`{}`", text(&rule["rule"])),
+        None => {
+            let quoted: Vec<&str> = text(&rule["messageExpression"]).split('\'').skip(1).step_by(2).collect();
+            quoted.join("; ")
+        }
     }
 }
 

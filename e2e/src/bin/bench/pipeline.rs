@@ -143,7 +143,7 @@ async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
 /// Claims and completes until it is dropped.
 async fn instant_engine(queue: Queue) -> Result<()> {
     let worker = WorkerId("instant-engine".to_owned());
-    let claim = Claim { worker: worker.clone(), classes: vec!["standard".to_owned()], loaded: None, max: 64 };
+    let claim = Claim { worker: worker.clone(), capacity: "spot".to_owned(), loaded: None, max: 64 };
     loop {
         let leases = queue.claim(&claim).await?;
         if leases.is_empty() {
@@ -166,6 +166,7 @@ fn result(worker: &WorkerId) -> TaskResult {
     TaskResult {
         images: vec![StoredImage {
             key: "generated/00000000-0000-5000-8000-000000000000.png".to_owned(),
+            url: None,
             etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
             bytes: 400_000,
             width: 512,
@@ -176,6 +177,7 @@ fn result(worker: &WorkerId) -> TaskResult {
         capacity: "spot".to_owned(),
         worker: worker.clone(),
         found: false,
+        dropped: Vec::new(),
     }
 }
 

@@ -1,21 +1,37 @@
-use crds::conditions::{find_condition, is_true};
-use queue::{Outcome, StoredImage, TaskError, TaskResult, WorkerId};
+use crds::{
+    ImageJobStatus,
+    conditions::{find_condition, is_true},
+};
+use queue::{Outcome, StoredObject, TaskError};
 use serde_json::json;
-use store::Output;
 
-use super::{super::listing, *};
+use super::{
+    super::{
+        listing::tests::{broken, made, ms, tallied},
+        promise::Prospect,
+    },
+    *,
+};
 use crate::{
-    fixtures::{at, job, job_with, pool, pool_with},
-    prices::PriceHistory,
+    fixtures::{at, record, record_with},
     workerpool::outlook::Expected,
 };
 
-fn ms(seconds: i64) -> u64 {
-    u64::try_from(at(seconds).as_millisecond()).unwrap()
-}
-
-fn standard() -> Promise {
-    Promise { class: "standard".into(), within: Duration::from_secs(300) }
+fn terms() -> Terms {
+    Terms {
+        pool: PoolKey::new("studio", "sd15"),
+        class: "standard".into(),
+        tenant: "studio".into(),
+        model: Some("v1-5.safetensors".into()),
+        units: Some(20.0),
+        accepted: at(0),
+        sla_seconds: 300,
+        weight: 4,
+        seed: Some(42),
+        segments: Some(3),
+        digest: None,
+        output: None,
+    }
 }
 
 fn expected(seconds: Option<i64>) -> Prospect {
@@ -23,54 +39,29 @@ fn expected(seconds: Option<i64>) -> Prospect {
     Prospect { expected, pool: "workers are coming up".into() }
 }
 
-fn results<'a>(outcomes: &'a [Outcome], output: &'a Output, pool: &'a WorkerPool) -> Results<'a> {
-    Results { outcomes, output, prices: PriceHistory::of(pool), currency: &pool.spec.capacity.currency }
+fn accepted(mut record: JobRecord) -> JobRecord {
+    record.told = queued(&record, terms(), &PoolSeen::Open, at(1));
+    record
 }
 
-fn accepted(job: &ImageJob) -> ImageJob {
-    let decided = Decided { seed: Some(42), segments: Some(3) };
-    let status = queued(job, &PoolKey::new("studio", "sd15"), standard(), decided, false, at(1));
-    ImageJob { status: Some(status), ..job.clone() }
+fn with_count(count: u32) -> JobRecord {
+    accepted(record_with(json!({"spec": {"count": count}})))
 }
 
-fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
-    let image = |key: String| StoredImage {
-        key,
-        etag: "e".into(),
-        bytes: 1000,
-        width: 512,
-        height: 512,
-        seed: Some(42 + u64::from(index)),
-    };
-    let result = TaskResult {
-        images: vec![image(format!("{index}.png"))],
-        gpu_ms,
-        capacity: capacity.into(),
-        worker: WorkerId("w".into()),
-        found: false,
-    };
-    Outcome { index, attempts: 1, finished_ms: ms(at_seconds), result: Ok(result) }
+fn follow(record: &JobRecord, state: &JobState, expected: &Prospect, now: i64) -> Told {
+    following(record, state, &PoolSeen::Open, expected, at(now))
 }
 
-fn broken(index: u32, reason: &str, message: &str) -> Outcome {
-    let error = TaskError { reason: reason.into(), message: message.into() };
-    Outcome { index, attempts: 3, finished_ms: ms(20), result: Err(error) }
-}
-
-fn output() -> Output {
-    Output { public_url: Some("https://cdn.example.com".into()), ..Output::new("pictures") }
-}
-
-fn end(job: &ImageJob, end: End, state: &JobState, outcomes: &[Outcome]) -> ImageJobStatus {
-    ended(job, end, state, &results(outcomes, &output(), &pool()), at(400))
+fn end(record: &JobRecord, end: End, state: &JobState, outcomes: &[Outcome]) -> ImageJobStatus {
+    ended(record, end, state, &tallied(outcomes), at(400))
 }
 
 fn done(succeeded: u32, failed: u32) -> JobState {
-    JobState { succeeded, failed, started_ms: Some(ms(5)), ..JobState::default() }
+    JobState { succeeded, failed, started_ms: Some(ms(5)), finished: true, ..JobState::default() }
 }
 
 /// Which conditions are True, and the reason and message of Ready.
-fn shown(status: &ImageJobStatus) -> (Vec<&str>, &str, &str) {
+fn said(status: &ImageJobStatus) -> (Vec<&str>, &str, &str) {
     let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
     let mut kinds: Vec<&str> =
         status.conditions.iter().filter(|c| c.status == "True").map(|c| c.type_.as_str()).collect();
@@ -79,10 +70,11 @@ fn shown(status: &ImageJobStatus) -> (Vec<&str>, &str, &str) {
 }
 
 #[test]
-fn the_first_status_says_that_all_is_still_to_come() {
-    let status = accepted(&job()).status.unwrap();
+fn the_first_status_says_that_all_is_still_to_come_and_what_was_accepted() {
+    let record = accepted(record());
+    let status = shown(&record, &record.told);
     assert_eq!(
-        shown(&status),
+        said(&status),
         (vec!["Reconciling"], "Waiting", "4 images waiting for a worker of studio/sd15")
     );
     let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
@@ -91,59 +83,68 @@ fn the_first_status_says_that_all_is_still_to_come() {
     assert_eq!((status.progress.as_deref(), status.seed), (Some("0/4"), Some(42)));
     assert_eq!((status.pool.as_deref(), status.class.as_deref()), (Some("sd15"), Some("standard")));
     assert_eq!((status.tenant.as_deref(), status.sla), (Some("studio"), Some(Sla::Pending)));
+    assert_eq!((status.sla_seconds, status.weight), (Some(300), Some(4)));
+    assert_eq!((status.accepted_time, status.due_time), (Some(Time(at(0))), Some(Time(at(300)))));
+}
+
+#[test]
+fn what_is_told_is_read_back_as_it_was() {
+    let mut record = accepted(record());
+    let working = JobState { waiting: 2, running: 1, succeeded: 1, ..done(1, 0) };
+    record.told = follow(&record, &working, &expected(Some(400)), 10);
+    let status = serde_json::to_value(shown(&record, &record.told)).unwrap();
+    let read = record_with(json!({"status": status})).told;
+    // What is not in the status is known until the operator is started again.
+    let terms = Terms { model: None, units: None, ..terms() };
+    assert_eq!(read, Told { terms: Some(terms.into()), ..record.told });
 }
 
 #[test]
 fn a_pool_elsewhere_is_shown_with_its_namespace() {
-    let status =
-        queued(&job(), &PoolKey::new("gpus", "shared"), standard(), Decided::default(), false, at(1));
-    assert_eq!(status.pool.as_deref(), Some("gpus/shared"));
+    let mut record = record();
+    let terms = Terms { pool: PoolKey::new("gpus", "shared"), ..terms() };
+    record.told = queued(&record, terms, &PoolSeen::Open, at(1));
+    assert_eq!(shown(&record, &record.told).pool.as_deref(), Some("gpus/shared"));
 }
 
 #[test]
 fn a_job_says_at_once_that_nothing_will_start() {
-    let at_a_paused_pool = |change| {
-        let status = queued(
-            &job_with(change),
-            &PoolKey::new("studio", "sd15"),
-            standard(),
-            Decided::default(),
-            true,
-            at(1),
-        );
-        shown(&status).1.to_owned()
-    };
-    assert_eq!(at_a_paused_pool(json!({})), "PoolPaused");
-    assert_eq!(
-        at_a_paused_pool(json!({"spec": {"suspend": true}})),
-        "Suspended",
-        "its user's own wish first"
-    );
+    let reason = |change, pool: &PoolSeen| queued(&record_with(change), terms(), pool, at(1)).reason.unwrap();
+    assert_eq!(reason(json!({}), &PoolSeen::Paused), JobReason::PoolPaused);
+    let suspended = json!({"spec": {"suspend": true}});
+    assert_eq!(reason(suspended, &PoolSeen::Paused), JobReason::Suspended, "its user's own word first");
 }
 
 #[test]
-fn what_a_job_under_way_says() {
-    let paused = pool_with(json!({"spec": {"paused": true}}));
-    let pool = pool();
+fn a_job_under_way_says_how_far_it_is_or_what_it_waits_for() {
     let state = |waiting, running, succeeded| JobState { waiting, running, succeeded, ..JobState::default() };
     let suspended = JobState { suspended: true, ..state(3, 0, 1) };
+    let no_class = || PoolSeen::WithoutClass("WorkerPool studio/sd15 has no class \"standard\"".into());
     let table = [
-        (Some(&pool), state(4, 0, 0), "Waiting", "4 images waiting for a worker, 0 of 4 done"),
-        (Some(&pool), state(1, 0, 3), "Waiting", "1 image waiting for a worker, 3 of 4 done"),
-        (Some(&pool), state(1, 1, 2), "Running", "1 image being made, 2 of 4 done"),
-        (Some(&paused), state(2, 2, 0), "Running", "2 images being made, 0 of 4 done"),
+        (PoolSeen::Open, state(4, 0, 0), "Waiting", "4 images waiting for a worker, 0 of 4 done"),
+        (PoolSeen::Open, state(1, 0, 3), "Waiting", "1 image waiting for a worker, 3 of 4 done"),
+        (PoolSeen::Open, state(1, 1, 2), "Running", "1 image being made, 2 of 4 done"),
+        (PoolSeen::Paused, state(2, 2, 0), "Running", "2 images being made, 0 of 4 done"),
         (
-            Some(&paused),
+            PoolSeen::Paused,
             state(4, 0, 0),
             "PoolPaused",
             "the WorkerPool is paused; images wait until it goes on",
         ),
-        (None, state(4, 0, 0), "PoolNotFound", "the WorkerPool was deleted; images wait until it is back"),
-        (Some(&pool), suspended, "Suspended", "spec.suspend is true; 1 of 4 images done"),
+        (
+            PoolSeen::Gone,
+            state(4, 0, 0),
+            "PoolNotFound",
+            "the WorkerPool was deleted; images wait until it is back",
+        ),
+        (no_class(), state(4, 0, 0), "ClassNotFound", "WorkerPool studio/sd15 has no class \"standard\""),
+        (PoolSeen::Open, suspended, "Suspended", "spec.suspend is true; 1 of 4 images done"),
     ];
     for (pool, state, reason, message) in table {
-        let status = following(&accepted(&job()), &state, pool, &expected(Some(60)), at(2));
-        assert_eq!(shown(&status), (vec!["Reconciling"], reason, message));
+        let record = accepted(record());
+        let told = following(&record, &state, &pool, &expected(Some(60)), at(2));
+        let status = shown(&record, &told);
+        assert_eq!(said(&status), (vec!["Reconciling"], reason, message));
         assert_eq!(status.estimated_completion_time, Some(Time(at(60))));
         assert_eq!(status.class.as_deref(), Some("standard"), "what was said before stays");
     }
@@ -151,28 +152,29 @@ fn what_a_job_under_way_says() {
 
 #[test]
 fn a_problem_that_may_pass_is_waited_for_and_another_is_the_end() {
-    let waiting = problem(&job(), &Problem::waiting(JobReason::PoolNotFound, "no pool"), at(2));
-    assert_eq!(shown(&waiting), (vec!["Reconciling"], "PoolNotFound", "no pool"));
+    let record = record();
+    let told = waits(&record, &Problem::waits(JobReason::ClassNotFound, "no class"), at(2));
+    let waiting = shown(&record, &told);
+    assert_eq!(said(&waiting), (vec!["Reconciling"], "ClassNotFound", "no class"));
     assert_eq!((waiting.completion_time, waiting.progress.as_deref()), (None, Some("0/4")));
-    let last = problem(&job(), &Problem::fatal(JobReason::ClassNotFound, "no class"), at(2));
-    assert_eq!(shown(&last), (vec!["Failed", "Stalled"], "ClassNotFound", "no class"));
+    let last = refused(&record, &Problem::ends(JobReason::WorkflowInvalid, "no nodes"), at(2));
+    assert_eq!(said(&last), (vec!["Failed", "Stalled"], "WorkflowInvalid", "no nodes"));
     assert_eq!((last.completion_time, last.counts.unwrap().waiting), (Some(Time(at(2))), 0));
 }
 
 #[test]
 fn a_job_that_recovers_from_a_problem_says_nothing_of_it() {
-    let mut job = job();
-    job.status = Some(problem(&job, &Problem::waiting(JobReason::PoolNotFound, "no pool"), at(2)));
-    assert_eq!(shown(&accepted(&job).status.unwrap()).1, "Waiting");
+    let mut record = record();
+    record.told = waits(&record, &Problem::waits(JobReason::PoolNotFound, "no pool"), at(2));
+    assert_eq!(accepted(record).told.reason, Some(JobReason::Waiting));
 }
 
 #[test]
 fn a_complete_job_lists_its_images_and_what_they_cost() {
     let outcomes = [made(0, "spot", 4000, 20), made(1, "onDemand", 4000, 30)];
-    let job = accepted(&job_with(json!({"spec": {"count": 2}})));
-    let status = end(&job, End::Completed, &done(2, 0), &outcomes);
+    let status = end(&with_count(2), End::Completed, &done(2, 0), &outcomes);
     assert_eq!(
-        shown(&status),
+        said(&status),
         (vec!["Complete", "Ready"], "Completed", "2 images made, 0.005 USD, 38 % below on-demand")
     );
     assert!(!is_true(&status.conditions, ConditionType::Reconciling));
@@ -185,37 +187,62 @@ fn a_complete_job_lists_its_images_and_what_they_cost() {
     let cost = status.cost.unwrap();
     assert_eq!(cost.gpu_seconds, 8.0);
     assert_eq!(cost.amount.to_string(), "0.005", "4 s at 0.90 and 4 s at 3.60 an hour");
-    assert_eq!((cost.on_demand_amount.to_string().as_str(), cost.saving_percent), ("0.008", 38));
 }
 
 #[test]
 fn one_image_is_not_images() {
-    let job = accepted(&job_with(json!({"spec": {"count": 1}})));
+    let job = with_count(1);
     let status = end(&job, End::Completed, &done(1, 0), &[made(0, "spot", 1000, 20)]);
-    assert_eq!(shown(&status).2, "1 image made, 0.00025 USD, 75 % below on-demand");
+    assert_eq!(said(&status).2, "1 image made, 0.00025 USD, 75 % below on-demand");
     let status = end(&job, End::ImagesFailed, &done(0, 1), &[broken(0, "Timeout", "300 s are over")]);
-    assert_eq!(shown(&status).2, "1 of 1 image failed; image 0: Timeout: 300 s are over");
+    assert_eq!(said(&status).2, "1 of 1 image failed; image 0: Timeout: 300 s are over");
 }
 
 #[test]
 fn the_promise_is_kept_up_to_its_last_second() {
-    let job = accepted(&job_with(json!({"spec": {"count": 1}})));
     for (finished, sla) in [(300, Sla::Met), (301, Sla::Missed)] {
-        let status = end(&job, End::Completed, &done(1, 0), &[made(0, "spot", 1000, finished)]);
-        assert_eq!(status.sla, Some(sla), "{finished} s after its creation");
+        let outcomes = [made(0, "spot", 1000, finished)];
+        let status = end(&with_count(1), End::Completed, &done(1, 0), &outcomes);
+        assert_eq!(status.sla, Some(sla), "{finished} s after it was accepted");
     }
 }
 
 #[test]
 fn a_failed_job_says_why_and_keeps_what_was_made() {
+    let stopped = |reason: &str| {
+        let error = TaskError { reason: Reason::parse(reason), message: "as it is".into() };
+        JobState { stopped: Some(error), ..done(3, 1) }
+    };
     let table = [
-        ("OutOfMemory", "ImagesFailed", "1 of 4 images failed; image 3: OutOfMemory: 8 GiB wanted"),
-        (ENGINE_REJECTED, "Rejected", "1 of 4 images failed; image 3: EngineRejected: 8 GiB wanted"),
+        (
+            done(3, 1),
+            "OutOfMemory",
+            "ImagesFailed",
+            "1 of 4 images failed; image 3: OutOfMemory: 8 GiB wanted",
+        ),
+        (
+            done(3, 1),
+            "EngineRejected",
+            "Rejected",
+            "1 of 4 images failed; image 3: EngineRejected: 8 GiB wanted",
+        ),
+        (
+            stopped("EngineCrashed"),
+            "EngineCrashed",
+            "EngineCrashed",
+            "1 of 4 images failed; the rest was stopped: EngineCrashed: as it is",
+        ),
+        (
+            stopped("EngineError"),
+            "EngineError",
+            "TooManyFailedImages",
+            "1 of 4 images failed; the rest was stopped: EngineError: as it is",
+        ),
     ];
-    for (why, reason, message) in table {
+    for (state, why, reason, message) in table {
         let outcomes = [made(0, "spot", 1000, 10), broken(3, why, "8 GiB wanted")];
-        let status = end(&accepted(&job()), End::ImagesFailed, &done(3, 1), &outcomes);
-        assert_eq!(shown(&status), (vec!["Failed", "Stalled"], reason, message));
+        let status = end(&accepted(record()), End::ImagesFailed, &state, &outcomes);
+        assert_eq!(said(&status), (vec!["Failed", "Stalled"], reason, message));
         assert_eq!((status.images.len(), status.sla), (1, Some(Sla::Missed)));
         assert_eq!(status.progress.as_deref(), Some("3/4"));
         let failure = &status.failures[0];
@@ -224,13 +251,10 @@ fn a_failed_job_says_why_and_keeps_what_was_made() {
 }
 
 #[test]
-fn a_cancelled_job_keeps_its_record_and_promises_nothing() {
+fn a_cancelled_job_is_as_its_user_asked_and_promises_nothing() {
     let state = JobState { cancelled: 3, ..done(1, 0) };
-    let status = end(&accepted(&job()), End::Cancelled, &state, &[made(0, "spot", 1000, 10)]);
-    assert_eq!(
-        shown(&status),
-        (vec!["Failed", "Stalled"], "Cancelled", "cancelled; 1 of 4 images made before")
-    );
+    let status = end(&accepted(record()), End::Cancelled, &state, &[made(0, "spot", 1000, 10)]);
+    assert_eq!(said(&status), (vec!["Failed", "Ready"], "Cancelled", "cancelled; 1 of 4 images made before"));
     assert_eq!((status.images.len(), status.sla), (1, None));
     assert_eq!(status.completion_time, Some(Time(at(400))));
     let counts = status.counts.unwrap();
@@ -238,117 +262,48 @@ fn a_cancelled_job_keeps_its_record_and_promises_nothing() {
 }
 
 #[test]
-fn a_cancellation_without_the_queue_keeps_what_was_listed() {
-    let status = cancelled(&job(), at(2));
-    assert_eq!(shown(&status).2, "cancelled before any image was made");
+fn a_cancellation_without_the_queue_keeps_what_was_told() {
+    let status = cancelled(&record(), at(2));
+    assert_eq!(said(&status).2, "cancelled before any image was made");
     assert_eq!((status.completion_time, status.progress.as_deref()), (Some(Time(at(2))), Some("0/4")));
 
-    let mut half = accepted(&job());
-    let mut listed =
-        following(&half, &JobState { waiting: 2, ..done(2, 0) }, Some(&pool()), &expected(None), at(9));
-    listed.images =
-        end(&half, End::Completed, &done(2, 0), &[made(0, "spot", 1, 8), made(1, "spot", 1, 9)]).images;
-    half.status = Some(listed);
+    let mut half = accepted(record());
+    half.told = follow(&half, &JobState { waiting: 2, ..done(2, 0) }, &expected(None), 9);
     let status = cancelled(&half, at(10));
-    assert_eq!(shown(&status).2, "cancelled; 2 of 4 images made before");
-    assert_eq!((status.images.len(), status.counts.unwrap().waiting), (2, 0));
+    assert_eq!(said(&status).2, "cancelled; 2 of 4 images made before");
+    assert_eq!(status.counts.unwrap().waiting, 0);
 }
 
 #[test]
 fn lists_and_messages_stay_bounded() {
-    let job = accepted(&job_with(json!({"spec": {"count": 10_000}})));
     let outcomes: Vec<Outcome> = (0..200)
         .map(|index| made(index, "spot", 1000, 20))
         .chain((200..300).map(|index| broken(index, "Timeout", &"x".repeat(50_000))))
         .collect();
-    let status = end(&job, End::ImagesFailed, &done(200, 100), &outcomes);
+    let status = end(&with_count(10_000), End::ImagesFailed, &done(200, 100), &outcomes);
     assert_eq!((status.images.len(), status.failures.len()), (100, 20));
     assert_eq!(status.failures[0].message.chars().count(), 1024);
-    assert!(shown(&status).2.chars().count() <= 4096);
+    assert!(said(&status).2.chars().count() <= 4096);
     assert_eq!(status.cost.unwrap().gpu_seconds, 200.0, "of all images, listed or not");
 }
 
 #[test]
-fn further_images_of_a_workflow_are_listed_beside_the_first() {
-    let mut outcome = made(0, "spot", 1000, 10);
-    let result = outcome.result.as_mut().unwrap();
-    let more = StoredImage { key: "0-1.png".into(), ..result.images[0].clone() };
-    result.images.extend(std::iter::repeat_n(more, 30));
-    let image = listing::image(&outcome, &results(&[], &output(), &pool())).unwrap();
-    assert_eq!(image.extra.len(), 20);
-    assert_eq!(image.extra[0].url, "https://cdn.example.com/0-1.png");
-}
-
-#[test]
-fn the_listing_says_of_an_image_what_the_status_says() {
-    let mut of_a_workflow = made(1, "spot", 1000, 10);
-    let result = of_a_workflow.result.as_mut().unwrap();
-    result.images.push(StoredImage { key: "1-1.png".into(), ..result.images[0].clone() });
-    let outcomes = [made(0, "onDemand", 500, 9), of_a_workflow, broken(2, "Timeout", "300 s are over")];
-    let (output, pool) = (output(), pool());
-    let results = results(&outcomes, &output, &pool);
-    let mut status = ImageJobStatus::default();
-    list(&mut status, &results);
-
-    let manifest = serde_json::to_value(listing::manifest(&job(), &results)).unwrap();
-
-    assert_eq!((&manifest["namespace"], &manifest["name"]), (&json!("studio"), &json!("lighthouse")));
-    assert_eq!(manifest["images"], serde_json::to_value(&status.images).unwrap());
-    assert_eq!(manifest["images"][0]["capacity"], "OnDemand");
-    assert_eq!(manifest["images"][1]["extra"][0]["url"], "https://cdn.example.com/1-1.png");
-}
-
-#[test]
-fn prices_that_are_missing_are_taken_from_the_other_fleet() {
-    let spot_only = pool_with(json!({"spec": {"capacity": {"onDemand": null}}}));
-    let outcomes = [made(0, "onDemand", 3_600_000, 10), made(1, "???", 3_600_000, 10)];
-    let cost = listing::cost(&results(&outcomes, &output(), &spot_only));
-    assert_eq!((cost.amount.to_string(), cost.on_demand_amount.to_string()), ("1.80".into(), "1.80".into()));
-}
-
-#[test]
-fn a_listing_that_cannot_be_written_is_no_end() {
-    let job = accepted(&job_with(json!({"spec": {"count": 200}})));
-    let status = unlisted(&job, &done(200, 0), "store: bucket pictures: access denied", at(9));
-    let message =
-        "200 images made; their listing can't be written yet: store: bucket pictures: access denied";
-    assert_eq!(shown(&status), (vec!["Reconciling"], "Running", message));
-    assert_eq!(status.progress.as_deref(), Some("200/200"));
-}
-
-#[test]
-fn an_ended_job_acknowledges_a_change_and_nothing_else() {
-    let mut job = accepted(&job());
-    let outcomes = [made(0, "spot", 1000, 10)];
-    job.status = Some(end(&job, End::Completed, &done(4, 0), &outcomes));
-    assert_eq!(observed(&job), None);
-    job.metadata.generation = Some(2);
-    let patch::Observed { generation, conditions } = observed(&job).unwrap();
-    assert_eq!(generation, Some(2));
-    for (old, new) in job.status.unwrap().conditions.iter().zip(conditions) {
-        assert_eq!(new.observed_generation, Some(2));
-        assert_eq!((old.last_transition_time.0, &old.status), (new.last_transition_time.0, &new.status));
-    }
-}
-
-#[test]
-fn an_image_costs_what_its_machine_cost_when_it_was_made() {
-    let prices = [
-        json!({"since": at(0), "spot": "0.90", "onDemand": "3.60"}),
-        json!({"since": at(15), "spot": "1.80", "onDemand": "3.60"}),
-    ];
-    let cost_so_far = json!({"perHour": "0", "onDemandPerHour": "0", "currency": "USD", "prices": prices});
-    let pool = pool_with(json!({"status": {"cost": cost_so_far}}));
-    let outcomes = [made(0, "spot", 4000, 10), made(1, "spot", 4000, 20)];
-    let output = output();
-    let results = results(&outcomes, &output, &pool);
-    let amounts: Vec<String> = listing::made(&results).map(|image| image.amount.to_string()).collect();
-    assert_eq!(amounts, ["0.001", "0.002"]);
-    assert_eq!(listing::cost(&results).amount.to_string(), "0.003");
+fn the_listing_that_a_worker_stored_is_where_the_worker_says() {
+    let listing = |url: Option<&str>| {
+        let object =
+            StoredObject { key: "a.json".into(), url: url.map(str::to_owned), etag: "e".into(), bytes: 9 };
+        let state = JobState { listing: Some(Ok(object)), ..done(200, 0) };
+        end(&with_count(200), End::Completed, &state, &[made(0, "spot", 1000, 20)]).manifest_url
+    };
+    assert_eq!(
+        listing(Some("https://old.example.com/a.json")).as_deref(),
+        Some("https://old.example.com/a.json")
+    );
+    assert_eq!(listing(None).as_deref(), Some("https://cdn.example.com/a.json"));
 }
 
 /// What it says of the promise: sla, the status and reason of Late.
-fn promise(status: &ImageJobStatus) -> (Option<Sla>, Option<(&str, &str)>) {
+fn promised(status: &ImageJobStatus) -> (Option<Sla>, Option<(&str, &str)>) {
     let late = find_condition(&status.conditions, ConditionType::Late);
     (status.sla, late.map(|late| (late.status.as_str(), late.reason.as_str())))
 }
@@ -356,50 +311,67 @@ fn promise(status: &ImageJobStatus) -> (Option<Sla>, Option<(&str, &str)>) {
 #[test]
 fn a_job_that_will_be_late_says_so_until_it_will_not_or_is() {
     let waiting = JobState { waiting: 4, ..JobState::default() };
-    let mut job = accepted(&job());
-    assert_eq!(job.status.as_ref().unwrap().due_time, Some(Time(at(300))));
+    let mut record = accepted(record());
     let mut say = |done, now| {
-        job.status = Some(following(&job, &waiting, Some(&pool()), &expected(Some(done)), at(now)));
-        job.clone()
+        record.told = follow(&record, &waiting, &expected(Some(done)), now);
+        record.clone()
     };
-    assert_eq!(promise(&say(200, 10).status.unwrap()), (Some(Sla::Pending), None));
+    let status = |record: &JobRecord| shown(record, &record.told);
+    assert_eq!(promised(&status(&say(200, 10))), (Some(Sla::Pending), None));
     let at_risk = (Some(Sla::AtRisk), Some(("True", "SlaAtRisk")));
-    assert_eq!(promise(&say(400, 20).status.unwrap()), at_risk);
-    assert_eq!(promise(&say(280, 30).status.unwrap()), (Some(Sla::Pending), Some(("False", "SlaRecovered"))));
-    assert_eq!(promise(&say(400, 40).status.unwrap()), at_risk);
+    assert_eq!(promised(&status(&say(400, 20))), at_risk);
+    assert_eq!(promised(&status(&say(280, 30))), (Some(Sla::Pending), Some(("False", "SlaRecovered"))));
+    assert_eq!(promised(&status(&say(400, 40))), at_risk);
     let missed = (Some(Sla::Missed), Some(("True", "SlaMissed")));
     let late = say(400, 301);
-    assert_eq!(promise(late.status.as_ref().unwrap()), missed);
+    assert_eq!(promised(&status(&late)), missed);
     let last = [made(3, "spot", 1000, 320)];
-    assert_eq!(promise(&end(&late, End::Completed, &done(4, 0), &last)), missed);
+    assert_eq!(promised(&end(&late, End::Completed, &done(4, 0), &last)), missed);
     let failed = end(&late, End::ImagesFailed, &done(3, 1), &[broken(3, "Timeout", "300 s are over")]);
-    assert_eq!(promise(&failed), (Some(Sla::Missed), None), "that it failed says enough");
+    assert_eq!(promised(&failed), (Some(Sla::Missed), None), "that it failed says enough");
     let cancelled = end(&late, End::Cancelled, &done(3, 0), &last);
-    assert_eq!(promise(&cancelled), (None, None));
+    assert_eq!(promised(&cancelled), (None, None));
     assert_eq!(overdue(&late, at(400)), None, "said once");
 }
 
 #[test]
 fn a_job_that_was_at_risk_and_made_it_was_in_time() {
     let waiting = JobState { waiting: 4, ..JobState::default() };
-    let mut job = accepted(&job());
-    job.status = Some(following(&job, &waiting, Some(&pool()), &expected(Some(400)), at(10)));
-    let status = end(&job, End::Completed, &done(4, 0), &[made(3, "spot", 1000, 290)]);
-    assert_eq!(promise(&status), (Some(Sla::Met), Some(("False", "SlaRecovered"))));
+    let mut record = accepted(record());
+    record.told = follow(&record, &waiting, &expected(Some(400)), 10);
+    let status = end(&record, End::Completed, &done(4, 0), &[made(3, "spot", 1000, 290)]);
+    assert_eq!(promised(&status), (Some(Sla::Met), Some(("False", "SlaRecovered"))));
 }
 
 #[test]
 fn time_that_runs_out_while_the_queue_is_away_is_told_all_the_same() {
-    let job = accepted(&job());
-    assert_eq!(overdue(&job, at(300)), None);
-    let status = overdue(&job, at(301)).unwrap();
-    assert_eq!(promise(&status), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
-    assert_eq!(shown(&status).1, "Waiting", "nothing else is known");
+    let record = accepted(record());
+    assert_eq!(overdue(&record, at(300)), None);
+    let told = overdue(&record, at(301)).unwrap();
+    let status = shown(&record, &told);
+    assert_eq!(promised(&status), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
+    assert_eq!(said(&status).1, "Waiting", "nothing else is known");
+}
+
+#[test]
+fn the_due_clock_stands_still_while_a_job_is_suspended() {
+    let state = |suspended| JobState { waiting: 4, suspended, ..JobState::default() };
+    let mut record = accepted(record());
+    record.told = follow(&record, &state(true), &expected(None), 100);
+    assert_eq!((record.told.due(), record.told.sla), (None, Some(Sla::Pending)));
+    record.told = follow(&record, &state(true), &expected(None), 50_000);
+    assert_eq!(record.told.sla, Some(Sla::Pending), "a day later");
+    assert_eq!(resumed(&record, at(50_100)), at(50_000), "100 s of its promise were used up");
+    record.told = follow(&record, &state(false), &expected(None), 50_100);
+    assert_eq!(record.told.due(), Some(at(50_300)));
+    let status = shown(&record, &record.told);
+    assert_eq!((status.suspended_seconds, status.suspended_time), (Some(50_000), None));
+    assert_eq!(status.due_time, Some(Time(at(50_300))));
 }
 
 #[test]
 fn a_job_that_is_queued_again_stays_late() {
-    let mut job = accepted(&job());
-    job.status = overdue(&job, at(301));
-    assert_eq!(accepted(&job).status.unwrap().sla, Some(Sla::Missed));
+    let mut record = accepted(record());
+    record.told = overdue(&record, at(301)).unwrap();
+    assert_eq!(accepted(record).told.sla, Some(Sla::Missed));
 }

@@ -1,9 +1,12 @@
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{job, job_with, pool, pool_with};
+use crate::{
+    fixtures::{accepted_record, at, job_with, pool, pool_with},
+    imagejob::decide,
+    index::record,
+};
+use crds::ImageJob;
 
 fn references() -> References {
     References {
@@ -24,6 +27,10 @@ fn config_map(text: &str) -> References {
     References { workflow: WorkflowSource::Text { at, text: text.to_owned() }, ..references() }
 }
 
+fn job() -> ImageJob {
+    job_with(json!({}))
+}
+
 /// A job with a workflow in place of a prompt.
 fn workflow(workflow: &Value) -> ImageJob {
     job_with(json!({"spec": {"textToImage": null, "workflow": workflow}}))
@@ -37,14 +44,17 @@ fn with_inputs(inputs: &Value) -> ImageJob {
     let graph = json!({
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "xl.safetensors"}},
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a barn"}},
-        "7": {"class_type": "VAEDecode", "inputs": "none"},
-        "8": {"class_type": "Note"},
+        "8": {"class_type": "SaveImage", "inputs": {"filename_prefix": "barn"}},
     });
     workflow(&json!({"graph": graph, "inputs": inputs}))
 }
 
+fn validated(job: &ImageJob, references: &References) -> Result<Accepted, Problem> {
+    validate(&record(job), &job.spec, references, at(60))
+}
+
 fn accepted(job: &ImageJob, references: &References) -> Accepted {
-    validate(job, references).unwrap()
+    validated(job, references).unwrap()
 }
 
 fn task_of(accepted: &Accepted) -> TaskSpec {
@@ -53,11 +63,11 @@ fn task_of(accepted: &Accepted) -> TaskSpec {
 
 #[test]
 fn what_is_wrong_is_said_with_a_reason_and_what_to_do() {
+    use Course::{Ends, Waits};
     use JobReason::{
         ClassNotFound, ConfigMapInvalid, ConfigMapNotFound, PoolNotAllowed, PoolNotFound, Rejected,
         WorkflowInvalid,
     };
-    use Outlook::{Final, MayPass};
     let nowhere = References { pool: None, ..references() };
     let unnamed = References { pool_key: None, pool: None, ..references() };
     let strangers = References { allowed: false, ..references() };
@@ -67,131 +77,159 @@ fn what_is_wrong_is_said_with_a_reason_and_what_to_do() {
     let unmade = References { workflow: WorkflowSource::Missing { message }, ..references() };
     let huge = json!({"1": {"class_type": "Note", "inputs": {"text": "x".repeat(MAX_WORKFLOW_BYTES)}}});
     let table = [
-        (job(), nowhere, PoolNotFound, MayPass, "WorkerPool studio/sd15 does not exist (yet)"),
+        (job(), nowhere, PoolNotFound, Waits, "WorkerPool studio/sd15 does not exist (yet)"),
         (
             job(),
             unnamed,
             PoolNotFound,
-            MayPass,
+            Waits,
             "spec.poolRef names no pool, and namespace studio has no WorkerPool with default: true",
         ),
         (
             job(),
             strangers,
             PoolNotAllowed,
-            Final,
+            Waits,
             "WorkerPool studio/sd15 does not let namespace studio use it (spec.allowedNamespaces)",
         ),
         (
             job_with(json!({"spec": {"class": "urgent"}})),
             references(),
             ClassNotFound,
-            Final,
+            Waits,
             "WorkerPool studio/sd15 has no class \"urgent\"; it has: immediate, standard, relaxed",
         ),
         (
             job(),
             classless,
             ClassNotFound,
-            Final,
+            Waits,
             "spec.class is not set and WorkerPool studio/sd15 has no default class; it has: standard",
         ),
         (
             job_with(json!({"spec": {"textToImage": null}})),
             references(),
             Rejected,
-            Final,
+            Ends,
             "give exactly one of textToImage or workflow",
         ),
-        (
-            from_config_map(),
-            unmade,
-            ConfigMapNotFound,
-            MayPass,
-            "ConfigMap studio/flows does not exist (yet)",
-        ),
+        (from_config_map(), unmade, ConfigMapNotFound, Waits, "ConfigMap studio/flows does not exist (yet)"),
         (
             from_config_map(),
             config_map("{"),
             ConfigMapInvalid,
-            Final,
+            Waits,
             "ConfigMap studio/flows, key a.json: not JSON: EOF while parsing an object at line 1 column 1",
         ),
         (
             from_config_map(),
             config_map("[]"),
             ConfigMapInvalid,
-            Final,
+            Waits,
             "ConfigMap studio/flows, key a.json: not a JSON object of node id → node",
         ),
         (
             from_config_map(),
             config_map("{}"),
             ConfigMapInvalid,
-            Final,
+            Waits,
             "ConfigMap studio/flows, key a.json: it has no nodes",
         ),
         (
             from_config_map(),
             config_map(r#"{"nodes": [], "links": []}"#),
             ConfigMapInvalid,
-            Final,
-            "ConfigMap studio/flows, key a.json: node \"nodes\" has no class_type; save the workflow in ComfyUI's API format",
+            Waits,
+            "ConfigMap studio/flows, key a.json: this is the editor's own format; save the workflow with Workflow > Export (API)",
         ),
         (
             workflow(&json!({})),
             references(),
             WorkflowInvalid,
-            Final,
+            Ends,
             "give exactly one of graph or configMapRef",
         ),
         (
             with_inputs(&json!({"text": "x"})),
             references(),
             WorkflowInvalid,
-            Final,
+            Ends,
             "spec.workflow.inputs[\"text\"]: write it as node.input, e.g. 6.text",
         ),
         (
             with_inputs(&json!({"99.text": "x"})),
             references(),
             WorkflowInvalid,
-            Final,
-            "spec.workflow.inputs[\"99.text\"]: the workflow has no such node",
+            Ends,
+            "spec.workflow.inputs[\"99.text\"]: the workflow has no node \"99\"",
         ),
         (
-            with_inputs(&json!({"7.samples": "x"})),
+            with_inputs(&json!({"6.prompt": "x"})),
             references(),
             WorkflowInvalid,
-            Final,
-            "spec.workflow.inputs[\"7.samples\"]: the node's inputs are not an object",
+            Ends,
+            "spec.workflow.inputs[\"6.prompt\"]: node 6 (CLIPTextEncode) has no input \"prompt\"; it has text",
+        ),
+        (
+            workflow(&json!({"graph": {"nodes": [], "links": [], "version": 0.4}})),
+            references(),
+            WorkflowInvalid,
+            Ends,
+            "spec.workflow.graph: this is the editor's own format; save the workflow with Workflow > Export (API)",
         ),
         (
             workflow(&json!({"graph": huge})),
             references(),
             WorkflowInvalid,
-            Final,
+            Ends,
             "the workflow has 1048677 bytes; at most 1048576 can be queued",
         ),
     ];
-    for (job, references, reason, outlook, message) in table {
+    for (job, references, reason, course, message) in table {
         let message = message.to_owned();
-        assert_eq!(validate(&job, &references), Err(Problem { reason, message, outlook }));
+        assert_eq!(validated(&job, &references), Err(Problem { reason, message, course }));
     }
 }
 
 #[test]
 fn a_plain_job_takes_the_pools_defaults() {
-    let Accepted { pool, decided: Decided { seed, segments }, job } = accepted(&job(), &references());
-    assert_eq!(pool, PoolKey::new("studio", "sd15"));
-    assert!(seed.is_some());
-    assert_eq!(segments, Some(1), "it takes 4 s");
+    let Accepted { terms, job } = accepted(&job(), &references());
+    assert_eq!(terms.pool, PoolKey::new("studio", "sd15"));
+    assert!(terms.seed.is_some());
+    assert_eq!(terms.segments, Some(1), "it takes 4 s");
     assert_eq!((job.tenant.as_str(), job.class.as_str()), ("studio", "standard"));
     assert_eq!((job.model.as_str(), job.units), ("v1-5.safetensors", 20.0));
     assert_eq!((job.sla, job.total, job.retries), (Duration::from_secs(300), 4, 2));
     assert_eq!((job.weight, job.max_running), (1.0, None));
-    assert_eq!(job.arrival_ms, 1_767_225_600_000, "its creation, so a rebuild keeps its place");
-    assert!(!job.suspended && !job.recheck);
+    assert_eq!((terms.accepted, job.arrival_ms), (at(60), millis(at(60))), "its due clock starts now");
+    assert!(!job.suspended && !job.recheck && !job.listing);
+}
+
+#[test]
+fn what_a_job_was_accepted_with_holds_whatever_becomes_of_its_pool() {
+    let status = json!({"pool": "sd15", "class": "bulk", "tenant": "acme", "acceptedTime": at(0), "slaSeconds": 9000,
+                        "weight": 7, "seed": 5, "segments": 2, "suspendedSeconds": 40});
+    let before = job_with(json!({"status": status}));
+    let Accepted { terms, job } = accepted(&before, &References { allowed: false, ..references() });
+    assert_eq!((job.class.as_str(), job.tenant.as_str(), job.weight), ("bulk", "acme", 7.0));
+    assert_eq!((job.sla, job.arrival_ms), (Duration::from_secs(9000), millis(at(40))));
+    assert_eq!((terms.seed, terms.segments, terms.accepted), (Some(5), Some(2), at(0)));
+    assert!(job.recheck, "some of its images may exist");
+    assert_eq!(decide::first(&accepted_record()), decide::First::Look);
+}
+
+#[test]
+fn a_job_makes_the_workflow_that_was_accepted_or_none() {
+    let text = r#"{"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "a stone bridge"}}}"#;
+    let first = accepted(&from_config_map(), &config_map(text));
+    let mut job = from_config_map();
+    let status = json!({"pool": "sd15", "workflowDigest": first.terms.digest.unwrap()});
+    job.status = serde_json::from_value(status).unwrap();
+    assert!(validated(&job, &config_map(text)).is_ok());
+    let pretty = text.replace(": ", ":   ");
+    assert!(validated(&job, &config_map(&pretty)).is_ok(), "white space changes no workflow");
+    let problem = validated(&job, &config_map(&text.replace("stone", "neon"))).unwrap_err();
+    assert_eq!((problem.reason, problem.course), (JobReason::WorkflowChanged, Course::Ends));
 }
 
 #[test]
@@ -219,22 +257,23 @@ fn units_grow_with_steps_and_area() {
         let job =
             job_with(json!({"spec": {"textToImage": {"width": width, "height": height, "steps": steps}}}));
         assert_eq!(accepted(&job, &references()).job.units, units);
-        assert_eq!(size(&job), Some((units, "v1-5.safetensors".to_owned())), "as scaling learns it");
+        assert_eq!(record(&job).units(), Some(units), "as scaling learns it");
     }
 }
 
 #[test]
 fn a_seed_is_kept_and_a_drawn_one_is_the_jobs_own_and_leaves_room_for_all_its_images() {
     let given = job_with(json!({"spec": {"textToImage": {"seed": 42}}}));
-    assert_eq!(accepted(&given, &references()).decided.seed, Some(42));
-    let uid =
-        |n: u128| format!("{:08x}-{:04x}-4000-8000-{:012x}", n % 7919, n % 65_536, n * 0x1234_5678_9abc);
+    assert_eq!(accepted(&given, &references()).terms.seed, Some(42));
+    let uid = |n: u128| {
+        format!("{:08x}-{:04x}-4000-8000-{:012x}", n % 7919, n % 65_536, n * 0x1234_5678_9abc % (1 << 48))
+    };
     let mut drawn = std::collections::HashSet::new();
     for n in 0..200 {
         let job = job_with(json!({"metadata": {"uid": uid(n)}}));
         let accepted = accepted(&job, &references());
-        let seed = accepted.decided.seed.unwrap();
-        assert_eq!(drawn_seed(&job), seed, "the same however often it is asked");
+        let seed = accepted.terms.seed.unwrap();
+        assert_eq!(drawn_seed(&record(&job)), seed, "the same however often it is asked");
         assert!(seed + MAX_COUNT <= MAX_SEED, "{seed}");
         let queue::Work::TextToImage(task) = task_of(&accepted).work else { panic!("another kind of work") };
         assert_eq!(task.seed, seed, "what the worker is told");
@@ -276,7 +315,7 @@ fn segments_are_decided_once() {
     let told = |job: &ImageJob, references: &References| {
         let accepted = accepted(job, references);
         let queue::Work::TextToImage(task) = task_of(&accepted).work else { panic!("another kind of work") };
-        assert_eq!(accepted.decided.segments, Some(task.segments), "what the worker is told");
+        assert_eq!(accepted.terms.segments, Some(task.segments), "what the worker is told");
         task.segments
     };
     assert_eq!(told(&job(), &slow()), 4);
@@ -285,28 +324,35 @@ fn segments_are_decided_once() {
     assert_eq!(told(&job_with(json!({"spec": {"class": "immediate"}})), &slow()), 1, "it runs on demand");
 
     // The pool has learnt since, or was changed.
-    let before = job_with(json!({"status": {"segments": 3}}));
+    let before = job_with(json!({"status": {"pool": "sd15", "segments": 3}}));
     assert_eq!(told(&before, &slow()), 3);
     assert_eq!(told(&before, &references()), 3);
 }
 
 #[test]
-fn a_workflows_inputs_are_set_and_its_checkpoint_is_its_model() {
-    let job = with_inputs(&json!({"6.text": "a harbour", "8.new": 1, "4.ckpt_name": "turbo.safetensors"}));
+fn a_workflows_inputs_are_set_and_what_it_loads_is_its_model() {
+    let job = with_inputs(&json!({"6.text": "a harbour", "4.ckpt_name": "turbo.safetensors"}));
     let accepted = accepted(&job, &references());
-    assert_eq!((accepted.decided, accepted.job.units), (Decided::default(), WORKFLOW_UNITS));
+    assert_eq!((accepted.terms.seed, accepted.job.units), (None, WORKFLOW_UNITS));
     assert_eq!(accepted.job.model, "turbo.safetensors", "after the inputs are set");
-    assert_eq!(size(&job), Some((WORKFLOW_UNITS, "turbo.safetensors".to_owned())));
     let queue::Work::Workflow { graph } = task_of(&accepted).work else { panic!("another kind of work") };
     assert_eq!(graph["6"]["inputs"]["text"], "a harbour");
-    assert_eq!(graph["8"]["inputs"]["new"], 1, "a node without inputs gets some");
 }
 
 #[test]
 fn a_workflow_may_lie_in_a_config_map() {
     let text = r#"{"1": {"class_type": "SaveImage", "inputs": {}}}"#;
     let accepted = accepted(&from_config_map(), &config_map(text));
-    assert_eq!(accepted.job.model, "", "it loads none with the stock loader");
-    assert_eq!(size(&from_config_map()), None, "only the ConfigMap knows");
+    assert_eq!(accepted.job.model, "", "it loads none");
     assert!(matches!(task_of(&accepted).work, queue::Work::Workflow { graph } if graph.contains_key("1")));
+}
+
+#[test]
+fn a_job_with_more_images_than_a_status_lists_gets_a_listing() {
+    for (count, listing) in [(100, false), (101, true)] {
+        assert_eq!(
+            accepted(&job_with(json!({"spec": {"count": count}})), &references()).job.listing,
+            listing
+        );
+    }
 }

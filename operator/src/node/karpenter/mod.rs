@@ -13,7 +13,7 @@ use policy::Health;
 use super::{Sign, Signs, added, cloud::notice, taint, time, worst};
 
 mod watch;
-pub(crate) use watch::{Reports, is};
+pub(crate) use watch::{Followed, Reports, is};
 
 /// The second is that of Karpenter before 1.0.
 const DISRUPTED: [&str; 2] = ["karpenter.sh/disrupted", "karpenter.sh/disruption"];

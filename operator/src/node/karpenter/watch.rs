@@ -47,6 +47,13 @@ pub(crate) struct Followed {
     rebalances: Writer<Event>,
 }
 
+impl Default for Reports {
+    /// Of a cluster without Karpenter.
+    fn default() -> Self {
+        Self::new().0
+    }
+}
+
 impl Reports {
     pub(crate) fn new() -> (Self, Followed) {
         let (claims, claims_writer) = reflector::store();

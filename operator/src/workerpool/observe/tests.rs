@@ -1,16 +1,19 @@
-use kube::runtime::{reflector, watcher::Event};
-use queue::{LeaseSeen, Order, TaskId, WorkerId};
+use k8s_openapi::api::core::v1::Pod;
+use queue::{LeaseSeen, TaskId, TaskKind, WorkerId, WorkerState};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    fixtures::{at, job, pool},
-    node::karpenter::Reports,
-    watch::Listings,
+    fixtures::{at, pool},
+    index::worker_record,
 };
 
 const NOW: i64 = 1000;
-const TEMPLATE: &str = "0123456789abcdef";
+/// What every worker of the tests was made from, unless it says otherwise.
+fn template() -> Template {
+    let given = pod::Given { worker_image: "w", queue_url: "u" };
+    Template::of(&pool(), given)
+}
 
 fn ms(seconds: i64) -> u64 {
     u64::try_from(at(seconds).as_millisecond()).unwrap()
@@ -23,7 +26,7 @@ fn pod_with(name: &str, change: &Value) -> Pod {
             "name": name,
             "namespace": "studio",
             "labels": {"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"},
-            "annotations": {"imagejob.dev/template": TEMPLATE, "imagejob.dev/model": "warm"},
+            "annotations": {"imagejob.dev/template": template().text(Capacity::Spot), "imagejob.dev/model": "warm"},
             "creationTimestamp": "2026-01-01T00:05:00Z",
         },
         "spec": {"nodeName": "n1", "containers": []},
@@ -37,7 +40,10 @@ fn pod_with(name: &str, change: &Value) -> Pod {
 fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
     WorkerSeen {
         worker: WorkerId(name.into()),
-        order: Order::Work,
+        order: queue::Order::Work,
+        state: WorkerState::Ready,
+        capacity: "spot".into(),
+        trouble: None,
         loaded: Some("v1-5".into()),
         notice: None,
         seen_ms: ms(NOW - silent_seconds),
@@ -47,12 +53,14 @@ fn seen(name: &str, silent_seconds: i64) -> WorkerSeen {
 
 fn lease(holder: &str) -> LeaseSeen {
     LeaseSeen {
-        task: TaskId { job: queue::JobUid(job().uid().unwrap()), index: 0 },
+        task: TaskId { job: queue::JobUid("a".into()), index: 0 },
+        kind: TaskKind::Image,
         attempt: 2,
         worker: WorkerId(holder.into()),
         tenant: "studio".into(),
         class: "standard".into(),
         model: "v1-5".into(),
+        work: "textToImage v1-5".into(),
         units: 20.0,
         due_ms: ms(1300),
         started_ms: ms(990),
@@ -65,27 +73,32 @@ fn stats(workers: Vec<WorkerSeen>, leases: Vec<LeaseSeen>) -> Option<Stats> {
     Some(Stats { now_ms: ms(NOW), workers, leases, ..Stats::default() })
 }
 
-/// The watches show these Pods and a healthy node `n1` in zone `a`.
-fn watched(pods: &[Pod]) -> Watched {
-    let (jobs, _) = reflector::store();
-    let (pools, _) = reflector::store();
-    let (pod_store, mut pod_writer) = reflector::store();
-    let (nodes, mut node_writer) = reflector::store();
-    for pod in pods {
-        pod_writer.apply_watcher_event(&Event::Apply(pod.clone()));
-    }
+/// These Pods, with a healthy node `n1` in zone `a`, and what workers were told of late.
+fn observed_told(pods: &[Pod], stats: Option<Stats>, told: &[(&str, Order)]) -> Observed {
     let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
-    node_writer.apply_watcher_event(&Event::Apply(serde_json::from_value(node).unwrap()));
-    let (karpenter, _) = Reports::new();
-    Watched { jobs, pools, pods: pod_store, nodes, karpenter, listings: Listings::default() }
+    let node = serde_json::from_value(node).unwrap();
+    let record = |pod: &Pod| {
+        let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some("n1");
+        worker_record(pod, on_it.then_some(&node), at(NOW))
+    };
+    observe(Sights {
+        pool: &pool(),
+        workers: pods.iter().map(record).collect(),
+        stats,
+        readable_for: Duration::from_secs(3600),
+        coming: vec![],
+        told: &|worker| told.iter().find(|(name, _)| *name == worker).map(|(_, order)| *order),
+        template: &template(),
+        now: at(NOW),
+    })
 }
 
-fn observed(pods: &[Pod], stats: Option<Stats>, state: &mut PoolState) -> Observed {
-    observe(&pool(), &watched(pods), state, stats, TEMPLATE, at(NOW))
+fn observed(pods: &[Pod], stats: Option<Stats>) -> Observed {
+    observed_told(pods, stats, &[])
 }
 
 fn one(change: &Value, stats: Option<Stats>) -> Worker {
-    observed(&[pod_with("w", change)], stats, &mut PoolState::default()).seen.workers.remove(0)
+    observed(&[pod_with("w", change)], stats).seen.workers.remove(0)
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn a_worker_that_no_machine_would_do_for_does_not_make_machines_scarce() {
     };
     let look = |message| {
         let pod = pod_with("w", &unplaced(message));
-        observed(&[pod], stats(vec![], vec![]), &mut PoolState::default())
+        observed(&[pod], stats(vec![], vec![]))
     };
     let scarce = look("3 Insufficient nvidia.com/gpu");
     assert_eq!(scarce.seen.workers[0].created, time("2026-01-01T00:05:00Z".parse().unwrap()));
@@ -150,9 +163,9 @@ fn where_a_worker_is_and_what_it_has_loaded() {
 
 #[test]
 fn what_a_machine_tells_its_worker_counts_and_it_is_said_who_told() {
-    let notice = Some(queue::Notice::Doomed { deadline_ms: ms(1100) });
+    let notice = Some(queue::Notice::Doomed { left: Duration::from_secs(100) });
     let told = stats(vec![WorkerSeen { notice, ..seen("w", 1) }], vec![lease("w")]);
-    let observed = observed(&[pod_with("w", &json!({}))], told, &mut PoolState::default());
+    let observed = observed(&[pod_with("w", &json!({}))], told);
     let worker = &observed.seen.workers[0];
     assert_eq!(worker.health, Health::Doomed { deadline: time(at(1100)) });
     assert_eq!(observed.cause(&worker.id), " (metadata service: the machine is taken away)");
@@ -161,7 +174,7 @@ fn what_a_machine_tells_its_worker_counts_and_it_is_said_who_told() {
 #[test]
 fn a_machine_is_paid_for_from_when_it_has_a_worker_until_it_is_gone() {
     let machines = |change: &Value, stats| {
-        let observed = observed(&[pod_with("w", change)], stats, &mut PoolState::default());
+        let observed = observed(&[pod_with("w", change)], stats);
         observed.machines(at(NOW)).len()
     };
     let heard = |silent| stats(vec![seen("w", silent)], vec![]);
@@ -180,49 +193,21 @@ fn a_machine_is_paid_for_from_when_it_has_a_worker_until_it_is_gone() {
 }
 
 #[test]
-fn a_pod_that_is_deleted_has_to_be_removed_once_its_node_does_not_exist_any_more() {
-    let orphans = |deleted: Option<&str>, node: &str, scheduled: &str| {
-        let bound = json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled}]);
-        let pod = pod_with(
-            "w",
-            &json!({"metadata": {"deletionTimestamp": deleted}, "spec": {"nodeName": node},
-                    "status": {"conditions": bound}}),
-        );
-        observed(&[pod], stats(vec![], vec![]), &mut PoolState::default()).orphans.len()
-    };
-    let (deleted, long_ago, just_now) =
-        (Some("2026-01-01T00:16:30Z"), "2026-01-01T00:06:00Z", "2026-01-01T00:16:35Z");
-    assert_eq!(orphans(deleted, "vanished", long_ago), 1);
-    assert_eq!(orphans(deleted, "n1", long_ago), 0, "its kubelet ends it");
-    assert_eq!(orphans(None, "vanished", long_ago), 0, "what it holds is taken back first");
-    assert_eq!(orphans(deleted, "vanished", just_now), 0, "the node may be too new to be seen");
-}
-
-#[test]
-fn only_the_pools_own_pods_count() {
-    let others = [
-        pod_with("a", &json!({"metadata": {"labels": {"imagejob.dev/pool": "sdxl"}}})),
-        pod_with("b", &json!({"metadata": {"namespace": "other"}})),
-    ];
-    assert_eq!(observed(&others, stats(vec![], vec![]), &mut PoolState::default()).seen.workers, []);
-}
-
-#[test]
 fn a_worker_that_was_taken_away_idle_is_no_loss() {
     let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}});
     let gone =
         json!({"metadata": {"deletionTimestamp": "2026-01-01T00:17:00Z"}, "status": {"phase": "Succeeded"}});
-    let retired = || stats(vec![WorkerSeen { order: Order::Retire, ..seen("w", 1) }], vec![]);
-    assert_eq!(one(&going, retired()).order, policy::Order::Doomed, "it need not be told");
-    assert_eq!(one(&gone, retired()).order, policy::Order::Evicted, "nor its loss");
+    let retired = || stats(vec![WorkerSeen { order: queue::Order::Retire, ..seen("w", 1) }], vec![]);
+    assert_eq!(one(&going, retired()).order, Order::Doomed, "it need not be told");
+    assert_eq!(one(&gone, retired()).order, Order::Evicted, "nor its loss");
     let working = stats(vec![seen("w", 1)], vec![]);
-    assert_eq!(one(&going, working).order, policy::Order::Work, "somebody else deletes it: it must be told");
+    assert_eq!(one(&going, working).order, Order::Work, "somebody else deletes it: it must be told");
 }
 
 #[test]
 fn a_lease_without_a_pod_is_held_by_one_of_ours_that_is_gone_or_by_one_that_runs_by_itself() {
     let held = stats(vec![], vec![lease("sd15-spot-0123456789"), lease("desk-under-the-window")]);
-    let observed = observed(&[], held, &mut PoolState::default());
+    let observed = observed(&[], held);
     let mut health: Vec<_> = observed.seen.workers.iter().map(|w| (w.id.0.as_str(), w.health)).collect();
     health.sort_unstable_by_key(|(name, _)| *name);
     assert_eq!(health, [("desk-under-the-window", Health::Well), ("sd15-spot-0123456789", Health::Gone)]);
@@ -230,54 +215,57 @@ fn a_lease_without_a_pod_is_held_by_one_of_ours_that_is_gone_or_by_one_that_runs
 }
 
 #[test]
-fn a_worker_that_was_evicted_is_not_evicted_again() {
-    let mut state = PoolState::default();
-    state.evicted.insert(WorkerId("w".into()));
-    let observed = observed(&[pod_with("w", &json!({}))], stats(vec![seen("w", 3)], vec![]), &mut state);
-    assert_eq!(observed.seen.workers[0].order, policy::Order::Evicted);
+fn what_a_worker_was_told_a_moment_ago_counts_before_the_queue_shows_it() {
+    let pods = [pod_with("w", &json!({}))];
+    let heard = || stats(vec![seen("w", 3)], vec![]);
+    for order in [Order::Evicted, Order::Hold, Order::Retire] {
+        assert_eq!(observed_told(&pods, heard(), &[("w", order)]).seen.workers[0].order, order);
+    }
 }
 
 #[test]
-fn idle_workers_of_an_older_template_are_outdated() {
-    let old = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"}}});
-    let doomed = json!({"metadata": {"annotations": {"imagejob.dev/template": "old"},
-                                     "deletionTimestamp": "2026-01-01T00:17:00Z"}});
+fn workers_of_another_template_are_outdated_and_sooner_while_they_wait_for_a_machine() {
+    let made = |template: &str| json!({"metadata": {"annotations": {"imagejob.dev/template": template}}});
+    let now = template().text(Capacity::Spot);
+    let (version, hashes) = now.split_once('.').unwrap();
+    let runs = hashes.split_once('.').unwrap().0;
+    let (moved, other) = (format!("{version}.{runs}.0"), format!("{version}.0.0"));
+    let waiting = |mut change: Value| {
+        change["spec"] = json!({"nodeName": null});
+        change
+    };
+    let mut doomed = made(&other);
+    doomed["metadata"]["deletionTimestamp"] = "2026-01-01T00:17:00Z".into();
     let pods = [
-        pod_with("busy", &old),
-        pod_with("idle", &old),
+        pod_with("busy", &made(&other)),
+        pod_with("idle", &made(&other)),
+        pod_with("idle-moved", &made(&moved)),
+        pod_with("waiting-moved", &waiting(made(&moved))),
+        pod_with("waiting", &waiting(json!({}))),
         pod_with("doomed", &doomed),
         pod_with("new", &json!({})),
     ];
-    let stats = stats(vec![seen("busy", 1), seen("idle", 1)], vec![lease("busy")]);
-    let observed = observed(&pods, stats, &mut PoolState::default());
-    assert_eq!(observed.outdated, [policy::WorkerId("idle".into())]);
+    let stats = stats(vec![seen("busy", 1), seen("idle", 1), seen("idle-moved", 1)], vec![lease("busy")]);
+    let outdated = observed(&pods, stats).outdated;
+    let outdated: Vec<&str> = outdated.iter().map(|id| id.0.as_str()).collect();
+    assert_eq!(outdated, ["idle", "waiting-moved"]);
 }
 
 #[test]
 fn the_queue_is_seen_as_it_is_and_one_that_cannot_be_read_is_not_empty() {
-    assert_eq!(observed(&[], None, &mut PoolState::default()).seen.queue, None);
+    assert_eq!(observed(&[], None).seen.queue, None);
     let backlog = queue::Backlog {
         class: "standard".into(),
         model: "v1-5".into(),
+        work: "textToImage v1-5".into(),
         due_ms: ms(1300),
         tasks: 3,
         units: 60.0,
     };
     let stats = Stats { backlog: vec![backlog], ..stats(vec![], vec![lease("w")]).unwrap() };
-    let queue = observed(&[], Some(stats), &mut PoolState::default()).seen.queue.unwrap();
+    let queue = observed(&[], Some(stats)).seen.queue.unwrap();
     assert_eq!((queue.backlog[0].tasks, queue.backlog[0].units), (3, 60.0));
     assert_eq!((queue.running[0].attempt, queue.running[0].progress), (2, Some((5, 20))));
-}
-
-#[test]
-fn a_pod_counts_from_its_creation_on_though_the_watch_lags() {
-    let mut state = PoolState::default();
-    state.created(pod_with("w", &json!({"spec": {"nodeName": null}, "status": null})));
-    let workers = |observed: Observed| observed.seen.workers.len();
-    assert_eq!(workers(observed(&[], stats(vec![], vec![]), &mut state)), 1);
-    let shown = [pod_with("w", &json!({}))];
-    assert_eq!(workers(observed(&shown, stats(vec![], vec![]), &mut state)), 1, "it counts once");
-    assert_eq!(workers(observed(&[], stats(vec![], vec![]), &mut state)), 0, "it was shown and is gone");
 }
 
 #[test]
@@ -287,7 +275,7 @@ fn containers_that_will_not_come_up_by_waiting_are_trouble() {
         let status = json!({"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 3,
                             "state": state});
         let pods = [pod_with("w", &json!({"status": {"initContainerStatuses": [status]}}))];
-        observed(&pods, stats(vec![], vec![]), &mut PoolState::default()).trouble
+        observed(&pods, stats(vec![], vec![])).trouble
     };
     assert_eq!(
         waiting("ImagePullBackOff", json!("no such image")).as_deref(),

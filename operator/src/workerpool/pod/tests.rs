@@ -7,15 +7,13 @@ const GIVEN: Given<'_> =
     Given { worker_image: "imagejob/gpu-worker:0.1.0", queue_url: "redis://:secret@queue.example.com" };
 
 fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
-    let classes = ["standard".to_owned(), "relaxed".to_owned()];
     let shape = Shape {
         name: "sd15-spot-0123456789".into(),
         capacity,
         zone: Some("eu-1a"),
-        classes: &classes,
         model: Some("v1-5.safetensors"),
     };
-    build(pool, &shape, GIVEN).unwrap()
+    build(pool, &shape, GIVEN, &Template::of(pool, GIVEN)).unwrap()
 }
 
 fn with_template(template: &Value) -> WorkerPool {
@@ -164,29 +162,51 @@ fn autoscalers_leave_a_machine_alone_for_the_worker_that_is_to_come() {
 #[test]
 fn a_template_that_is_none_is_refused_with_the_field() {
     let pool = with_template(&json!({"spec": {"tolerration": [{"key": "spot"}]}}));
-    let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, classes: &[], model: None };
-    let error = build(&pool, &shape, GIVEN).unwrap_err();
+    let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, model: None };
+    let error = build(&pool, &shape, GIVEN, &Template::of(&pool, GIVEN)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "podTemplate.spec.tolerration: no such field; see kubectl explain pod.spec"
     );
 }
 
+/// Whether a worker made from the pool as it was is the same as one made now, and whether the same runs in it.
+fn still(change: Value) -> (bool, bool) {
+    let before = Template::of(&crate::fixtures::pool(), GIVEN).text(Capacity::Spot);
+    let now = Template::of(&pool_with(change), GIVEN);
+    (now.is_same(Capacity::Spot, &before), now.runs_the_same(Capacity::Spot, &before))
+}
+
 #[test]
 fn workers_are_replaced_when_their_making_changes_and_only_then() {
-    let hash = |change: Value| template_hash(&pool_with(change), GIVEN);
-    let now = hash(json!({}));
-    for (change, replaced) in [
-        (json!({"metadata": {"labels": {"a": "b"}, "generation": 9}}), false),
-        (json!({"spec": {"paused": true}}), false),
-        (json!({"spec": {"scaling": {"idleSeconds": 5}}}), false),
-        (json!({"spec": {"capacity": {"spot": {"max": 3, "pricePerHour": "0.50"}}}}), false),
-        (json!({"spec": {"engine": {"image": "registry.example.com/comfyui:cu129"}}}), true),
-        (json!({"spec": {"worker": {"env": [{"name": "A", "value": "b"}]}}}), true),
-        (json!({"spec": {"podTemplate": {"spec": {"priorityClassName": "batch"}}}}), true),
-        (json!({"spec": {"output": {"bucket": "other"}}}), true),
+    let (same, moved, other) = ((true, true), (false, true), (false, false));
+    for (change, want) in [
+        (json!({"metadata": {"labels": {"a": "b"}, "generation": 9}}), same),
+        (json!({"spec": {"paused": true}}), same),
+        (json!({"spec": {"scaling": {"idleSeconds": 5}}}), same),
+        (json!({"spec": {"capacity": {"spot": {"max": 3, "pricePerHour": "0.50"}}}}), same),
+        (json!({"spec": {"capacity": {"onDemand": {"nodeSelector": {"gpu": "a10"}}}}}), same),
+        (json!({"spec": {"capacity": {"spot": {"nodeSelector": {"gpu": "a10"}}}}}), moved),
+        (
+            json!({"spec": {"capacity": {"spot": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}}}}),
+            moved,
+        ),
+        (json!({"spec": {"podTemplate": {"spec": {"affinity": {"nodeAffinity": {}}}}}}), moved),
+        (json!({"spec": {"podTemplate": {"metadata": {"labels": {"team": "art"}}}}}), moved),
+        (json!({"spec": {"engine": {"image": "registry.example.com/comfyui:cu129"}}}), other),
+        (json!({"spec": {"worker": {"env": [{"name": "A", "value": "b"}]}}}), other),
+        (json!({"spec": {"podTemplate": {"spec": {"priorityClassName": "batch"}}}}), other),
+        (json!({"spec": {"output": {"bucket": "other"}}}), other),
     ] {
-        assert_eq!(hash(change.clone()) != now, replaced, "{change}");
+        assert_eq!(still(change.clone()), want, "{change}");
+    }
+}
+
+#[test]
+fn a_worker_of_an_operator_with_another_rule_is_not_replaced_for_that_alone() {
+    let now = Template::of(&crate::fixtures::pool(), GIVEN);
+    for made_from in ["", "0123456789abcdef", "1.0123456789abcdef.0123456789abcdef"] {
+        assert!(now.runs_the_same(Capacity::Spot, made_from) && !now.is_same(Capacity::Spot, made_from));
     }
 }
 
@@ -195,8 +215,20 @@ fn workers_are_replaced_when_the_operator_gives_them_something_else() {
     let upgraded = Given { worker_image: "imagejob/gpu-worker:0.2.0", ..GIVEN };
     let elsewhere = Given { queue_url: "redis://:secret@other.example.com", ..GIVEN };
     let pool = crate::fixtures::pool();
-    assert_ne!(template_hash(&pool, upgraded), template_hash(&pool, GIVEN));
-    assert_ne!(template_hash(&pool, elsewhere), template_hash(&pool, GIVEN));
+    assert_ne!(Template::of(&pool, upgraded), Template::of(&pool, GIVEN));
+    assert_ne!(Template::of(&pool, elsewhere), Template::of(&pool, GIVEN));
     let with_its_own = pool_with(json!({"spec": {"worker": {"image": "example.com/gpu-worker:mine"}}}));
-    assert_eq!(template_hash(&with_its_own, upgraded), template_hash(&with_its_own, GIVEN));
+    assert_eq!(Template::of(&with_its_own, upgraded), Template::of(&with_its_own, GIVEN));
+}
+
+#[test]
+fn only_a_checkpoint_is_loaded_before_there_is_work() {
+    let warm = |model: &str| {
+        let pool = crate::fixtures::pool();
+        let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, model: Some(model) };
+        let pod = build(&pool, &shape, GIVEN, &Template::of(&pool, GIVEN)).unwrap();
+        env(container(&pod, "gpu-worker"), "WARM_MODEL")
+    };
+    assert_eq!(warm("v1-5.safetensors").as_deref(), Some("v1-5.safetensors"));
+    assert_eq!(warm("ae.safetensors+flux1-dev.safetensors"), None);
 }

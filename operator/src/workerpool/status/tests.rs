@@ -6,7 +6,7 @@ use policy::{Capacity, Seen, Worker, WorkerId};
 use super::*;
 use crate::{
     fixtures::{at, pool},
-    workerpool::wishes,
+    workerpool::policy as spec,
 };
 
 fn worker(n: usize, capacity: Capacity, phase: Phase, order: Order, health: Health) -> Worker {
@@ -28,11 +28,10 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
     Observed {
         seen: Seen { queue, workers },
         stats,
-        pods: HashMap::new(),
+        workers: HashMap::new(),
         trouble: None,
         no_machine: None,
         impossible: None,
-        orphans: vec![],
         outdated: vec![],
         causes: HashMap::new(),
     }
@@ -43,7 +42,7 @@ fn idle(n: usize, capacity: Capacity) -> Worker {
 }
 
 fn planned(pool: &WorkerPool, observed: &Observed) -> Plan {
-    policy::plan(crate::node::time(at(10)), &wishes::policy(pool), &observed.seen, &policy::Memory::default())
+    policy::plan(crate::node::time(at(10)), &spec::policy(pool), &observed.seen, &policy::Memory::default())
 }
 
 fn told(
@@ -135,7 +134,7 @@ fn a_shortage_is_told_in_the_schedulers_words() {
     let pool = pool();
     let plan = policy::plan(
         crate::node::time(at(90)),
-        &wishes::policy(&pool),
+        &spec::policy(&pool),
         &observed.seen,
         &policy::Memory::default(),
     );
@@ -162,19 +161,20 @@ fn what_cannot_be_read_stays_as_it_was_last_known() {
 }
 
 #[test]
-fn what_adds_up_all_the_time_is_not_worth_a_write_of_its_own() {
+fn turns_are_told_from_counts_and_counts_from_what_adds_up() {
     let old = made(&pool(), &observed(vec![], Some(Stats::default())), None);
-    assert!(worth_writing(None, &old));
-    assert!(!worth_writing(Some(&old), &old));
+    assert_eq!(news(None, &old), News::Turn);
+    assert_eq!(news(Some(&old), &old), News::None);
     let mut new = old.clone();
-    new.memory = Some("{}".into());
     new.queue.as_mut().unwrap().oldest_seconds = Some(3);
     new.conditions[0].message = "another".into();
     let cost = new.cost.as_mut().unwrap();
     (cost.until, cost.total, cost.spot.seconds) = (Some(Time(at(9))), Money::from_micros(9), 36);
-    assert!(!worth_writing(Some(&old), &new));
+    assert_eq!(news(Some(&old), &new), News::Sums);
     new.queue.as_mut().unwrap().waiting = 1;
-    assert!(worth_writing(Some(&old), &new));
+    assert_eq!(news(Some(&old), &new), News::Counts);
+    new.conditions[0].reason = "SpotShortage".into();
+    assert_eq!(news(Some(&old), &new), News::Turn);
 }
 
 #[test]

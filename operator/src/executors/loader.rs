@@ -1,0 +1,260 @@
+//! Reads from the API server what is not watched: the spec of a job that was queued long ago, a workflow's ConfigMap,
+//! the labels of a namespace, and whether a job is really gone.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use crds::{ImageJob, ImageJobSpec, Work};
+use futures::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, api::ListParams, core::PartialObjectMeta};
+use tokio::sync::mpsc;
+
+use super::{Failure, Server};
+use crate::{imagejob::validate::WorkflowSource, index::Uid};
+
+/// The metrics' label of this executor.
+const NAME: &str = "loader";
+/// Questions under way at once; a job may have a megabyte of workflow.
+const AT_ONCE: usize = 8;
+/// Questions that wait at most.
+const WAITING: usize = 64;
+/// Jobs in a page of a list, with their specs, and without.
+const JOBS_A_PAGE: u32 = 20;
+const UIDS_A_PAGE: u32 = 500;
+
+/// A job and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) uid: Uid,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) name: Box<str>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// A job's spec, if it is not at hand, and what it refers to. `labels`: of its namespace too.
+    Job { place: Place, spec: Option<Box<ImageJobSpec>>, labels: bool },
+    /// The same of many jobs.
+    Jobs(HashSet<Uid>),
+    /// Whether a job is there.
+    IsThere(Place),
+    /// Which of these jobs, wherever they may be, are not there.
+    Gone(HashSet<Uid>),
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Job {
+        uid: Uid,
+        result: Result<Box<Loaded>, Missing>,
+    },
+    /// Of many jobs, those that could not be read are to be asked for again.
+    Unread(Vec<Uid>),
+    IsThere {
+        uid: Uid,
+        there: bool,
+    },
+    Gone(Vec<Uid>),
+}
+
+/// A job's spec, and what it refers to.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) spec: ImageJobSpec,
+    pub(crate) workflow: WorkflowSource,
+    /// Of the job's namespace, if they were asked for.
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+}
+
+/// Why there is nothing.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// The job is gone.
+    Job,
+    /// It may be asked again.
+    Unanswered(String),
+}
+
+/// Takes questions.
+#[derive(Clone)]
+pub(crate) struct Loader {
+    sender: mpsc::Sender<Question>,
+    server: Server,
+}
+
+impl Loader {
+    /// `false`: there is too much to do; ask again.
+    pub(crate) fn ask(&self, question: Question) -> bool {
+        let taken = self.sender.try_send(question).is_ok();
+        if !taken {
+            self.server.overflowed(NAME);
+        }
+        taken
+    }
+}
+
+/// The executor, its work, and where its answers come.
+pub(crate) fn open(server: Server) -> (Loader, impl Future<Output = ()>, mpsc::Receiver<Found>) {
+    let (sender, questions) = mpsc::channel(WAITING);
+    let (answers, answered) = mpsc::channel(AT_ONCE);
+    let loader = Loader { sender, server: server.clone() };
+    (loader, run(server, questions, answers), answered)
+}
+
+async fn run(server: Server, questions: mpsc::Receiver<Question>, answers: mpsc::Sender<Found>) {
+    let questions =
+        stream::unfold(questions, async |mut questions| Some((questions.recv().await?, questions)));
+    questions.for_each_concurrent(AT_ONCE, |question| answer(&server, question, &answers)).await;
+}
+
+async fn answer(server: &Server, question: Question, answers: &mpsc::Sender<Found>) {
+    let found = match question {
+        Question::Job { place, spec, labels } => {
+            let result = job(server, &place, spec, labels).await;
+            Some(Found::Job { uid: place.uid, result: result.map(Box::new) })
+        }
+        Question::Jobs(wanted) => {
+            let unread = jobs(server, wanted, answers).await;
+            (!unread.is_empty()).then(|| Found::Unread(unread.into_iter().collect()))
+        }
+        Question::IsThere(place) => {
+            is_there(server, &place).await.map(|there| Found::IsThere { uid: place.uid, there })
+        }
+        Question::Gone(uids) => gone(server, uids).await.map(|gone| Found::Gone(gone.into_iter().collect())),
+    };
+    if let Some(found) = found {
+        // A closed channel means that the process is ending.
+        let _ = answers.send(found).await;
+    }
+}
+
+async fn job(
+    server: &Server,
+    place: &Place,
+    spec: Option<Box<ImageJobSpec>>,
+    labels: bool,
+) -> Result<Loaded, Missing> {
+    let spec = match spec {
+        Some(spec) => *spec,
+        None => {
+            let api: Api<ImageJob> = Api::namespaced(server.client.clone(), &place.namespace);
+            let job = server.call(NAME, api.get_opt(&place.name)).await.map_err(unanswered)?;
+            let is_it = |job: &ImageJob| is_it(&job.metadata, place.uid);
+            job.filter(is_it).ok_or(Missing::Job)?.spec
+        }
+    };
+    complete(server, &place.namespace, spec, labels).await
+}
+
+/// Reads what a spec refers to.
+async fn complete(
+    server: &Server,
+    namespace: &str,
+    spec: ImageJobSpec,
+    labels: bool,
+) -> Result<Loaded, Missing> {
+    let workflow = workflow(server, namespace, &spec).await?;
+    let labels = if labels { Some(namespace_labels(server, namespace).await?) } else { None };
+    Ok(Loaded { spec, workflow, labels })
+}
+
+/// Reads many jobs by a list, page by page; those that could not be read.
+async fn jobs(server: &Server, mut wanted: HashSet<Uid>, answers: &mpsc::Sender<Found>) -> HashSet<Uid> {
+    let api: Api<ImageJob> = Api::all(server.client.clone());
+    let mut page = ListParams::default().limit(JOBS_A_PAGE);
+    let mut unread = HashSet::new();
+    loop {
+        let list = match server.call(NAME, api.list(&page)).await {
+            Ok(list) => list,
+            Err(error) => {
+                tracing::warn!(%error, "jobs to be queued again can't be read, trying again");
+                unread.extend(wanted);
+                return unread;
+            }
+        };
+        for job in list.items {
+            let uid = job.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
+            let Some(uid) = uid.filter(|uid| wanted.remove(uid)) else { continue };
+            let namespace = job.metadata.namespace.unwrap_or_default();
+            match complete(server, &namespace, job.spec, false).await {
+                Err(Missing::Unanswered(_)) => drop(unread.insert(uid)),
+                result => {
+                    let _ = answers.send(Found::Job { uid, result: result.map(Box::new) }).await;
+                }
+            }
+        }
+        match list.metadata.continue_.filter(|next| !next.is_empty() && !wanted.is_empty()) {
+            Some(next) => page = page.continue_token(&next),
+            None => break,
+        }
+    }
+    for uid in wanted {
+        let _ = answers.send(Found::Job { uid, result: Err(Missing::Job) }).await;
+    }
+    unread
+}
+
+async fn workflow(server: &Server, namespace: &str, spec: &ImageJobSpec) -> Result<WorkflowSource, Missing> {
+    let Ok(Work::Workflow(workflow)) = spec.work() else { return Ok(WorkflowSource::Inline) };
+    let Some(reference) = &workflow.config_map_ref else { return Ok(WorkflowSource::Inline) };
+    let at = format!("ConfigMap {namespace}/{}", reference.name);
+    let api: Api<ConfigMap> = Api::namespaced(server.client.clone(), namespace);
+    let found = server.call(NAME, api.get_opt(&reference.name)).await.map_err(unanswered)?;
+    let Some(config_map) = found else {
+        return Ok(WorkflowSource::Missing { message: format!("{at} does not exist (yet)") });
+    };
+    match config_map.data.and_then(|mut data| data.remove(&reference.key)) {
+        Some(text) => Ok(WorkflowSource::Text { at: format!("{at}, key {}", reference.key), text }),
+        None => Ok(WorkflowSource::Missing { message: format!("{at} has no key {:?} (yet)", reference.key) }),
+    }
+}
+
+async fn namespace_labels(server: &Server, namespace: &str) -> Result<BTreeMap<String, String>, Missing> {
+    let api: Api<Namespace> = Api::all(server.client.clone());
+    let found = server.call(NAME, api.get_metadata_opt(namespace)).await.map_err(unanswered)?;
+    Ok(found.and_then(|namespace| namespace.metadata.labels).unwrap_or_default())
+}
+
+/// `None`: it can't be told.
+async fn is_there(server: &Server, place: &Place) -> Option<bool> {
+    let api: Api<ImageJob> = Api::namespaced(server.client.clone(), &place.namespace);
+    match server.call(NAME, api.get_metadata_opt(&place.name)).await {
+        Ok(job) => Some(job.is_some_and(|job| is_it(&job.metadata, place.uid))),
+        Err(error) => {
+            tracing::debug!(job = %place.uid, %error, "whether the job is gone can't be told yet");
+            None
+        }
+    }
+}
+
+/// `None`: it can't be told. A job is created before it is queued, so one that this list does not show is gone.
+async fn gone(server: &Server, mut uids: HashSet<Uid>) -> Option<HashSet<Uid>> {
+    let api: Api<PartialObjectMeta<ImageJob>> = Api::all(server.client.clone());
+    let mut page = ListParams::default().limit(UIDS_A_PAGE);
+    loop {
+        let list = server.call(NAME, api.list_metadata(&page)).await.ok()?;
+        for job in list.items {
+            if let Some(uid) = job.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) {
+                uids.remove(&uid);
+            }
+        }
+        match list.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) if !uids.is_empty() => page = page.continue_token(&next),
+            _ => return Some(uids),
+        }
+    }
+}
+
+fn is_it(metadata: &kube::core::ObjectMeta, uid: Uid) -> bool {
+    metadata.uid.as_deref().and_then(|found| found.parse().ok()) == Some(uid)
+}
+
+#[allow(clippy::needless_pass_by_value)] // for map_err
+fn unanswered(failure: Failure) -> Missing {
+    Missing::Unanswered(failure.to_string())
+}

@@ -1,0 +1,167 @@
+//! An ImageJob as its watch shows it, as far as it is read. Graphs stay text, and images are not read at all: thousands of jobs pass here, some with a workflow of a megabyte.
+
+use std::borrow::Cow;
+
+use crds::{Condition, Counts, ImageJob, JobOutput, PoolRef, Sla, TextToImage};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An ImageJob, in short.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Wire")]
+pub(crate) struct JobObject {
+    pub(crate) metadata: ObjectMeta,
+    pub(crate) spec: SpecSeen,
+    /// The whole spec, of a job that is not accepted yet.
+    pub(crate) text: Option<Box<RawValue>>,
+    pub(crate) status: StatusSeen,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: Metadata,
+    spec: Box<RawValue>,
+    status: Option<StatusSeen>,
+}
+
+/// Without `managedFields`, which are longer than all the rest.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+}
+
+/// What is read of a spec before it is validated.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SpecSeen {
+    pub(crate) pool_ref: Option<PoolRef>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) text_to_image: Option<TextToImage>,
+    #[serde(default = "one")]
+    pub(crate) count: u32,
+    pub(crate) ttl_seconds_after_finished: Option<u32>,
+    #[serde(default)]
+    pub(crate) suspend: bool,
+    #[serde(default)]
+    pub(crate) cancel: bool,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What is read of a status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct StatusSeen {
+    pub(crate) observed_generation: Option<i64>,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) counts: Option<Counts>,
+    pub(crate) pool: Option<String>,
+    pub(crate) class: Option<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) segments: Option<u32>,
+    pub(crate) accepted_time: Option<Time>,
+    pub(crate) sla_seconds: Option<u32>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) workflow_digest: Option<String>,
+    pub(crate) output: Option<JobOutput>,
+    pub(crate) suspended_time: Option<Time>,
+    pub(crate) suspended_seconds: Option<u64>,
+    pub(crate) start_time: Option<Time>,
+    pub(crate) completion_time: Option<Time>,
+    pub(crate) estimated_completion_time: Option<Time>,
+    pub(crate) sla: Option<Sla>,
+    pub(crate) interruptions: Option<u32>,
+    pub(crate) retries: Option<u32>,
+}
+
+impl TryFrom<Wire> for JobObject {
+    type Error = serde_json::Error;
+
+    fn try_from(wire: Wire) -> Result<Self, Self::Error> {
+        let Wire { metadata, spec: text, status } = wire;
+        let Metadata {
+            namespace,
+            name,
+            uid,
+            resource_version,
+            generation,
+            creation_timestamp,
+            deletion_timestamp,
+        } = metadata;
+        let metadata = ObjectMeta {
+            namespace,
+            name,
+            uid,
+            resource_version,
+            generation,
+            creation_timestamp,
+            deletion_timestamp,
+            ..ObjectMeta::default()
+        };
+        let spec = serde_json::from_str(text.get())?;
+        let status = status.unwrap_or_default();
+        let open = status.pool.is_none() && status.completion_time.is_none();
+        Ok(Self { metadata, spec, text: open.then_some(text), status })
+    }
+}
+
+impl Resource for JobObject {
+    type DynamicType = ();
+    type Scope = <ImageJob as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        ImageJob::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        ImageJob::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        ImageJob::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        ImageJob::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::job_with;
+
+    fn seen(change: serde_json::Value) -> JobObject {
+        serde_json::from_str(&serde_json::to_string(&job_with(change)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_kept_only_until_its_job_is_accepted() {
+        assert!(seen(json!({})).text.unwrap().get().contains("a lighthouse at dusk"));
+        assert!(seen(json!({"status": {"pool": "sd15"}})).text.is_none());
+        let failed_before = json!({"status": {"completionTime": crate::fixtures::CREATED}});
+        assert!(seen(failed_before).text.is_none());
+    }
+}

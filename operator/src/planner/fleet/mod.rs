@@ -1,0 +1,417 @@
+//! Plans one pool, on a beat of its own: soon after something changed, and every second while anything is leased or
+//! there.
+//!
+//! A beat takes these steps:
+//!
+//! | step | file |
+//! |---|---|
+//! | hear: how did the last orders go? | here |
+//! | observe: workers, machines and queue, put together | `workerpool/observe.rs`, `recent.rs` |
+//! | plan: the policy | `policy/src/plan.rs` |
+//! | act: orders to Pods and workers | `act.rs` |
+//! | tell: status, Events, metrics, cost | `tell.rs` |
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use crds::PoolDecision;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource as _;
+use policy::{Memory, Phase, Plan, Sample, plan};
+use queue::WorkerId;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{JobNews, Yard};
+use crate::{
+    config::Config,
+    executors::{
+        events::Events,
+        pods::{Created, PodAnswer, Pods},
+        pools::{PoolAnswer, PoolOrder, PoolWriter, SecretState},
+    },
+    index::{Index, PoolKey, PoolRecord},
+    keeper::{Keeper, Order, WorkerAnswer},
+    metrics::Metrics,
+    node,
+    workerpool::{
+        self,
+        ledger::Ledger,
+        observe::{Observed, Sights, observe},
+        outlook::Outlook,
+        pod::{Given, Template},
+        refusal::Refusals,
+    },
+};
+
+mod act;
+mod recent;
+mod tell;
+
+use recent::Recent;
+
+/// So long after something changed the next beat begins, and all that changes until then is in it: a burst of jobs is
+/// seen as a burst, and changes that don't end don't put it off.
+const GATHER: Duration = Duration::from_millis(20);
+/// Between two beats, at most, while anything is there.
+const BEAT: Duration = Duration::from_secs(1);
+/// Between two beats of a pool without work and workers.
+const IDLE_BEAT: Duration = Duration::from_secs(15);
+/// A Secret that somebody deleted or changed is back after this long.
+const SECRET_EVERY: Duration = Duration::from_secs(60);
+/// After a Secret or a memory that could not be written or read.
+const AGAIN: Duration = Duration::from_secs(5);
+/// More buckets and leases than this are planned on a thread of its own.
+const MUCH: usize = 2000;
+
+/// Where a fleet hears how its orders went.
+pub(super) struct Inbox {
+    workers: mpsc::UnboundedReceiver<WorkerAnswer>,
+    jobs: mpsc::UnboundedReceiver<JobNews>,
+}
+
+impl Inbox {
+    pub(super) fn new(
+        workers: mpsc::UnboundedReceiver<WorkerAnswer>,
+        jobs: mpsc::UnboundedReceiver<JobNews>,
+    ) -> Self {
+        Self { workers, jobs }
+    }
+}
+
+/// Plans one pool.
+pub(super) struct Fleet {
+    key: PoolKey,
+    uid: Arc<str>,
+    index: Index,
+    changed: Arc<Notify>,
+    config: Arc<Config>,
+    keeper: Keeper,
+    pods: Pods,
+    pools: PoolWriter,
+    events: Events,
+    metrics: Arc<Metrics>,
+    inbox: Inbox,
+    pod_answers: (mpsc::UnboundedSender<PodAnswer>, mpsc::UnboundedReceiver<PodAnswer>),
+    pool_answers: (mpsc::UnboundedSender<PoolAnswer>, mpsc::UnboundedReceiver<PoolAnswer>),
+    state: State,
+}
+
+/// What is known of a pool besides its object.
+#[derive(Default)]
+struct State {
+    /// What scaling has learnt; `None` until it was read.
+    memory: Option<Memory>,
+    /// What was learnt since the last plan.
+    samples: Vec<Sample>,
+    recalled_at: Option<Instant>,
+    remembered: Option<(Instant, Memory)>,
+    ledger: Option<Ledger>,
+    recent: Recent,
+    /// Of a generation of the pool's spec.
+    template: Option<(Option<i64>, Template)>,
+    /// Why workers are evicted, to be told once they are.
+    evictions: std::collections::HashMap<WorkerId, String>,
+    /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
+    up: Option<HashSet<WorkerId>>,
+    /// That Pods are refused, until none is or none is wanted.
+    refused: Option<Refusals>,
+    /// What the queue was told of the pool's spec.
+    settings: Option<queue::Settings>,
+    secret: Option<SecretState>,
+    secret_at: Option<Instant>,
+    last_decision: Option<PoolDecision>,
+    status_at: Option<Instant>,
+    status_under_way: bool,
+}
+
+impl Fleet {
+    pub(super) fn new(yard: &Yard, record: &PoolRecord, keeper: Keeper, inbox: Inbox) -> Self {
+        let key = record.key.clone();
+        Self {
+            uid: Arc::clone(&record.uid),
+            index: yard.index.clone(),
+            changed: yard.index.pool_changed(&key),
+            config: Arc::clone(&yard.config),
+            keeper,
+            pods: yard.pods.clone(),
+            pools: yard.pools.clone(),
+            events: yard.events.clone(),
+            metrics: Arc::clone(&yard.metrics),
+            inbox,
+            pod_answers: mpsc::unbounded_channel(),
+            pool_answers: mpsc::unbounded_channel(),
+            state: State::default(),
+            key,
+        }
+    }
+
+    /// Works until it is stopped, or the pool is another one.
+    pub(super) async fn run(mut self, outlook: watch::Sender<Arc<Outlook>>) {
+        let mut next = Instant::now();
+        loop {
+            self.wait(next).await;
+            self.hear();
+            let Some(pool) = self.index.pools.get(&self.key).filter(|pool| pool.uid == self.uid) else {
+                return;
+            };
+            self.prepare(&pool);
+            let wait = self.beat(&pool, &outlook).await;
+            next = Instant::now() + wait;
+        }
+    }
+
+    /// Waits for the next beat, and for what else changes just then.
+    async fn wait(&mut self, next: Instant) {
+        let mut snapshot = self.keeper.snapshot.clone();
+        snapshot.mark_unchanged();
+        let woken = tokio::select! {
+            () = sleep_until(next) => false,
+            () = self.changed.notified() => true,
+            Some(answer) = self.inbox.workers.recv() => { self.hear_worker(answer); true }
+            Some(news) = self.inbox.jobs.recv() => { self.hear_jobs(news); false }
+            Some(answer) = self.pod_answers.1.recv() => { self.hear_pod(answer); true }
+            Some(answer) = self.pool_answers.1.recv() => { self.hear_pool(answer); true }
+            // What the queue shows every second is looked at with the beat, unless it is news.
+            _ = snapshot.changed() => true,
+        };
+        if woken {
+            // What is noted meanwhile wakes the next wait.
+            sleep(GATHER).await;
+        }
+    }
+
+    fn hear(&mut self) {
+        while let Ok(answer) = self.inbox.workers.try_recv() {
+            self.hear_worker(answer);
+        }
+        while let Ok(news) = self.inbox.jobs.try_recv() {
+            self.hear_jobs(news);
+        }
+        while let Ok(answer) = self.pod_answers.1.try_recv() {
+            self.hear_pod(answer);
+        }
+        while let Ok(answer) = self.pool_answers.1.try_recv() {
+            self.hear_pool(answer);
+        }
+    }
+
+    fn hear_jobs(&mut self, news: JobNews) {
+        match news {
+            JobNews::Took { model, units, gpu_ms } => {
+                let sample = |ms| {
+                    let took = Duration::from_millis(ms);
+                    Sample::Task { model: model.clone(), units, took }
+                };
+                self.state.samples.extend(gpu_ms.into_iter().map(sample));
+            }
+            JobNews::Booked { tenant, images } => {
+                if let Some(ledger) = &mut self.state.ledger {
+                    ledger.book(&tenant, images);
+                }
+            }
+        }
+    }
+
+    fn hear_pod(&mut self, answer: PodAnswer) {
+        let PodAnswer { name, created } = answer;
+        match created {
+            Created::Yes => self.state.refused = None,
+            Created::Unanswered => {}
+            Created::Refused(why) => {
+                self.state.recent.not_created(&name);
+                self.refused(crds::conditions::PoolReason::PodsRefused, why);
+            }
+        }
+    }
+
+    fn hear_pool(&mut self, answer: PoolAnswer) {
+        let now = Instant::now();
+        match answer {
+            PoolAnswer::Status(written) => {
+                self.state.status_under_way = false;
+                if written {
+                    self.state.status_at = Some(now);
+                }
+            }
+            PoolAnswer::Secret(secret) => {
+                let every = if secret == SecretState::Written { SECRET_EVERY } else { AGAIN };
+                self.state.secret_at = Some(now + every);
+                self.tell_secret(&secret);
+                self.state.secret = Some(secret);
+            }
+            PoolAnswer::Recalled(Ok(memory)) => {
+                let memory = memory.unwrap_or_else(|| "{}".to_owned());
+                let memory = serde_json::from_str(&memory).unwrap_or_else(|error| {
+                    tracing::warn!(pool = %self.key, %error, "what scaling has learnt is unreadable; starting afresh");
+                    Memory::default()
+                });
+                self.state.memory = Some(memory);
+            }
+            PoolAnswer::Recalled(Err(error)) => {
+                tracing::warn!(pool = %self.key, %error, "what scaling has learnt is not read yet");
+                self.state.recalled_at = Some(now + AGAIN);
+            }
+            // What could not be kept is kept with the next.
+            PoolAnswer::Remembered => {}
+        }
+    }
+
+    /// What stands before the first worker: what scaling has learnt, and the Secret that workers read.
+    fn prepare(&mut self, pool: &PoolRecord) {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        if self.state.memory.is_none() && due(self.state.recalled_at) {
+            let order = PoolOrder::Recall { uid: pool.uid.to_string() };
+            if self.pools.order(&self.key, order, &self.pool_answers.0) {
+                self.state.recalled_at = Some(now + SECRET_EVERY);
+            }
+        }
+        if due(self.state.secret_at)
+            && let Some(owner) = owner(pool)
+        {
+            let url = self.config.url_for_workers().to_owned();
+            let data = [(workerpool::pod::QUEUE_URL_KEY.to_owned(), url)].into();
+            if self.pools.order(&self.key, PoolOrder::Secret { owner, data }, &self.pool_answers.0) {
+                self.state.secret_at = Some(now + SECRET_EVERY);
+            }
+        }
+        let settings = workerpool::policy::settings(&pool.object);
+        if self.state.settings.as_ref() != Some(&settings)
+            && self.keeper.orders.try_send(Order::Configure(settings.clone())).is_ok()
+        {
+            self.state.settings = Some(settings);
+        }
+        let now = Timestamp::now();
+        self.state.ledger.get_or_insert_with(|| Ledger::of(&pool.object, now));
+    }
+
+    /// One beat; when the next one is due.
+    async fn beat(&mut self, pool: &PoolRecord, outlook: &watch::Sender<Arc<Outlook>>) -> Duration {
+        let Some(mut memory) = self.state.memory.take() else { return AGAIN };
+        for sample in self.state.samples.drain(..) {
+            memory.estimates.observe(&sample);
+        }
+        let now = Timestamp::now();
+        let template = self.template(pool);
+        let observed = self.observe(pool, &template, now);
+        self.learn_start_up(&observed, now);
+        let plan = self.plan(pool, &observed, memory.clone(), now).await;
+        if let Some(stats) = &observed.stats {
+            let why = plan.report.state.to_string();
+            let estimates = plan.memory.estimates.clone();
+            let new = Outlook::new(plan.forecast.clone(), stats, estimates, why, node::time(now));
+            outlook.send_replace(Arc::new(new));
+        }
+        self.state.memory = Some(plan.memory.clone());
+        let mut plan = plan;
+        if pool.is_going() {
+            // Its workers go with it; what they hold is taken back as it ends.
+            plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));
+        } else {
+            plan.actions = self.act(pool, &observed, &template, std::mem::take(&mut plan.actions), now);
+            self.replace_outdated(&observed, &plan);
+            self.protect(&observed, now);
+        }
+        self.remove_pods(&observed);
+        self.tell(pool, &observed, &plan, &memory, now);
+        let active = observed.stats.as_ref().is_none_or(|stats| !stats.leases.is_empty())
+            || !observed.seen.workers.is_empty();
+        let wait = plan.wake_after.min(if active { BEAT } else { IDLE_BEAT });
+        let rest = self.rest(pool);
+        (if rest.is_zero() { wait } else { wait.min(rest) }).max(GATHER)
+    }
+
+    /// Worked out once for each generation of the pool's spec.
+    fn template(&mut self, pool: &PoolRecord) -> Template {
+        let generation = pool.object.metadata.generation;
+        match &self.state.template {
+            Some((of, template)) if *of == generation => template.clone(),
+            _ => {
+                let template = Template::of(&pool.object, given(&self.config));
+                self.state.template = Some((generation, template.clone()));
+                template
+            }
+        }
+    }
+
+    fn observe(&mut self, pool: &PoolRecord, template: &Template, now: Timestamp) -> Observed {
+        let snapshot = Arc::clone(&self.keeper.snapshot.borrow());
+        let shown = self.index.workers.of_pool(&self.key, now);
+        // One of an earlier pool of this name goes with that pool.
+        let ours =
+            shown.into_iter().filter(|worker| worker.owner.as_deref().is_none_or(|uid| uid == &*pool.uid));
+        let workers = &self.index.workers;
+        let workers = self.state.recent.with_created(ours.collect(), |name| workers.was_deleted(name));
+        let holds = |id: &WorkerId| {
+            let mut leases = snapshot.stats.iter().flat_map(|stats| &stats.leases);
+            leases.any(|lease| lease.worker == *id)
+        };
+        let is_here = |id: &WorkerId| workers.iter().any(|worker| worker.name == id.0) || holds(id);
+        self.state.recent.settle(snapshot.read_at, is_here);
+        let recent = &self.state.recent;
+        observe(Sights {
+            pool: &pool.object,
+            stats: snapshot.stats.clone(),
+            readable_for: snapshot.readable_for(),
+            coming: self.keeper.intake.beyond(snapshot.read_at),
+            told: &|worker| recent.order_of(&WorkerId(worker.to_owned())),
+            workers,
+            template,
+            now,
+        })
+    }
+
+    /// What takes long is worked out on a thread of its own, so that nobody else waits for it.
+    async fn plan(&self, pool: &PoolRecord, observed: &Observed, memory: Memory, now: Timestamp) -> Plan {
+        let timer = self.metrics.plan_seconds.start_timer();
+        let (now, policy) = (node::time(now), workerpool::policy::policy(&pool.object));
+        let size = observed.seen.queue.as_ref().map_or(0, |queue| queue.backlog.len() + queue.running.len());
+        let planned = if size + observed.seen.workers.len() < MUCH {
+            plan(now, &policy, &observed.seen, &memory)
+        } else {
+            let seen = observed.seen.clone();
+            let (there, here) = (policy.clone(), memory.clone());
+            match tokio::task::spawn_blocking(move || plan(now, &there, &seen, &here)).await {
+                Ok(plan) => plan,
+                // The process is ending, or it failed there and fails here, too.
+                Err(_) => plan(now, &policy, &observed.seen, &memory),
+            }
+        };
+        timer.observe_duration();
+        planned
+    }
+
+    /// A worker seen ready for the first time tells how long starting takes; not so those that were there before us.
+    fn learn_start_up(&mut self, observed: &Observed, now: Timestamp) {
+        if observed.stats.is_none() {
+            return;
+        }
+        let now = node::time(now);
+        let first_look = self.state.up.is_none();
+        let up = self.state.up.get_or_insert_default();
+        for worker in &observed.seen.workers {
+            let ready = matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+            if ready
+                && up.insert(WorkerId(worker.id.0.clone()))
+                && !first_look
+                && observed.workers.contains_key(&worker.id.0)
+            {
+                let took = now.since(worker.created);
+                self.state.samples.push(Sample::Started { capacity: worker.capacity, took });
+            }
+        }
+        up.retain(|id| observed.seen.workers.iter().any(|worker| worker.id.0 == id.0));
+    }
+}
+
+/// What the operator's configuration gives to workers.
+fn given(config: &Config) -> Given<'_> {
+    Given { worker_image: &config.worker_image, queue_url: config.url_for_workers() }
+}
+
+fn owner(pool: &PoolRecord) -> Option<OwnerReference> {
+    pool.object.controller_owner_ref(&())
+}

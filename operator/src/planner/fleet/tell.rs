@@ -1,0 +1,196 @@
+//! What a pool's owner reads: its status, its Events, its metrics. And what it costs, added up.
+
+use std::time::Duration;
+
+use crds::{
+    PoolDecision, Time, WorkerPoolStatus,
+    conditions::{PoolReason, cut},
+    events::EventReason,
+};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use policy::{Action, Memory, Phase, Plan};
+use tokio::time::Instant;
+
+use super::{Fleet, Observed, owner};
+use crate::{
+    executors::pools::{PoolOrder, SecretState},
+    index::PoolRecord,
+    metrics::PHASES,
+    notice::Notice,
+    workerpool::{
+        ledger::KINDS,
+        refusal::Refusal,
+        shortages,
+        status::{self, News, Trouble},
+    },
+};
+
+/// A turn of a pool's life is written at most this often.
+const TURN_EVERY: Duration = Duration::from_secs(2);
+/// What it counts, likewise.
+const COUNTS_EVERY: Duration = Duration::from_secs(30);
+/// What only adds up, and what scaling has learnt, likewise.
+const SUMS_EVERY: Duration = Duration::from_secs(60);
+/// The decision's message in the status is cut here, characters.
+const MAX_DECISION: usize = 1024;
+
+impl Fleet {
+    /// Tells of a plan. `before`: what was known before it.
+    pub(super) fn tell(
+        &mut self,
+        pool: &PoolRecord,
+        observed: &Observed,
+        plan: &Plan,
+        before: &Memory,
+        now: Timestamp,
+    ) {
+        self.remember_decision(plan, now);
+        for notice in shortages::between(before, &plan.memory, &observed.seen, observed.no_machine.as_deref())
+        {
+            self.notify(&notice);
+        }
+        self.measure(observed, plan);
+        self.count_cost(pool, observed, now);
+        self.write_status(pool, observed, plan, now);
+        self.keep_memory(pool, plan);
+    }
+
+    pub(super) fn tell_secret(&self, secret: &SecretState) {
+        if self.state.secret.as_ref() == Some(secret) {
+            return;
+        }
+        match secret {
+            SecretState::Written => {}
+            SecretState::Conflict(message) => {
+                tracing::error!(pool = %self.key, message);
+                self.notify(&Notice::warning(EventReason::SecretConflict, "WriteSecret", message.clone()));
+            }
+            SecretState::Failed(error) => {
+                tracing::warn!(pool = %self.key, error, "the Secret with the queue's address is not written yet");
+            }
+        }
+    }
+
+    fn remember_decision(&mut self, plan: &Plan, now: Timestamp) {
+        let scaled = |d: &&policy::Decision| matches!(d.action, Action::Start { .. } | Action::Retire { .. });
+        let Some(first) = plan.actions.iter().find(scaled) else { return };
+        let up = matches!(first.action, Action::Start { .. });
+        let message = cut(&plan.report.message(&plan.actions), MAX_DECISION);
+        let reason = if up { EventReason::ScaledUp } else { EventReason::ScaledDown };
+        self.notify(&Notice::normal(reason, if up { "Start" } else { "Retire" }, message.clone()));
+        self.state.last_decision =
+            Some(PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message });
+    }
+
+    /// A pool's trouble that only the operator sees.
+    fn trouble(&self, observed: &Observed) -> Option<Trouble> {
+        let of = |reason, message: String| Some(Trouble { reason, message });
+        if let Some(SecretState::Conflict(message)) = &self.state.secret {
+            return of(PoolReason::SecretConflict, message.clone());
+        }
+        if let Some(error) = &self.keeper.snapshot.borrow().error {
+            return of(PoolReason::QueueUnavailable, error.clone());
+        }
+        if let Some(refused) = &self.state.refused {
+            let Refusal { reason, message } = refused.last.clone();
+            return of(reason, message);
+        }
+        // One bad worker among good ones is replaced in time; the pool serves.
+        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+        if observed.seen.workers.iter().any(up) {
+            return None;
+        }
+        let failing = observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message));
+        failing.or_else(|| of(PoolReason::WorkersUnschedulable, observed.impossible.clone()?))
+    }
+
+    fn write_status(&mut self, pool: &PoolRecord, observed: &Observed, plan: &Plan, now: Timestamp) {
+        let Some(ledger) = &self.state.ledger else { return };
+        let trouble = self.trouble(observed);
+        let last_decision = self.state.last_decision.clone();
+        let new = status::status(&pool.object, observed, plan, trouble, last_decision, ledger, now);
+        if self.state.status_under_way || !self.is_due(pool.object.status.as_ref(), &new) {
+            return;
+        }
+        let version = pool.object.resource_version().unwrap_or_default();
+        let order = PoolOrder::Status { version, status: Box::new(new) };
+        if self.pools.order(&self.key, order, &self.pool_answers.0) {
+            self.state.status_under_way = true;
+        }
+    }
+
+    fn is_due(&self, old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> bool {
+        let since = self.state.status_at.map_or(Duration::MAX, |at| at.elapsed());
+        match status::news(old, new) {
+            News::Turn => since >= TURN_EVERY,
+            News::Counts => since >= COUNTS_EVERY,
+            News::Sums => since >= SUMS_EVERY,
+            News::None => false,
+        }
+    }
+
+    /// Has what scaling has learnt kept for the next leader.
+    fn keep_memory(&mut self, pool: &PoolRecord, plan: &Plan) {
+        let due = match &self.state.remembered {
+            Some((at, kept)) => at.elapsed() >= SUMS_EVERY && *kept != plan.memory,
+            None => plan.memory != Memory::default(),
+        };
+        if !due {
+            return;
+        }
+        let (Some(owner), Ok(memory)) = (owner(pool), serde_json::to_string(&plan.memory)) else { return };
+        if self.pools.order(&self.key, PoolOrder::Remember { owner, memory }, &self.pool_answers.0) {
+            self.state.remembered = Some((Instant::now(), plan.memory.clone()));
+        }
+    }
+
+    fn measure(&self, observed: &Observed, plan: &Plan) {
+        let metrics = &self.metrics;
+        let pool = self.key.to_string();
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        if let Some(stats) = &observed.stats {
+            let waiting: u64 = stats.backlog.iter().map(|bucket| bucket.tasks).sum();
+            metrics.waiting.with_label_values(&[&pool]).set(number(waiting));
+            metrics.running.with_label_values(&[&pool]).set(number(stats.leases.len() as u64));
+            let late: u64 = plan.report.late.iter().map(|late| late.tasks).sum();
+            metrics.late.with_label_values(&[&pool]).set(number(late));
+        }
+        for capacity in policy::Capacity::ALL {
+            for phase in PHASES {
+                let workers = observed.seen.workers.iter();
+                let n = workers.filter(|w| w.capacity == capacity && label(w.phase) == phase).count();
+                let labels = [pool.as_str(), capacity.label(), phase];
+                metrics.workers.with_label_values(&labels).set(number(n as u64));
+            }
+        }
+        #[allow(clippy::cast_precision_loss)] // a price, in millionths
+        let per_hour = plan.report.cost_per_hour_micros as f64 / 1e6;
+        metrics.cost_per_hour.with_label_values(&[&pool]).set(per_hour);
+    }
+
+    /// What the machines cost since the last time.
+    fn count_cost(&mut self, pool: &PoolRecord, observed: &Observed, now: Timestamp) {
+        let Some(ledger) = &mut self.state.ledger else { return };
+        let added = ledger.advance(&observed.machines(now), &pool.object.spec.capacity, now);
+        let pool = self.key.to_string();
+        for (capacity, machines) in KINDS.into_iter().zip(added).filter(|(_, machines)| machines.seconds > 0)
+        {
+            let labels = [pool.as_str(), capacity.label()];
+            let (amount, on_demand) = machines.amounts();
+            self.metrics.machine_seconds.with_label_values(&labels).inc_by(machines.seconds);
+            self.metrics.cost.with_label_values(&labels).inc_by(amount);
+            self.metrics.on_demand_cost.with_label_values(&labels).inc_by(on_demand);
+        }
+    }
+}
+
+/// One of [`PHASES`].
+const fn label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Unscheduled => "unscheduled",
+        Phase::Starting { .. } => "starting",
+        Phase::Idle { .. } => "idle",
+        Phase::Busy => "busy",
+    }
+}

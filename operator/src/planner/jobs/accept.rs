@@ -1,0 +1,306 @@
+//! Step one: from a job's spec to its place on the queue. And the same again, for jobs that the queue has lost.
+
+use std::sync::Arc;
+
+use crds::{ImageJobSpec, NamespacesFrom, WorkerPool, conditions::JobReason};
+use jiff::Timestamp;
+use kube::core::SelectorExt as _;
+use queue::{Enqueued, ServerRun};
+
+use super::{BACKOFF, FULL_AGAIN, Filling, Jobs, POLL, Step};
+use crate::{
+    executors::loader::{Found, Loaded, Missing, Place, Question},
+    imagejob::{
+        status::{self, PoolSeen},
+        validate::{self, Accepted, Course, Problem, References, WorkflowSource, validate},
+    },
+    index::{JobRecord, PoolKey, PoolRecord, Terms, Uid, Why, units},
+    keeper::{Coming, Failure, NewJob, Order},
+};
+
+/// Up to so many jobs that a queue has lost are read one by one; more, by a list.
+const ONE_BY_ONE: usize = 20;
+
+impl Jobs {
+    /// Queues a job whose spec is at hand and refers to nothing else; asks for the rest otherwise.
+    pub(super) fn accept(&mut self, record: &JobRecord) {
+        let key = self.pool_of(record);
+        let Some(pool) = key.as_ref().and_then(|key| self.index.pools.get(key)) else {
+            return self.tell_problem(record, &validate::no_pool(record, key.as_ref()));
+        };
+        let labels = needs_labels(record, &pool.object);
+        let text = self.index.jobs.text(record.uid);
+        let spec: Option<Box<ImageJobSpec>> =
+            text.and_then(|text| serde_json::from_str(text.get()).ok()).map(Box::new);
+        match spec {
+            Some(spec) if !labels && !refers(&spec) => {
+                let loaded = Loaded { spec: *spec, workflow: WorkflowSource::Inline, labels: None };
+                self.queue(record, pool, &loaded);
+            }
+            spec => self.load(record, spec, labels),
+        }
+    }
+
+    fn load(&mut self, record: &JobRecord, spec: Option<Box<ImageJobSpec>>, labels: bool) {
+        let question = Question::Job { place: place(record), spec, labels };
+        if self.out.loader.ask(question) {
+            self.begin(record.uid, Step::Loading);
+        } else {
+            self.timers.set(record.uid, tokio::time::Instant::now() + FULL_AGAIN);
+        }
+    }
+
+    /// The loader has an answer.
+    pub(super) fn found(&mut self, found: Found) {
+        match found {
+            Found::Job { uid, result } => self.loaded(uid, result),
+            Found::Unread(uids) => uids.into_iter().for_each(|uid| self.unread(uid)),
+            Found::IsThere { uid, there } => self.is_there(uid, there),
+            Found::Gone(uids) => self.surely_gone(uids),
+        }
+    }
+
+    fn unread(&mut self, uid: Uid) {
+        if self.end(uid, is_loading).is_some() {
+            self.retry(uid, BACKOFF);
+        }
+    }
+
+    fn loaded(&mut self, uid: Uid, result: Result<Box<Loaded>, Missing>) {
+        let Some((_, again)) = self.end(uid, is_loading) else { return };
+        let Some(record) = self.index.jobs.live(uid) else { return };
+        match result {
+            Err(Missing::Job) => {
+                let Place { uid, namespace, name } = place(&record);
+                self.ask_whether_there(uid, namespace, name);
+            }
+            Err(Missing::Unanswered(why)) => {
+                tracing::debug!(job = record.path(), why, "a job is not read yet");
+                self.retry(uid, BACKOFF);
+            }
+            // Its user has changed it since it was read.
+            Ok(_) if again >= Some(Why::Spec) => self.again(uid, again),
+            Ok(loaded) => {
+                let key = self.pool_of(&record);
+                match key.as_ref().and_then(|key| self.index.pools.get(key)) {
+                    Some(pool) => self.queue(&record, pool, &loaded),
+                    None => self.tell_problem(&record, &validate::no_pool(&record, key.as_ref())),
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, record: &JobRecord, pool: PoolRecord, loaded: &Loaded) {
+        let references = References {
+            pool_key: Some(pool.key.clone()),
+            allowed: is_allowed(record, &pool.object, loaded),
+            workflow: loaded.workflow.clone(),
+            image_seconds: self.image_seconds(&pool.key, &loaded.spec),
+            pool: Some(pool.object),
+        };
+        match validate(record, &loaded.spec, &references, Timestamp::now()) {
+            Ok(accepted) => self.enqueue(record, accepted),
+            Err(problem) => self.tell_problem(record, &problem),
+        }
+    }
+
+    fn enqueue(&mut self, record: &JobRecord, accepted: Accepted) {
+        let Accepted { job, terms } = accepted;
+        let (uid, coming) = (record.uid, Coming::of(&job));
+        let kib = u32::try_from(job.payload.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let full = |jobs: &mut Self| jobs.timers.set(uid, tokio::time::Instant::now() + FULL_AGAIN);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kib) else { return full(self) };
+        let Some(handle) = self.handle(Some(&terms.pool)) else { return full(self) };
+        let order = Order::Enqueue(Box::new(NewJob { uid, job, room: Some(room) }));
+        if handle.keeper.orders.try_send(order).is_err() {
+            return full(self);
+        }
+        // A job that was queued before is in the last snapshot, or soon will be again.
+        if let Some(coming) = coming.filter(|_| record.told.terms.is_none()) {
+            handle.keeper.intake.add(uid, coming);
+            self.index.pools.wake(&terms.pool);
+        }
+        let terms = self.shared(terms);
+        let pool = terms.pool.clone();
+        self.begin_at(uid, Step::Queueing(Box::new(terms)), &pool, &handle);
+    }
+
+    /// The queue has answered.
+    pub(super) fn enqueued(&mut self, uid: Uid, pool: &PoolKey, result: Result<Enqueued, Failure>) {
+        let is_queueing = |step: &Step| matches!(step, Step::Queueing(_));
+        let Some((Step::Queueing(terms), again)) = self.end(uid, is_queueing) else { return };
+        let Some(record) = self.index.jobs.live(uid) else {
+            return self.take_off_queue(uid, Some(pool)); // deleted meanwhile
+        };
+        match result {
+            Ok(enqueued) => {
+                self.went_well(uid);
+                self.filled(uid);
+                self.index.jobs.drop_text(uid);
+                if record.told.terms.is_none() {
+                    let told = status::queued(&record, *terms, &self.pool_seen(pool, None), Timestamp::now());
+                    self.index.jobs.tell(uid, None, told);
+                    self.paces.entry(uid).or_default().unwritten = true;
+                }
+                // It may have come far since it was first queued: nothing more need happen to it that would be told.
+                match enqueued {
+                    Enqueued::New => self.write_acceptance(uid, again),
+                    Enqueued::Known => self.again(uid, again.max(Some(Why::Turn))),
+                }
+            }
+            Err(failure) => self.queue_failed(&record, &failure),
+        }
+    }
+
+    /// An error is not an empty queue: the job stays as it is, and its user is told once it is not moving.
+    pub(super) fn queue_failed(&mut self, record: &JobRecord, failure: &Failure) {
+        let uid = record.uid;
+        self.retry(uid, POLL);
+        let now = Timestamp::now();
+        if record.told.terms.is_none() || !failure.away {
+            // That Redis is away the pool says, once for all its jobs.
+            if !failure.away {
+                tracing::warn!(
+                    job = record.path(),
+                    error = failure.message,
+                    "the queue can't take or show this job"
+                );
+            }
+            let problem = Problem::waits(JobReason::QueueUnavailable, failure.message.as_str());
+            self.tell(record, status::waits(record, &problem, now));
+        } else if let Some(overdue) = status::overdue(record, now) {
+            self.tell(record, overdue);
+        }
+    }
+
+    /// It can't be queued as things stand, or never.
+    fn tell_problem(&mut self, record: &JobRecord, problem: &Problem) {
+        self.filled(record.uid);
+        let now = Timestamp::now();
+        match problem.course {
+            Course::Ends => self.end_with(record, status::refused(record, problem, now), None),
+            Course::Waits => {
+                // A pool tells of its changes, nothing else does.
+                if !matches!(problem.reason, JobReason::PoolNotFound | JobReason::ClassNotFound) {
+                    self.retry(record.uid, POLL);
+                }
+                self.tell(record, status::waits(record, problem, now));
+            }
+        }
+    }
+
+    /// How a job's pool is, as its user is told.
+    pub(super) fn pool_seen(&self, key: &PoolKey, class: Option<&str>) -> PoolSeen {
+        let Some(pool) = self.index.pools.get(key) else { return PoolSeen::Gone };
+        let spec = &pool.object.spec;
+        match class.filter(|name| !spec.classes.iter().any(|class| class.name == *name)) {
+            Some(class) => PoolSeen::WithoutClass(validate::no_class(class, key, &pool.object)),
+            None if spec.paused => PoolSeen::Paused,
+            None => PoolSeen::Open,
+        }
+    }
+
+    fn image_seconds(&self, key: &PoolKey, spec: &ImageJobSpec) -> f64 {
+        let Some(picture) = &spec.text_to_image else { return 0.0 };
+        let Some(handle) = self.handle(Some(key)) else { return 0.0 };
+        let outlook = handle.outlook.borrow();
+        outlook.estimates.task_seconds(&picture.model, units(picture))
+    }
+
+    /// With names and output that are kept once for all jobs.
+    fn shared(&self, mut terms: Terms) -> Terms {
+        let jobs = &self.index.jobs;
+        terms.class = jobs.intern(&terms.class);
+        terms.tenant = jobs.intern(&terms.tenant);
+        terms.model = terms.model.map(|model| jobs.intern(&model));
+        terms.output = terms.output.map(|output| jobs.intern_output(&output));
+        terms
+    }
+
+    /// Redis may have lost the pool's jobs: every one that it had is queued again.
+    pub(super) fn fill(&mut self, pool: &PoolKey, run: ServerRun) {
+        if self.fillings.get(pool).is_some_and(|filling| filling.run == run) {
+            return; // at work on it
+        }
+        let accepted = |uid: &Uid| {
+            self.index
+                .jobs
+                .live(*uid)
+                .is_some_and(|record| record.told.terms.is_some() && !record.spec.cancel && !record.deleting)
+        };
+        let left: Vec<Uid> = self.index.jobs.of_pool(pool).into_iter().filter(accepted).collect();
+        if !left.is_empty() {
+            let jobs = left.len();
+            tracing::warn!(%pool, jobs, "Redis was restarted, failed over or emptied: unfinished jobs are queued again");
+            self.metrics.rebuilds.inc();
+        }
+        let free: Vec<Uid> = left.iter().copied().filter(|uid| !self.steps.contains_key(uid)).collect();
+        self.fillings.insert(pool.clone(), Filling { run, left: left.into_iter().collect() });
+        if free.len() > ONE_BY_ONE && self.out.loader.ask(Question::Jobs(free.iter().copied().collect())) {
+            free.into_iter().for_each(|uid| self.begin(uid, Step::Loading));
+        } else {
+            let records: Vec<JobRecord> =
+                free.into_iter().filter_map(|uid| self.index.jobs.live(uid)).collect();
+            records.iter().for_each(|record| self.accept(record));
+        }
+        self.filled_up(pool);
+        // Those that were being queued just then, and those whose events were lost.
+        self.index.jobs.mark_pool(pool, Why::Turn);
+    }
+
+    /// A job is on its queue, or will not come there.
+    pub(super) fn filled(&mut self, uid: Uid) {
+        let mut full = Vec::new();
+        for (pool, filling) in &mut self.fillings {
+            if filling.left.remove(&uid) && filling.left.is_empty() {
+                full.push(pool.clone());
+            }
+        }
+        full.iter().for_each(|pool| self.filled_up(pool));
+    }
+
+    fn filled_up(&mut self, pool: &PoolKey) {
+        if !self.fillings.get(pool).is_some_and(|filling| filling.left.is_empty()) {
+            return;
+        }
+        let Some(filling) = self.fillings.remove(pool) else { return };
+        if let Some(handle) = self.handle(Some(pool)) {
+            // One that does not fit is asked for again: the keeper still sees another run of Redis.
+            let _ = handle.keeper.orders.try_send(Order::Filled(filling.run));
+        }
+    }
+}
+
+fn is_loading(step: &Step) -> bool {
+    matches!(step, Step::Loading)
+}
+
+fn place(record: &JobRecord) -> Place {
+    Place { uid: record.uid, namespace: Arc::clone(&record.namespace), name: record.name.clone() }
+}
+
+fn refers(spec: &ImageJobSpec) -> bool {
+    spec.workflow.as_ref().is_some_and(|workflow| workflow.config_map_ref.is_some())
+}
+
+/// Whether the labels of the job's namespace decide whether it may use the pool.
+fn needs_labels(record: &JobRecord, pool: &WorkerPool) -> bool {
+    let by_label = pool.spec.allowed_namespaces.from == NamespacesFrom::Selector;
+    let elsewhere = pool.metadata.namespace.as_deref() != Some(&record.namespace);
+    by_label && elsewhere && record.told.terms.is_none()
+}
+
+fn is_allowed(record: &JobRecord, pool: &WorkerPool, loaded: &Loaded) -> bool {
+    if pool.metadata.namespace.as_deref() == Some(&record.namespace) {
+        return true;
+    }
+    let allowed = &pool.spec.allowed_namespaces;
+    match (allowed.from, &allowed.selector, &loaded.labels) {
+        (NamespacesFrom::All, _, _) => true,
+        (NamespacesFrom::Selector, Some(selector), Some(labels)) => {
+            let selector: Result<kube::core::Selector, _> = selector.clone().try_into();
+            selector.is_ok_and(|selector| selector.matches(labels))
+        }
+        (NamespacesFrom::Same | NamespacesFrom::Selector, _, _) => false,
+    }
+}
