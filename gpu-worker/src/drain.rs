@@ -37,8 +37,8 @@ fn fits(stage: Stage, work_left: Option<Duration>, time_left: Duration) -> bool 
             Some(work_left) => work_left + AFTER_GENERATING <= time_left,
             None => UNKNOWN <= time_left,
         },
-        Stage::Uploading => UPLOAD <= time_left,
-        // Its picture is stored; reporting it is the quickest way to be rid of it.
+        Stage::Uploading | Stage::Listing => UPLOAD <= time_left,
+        // Its picture is stored; reporting it is all that is left.
         Stage::Reporting | Stage::Stopping => true,
     }
 }

@@ -81,7 +81,7 @@ fn workflow(graph: &Map<String, Value>, index: u32, prefix: &str) -> Graph {
         let Some(inputs) = node.get_mut("inputs").and_then(Value::as_object_mut) else { continue };
         for name in SEED_INPUTS {
             let Some(input) = inputs.get_mut(name) else { continue };
-            let Some(literal) = input.as_u64() else { continue };
+            let Some(literal) = literal_seed(input) else { continue };
             let seed = literal.wrapping_add(u64::from(index));
             *input = seed.into();
             seeds.push(seed);
@@ -93,6 +93,23 @@ fn workflow(graph: &Map<String, Value>, index: u32, prefix: &str) -> Graph {
     seeds.dedup();
     let seed = if let [seed] = seeds[..] { Some(seed) } else { None };
     Graph { nodes, seed, segments: vec![] }
+}
+
+/// A seed that stands in the graph itself, 0 … 2^64 − 1. The engine takes texts and floats for whole numbers too, and the
+/// API server makes floats of numbers from 2^63 on.
+fn literal_seed(input: &Value) -> Option<u64> {
+    const LIMIT: f64 = 18_446_744_073_709_551_616.0;
+    match input {
+        Value::Number(number) => number.as_u64().or_else(|| {
+            let float =
+                number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..LIMIT).contains(float))?;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a whole number in range
+            let whole = float as u64;
+            Some(whole)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +279,34 @@ mod tests {
         });
         assert_eq!(Value::Object(graph.nodes), expected);
         assert_eq!(graph.seed, Some(10));
+    }
+
+    #[test]
+    fn any_seed_that_the_engine_takes_moves_on() {
+        let table = [
+            (json!(5), 3, Some(8)),
+            (json!(5.0), 3, Some(8)),
+            (json!("5"), 3, Some(8)),
+            (json!(" 7 "), 1, Some(8)),
+            (json!(15_555_555_555_555_555_555u64), 1, Some(15_555_555_555_555_555_556)),
+            (json!("15555555555555555555"), 1, Some(15_555_555_555_555_555_556)),
+            (json!(9_223_372_036_854_775_808.0), 1, Some(9_223_372_036_854_775_809)),
+            (json!(u64::MAX), 0, Some(u64::MAX)),
+            (json!(u64::MAX), 1, Some(0)),
+            (json!(18_446_744_073_709_551_616.0), 1, None),
+            (json!(-1), 1, None),
+            (json!(1.5), 1, None),
+            (json!("random"), 1, None),
+            (json!(["9", 0]), 1, None),
+            (json!(null), 1, None),
+        ];
+        for (seed, index, expected) in table {
+            let work = workflow(json!({"1": {"class_type": "KSampler", "inputs": {"seed": seed.clone()}}}));
+            let graph = Graph::new(&work, index, "p", None);
+            assert_eq!(graph.seed, expected, "{seed}");
+            let sent = &graph.nodes["1"]["inputs"]["seed"];
+            assert_eq!(*sent, expected.map_or(seed, |seed| json!(seed)), "what is no seed is left alone");
+        }
     }
 
     #[test]

@@ -1,22 +1,49 @@
-use std::sync::{Arc, Mutex, PoisonError};
+//! How the worker is, told to the operator by its heartbeats and to everybody else over HTTP.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
+use queue::{Fault, Trouble, WorkerState};
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
+    breaker::Breaker,
     comfyui::{self, Engine},
     duty::{Duty, Now},
     metrics::Metrics,
+    text::cut,
 };
 
-/// How the parts are that we depend on.
+/// An engine that is not there is no trouble worth a machine for so long: it may be restarting, and its container is
+/// restarted after two minutes.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(180);
+/// At the worker's own start; in a Pod the engine is up before the worker is.
+const ENGINE_START_PATIENCE: Duration = Duration::from_secs(30);
+/// What a heartbeat may say, bytes.
+const MESSAGE: usize = 1024;
+
+/// How the parts are that a worker depends on, and the worker itself.
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) redis: Part,
     pub(crate) output: Part,
+    /// The engine's.
+    pub(crate) disk: Part,
+    pub(crate) breaker: Breaker,
+    state: Mutex<Life>,
 }
 
-/// One part we depend on, well or in trouble. Says so in the log when that changes, and only then.
+#[derive(Debug)]
+struct Life {
+    state: WorkerState,
+    /// Since when the engine is down, or since the start.
+    engine_down_since: Option<Instant>,
+}
+
+/// One part we depend on. Says so in the log when it begins or ceases to work, and only then.
 #[derive(Debug)]
 pub(crate) struct Part {
     name: &'static str,
@@ -26,24 +53,80 @@ pub(crate) struct Part {
 
 impl Health {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self { redis: Part::new("redis", metrics), output: Part::new("output", metrics) }
+        let unknown = || Some("not reached yet".to_owned());
+        Self {
+            redis: Part::new("redis", metrics, unknown()),
+            output: Part::new("output", metrics, unknown()),
+            disk: Part::new("disk", metrics, None),
+            breaker: Breaker::default(),
+            state: Mutex::new(Life { state: WorkerState::Starting, engine_down_since: Some(Instant::now()) }),
+        }
+    }
+
+    /// Everything works that is needed to take tasks; from now on it counts as started.
+    pub(crate) fn started(&self) {
+        self.life().state = WorkerState::Ready;
+    }
+
+    pub(crate) fn state(&self) -> WorkerState {
+        self.life().state
+    }
+
+    /// Why no tasks are taken, as the operator has to know it: the worst first.
+    pub(crate) fn trouble(&self, engine: &comfyui::State) -> Option<Trouble> {
+        let trouble = |fault, message: String| Some(Trouble { fault, message: cut(&message, MESSAGE) });
+        if let Some(why) = self.breaker.why() {
+            return trouble(Fault::Worker, why);
+        }
+        if let Some(why) = self.disk.trouble() {
+            return trouble(Fault::Machine, format!("the engine's disk: {why}"));
+        }
+        if let Some(fault) = self.fault_of(engine) {
+            return trouble(fault, format!("the engine: {}", engine.trouble().unwrap_or_default()));
+        }
+        let why = self.output.trouble()?;
+        trouble(Fault::Pool, format!("the output: {why}"))
+    }
+
+    fn fault_of(&self, engine: &comfyui::State) -> Option<Fault> {
+        let mut life = self.life();
+        let patience = match life.state {
+            WorkerState::Starting => ENGINE_START_PATIENCE,
+            WorkerState::Ready => ENGINE_PATIENCE,
+        };
+        match engine {
+            comfyui::State::Up(_) => {
+                life.engine_down_since = None;
+                None
+            }
+            // All workers of the pool have the same.
+            comfyui::State::Unsupported { .. } => Some(Fault::Pool),
+            comfyui::State::Down { .. } | comfyui::State::Unhealthy { .. } => {
+                let since = *life.engine_down_since.get_or_insert_with(Instant::now);
+                (since.elapsed() >= patience).then_some(Fault::Machine)
+            }
+        }
+    }
+
+    fn life(&self) -> std::sync::MutexGuard<'_, Life> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Part {
-    fn new(name: &'static str, metrics: &Metrics) -> Self {
-        metrics.part(name, false);
-        Self { name, metrics: metrics.clone(), trouble: Mutex::new(Some("not reached yet".into())) }
+    fn new(name: &'static str, metrics: &Metrics, trouble: Option<String>) -> Self {
+        metrics.part(name, trouble.is_none());
+        Self { name, metrics: metrics.clone(), trouble: Mutex::new(trouble) }
     }
 
-    pub(crate) fn well(&self) {
+    pub(crate) fn works(&self) {
         if self.lock().take().is_some() {
             tracing::info!("{} works", self.name);
             self.metrics.part(self.name, true);
         }
     }
 
-    pub(crate) fn ill(&self, why: impl std::fmt::Display) {
+    pub(crate) fn fails(&self, why: impl std::fmt::Display) {
         let why = why.to_string();
         let mut trouble = self.lock();
         if trouble.as_ref() != Some(&why) {
@@ -62,9 +145,9 @@ impl Part {
     }
 }
 
-/// What the HTTP endpoints tell.
+/// What the HTTP pages are made from.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct Pages {
     pub(crate) health: Arc<Health>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) duty: Duty,
@@ -73,31 +156,31 @@ pub(crate) struct Told {
 
 /// Serves `/healthz` (this process runs), `/readyz` (it can take tasks), `/enginez` (the engine is there and works; for
 /// its container's liveness probe, which has to be patient with an engine that is starting) and `/metrics`, for ever.
-pub(crate) async fn serve(listener: TcpListener, told: Told) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, pages: Pages) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/enginez", get(engine))
         .route("/metrics", get(metrics))
-        .with_state(told);
+        .with_state(pages);
     axum::serve(listener, routes).await
 }
 
-async fn ready(State(told): State<Told>) -> (StatusCode, String) {
-    let engine = match &*told.engine.state().borrow() {
-        comfyui::State::Up(_) => None,
-        comfyui::State::Down { why } | comfyui::State::Broken { why } => Some(why.clone()),
-    };
-    told.metrics.part("engine", engine.is_none());
-    let leaving = match told.duty.now() {
+async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
+    let engine = pages.engine.state().borrow().trouble().map(str::to_owned);
+    pages.metrics.part("engine", engine.is_none());
+    let orders = match pages.duty.now() {
         Now::Work => None,
         other => Some(format!("{other:?}")),
     };
+    let health = &pages.health;
     let troubles = [
+        ("worker", health.breaker.why()),
         ("engine", engine),
-        ("redis", told.health.redis.trouble()),
-        ("output", told.health.output.trouble()),
-        ("orders", leaving),
+        ("disk", health.disk.trouble()),
+        ("redis", health.redis.trouble()),
+        ("output", health.output.trouble()),
+        ("orders", orders),
     ];
     let lines: String =
         troubles.iter().filter_map(|(part, why)| Some(format!("{part}: {}\n", why.as_ref()?))).collect();
@@ -108,19 +191,21 @@ async fn ready(State(told): State<Told>) -> (StatusCode, String) {
     }
 }
 
-async fn engine(State(told): State<Told>) -> (StatusCode, String) {
-    match &*told.engine.state().borrow() {
+/// A restart helps against an engine that is down or unhealthy; not against one that is too old.
+async fn engine(State(pages): State<Pages>) -> (StatusCode, String) {
+    match &*pages.engine.state().borrow() {
         comfyui::State::Up(_) => (StatusCode::OK, "ok\n".into()),
-        comfyui::State::Down { why } | comfyui::State::Broken { why } => {
+        comfyui::State::Unsupported { why } => (StatusCode::OK, format!("{why}\n")),
+        comfyui::State::Down { why } | comfyui::State::Unhealthy { why } => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
         }
     }
 }
 
-async fn metrics(State(told): State<Told>) -> (StatusCode, String) {
-    let up = matches!(&*told.engine.state().borrow(), comfyui::State::Up(_));
-    told.metrics.part("engine", up);
-    match told.metrics.text() {
+async fn metrics(State(pages): State<Pages>) -> (StatusCode, String) {
+    let up = matches!(&*pages.engine.state().borrow(), comfyui::State::Up(_));
+    pages.metrics.part("engine", up);
+    match pages.metrics.text() {
         Ok(text) => (StatusCode::OK, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

@@ -1,16 +1,19 @@
 use std::{sync::Arc, time::Duration};
 
 use queue::{Beat, Bell, HEARTBEAT, Ring};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::{notice::wall_clock_ms, worker::Worker};
+use crate::{held::Loaded, notice::wall_clock_ms, worker::Worker};
 
 /// While Redis is away every second counts: the leases end ten seconds after the last heartbeat.
 const RETRY: Duration = Duration::from_secs(1);
+/// A heartbeat that hangs is sent anew, early enough for two more before the leases end.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// The bell is listened to this long at a time.
 const LISTEN: Duration = Duration::from_secs(60);
 
-/// Renews the leases and hears orders, for ever. Runs on its own, whatever engine and store are doing.
+/// Renews the leases, says how the worker is and hears orders, for ever. Runs on its own, whatever engine and store are
+/// doing.
 pub(crate) async fn run(worker: Arc<Worker>) {
     let mut tick = interval(HEARTBEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -21,25 +24,38 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             () = worker.order.notified() => tick.reset(),
             Ok(()) = notice.changed() => tick.reset(),
         }
-        let leases = worker.held.leases();
-        let beat = Beat {
-            leases: leases.clone(),
-            capacity: worker.capacity.as_str().into(),
-            loaded: worker.held.loaded(),
-            notice: notice.borrow_and_update().map(|notice| notice.at(wall_clock_ms())),
-            ..Beat::default()
-        };
-        match worker.queue.beat(&worker.id, &beat).await {
-            Ok(reply) => {
-                worker.health.redis.well();
-                worker.held.renewed(&leases, &reply.leases);
+        let beat = beat_of(&worker, notice.borrow_and_update().map(|notice| notice.at(wall_clock_ms())));
+        match timeout(ANSWERED_WITHIN, worker.beats.beat(&worker.id, &beat)).await {
+            Ok(Ok(reply)) => {
+                worker.health.redis.works();
+                worker.held.renewed(&beat.leases, &reply.leases);
                 worker.duty.ordered(reply.order, Instant::now());
             }
-            Err(error) => {
-                worker.health.redis.ill(error);
+            Ok(Err(error)) => {
+                worker.health.redis.fails(error);
+                tick.reset_after(RETRY);
+            }
+            Err(_) => {
+                let seconds = ANSWERED_WITHIN.as_secs();
+                worker.health.redis.fails(format!("Redis: no answer to a heartbeat within {seconds}s"));
                 tick.reset_after(RETRY);
             }
         }
+    }
+}
+
+fn beat_of(worker: &Worker, notice: Option<queue::Notice>) -> Beat {
+    let loaded = match worker.held.loaded() {
+        Loaded::Nothing => None,
+        Loaded::Last(model) => model,
+    };
+    Beat {
+        leases: worker.held.leases(),
+        state: worker.health.state(),
+        capacity: worker.capacity.as_str().into(),
+        loaded,
+        notice,
+        trouble: worker.health.trouble(&worker.engine.state().borrow()),
     }
 }
 

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use queue::{HeldLease, Lease, Renewed, TaskId};
+use queue::{HeldLease, Lease, Renewed, TaskId, TaskKind};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -27,8 +27,17 @@ struct Shared {
 struct Inner {
     entries: Vec<Entry>,
     pace: Pace,
-    /// The model of the last picture: what the engine has loaded.
-    loaded: Option<String>,
+    loaded: Loaded,
+}
+
+/// What the engine has in its memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// It has made nothing since it was started.
+    #[default]
+    Nothing,
+    /// The model of the last picture, where that can be told.
+    Last(Option<String>),
 }
 
 /// One task in hand.
@@ -36,13 +45,22 @@ struct Inner {
 struct Entry {
     lease: HeldLease,
     model: String,
+    /// Tasks of one work key take the same time for a unit.
+    work: String,
     /// Work in what the engine has of it: less than the task's where an earlier attempt has begun.
     units: f64,
     stage: Stage,
     progress: Progress,
     /// We still hold its lease.
     leased: bool,
-    prompt: Option<PromptId>,
+    /// What the engine was given for it; ours until it was seen to be gone.
+    prompts: Vec<PromptId>,
+    /// Engine time of the prompts before the last one.
+    spent: Duration,
+    /// It was claimed ahead, in the belief that the engine would begin with it by then.
+    begin_by: Option<Instant>,
+    /// It took longer than that belief.
+    overran: bool,
     stop: watch::Sender<Option<Stop>>,
 }
 
@@ -59,8 +77,10 @@ pub(crate) enum Stage {
     Uploading,
     /// On its way to the queue.
     Reporting,
-    /// Its end is being reported while the engine, which still has it, is told to stop.
+    /// Its end is being reported while the engine, which may still have it, is told to stop.
     Stopping,
+    /// A listing is being written, with which the engine has nothing to do.
+    Listing,
 }
 
 /// Why a task shall stop before its end.
@@ -71,7 +91,9 @@ pub(crate) enum Stop {
     /// Somebody else has the task.
     Lost,
     /// The machine goes away: somebody else shall have it.
-    HandBack,
+    Leaving,
+    /// The task before it takes longer than it seemed: somebody else may begin sooner.
+    NotBegun,
 }
 
 /// What the engine has of us.
@@ -79,23 +101,32 @@ pub(crate) enum Stop {
 pub(crate) enum Ahead {
     /// Nothing: it idles.
     Nothing,
-    /// One task, done in this time if that is known.
-    One(Option<Estimate>),
+    /// One task. It is through with it in this time by all that is known; `None` where that is too little.
+    One(Option<Duration>),
     /// One running and one waiting.
     Enough,
 }
 
 impl Held {
-    pub(crate) fn take(&self, lease: &Lease) -> Seat {
+    /// `begin_by`: when the engine should begin with it, where it was claimed while the engine is at another.
+    pub(crate) fn take(&self, lease: &Lease, begin_by: Option<Instant>) -> Seat {
         let (sender, stop) = watch::channel(None);
+        let stage = match lease.kind {
+            TaskKind::Image => Stage::Preparing,
+            TaskKind::Listing => Stage::Listing,
+        };
         let entry = Entry {
             lease: HeldLease { task: lease.task.clone(), attempt: lease.attempt, progress: None },
             model: lease.model.clone(),
+            work: lease.work.clone(),
             units: lease.units,
-            stage: Stage::Preparing,
+            stage,
             progress: Progress::default(),
             leased: true,
-            prompt: None,
+            prompts: Vec::new(),
+            spent: Duration::ZERO,
+            begin_by,
+            overran: false,
             stop: sender,
         };
         self.change(|inner| inner.entries.push(entry));
@@ -116,13 +147,25 @@ impl Held {
         self.lock().entries.iter().filter(|entry| entry.leased).map(|entry| entry.lease.clone()).collect()
     }
 
-    pub(crate) fn loaded(&self) -> Option<String> {
+    pub(crate) fn loaded(&self) -> Loaded {
         self.lock().loaded.clone()
     }
 
-    /// The engine was restarted: it has nothing loaded.
+    /// The engine was restarted.
     pub(crate) fn unloaded(&self) {
-        self.change(|inner| inner.loaded = None);
+        if self.lock().loaded != Loaded::Nothing {
+            self.change(|inner| inner.loaded = Loaded::Nothing);
+        }
+    }
+
+    /// Is a prompt waiting in the engine that it has not begun with?
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().entries.iter().any(|entry| entry.stage == Stage::Queued)
+    }
+
+    /// What the engine has of ours.
+    pub(crate) fn prompts(&self) -> Vec<PromptId> {
+        self.lock().entries.iter().flat_map(|entry| entry.prompts.clone()).collect()
     }
 
     /// What a heartbeat brought back for these leases.
@@ -150,9 +193,39 @@ impl Held {
             (None, _) => Ahead::Nothing,
             // It may take its time to stop, and nothing runs before it has.
             (Some(entry), None) if entry.stage == Stage::Stopping => Ahead::Enough,
-            (Some(entry), None) => Ahead::One(inner.left(entry, now)),
+            (Some(entry), None) => Ahead::One(inner.near(entry, now)),
             (Some(_), Some(_)) => Ahead::Enough,
         }
+    }
+
+    /// Hands back what was claimed ahead and is late, as the task before it takes longer than it seemed. Returns when to
+    /// look again.
+    pub(crate) fn hand_back_late(&self, now: Instant) -> Option<Instant> {
+        let mut inner = self.lock();
+        let waits = |entry: &Entry| matches!(entry.stage, Stage::Preparing | Stage::Queued);
+        let is_busy = inner.entries.iter().any(|entry| entry.stage.is_in_engine() && !waits(entry));
+        let mut next = None;
+        let mut late = false;
+        for entry in inner.entries.iter_mut().filter(|entry| waits(entry)) {
+            match entry.begin_by {
+                // What was before it is out: it begins.
+                Some(_) if !is_busy => entry.begin_by = None,
+                Some(by) if by <= now => {
+                    tracing::info!(task = %entry.lease.task, "the task before it takes too long: handing back");
+                    entry.begin_by = None;
+                    entry.stop.send_replace(Some(Stop::NotBegun));
+                    late = true;
+                }
+                Some(by) => next = Some(next.map_or(by, |next: Instant| next.min(by))),
+                None => {}
+            }
+        }
+        if late {
+            let busy = inner.entries.iter_mut().filter(|entry| entry.stage.is_in_engine());
+            busy.filter(|entry| !matches!(entry.stage, Stage::Preparing | Stage::Queued))
+                .for_each(|entry| entry.overran = true);
+        }
+        next
     }
 
     /// Hands back what `fits` says won't be done in time; it is told the stage and the longest time left.
@@ -162,7 +235,7 @@ impl Held {
             let left = inner.left(entry, now).map(|left| left.latest);
             if entry.leased && entry.stop.borrow().is_none() && !fits(entry.stage, left) {
                 tracing::info!(task = %entry.lease.task, stage = ?entry.stage, ?left, "no time left: handing back");
-                entry.stop.send_replace(Some(Stop::HandBack));
+                entry.stop.send_replace(Some(Stop::Leaving));
             }
         }
     }
@@ -180,7 +253,18 @@ impl Held {
 
 impl Inner {
     fn left(&self, entry: &Entry, now: Instant) -> Option<Estimate> {
-        self.pace.left(&entry.model, entry.units, &entry.progress, now)
+        self.pace.left(&entry.work, entry.units, &entry.progress, now)
+    }
+
+    /// How long the engine is busy with it still, by all that is known.
+    fn near(&self, entry: &Entry, now: Instant) -> Option<Duration> {
+        if entry.overran {
+            return None;
+        }
+        if entry.progress.at_last_node {
+            return Some(Duration::ZERO);
+        }
+        self.left(entry, now).filter(|left| left.is_learnt).map(|left| left.latest)
     }
 }
 
@@ -190,11 +274,20 @@ impl Entry {
     }
 }
 
+impl Entry {
+    fn engine_time(&self) -> Duration {
+        let Progress { started, ended, .. } = self.progress;
+        let last =
+            started.map(|started| ended.unwrap_or_else(Instant::now).saturating_duration_since(started));
+        self.spent + last.unwrap_or_default()
+    }
+}
+
 impl Stage {
     fn is_in_engine(self) -> bool {
         match self {
             Self::Preparing | Self::Queued | Self::Generating | Self::Stopping => true,
-            Self::Uploading | Self::Reporting => false,
+            Self::Uploading | Self::Reporting | Self::Listing => false,
         }
     }
 }
@@ -216,20 +309,26 @@ impl Seat {
     /// The engine is about to get this prompt, with so many units of work in it.
     pub(crate) fn prompted(&self, prompt: PromptId, units: f64) {
         self.change(|entry| {
-            entry.prompt = Some(prompt);
+            entry.spent = entry.engine_time();
+            entry.progress = Progress::default();
+            entry.prompts.push(prompt);
             entry.units = units;
         });
     }
 
-    /// The engine is through with the prompt, whatever came of it.
-    pub(crate) fn unprompted(&self) {
-        self.change(|entry| entry.prompt = None);
+    /// What the engine was given for this task.
+    pub(crate) fn prompts(&self) -> Vec<PromptId> {
+        self.read(|entry| entry.prompts.clone())
     }
 
-    /// What the engine still has to do for this task.
-    pub(crate) fn prompt(&self) -> Option<PromptId> {
-        let inner = self.held.lock();
-        inner.entries.iter().find(|entry| entry.is(&self.task, self.attempt))?.prompt.clone()
+    /// May the engine have something to do for it still?
+    pub(crate) fn is_in_engine(&self) -> bool {
+        self.read(|entry| !entry.prompts.is_empty() && entry.progress.phase != Phase::Ended)
+    }
+
+    /// Engine time of this attempt.
+    pub(crate) fn engine_time(&self) -> Duration {
+        self.read(Entry::engine_time)
     }
 
     pub(crate) fn progressed(&self, progress: &Progress) {
@@ -246,10 +345,8 @@ impl Seat {
     }
 
     /// Did the engine begin with it?
-    pub(crate) fn began(&self) -> bool {
-        let inner = self.held.lock();
-        let entry = inner.entries.iter().find(|entry| entry.is(&self.task, self.attempt));
-        entry.is_some_and(|entry| entry.progress.started.is_some())
+    pub(crate) fn has_begun(&self) -> bool {
+        self.read(|entry| entry.progress.started.is_some())
     }
 
     /// The engine made a picture in this time.
@@ -258,8 +355,8 @@ impl Seat {
             let Inner { entries, pace, loaded } = inner;
             if let Some(entry) = entries.iter_mut().find(|entry| entry.is(&self.task, self.attempt)) {
                 entry.stage = Stage::Uploading;
-                pace.learn(&entry.model, entry.units, took);
-                *loaded = Some(entry.model.clone()).filter(|model| !model.is_empty());
+                pace.learn(&entry.work, entry.units, took);
+                *loaded = Loaded::Last(Some(entry.model.clone()).filter(|model| !model.is_empty()));
             }
         });
     }
@@ -277,6 +374,12 @@ impl Seat {
             // The entry lives as long as its seat.
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+
+    fn read<T: Default>(&self, read: impl FnOnce(&Entry) -> T) -> T {
+        let inner = self.held.lock();
+        let entry = inner.entries.iter().find(|entry| entry.is(&self.task, self.attempt));
+        entry.map(read).unwrap_or_default()
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {

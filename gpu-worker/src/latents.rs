@@ -18,6 +18,8 @@ use crate::{comfyui::Saved, worker::Worker};
 const RECIPES: Uuid = Uuid::from_u128(0x0d1e_63b7_58c4_5a0f_8e29_94d5_b17c_6a32);
 /// A latent that takes longer on its way is given up: the next one tells more.
 const WITHIN: Duration = Duration::from_secs(10);
+/// That of a picture of 16,384 × 16,384 is half of this.
+const LARGEST: usize = 128 << 20;
 
 /// Where the latent of a picture in segments is kept, and what it has to be to be of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,11 @@ impl Latents {
         })
     }
 
+    /// Its name in the engine.
+    fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
+
     /// Is it a part of this picture, cut where this picture is cut?
     fn fits(&self, latent: &Latent) -> bool {
         latent.recipe == self.recipe && self.cuts.contains(&latent.steps)
@@ -83,9 +90,7 @@ impl Worker {
         else {
             return Ok(None);
         };
-        // One name a task: the engine has no way to delete a file.
-        let name = latents.key.rsplit('/').next().unwrap_or(&latents.key);
-        let file = self.engine.lend(name, file).await?;
+        let file = self.engine.lend(latents.name(), file).await?;
         Ok(Some(Begun { steps, gpu_ms, file }))
     }
 
@@ -115,7 +120,7 @@ impl Worker {
     }
 
     async fn keep_latent(&self, latents: &Latents, before_ms: u64, saved: &Saved) -> anyhow::Result<()> {
-        let file = self.engine.latent(saved).await?;
+        let file = self.engine.latent(saved, LARGEST).await?;
         let took = u64::try_from(saved.took.as_millis()).unwrap_or(u64::MAX);
         let latent = Latent {
             steps: saved.steps,
@@ -126,8 +131,14 @@ impl Worker {
         Ok(self.store.put_latent(&latents.key, &latent).await?)
     }
 
-    /// Removes what is kept: nobody will go on from it.
-    pub(crate) async fn remove_latent(&self, latents: &Latents) {
+    /// After an attempt: the engine needs no latent any more that it was lent, and if the task is over nobody does.
+    pub(crate) async fn clean_up_latents(&self, latents: &Latents, was_lent: bool, is_over: bool) {
+        if was_lent {
+            self.engine.take_back(latents.name()).await;
+        }
+        if !is_over {
+            return;
+        }
         if let Err(error) = within(async { Ok(self.store.delete(&latents.key).await?) }).await {
             tracing::warn!(key = latents.key, error = format!("{error:#}"), "latent not removed");
         }

@@ -1,16 +1,23 @@
-//! The worker beside the engine: takes image tasks from the queue, has ComfyUI generate them, stores the
-//! pictures, and says so. Knows nothing of Kubernetes: it runs wherever a ComfyUI does.
+//! The worker beside the engine: takes image tasks from the queue, has ComfyUI generate them, stores the pictures, and
+//! reports them. Knows nothing of Kubernetes: it runs wherever a ComfyUI does.
 //!
 //! Loops that share a [`worker::Worker`] and wait for nothing of each other:
 //! - [`claiming`] takes tasks, early enough that the GPU never waits, and runs each as a [`task`];
-//! - [`heartbeat`] renews the leases and hears orders;
+//! - [`heartbeat`] renews the leases, says how the worker is and hears orders;
 //! - [`notice`] hears of the machine's end before anyone else does, where its cloud tells it;
 //! - [`drain`] hands back what won't be done in time once the machine has to go;
 //! - [`comfyui::Engine::keep_connected`] keeps the socket to the engine;
-//! - [`health`] tells the world.
+//! - [`orphans`] clears what workers that are gone have left in the engine;
+//! - [`breaker`] finds out whether this worker is to blame for what does not work on it;
+//! - [`health`] shows all of that to the world.
+//!
+//! A task's way: [`task`] reads what is to be done, [`graph`] makes a graph of it, [`comfyui`] runs it, [`collect`] and
+//! [`deliver`] bring its pictures to the bucket, [`ending`] says what came of it, [`report`] tells the queue.
 
 mod backoff;
+mod breaker;
 mod claiming;
+mod collect;
 pub mod comfyui;
 mod config;
 mod deliver;
@@ -21,16 +28,19 @@ mod graph;
 mod health;
 mod heartbeat;
 mod held;
-mod image;
 mod latents;
+mod listing;
 mod metrics;
 mod notice;
+mod orphans;
 mod pace;
+mod picture;
+mod report;
 mod sampling;
 mod start;
 mod task;
 mod text;
 mod worker;
 
-pub use config::{Capacity, Config, LogFormat, Metadata};
+pub use config::{Capacity, Config, Given, LogFormat, Metadata, Secret};
 pub use start::run;

@@ -2,11 +2,12 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use store::Conditions;
 
 /// Seconds; from a cached answer to a large picture on a slow card.
 const SECONDS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0];
 
-/// What Prometheus is told. Handed around, not global, so that two workers can live in one process.
+/// What Prometheus reads. Handed around, not global, so that two workers can live in one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -26,6 +27,8 @@ pub(crate) struct Metrics {
     pub(crate) held: IntGauge,
     /// 1 where a part we depend on works.
     up: IntGaugeVec,
+    /// 1 for what becomes of a conditional write in our bucket.
+    conditional_writes: IntGaugeVec,
 }
 
 /// What became of a task here.
@@ -33,9 +36,14 @@ pub(crate) struct Metrics {
 pub(crate) enum Outcome {
     Completed,
     Found,
+    Listed,
     Failed,
     Rejected,
+    Doubted,
+    Crashed,
+    Withheld,
     Interrupted,
+    HandedBack,
     Cancelled,
     Lost,
     /// Reported, but no longer ours to report.
@@ -47,9 +55,14 @@ impl Outcome {
         match self {
             Self::Completed => "completed",
             Self::Found => "found",
+            Self::Listed => "listed",
             Self::Failed => "failed",
             Self::Rejected => "rejected",
+            Self::Doubted => "doubted",
+            Self::Crashed => "crashed",
+            Self::Withheld => "withheld",
             Self::Interrupted => "interrupted",
+            Self::HandedBack => "handed_back",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
             Self::Stale => "stale",
@@ -81,6 +94,13 @@ impl Metrics {
             )?,
             held: IntGauge::new("tasks_in_hand", "Tasks in hand, uploading ones included")?,
             up: IntGaugeVec::new(Opts::new("up", "1 where a part we depend on works"), &["part"])?,
+            conditional_writes: IntGaugeVec::new(
+                Opts::new(
+                    "conditional_writes",
+                    "1 for what the bucket does with writes that are to overwrite nothing",
+                ),
+                &["how"],
+            )?,
         };
         let Self {
             registry,
@@ -92,6 +112,7 @@ impl Metrics {
             steps_resumed,
             held,
             up,
+            conditional_writes,
         } = &metrics;
         registry.register(Box::new(tasks.clone()))?;
         registry.register(Box::new(failures.clone()))?;
@@ -101,6 +122,7 @@ impl Metrics {
         registry.register(Box::new(steps_resumed.clone()))?;
         registry.register(Box::new(held.clone()))?;
         registry.register(Box::new(up.clone()))?;
+        registry.register(Box::new(conditional_writes.clone()))?;
         Ok(metrics)
     }
 
@@ -115,6 +137,11 @@ impl Metrics {
 
     pub(crate) fn part(&self, part: &str, works: bool) {
         self.up.with_label_values(&[part]).set(works.into());
+    }
+
+    pub(crate) fn conditional_writes(&self, conditions: Conditions) {
+        self.conditional_writes.reset();
+        self.conditional_writes.with_label_values(&[conditions.to_string()]).set(1);
     }
 
     /// The text format of Prometheus.

@@ -10,7 +10,7 @@ const NEWEST: f64 = 0.3;
 /// How fast this machine is, learnt from what it has done.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Seconds for one unit of work, by model.
+    /// Seconds for one unit of work, by work key.
     seconds_per_unit: HashMap<String, f64>,
 }
 
@@ -19,34 +19,31 @@ pub(crate) struct Pace {
 pub(crate) struct Estimate {
     pub(crate) soonest: Duration,
     pub(crate) latest: Duration,
+    /// Pictures of its kind were made here before, so that it is not by the steps of one node alone.
+    pub(crate) is_learnt: bool,
 }
 
 impl Pace {
-    pub(crate) fn learn(&mut self, model: &str, units: f64, took: Duration) {
+    pub(crate) fn learn(&mut self, work: &str, units: f64, took: Duration) {
         let seconds = took.as_secs_f64() / units.max(f64::MIN_POSITIVE);
-        let average = self.seconds_per_unit.entry(model.to_owned()).or_insert(seconds);
+        let average = self.seconds_per_unit.entry(work.to_owned()).or_insert(seconds);
         *average += NEWEST * (seconds - *average);
     }
 
     /// Time left of a task in the engine; `None` where nothing is known yet.
-    pub(crate) fn left(
-        &self,
-        model: &str,
-        units: f64,
-        progress: &Progress,
-        now: Instant,
-    ) -> Option<Estimate> {
+    pub(crate) fn left(&self, work: &str, units: f64, progress: &Progress, now: Instant) -> Option<Estimate> {
         let by_steps = by_steps(progress, now);
-        let by_history = self.seconds_per_unit.get(model).and_then(|seconds| {
+        let by_history = self.seconds_per_unit.get(work).and_then(|seconds| {
             let whole = Duration::try_from_secs_f64(seconds * units).ok()?;
             Some(whole.saturating_sub(now - progress.started.unwrap_or(now)))
         });
+        let is_learnt = by_history.is_some();
         let (a, b) = match (by_steps, by_history) {
             (Some(a), Some(b)) => (a, b),
             (Some(known), None) | (None, Some(known)) => (known, known),
             (None, None) => return None,
         };
-        Some(Estimate { soonest: a.min(b), latest: a.max(b) })
+        Some(Estimate { soonest: a.min(b), latest: a.max(b), is_learnt })
     }
 }
 
@@ -100,15 +97,15 @@ mod tests {
                 first: (start + 9 * SECOND, 1),
                 last: start + 13 * SECOND,
             }),
-            saved: None,
+            ..Progress::default()
         };
         let mut pace = Pace::default();
         let now = start + 13 * SECOND;
         let by_steps = pace.left("m", 20.0, &progress, now).expect("known");
-        assert_eq!(by_steps, Estimate { soonest: 15 * SECOND, latest: 15 * SECOND });
+        assert_eq!(by_steps, Estimate { soonest: 15 * SECOND, latest: 15 * SECOND, is_learnt: false });
 
         pace.learn("m", 20.0, 18 * SECOND);
         let both = pace.left("m", 20.0, &progress, now).expect("known");
-        assert_eq!(both, Estimate { soonest: 5 * SECOND, latest: 15 * SECOND });
+        assert_eq!(both, Estimate { soonest: 5 * SECOND, latest: 15 * SECOND, is_learnt: true });
     }
 }

@@ -1,61 +1,122 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context;
-use queue::{Queue, Redis};
+use anyhow::{Context, bail};
+use queue::{Queue, Redis, Tls};
 use store::Store;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     backoff::Backoff,
-    claiming,
-    comfyui::{Client, Engine, State},
+    breaker, claiming,
+    collect::Budget,
+    comfyui::{Client, Engine, Mark},
     config::Config,
     drain,
     duty::{Duty, Now},
-    health::{self, Health, Part, Told},
+    ending::of_the_bucket,
+    health::{self, Health, Pages, Part},
     heartbeat,
     held::Held,
     metrics::Metrics,
-    notice,
-    worker::{Deaths, Worker},
+    notice, orphans,
+    picture::Texts,
+    worker::Worker,
 };
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// What Kubernetes shows of the reason for which a container ended, bytes.
+const LONGEST_REASON: usize = 2048;
 
-/// Runs a worker until it is told to go: by an order in the queue, or because `terminated` ends. Waits for
-/// whatever of Redis, engine and bucket is not there yet.
+/// Runs a worker until it is told to go: by an order in the queue, or because `terminated` ends. Waits for whatever of
+/// Redis, engine and bucket is not there yet, and says so in its heartbeats as soon as Redis is. The reason for which
+/// it fails is also written to the termination log.
 ///
 /// # Errors
-/// When the configuration can't work, or the engine stays broken.
+/// When the configuration can't work, or the engine stays unhealthy.
 pub async fn run(config: Config, terminated: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let log = config.termination_log.clone();
+    let ran = Box::pin(work(config, terminated)).await;
+    if let Err(error) = &ran {
+        note_reason(&log, error);
+    }
+    ran
+}
+
+/// Kubernetes makes the file; elsewhere there is none.
+fn note_reason(log: &Path, error: &anyhow::Error) {
+    let reason = crate::text::cut(&format!("{error:#}\n"), LONGEST_REASON);
+    if log.exists()
+        && let Err(error) = std::fs::write(log, reason)
+    {
+        tracing::warn!(%error, log = %log.display(), "can't write the reason for which this worker ends");
+    }
+}
+
+async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let health = Arc::new(Health::new(&metrics));
-    let engine = Arc::new(Engine::new(Client::new(config.engine.clone()).context("can't set up HTTP")?));
+    let id = config.worker();
+    let mark = Mark { pool: config.pool.clone(), worker: id.0.clone() };
+    let client = Client::new(config.engine.clone()).context("can't set up HTTP")?;
+    let engine = Arc::new(Engine::new(client, mark));
     let duty = Duty::new();
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
-    let told =
-        Told { health: health.clone(), engine: engine.clone(), duty: duty.clone(), metrics: metrics.clone() };
-    let serving = spawn(health::serve(listener, told));
+    let pages = Pages {
+        health: health.clone(),
+        engine: engine.clone(),
+        duty: duty.clone(),
+        metrics: metrics.clone(),
+    };
+    let serving = spawn(health::serve(listener, pages));
     let _connecting = spawn(keep_connected(engine.clone()));
-    let (said, heard) = watch::channel(None);
-    let _noticing = spawn(notice::follow(config.metadata, config.metadata_url.clone(), duty.clone(), said));
+    let (noticed, notice) = watch::channel(None);
+    let _noticing =
+        spawn(notice::follow(config.metadata, config.metadata_url.clone(), duty.clone(), noticed));
+    let store = Store::open(&config.output()).await?;
 
     let working = async {
-        let Some(worker) = Box::pin(prepare(&config, engine, duty.clone(), heard, health, metrics)).await?
-        else {
-            return Ok(());
+        let connected = tokio::select! {
+            connected = connected(&config, &duty, &health.redis) => connected?,
+            never = keep_trying(&store, &health.output) => match never {},
         };
+        let Some((redis, for_beats)) = connected else { return Ok(()) };
+        let worker = Arc::new(Worker {
+            id,
+            pool: config.pool.clone(),
+            warm_model: config.warm_model(),
+            capacity: config.capacity,
+            queue: Queue::new(redis, &config.pool),
+            beats: Queue::new(for_beats, &config.pool),
+            store,
+            engine,
+            budget: Budget::new(config.output_budget_mib),
+            texts: if config.embed_workflow { Texts::Keep } else { Texts::Strip },
+            held: Held::default(),
+            duty: duty.clone(),
+            notice,
+            health: health.clone(),
+            metrics,
+            work: Notify::new(),
+            order: Notify::new(),
+        });
         let _beating = spawn(heartbeat::run(worker.clone()));
         let _listening = spawn(heartbeat::listen(worker.clone()));
         let _draining = spawn(drain::watch(duty.clone(), worker.held.clone()));
+        let _judging = spawn(breaker::watch(worker.clone()));
+        let _clearing = spawn(orphans::watch(worker.clone()));
         Box::pin(claiming::run(&worker)).await
     };
     let signal = async {
@@ -75,83 +136,64 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> A
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
+/// Shows how the bucket is while Redis is waited for.
+async fn keep_trying(store: &Store, part: &Part) -> Infallible {
+    loop {
+        match store.probe().await {
+            Ok(_) => part.works(),
+            Err(error) => part.fails(of_the_bucket(&error)),
+        }
+        sleep(BACKOFF.1).await;
+    }
+}
+
 async fn keep_connected(engine: Arc<Engine>) {
     engine.keep_connected().await;
 }
 
-/// Waits for all a worker needs; `None` if it has to go before it has begun.
-async fn prepare(
-    config: &Config,
-    engine: Arc<Engine>,
-    duty: Duty,
-    notice: watch::Receiver<Option<notice::Notice>>,
-    health: Arc<Health>,
-    metrics: Metrics,
-) -> anyhow::Result<Option<Arc<Worker>>> {
-    let store = Store::open(&config.output()).await?;
+/// Two connections to Redis, once it answers; `None` if the worker has to go before that.
+async fn connected(config: &Config, duty: &Duty, part: &Part) -> anyhow::Result<Option<(Redis, Redis)>> {
+    let tls = tls_of(config)?;
     let mut orders = duty.watch();
-    let (redis, (), ()) = tokio::select! {
-        reached = async {
-            tokio::join!(
-                reach_redis(config, &health.redis),
-                reach_output(&store, &health.output),
-                reach_engine(&engine),
-            )
-        } => reached,
-        _ = orders.wait_for(|now| matches!(now, Now::Leave { .. })) => return Ok(None),
+    let connect = async {
+        let redis = reach(config, tls.clone(), part).await?;
+        Ok(Some((redis, reach(config, tls, part).await?)))
     };
-    let worker = Worker {
-        id: config.worker(),
-        classes: config.classes.clone(),
-        warm_model: config.warm_model(),
-        capacity: config.capacity,
-        queue: Queue::new(redis?, &config.pool),
-        store,
-        engine,
-        held: Held::default(),
-        duty,
-        notice,
-        health,
-        metrics,
-        deaths: Deaths::default(),
-        work: Notify::new(),
-        order: Notify::new(),
-    };
-    tracing::info!(worker = %worker.id, pool = config.pool, classes = ?worker.classes, "ready for work");
-    Ok(Some(Arc::new(worker)))
+    tokio::select! {
+        connected = connect => connected,
+        _ = orders.wait_for(|now| matches!(now, Now::Leave { .. })) => Ok(None),
+    }
 }
 
-async fn reach_redis(config: &Config, part: &Part) -> queue::Result<Redis> {
+fn tls_of(config: &Config) -> anyhow::Result<Tls> {
+    let read = |name: &str, path: Option<PathBuf>| match path {
+        None => Ok(None),
+        Some(path) => match std::fs::read(&path) {
+            Ok(pem) => Ok(Some(pem)),
+            Err(error) => Err(error).with_context(|| format!("{name}: can't read {}", path.display())),
+        },
+    };
+    let [ca, cert, key] = config.redis_files();
+    let ca = read("REDIS_CA_FILE", ca)?;
+    let client = match (read("REDIS_CERT_FILE", cert)?, read("REDIS_KEY_FILE", key)?) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => bail!("of REDIS_CERT_FILE and REDIS_KEY_FILE only one is given: Redis needs both or none"),
+    };
+    Ok(Tls { ca, client })
+}
+
+async fn reach(config: &Config, tls: Tls, part: &Part) -> anyhow::Result<Redis> {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     loop {
-        match Redis::connect(&config.redis_url).await {
+        match Redis::connect_with(config.redis_url.expose(), tls.clone()).await {
             Ok(redis) => {
-                part.well();
+                part.works();
                 return Ok(redis);
             }
-            Err(error @ queue::Error::Url(_)) => return Err(error),
-            Err(error) => part.ill(error),
+            Err(error @ queue::Error::Url(_)) => return Err(error).context("REDIS_URL can't be used"),
+            Err(error) => part.fails(error),
         }
         backoff.wait().await;
     }
-}
-
-async fn reach_output(store: &Store, part: &Part) {
-    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-    loop {
-        match store.check().await {
-            Ok(()) => return part.well(),
-            Err(error) => part.ill(error),
-        }
-        backoff.wait().await;
-    }
-}
-
-async fn reach_engine(engine: &Engine) {
-    let mut state = engine.state();
-    if !matches!(&*state.borrow(), State::Up(_)) {
-        tracing::info!(engine = %engine.client().base(), "waiting for the engine");
-    }
-    // The engine outlives us, so its state is never closed.
-    let _ = state.wait_for(|state| matches!(state, State::Up(_))).await;
 }

@@ -158,7 +158,7 @@ impl Store {
         }
         // The answer to a GET has a body that tells wrong credentials from missing rights; but not every server
         // minds the bucket in it.
-        match self.client.head_bucket().bucket(&self.output.bucket).send().await {
+        match Box::pin(self.client.head_bucket().bucket(&self.output.bucket).send()).await {
             Ok(_) => Ok(()),
             Err(error) => match Error::sorted(self.place(&probe), &error) {
                 Error::NotFound { at } => Err(Error::NoSuchBucket { at }),
@@ -212,7 +212,8 @@ impl Store {
             .cache_control(cache)
             .set_metadata(Some(metadata))
             .set_if_none_match(only_new.then(|| "*".to_owned()));
-        let sent = put.send().await.map_err(|error| Error::sorted(self.place(key), &error))?;
+        // The SDK's futures are very large.
+        let sent = Box::pin(put.send()).await.map_err(|error| Error::sorted(self.place(key), &error))?;
         Ok(unquoted(sent.e_tag()))
     }
 
@@ -233,7 +234,7 @@ impl Store {
 
     /// What there is under a key. Credentials that may not list get [`Error::Denied`] for a missing key.
     pub async fn head(&self, key: &str) -> Result<Found> {
-        let head = self.client.head_object().bucket(&self.output.bucket).key(key).send().await;
+        let head = Box::pin(self.client.head_object().bucket(&self.output.bucket).key(key).send()).await;
         let head = head.map_err(|error| Error::sorted(self.place(key), &error))?;
         Ok(Found {
             key: key.to_owned(),
@@ -245,7 +246,7 @@ impl Store {
 
     /// An object's content, checked against its checksum.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
-        let object = self.client.get_object().bucket(&self.output.bucket).key(key).send().await;
+        let object = Box::pin(self.client.get_object().bucket(&self.output.bucket).key(key).send()).await;
         self.body_of(key, object.map_err(|error| Error::sorted(self.place(key), &error))?).await
     }
 
@@ -258,7 +259,7 @@ impl Store {
 
     /// Deletes an object; one that is not there is fine.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        let sent = self.client.delete_object().bucket(&self.output.bucket).key(key).send().await;
+        let sent = Box::pin(self.client.delete_object().bucket(&self.output.bucket).key(key).send()).await;
         match sent.map_err(|error| Error::sorted(self.place(key), &error)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),

@@ -38,11 +38,12 @@ impl Store {
     /// of ours.
     pub async fn get_latent(&self, key: &str) -> Result<Option<Latent>> {
         let get = self.client.get_object().bucket(&self.output.bucket).key(key);
-        let mut object = match get.send().await.map_err(|error| Error::sorted(self.place(key), &error)) {
-            Ok(object) => object,
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let mut object =
+            match Box::pin(get.send()).await.map_err(|error| Error::sorted(self.place(key), &error)) {
+                Ok(object) => object,
+                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
         let metadata = object.metadata.take().unwrap_or_default();
         let file = self.body_of(key, object).await?;
         Ok(read(&metadata, file))

@@ -250,7 +250,7 @@ async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Jso
     Json(all.remove_entry(&class).into_iter().collect())
 }
 
-/// Asks CUDA how much memory is free, which raises once a CUDA error has happened.
+/// It asks the GPU for its memory, which raises once the process has lost its context.
 async fn system_stats(State(server): Shared) -> Result<Json<Value>, Response> {
     let state = server.state();
     if state.cuda_broken {

@@ -5,17 +5,25 @@ use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     multipart::{Form, Part},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{PromptId, history::History, refusal};
+use super::{
+    Download, Error, Mark, PromptId, Refusal,
+    error::causes,
+    history::{History, Queued},
+    mark::Extra,
+    outputs::File,
+    python, refusal,
+    version::About,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The engine answers from a Python thread that its own work can hold up for seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pictures may be large.
-const VIEW_TIMEOUT: Duration = Duration::from_secs(60);
-/// What of an unexpected answer is worth showing.
+/// So large a text is no answer of use: graphs are a hundredth of it.
+const LONGEST_TEXT: usize = 256 << 20;
+/// What of an unexpected answer is worth showing, bytes.
 const SHOWN: usize = 300;
 
 /// The engine's HTTP side. One method, one request; what the answers mean is for others to say.
@@ -25,69 +33,11 @@ pub struct Client {
     base: Url,
 }
 
-/// What went wrong with a request to the engine.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nobody listens; the request was not sent.
-    #[error("the engine at {base} does not accept connections ({request}): {cause}")]
-    NotSent {
-        /// The engine.
-        base: Url,
-        /// Method and path.
-        request: String,
-        /// What happened.
-        cause: String,
-    },
-    /// No answer, or not all of it: the engine may have acted on the request or not.
-    #[error("the engine at {base} did not answer {request}: {cause}")]
-    Unanswered {
-        /// The engine.
-        base: Url,
-        /// Method and path.
-        request: String,
-        /// What happened.
-        cause: String,
-    },
-    /// An answer that says it went wrong, or that we can't read.
-    #[error("the engine at {base} answered {request} with {status}: {body}")]
-    Unexpected {
-        /// The engine.
-        base: Url,
-        /// Method and path.
-        request: String,
-        /// HTTP status.
-        status: StatusCode,
-        /// The beginning of what it said.
-        body: String,
-    },
-    /// It will not run this graph. The engine's own words, made readable.
-    #[error("{0}")]
-    Refused(String),
-}
-
-/// A file in one of the engine's folders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct File {
-    /// Its name.
-    pub(super) filename: String,
-    /// Its folder.
-    #[serde(default)]
-    pub(super) subfolder: String,
-    /// `output`, or `temp` for previews.
-    #[serde(rename = "type", default)]
-    pub(super) kind: String,
-}
-
-#[derive(Deserialize)]
-struct Uploaded {
-    name: String,
-}
-
 /// What the engine has to do.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct QueueSeen {
-    pub(super) running: Vec<PromptId>,
-    pub(super) pending: Vec<PromptId>,
+    pub(super) running: Vec<Queued>,
+    pub(super) pending: Vec<Queued>,
 }
 
 impl Client {
@@ -100,7 +50,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
+            .read_timeout(ANSWER_TIMEOUT)
             .tcp_nodelay(true)
             .build()?;
         Ok(Self { http, base })
@@ -118,16 +68,23 @@ impl Client {
         id: &PromptId,
         graph: &Map<String, Value>,
         client_id: &str,
+        mark: &Mark,
     ) -> Result<(), Error> {
-        let body = json!({"prompt": graph, "prompt_id": id.as_str(), "client_id": client_id});
+        // Some nodes read the editor's file and fail where there is none.
+        let workflow =
+            json!({"nodes": [], "links": [], "groups": [], "config": {}, "extra": {}, "version": 0.4});
+        let extra = json!({Extra::KEY: mark, "extra_pnginfo": {"workflow": workflow}});
+        let body =
+            json!({"prompt": graph, "prompt_id": id.as_str(), "client_id": client_id, "extra_data": extra});
         let (request, response) = self.send(self.post("prompt").json(&body)).await?;
         let status = response.status();
         let text = self.text(&request, response).await?;
-        match (status, serde_json::from_str::<refusal::Answer>(&text)) {
+        match (status, serde_json::from_str::<refusal::Answer>(&python::to_json(&text))) {
             (StatusCode::OK, Ok(answer)) if answer.node_errors.is_empty() => Ok(()),
-            (StatusCode::OK | StatusCode::BAD_REQUEST, Ok(answer)) => Err(Error::Refused(answer.words())),
+            (StatusCode::OK | StatusCode::BAD_REQUEST, Ok(answer)) => Err(Error::Refused(answer.refusal())),
             (StatusCode::PAYLOAD_TOO_LARGE, _) => {
-                Err(Error::Refused("the workflow is larger than the engine takes (100 MiB)".into()))
+                let words = "the workflow is larger than the engine takes (100 MiB)".into();
+                Err(Error::Refused(Refusal { words, is_doubtful: false }))
             }
             _ => Err(self.unexpected(request, status, &text)),
         }
@@ -135,25 +92,33 @@ impl Client {
 
     /// What became of a prompt; `None` while it is unknown, waiting or running.
     pub(super) async fn history(&self, id: &PromptId) -> Result<Option<History>, Error> {
-        let mut all: Map<String, Value> = self.json(self.get(&format!("history/{id}"))).await?;
-        let Some(entry) = all.remove(id.as_str()) else { return Ok(None) };
-        serde_json::from_value(entry)
-            .map(Some)
-            .map_err(|error| self.unexpected(format!("GET history/{id}"), StatusCode::OK, &error.to_string()))
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct All(std::collections::HashMap<String, History>);
+        let All(mut all) = self.json(self.get(&format!("history/{id}"))).await?;
+        Ok(all.remove(id.as_str()))
+    }
+
+    /// The latest prompts that have ended, at most so many.
+    pub(super) async fn histories(&self, most: u32) -> Result<Vec<(PromptId, History)>, Error> {
+        let all: std::collections::HashMap<String, History> =
+            self.json(self.get("history").query(&[("max_items", most)])).await?;
+        Ok(all.into_iter().map(|(id, history)| (id.as_str().into(), history)).collect())
+    }
+
+    /// Has the engine forget what became of a prompt.
+    pub(super) async fn forget(&self, id: &PromptId) -> Result<(), Error> {
+        self.done(self.post("history").json(&json!({"delete": [id.as_str()]}))).await
     }
 
     pub(super) async fn queue(&self) -> Result<QueueSeen, Error> {
-        /// `[number, id, graph, …]`
         #[derive(Deserialize)]
         struct Wire {
-            queue_running: Vec<Vec<Value>>,
-            queue_pending: Vec<Vec<Value>>,
+            queue_running: Vec<Queued>,
+            queue_pending: Vec<Queued>,
         }
-        let ids = |entries: Vec<Vec<Value>>| {
-            entries.iter().filter_map(|entry| Some(entry.get(1)?.as_str()?.into())).collect()
-        };
         let Wire { queue_running, queue_pending } = self.json(self.get("queue")).await?;
-        Ok(QueueSeen { running: ids(queue_running), pending: ids(queue_pending) })
+        Ok(QueueSeen { running: queue_running, pending: queue_pending })
     }
 
     /// Takes a prompt that waits off the engine's queue; others are not touched.
@@ -171,32 +136,41 @@ impl Client {
         self.done(self.post("free").json(&json!({"unload_models": true, "free_memory": true}))).await
     }
 
-    /// A file's content.
-    pub(super) async fn view(&self, file: &File) -> Result<Bytes, Error> {
-        let (request, response) = self.send(self.get("view").query(file).timeout(VIEW_TIMEOUT)).await?;
+    /// A file's content, as it comes.
+    pub(super) async fn view(&self, file: &File) -> Result<Download, Error> {
+        let (request, response) = self.send_unbounded(self.get("view").query(file)).await?;
         let status = response.status();
+        let request = format!("{request} of {}", file.filename);
         if !status.is_success() {
             let text = self.text(&request, response).await?;
-            return Err(self.unexpected(request, status, &format!("{} of {}", text.trim(), file.filename)));
+            return Err(self.unexpected(request, status, text.trim()));
         }
-        response.bytes().await.map_err(|error| self.broken(request, &error))
+        Ok(Download::new(self.base.clone(), request, response))
     }
 
-    /// Puts a file into its folder for temporary ones, which it empties when it starts; one of the same name is
-    /// replaced. Returns the name by which nodes know it.
-    pub(super) async fn upload(&self, name: &str, content: Bytes) -> Result<String, Error> {
-        let content = Part::stream(content).file_name(name.to_owned());
-        let form = Form::new().text("type", "temp").text("overwrite", "true").part("image", content);
+    /// Writes a file into one of the engine's folders, in place of one of the same name. Returns its name there.
+    pub(super) async fn upload(&self, file: &File, content: Bytes) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Uploaded {
+            name: String,
+        }
+        let File { filename, subfolder, kind } = file.clone();
+        let content = Part::stream(content).file_name(filename);
+        let form = Form::new()
+            .text("type", kind)
+            .text("subfolder", subfolder)
+            .text("overwrite", "true")
+            .part("image", content);
         let Uploaded { name } = self.json(self.post("upload/image").multipart(form)).await?;
-        Ok(format!("{name} [temp]"))
+        Ok(name)
     }
 
-    /// Does it answer?
+    /// What it says of itself and its devices. Answering, it asks the GPU for its memory.
     ///
     /// # Errors
-    /// Why not.
-    pub async fn probe(&self) -> Result<(), Error> {
-        self.json::<Value>(self.get("system_stats")).await.map(drop)
+    /// When it does not answer, or can't.
+    pub async fn about(&self) -> Result<About, Error> {
+        self.json(self.get("system_stats")).await
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -213,14 +187,19 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(String, Response), Error> {
-        let request = request.build().map_err(|error| self.broken("a request".into(), &error))?;
+        self.send_unbounded(request.timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// The whole answer may take its time, as long as something comes.
+    async fn send_unbounded(&self, request: RequestBuilder) -> Result<(String, Response), Error> {
+        let request = request.build().map_err(|error| unanswered(&self.base, "a request", &error))?;
         let name = format!("{} {}", request.method(), request.url().path().trim_start_matches('/'));
         match self.http.execute(request).await {
             Ok(response) => Ok((name, response)),
             Err(error) if error.is_connect() => {
                 Err(Error::NotSent { base: self.base.clone(), request: name, cause: causes(&error) })
             }
-            Err(error) => Err(self.broken(name, &error)),
+            Err(error) => Err(unanswered(&self.base, &name, &error)),
         }
     }
 
@@ -231,7 +210,8 @@ impl Client {
         if !status.is_success() {
             return Err(self.unexpected(request, status, &text));
         }
-        serde_json::from_str(&text).map_err(|_| self.unexpected(request, status, &text))
+        serde_json::from_str(&python::to_json(&text))
+            .map_err(|error| Error::Unreadable { request, cause: error.to_string() })
     }
 
     async fn done(&self, request: RequestBuilder) -> Result<(), Error> {
@@ -244,12 +224,21 @@ impl Client {
         Err(self.unexpected(request, status, &text))
     }
 
-    async fn text(&self, request: &str, response: Response) -> Result<String, Error> {
-        response.text().await.map_err(|error| self.broken(request.to_owned(), &error))
-    }
-
-    fn broken(&self, request: String, error: &reqwest::Error) -> Error {
-        Error::Unanswered { base: self.base.clone(), request, cause: causes(error) }
+    async fn text(&self, request: &str, mut response: Response) -> Result<String, Error> {
+        let mut text = Vec::new();
+        while let Some(part) =
+            response.chunk().await.map_err(|error| unanswered(&self.base, request, &error))?
+        {
+            if text.len() + part.len() > LONGEST_TEXT {
+                let cause = format!("it is longer than {} MiB", LONGEST_TEXT >> 20);
+                return Err(Error::Unreadable { request: request.to_owned(), cause });
+            }
+            text.extend_from_slice(&part);
+        }
+        Ok(match String::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })
     }
 
     fn unexpected(&self, request: String, status: StatusCode, body: &str) -> Error {
@@ -257,11 +246,6 @@ impl Client {
     }
 }
 
-/// reqwest's own text names the URL and little else.
-fn causes(error: &reqwest::Error) -> String {
-    let first: &dyn std::error::Error = error;
-    match std::iter::successors(first.source(), |error| error.source()).last() {
-        Some(root) => root.to_string(),
-        None => error.to_string(),
-    }
+fn unanswered(base: &Url, request: &str, error: &reqwest::Error) -> Error {
+    Error::Unanswered { base: base.clone(), request: request.to_owned(), cause: causes(error) }
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -7,25 +7,27 @@ use tokio::{
 };
 
 use super::{
-    Client, Error, PromptId,
-    history::History,
-    progress::{Followed, Follower, Saved, Segment},
+    About, Client, Download, Error, Mark, Output, PromptId,
+    cleaning::Leftovers,
+    history::{History, Queued},
+    outputs::File,
+    progress::{Followed, Follower, Outline, Saved},
     socket::Socket,
 };
 
 /// Between two tries to connect: at first, and at most.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Between two looks at a prompt that shall stop. It stops at its next step or node.
-const STOP_POLL: Duration = Duration::from_millis(250);
-/// A prompt counts as gone when it was not seen so many times running: a POST may still be on its way in.
-const GONE_AFTER: u32 = 2;
+/// The folder that the engine empties when it starts.
+const TEMP: &str = "temp";
 
 /// The engine, as a whole: its HTTP side and the socket we keep open to it.
 #[derive(Debug)]
 pub struct Engine {
     client: Client,
+    mark: Mark,
     state: watch::Sender<State>,
     followed: Followed,
+    pub(super) leftovers: Mutex<Leftovers>,
 }
 
 /// Can it work?
@@ -39,8 +41,13 @@ pub enum State {
     /// Connected.
     Up(Connection),
     /// Connected, but it can't generate before it has been restarted.
-    Broken {
+    Unhealthy {
         /// Why.
+        why: String,
+    },
+    /// Connected, but of a version that does not work here.
+    Unsupported {
+        /// Which, and what to do.
         why: String,
     },
 }
@@ -56,25 +63,48 @@ pub struct Connection {
 /// What is known of a prompt.
 #[derive(Debug)]
 pub(super) enum Whereabouts {
-    Finished(History),
+    Finished(Box<History>),
+    /// It has ended, and what the engine says of it can't be read.
+    Unreadable(Error),
     Running,
-    Pending,
+    /// Waiting, while the engine runs something else or not.
+    Pending {
+        engine_idles: bool,
+    },
     /// The engine does not know it (any more).
     Nowhere,
 }
 
-impl Engine {
-    /// The engine behind `client`. It is [`State::Down`] until [`Engine::keep_connected`] runs.
+impl State {
+    /// What keeps it from working.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Up(_) => None,
+            Self::Down { why } | Self::Unhealthy { why } | Self::Unsupported { why } => Some(why),
+        }
+    }
+}
+
+impl Engine {
+    /// The engine behind `client`. It is [`State::Down`] until [`Engine::keep_connected`] runs. `mark` goes with each
+    /// prompt.
+    #[must_use]
+    pub fn new(client: Client, mark: Mark) -> Self {
         let (state, _) = watch::channel(State::Down { why: "not connected yet".into() });
-        Self { client, state, followed: Followed::default() }
+        Self { client, mark, state, followed: Followed::default(), leftovers: Mutex::default() }
     }
 
     /// Its HTTP side.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What our prompts carry.
+    #[must_use]
+    pub fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// Follow how it is.
@@ -87,12 +117,10 @@ impl Engine {
     pub async fn keep_connected(&self) {
         let mut pause = RECONNECT.0;
         loop {
-            let why = match Socket::connect(self.client.base()).await {
-                Ok(socket) => {
+            let why = match self.connect().await {
+                Ok((socket, state)) => {
                     pause = RECONNECT.0;
-                    let client_id = socket.client_id.clone();
-                    tracing::info!(engine = %self.client.base(), "connected to the engine");
-                    self.state.send_replace(State::Up(Connection { client_id, since: Instant::now() }));
+                    self.state.send_replace(state);
                     let why = socket.read(&self.followed).await;
                     tracing::warn!(engine = %self.client.base(), why, "lost the connection to the engine");
                     why
@@ -110,42 +138,86 @@ impl Engine {
         }
     }
 
-    /// Its process is beyond repair; stands until it is connected to anew.
-    pub(super) fn broken(&self, why: &str) {
+    async fn connect(&self) -> Result<(Socket, State), String> {
+        let socket = Socket::connect(self.client.base()).await?;
+        let about = match self.client.about().await {
+            Ok(about) => about,
+            // As from an engine whose GPU is lost.
+            Err(error @ Error::Unexpected { status, .. }) if status.is_server_error() => {
+                return Ok((socket, State::Unhealthy { why: error.to_string() }));
+            }
+            Err(error) if error.is_answer() => About::default(),
+            Err(error) => return Err(error.to_string()),
+        };
+        let engine = self.client.base();
+        tracing::info!(%engine, comfyui = about.comfyui(), pytorch = about.pytorch(), "connected to the engine");
+        let state = match about.refusal() {
+            None => State::Up(Connection { client_id: socket.client_id.clone(), since: Instant::now() }),
+            Some(why) => {
+                tracing::error!(%engine, why, "this engine can't be used");
+                State::Unsupported { why }
+            }
+        };
+        Ok((socket, state))
+    }
+
+    /// Its process needs a restart; stands until it is connected to anew.
+    pub fn mark_unhealthy(&self, why: &str) {
         tracing::error!(why, "the engine needs a restart");
-        self.state.send_replace(State::Broken { why: why.to_owned() });
+        self.state.send_replace(State::Unhealthy { why: why.to_owned() });
     }
 
-    pub(super) fn follow(&self, id: &PromptId, segments: &[Segment]) -> Follower {
-        self.followed.follow(id, segments)
-    }
-
-    /// Notes that a prompt was seen running, where the socket did not tell.
-    pub(super) fn seen_running(&self, id: &PromptId) {
-        self.followed.seen_running(id, Instant::now());
+    pub(super) fn follow(&self, id: &PromptId, outline: Outline) -> Follower {
+        self.followed.follow(id, outline)
     }
 
     pub(super) async fn whereabouts(&self, id: &PromptId) -> Result<Whereabouts, Error> {
-        if let Some(history) = self.client.history(id).await? {
-            return Ok(Whereabouts::Finished(history));
+        if let Some(ended) = self.ended(id).await? {
+            return Ok(ended);
         }
         let queue = self.client.queue().await?;
-        if queue.running.contains(id) {
+        let has = |entries: &[Queued]| entries.iter().any(|entry| entry.id == id.as_str());
+        if has(&queue.running) {
             return Ok(Whereabouts::Running);
         }
-        if queue.pending.contains(id) {
-            return Ok(Whereabouts::Pending);
+        if has(&queue.pending) {
+            return Ok(Whereabouts::Pending { engine_idles: queue.running.is_empty() });
         }
         // It may have finished between the two looks.
-        Ok(self.client.history(id).await?.map_or(Whereabouts::Nowhere, Whereabouts::Finished))
+        Ok(self.ended(id).await?.unwrap_or(Whereabouts::Nowhere))
     }
 
-    /// The content of a latent it has saved.
+    /// Of a prompt that has not ended history has no entry, so one that can't be read tells that it has.
+    async fn ended(&self, id: &PromptId) -> Result<Option<Whereabouts>, Error> {
+        match self.client.history(id).await {
+            Ok(history) => Ok(history.map(|history| Whereabouts::Finished(Box::new(history)))),
+            Err(error @ Error::Unreadable { .. }) => Ok(Some(Whereabouts::Unreadable(error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The content of a file that it has made.
     ///
     /// # Errors
     /// When it does not give it out.
-    pub async fn latent(&self, saved: &Saved) -> Result<Bytes, Error> {
-        self.client.view(&saved.file).await
+    pub async fn open(&self, output: &Output) -> Result<Download, Error> {
+        self.client.view(&output.file).await
+    }
+
+    /// The content of a latent that it has saved, at most so many bytes.
+    ///
+    /// # Errors
+    /// When it does not give it out, or it is larger.
+    pub async fn latent(&self, saved: &Saved, most: usize) -> Result<Bytes, Error> {
+        let mut download = self.client.view(&saved.file).await?;
+        let mut latent = Vec::new();
+        while let Some(part) = download.next().await? {
+            if latent.len() + part.len() > most {
+                return Err(download.broken(format!("it is larger than {} MiB", most >> 20)));
+            }
+            latent.extend_from_slice(&part);
+        }
+        Ok(latent.into())
     }
 
     /// Gives it a latent to go on from; returns the name by which a graph can load it.
@@ -153,44 +225,24 @@ impl Engine {
     /// # Errors
     /// When it does not take it.
     pub async fn lend(&self, name: &str, latent: Bytes) -> Result<String, Error> {
-        self.client.upload(name, latent).await
+        let name = self.client.upload(&temporary(name), latent).await?;
+        Ok(format!("{name} [{TEMP}]"))
     }
 
-    /// Takes a prompt out of the engine that nobody waits for any more. One that won't let go of it within `patience`
-    /// hangs: every later prompt would wait behind it for ever, so it is [`State::Broken`] then.
-    pub async fn be_rid_of(&self, id: &PromptId, patience: Duration) {
-        if !self.cancel(id, patience).await {
-            self.broken(&format!("prompt {id} could not be stopped within {}s", patience.as_secs()));
-        }
+    /// Takes a latent back that was [lent](Self::lend).
+    pub async fn take_back(&self, name: &str) {
+        self.remove(&temporary(name)).await;
     }
 
-    /// Takes a prompt out of the engine, whatever its state, and waits until it is out. An engine that can't be
-    /// reached has nothing to stop; one that does not obey is waited for as long as `patience`.
+    /// Empties the GPU's memory before the next prompt, and has the engine run all nodes of it.
     ///
-    /// Returns whether it is out.
-    pub(super) async fn cancel(&self, id: &PromptId, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
-        let mut unseen = 0;
-        while unseen < GONE_AFTER {
-            let asked = match self.whereabouts(id).await {
-                Ok(Whereabouts::Finished(_)) => return true,
-                Ok(Whereabouts::Running) => self.client.interrupt(id).await,
-                Ok(Whereabouts::Pending) => self.client.delete(id).await,
-                Ok(Whereabouts::Nowhere) => {
-                    unseen += 1;
-                    Ok(())
-                }
-                Err(Error::NotSent { .. }) => return true,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = asked {
-                tracing::debug!(%error, prompt = %id, "can't stop a prompt yet");
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            sleep(STOP_POLL).await;
-        }
-        true
+    /// # Errors
+    /// When the engine can't be reached.
+    pub async fn free_memory(&self) -> Result<(), Error> {
+        self.client.free().await
     }
+}
+
+fn temporary(name: &str) -> File {
+    File { filename: name.to_owned(), subfolder: String::new(), kind: TEMP.to_owned() }
 }

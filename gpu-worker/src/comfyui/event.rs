@@ -1,13 +1,17 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{PromptId, client::File};
+use super::{PromptId, outputs::File, python};
 
 /// What the engine tells of a prompt over its socket, as far as we care.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// It is taken off the queue.
     Started(PromptId),
+    /// These nodes need not run, as equal ones have run before.
+    Cached { prompt: PromptId, nodes: Vec<String> },
+    /// A node begins.
+    Node { prompt: PromptId, node: String },
     /// A node has done so many of so many steps.
     Steps { prompt: PromptId, node: String, done: u32, total: u32 },
     /// A node has saved a latent.
@@ -28,22 +32,26 @@ struct Frame {
 struct Data {
     prompt_id: Option<String>,
     node: Option<Value>,
+    #[serde(default)]
+    nodes: Vec<String>,
     value: Option<f64>,
     max: Option<f64>,
     output: Option<Value>,
 }
 
 impl Event {
-    /// `None` for all that is of no interest, known or not.
+    /// `None` for what does not matter here, known or not.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let Frame { kind, data: Data { prompt_id, node, value, max, output } } =
-            serde_json::from_str(text).ok()?;
+        let Frame { kind, data: Data { prompt_id, node, nodes, value, max, output } } =
+            serde_json::from_str(&python::to_json(text)).ok()?;
         // After a connection in mid-run the engine says `executing` without telling whose.
         let prompt = PromptId::from(prompt_id?.as_str());
         let named = || node.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
         match kind.as_str() {
             "execution_start" => Some(Self::Started(prompt)),
+            "execution_cached" => Some(Self::Cached { prompt, nodes }),
             "executing" if node.is_none() => Some(Self::Ended(prompt)),
+            "executing" => Some(Self::Node { prompt, node: named() }),
             "progress" => {
                 Some(Self::Steps { prompt, node: named(), done: steps(value?), total: steps(max?) })
             }
@@ -58,6 +66,8 @@ impl Event {
     pub(super) fn prompt(&self) -> &PromptId {
         match self {
             Self::Started(prompt)
+            | Self::Cached { prompt, .. }
+            | Self::Node { prompt, .. }
             | Self::Steps { prompt, .. }
             | Self::Saved { prompt, .. }
             | Self::Ended(prompt) => prompt,
@@ -94,8 +104,15 @@ mod tests {
             ),
             (r#"{"type":"executed","data":{"node":"9","prompt_id":"p","output":{"images":[]}}}"#, None),
             (r#"{"type":"executed","data":{"node":"9","prompt_id":"p","output":null}}"#, None),
-            (r#"{"type":"executing","data":{"node":null,"prompt_id":"p"}}"#, Some(Event::Ended(id))),
-            (r#"{"type":"executing","data":{"node":"3","prompt_id":"p"}}"#, None),
+            (r#"{"type":"executing","data":{"node":null,"prompt_id":"p"}}"#, Some(Event::Ended(id.clone()))),
+            (
+                r#"{"type":"executing","data":{"node":"3","prompt_id":"p"}}"#,
+                Some(Event::Node { prompt: id.clone(), node: "3".into() }),
+            ),
+            (
+                r#"{"type":"execution_cached","data":{"nodes":["4"],"prompt_id":"p","x":NaN}}"#,
+                Some(Event::Cached { prompt: id.clone(), nodes: vec!["4".into()] }),
+            ),
             (r#"{"type":"executing","data":{"node":"3"}}"#, None),
             (r#"{"type":"executing","data":{"node":null}}"#, None),
             (r#"{"type":"status","data":{"status":{"exec_info":{"queue_remaining":1}}}}"#, None),

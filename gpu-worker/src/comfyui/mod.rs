@@ -3,25 +3,41 @@
 //! The wire protocol promises less than it seems to. What this module relies on:
 //! - the end of a prompt is `executing` with no node and its id; only then is `/history` complete;
 //! - nothing is replayed to a new connection, and a client id used twice goes deaf: every connection gets an id
-//!   of its own, and `/history` and `/queue` are looked at now and then whatever the socket says;
+//!   of its own, and `/history` and `/queue` are asked now and then whatever the socket says;
 //! - a POST that failed may have been queued all the same: look before trying again;
-//! - an answer of 200 may carry node errors, and history says `error` for an interrupted prompt too.
+//! - an answer of 200 may carry node errors, and history says `error` for an interrupted prompt too;
+//! - answers are Python's JSON, which is not everybody's ([`python`]);
+//! - what was made stays: files, history and queue are ours to clean up ([`cleaning`]).
 
+mod cleaning;
 mod client;
+mod download;
 mod engine;
+mod error;
 mod event;
 mod failure;
 mod generate;
 mod history;
+mod inspect;
+mod mark;
+mod outputs;
 mod progress;
+mod python;
 mod refusal;
 mod socket;
+mod version;
 
-pub use client::{Client, Error};
+pub use client::Client;
+pub use download::Download;
 pub use engine::{Engine, State};
+pub use error::Error;
 pub use failure::{Failure, Kind};
-pub use generate::{Generated, Output, Prompt, Trouble};
+pub use generate::{Generated, Prompt, Trouble};
+pub use mark::Mark;
+pub use outputs::{File, Output};
 pub use progress::{Phase, Progress, Saved, Segment, Steps};
+pub use refusal::Refusal;
+pub use version::About;
 
 /// A prompt's name in the engine: a lowercase UUID that we draw.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,13 +1,14 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use serde_json::{Map, Value};
 use tokio::{sync::watch, time::Instant};
 
-use super::{PromptId, client::File, event::Event};
+use super::{PromptId, event::Event, outputs::File};
 
 /// How far a prompt is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +17,10 @@ pub struct Progress {
     pub phase: Phase,
     /// When the engine began with it.
     pub started: Option<Instant>,
+    /// When it ended.
+    pub ended: Option<Instant>,
+    /// The last of its nodes that make something is running.
+    pub at_last_node: bool,
     /// Steps of its segments; of its current node where it has none.
     pub steps: Option<Steps>,
     /// The last latent that it saved on its way.
@@ -69,11 +74,49 @@ pub struct Steps {
     pub last: Instant,
 }
 
+/// What is known of a prompt's graph beforehand, and how far the engine is in it.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    /// Without any, the engine's own count of steps is taken.
+    segments: Vec<Segment>,
+    /// The nodes that no other node waits for, less those that are done.
+    open_ends: HashSet<String>,
+    /// The node that runs.
+    running: Option<String>,
+}
+
+impl Outline {
+    pub(super) fn new(graph: &Map<String, Value>, segments: &[Segment]) -> Self {
+        let inputs = graph.values().filter_map(|node| node.get("inputs")?.as_object()).flat_map(Map::values);
+        let links = inputs.filter_map(|input| input.as_array()?.first()?.as_str());
+        let waited_for: HashSet<&str> = links.collect();
+        let open_ends = graph.keys().filter(|id| !waited_for.contains(id.as_str())).cloned().collect();
+        Self { segments: segments.to_vec(), open_ends, running: None }
+    }
+
+    fn cached(&mut self, nodes: &[String]) {
+        self.open_ends.retain(|node| !nodes.contains(node));
+    }
+
+    /// Returns whether it is the last one.
+    fn begins(&mut self, node: &str) -> bool {
+        if let Some(done) = self.running.replace(node.to_owned()) {
+            self.open_ends.remove(&done);
+        }
+        self.open_ends.len() == 1 && self.open_ends.contains(node)
+    }
+}
+
 impl Progress {
-    /// `segments` are the prompt's; without any, the engine's own count is taken.
-    pub(super) fn apply(&mut self, event: &Event, segments: &[Segment], now: Instant) {
+    pub(super) fn apply(&mut self, event: &Event, outline: &mut Outline, now: Instant) {
+        let segments = &outline.segments;
         match event {
             Event::Started(_) => self.run(now),
+            Event::Cached { nodes, .. } => outline.cached(nodes),
+            Event::Node { node, .. } => {
+                self.run(now);
+                self.at_last_node = outline.begins(node);
+            }
             Event::Steps { done, total, .. } if segments.is_empty() => {
                 self.run(now);
                 self.step(*done, *total, now);
@@ -93,7 +136,7 @@ impl Progress {
                     self.saved = Some(Saved { steps, took, file: file.clone() });
                 }
             }
-            Event::Ended(_) => self.phase = Phase::Ended,
+            Event::Ended(_) => self.end(now),
         }
     }
 
@@ -103,6 +146,12 @@ impl Progress {
             self.phase = Phase::Running;
             self.started = Some(now);
         }
+    }
+
+    /// Seen to have ended.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.phase = Phase::Ended;
+        self.ended.get_or_insert(now);
     }
 
     fn step(&mut self, done: u32, total: u32, now: Instant) {
@@ -122,7 +171,7 @@ pub(super) struct Followed(Arc<Mutex<HashMap<PromptId, Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
-    segments: Vec<Segment>,
+    outline: Outline,
     progress: watch::Sender<Progress>,
 }
 
@@ -135,28 +184,39 @@ pub(super) struct Follower {
 }
 
 impl Followed {
-    pub(super) fn follow(&self, id: &PromptId, segments: &[Segment]) -> Follower {
+    pub(super) fn follow(&self, id: &PromptId, outline: Outline) -> Follower {
         let (sender, progress) = watch::channel(Progress::default());
-        self.lock().insert(id.clone(), Entry { segments: segments.to_vec(), progress: sender });
+        self.lock().insert(id.clone(), Entry { outline, progress: sender });
         Follower { progress, id: id.clone(), all: self.clone() }
     }
 
     /// Never waits: a socket that is not read holds up the engine's other clients.
     pub(super) fn apply(&self, event: &Event, now: Instant) {
-        if let Some(Entry { segments, progress }) = self.lock().get(event.prompt()) {
-            progress.send_modify(|progress| progress.apply(event, segments, now));
-        }
-    }
-
-    /// Notes that a prompt was seen running, where the socket did not tell.
-    pub(super) fn seen_running(&self, id: &PromptId, now: Instant) {
-        if let Some(Entry { segments: _, progress }) = self.lock().get(id) {
-            progress.send_modify(|progress| progress.run(now));
+        if let Some(Entry { outline, progress }) = self.lock().get_mut(event.prompt()) {
+            progress.send_modify(|progress| progress.apply(event, outline, now));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PromptId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower {
+    /// Notes that it was seen running, where the socket did not tell.
+    pub(super) fn run(&self) {
+        self.change(|progress| progress.run(Instant::now()));
+    }
+
+    /// Notes that it was seen to have ended.
+    pub(super) fn end(&self) {
+        self.change(|progress| progress.end(Instant::now()));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        if let Some(Entry { outline: _, progress }) = self.all.lock().get(&self.id) {
+            progress.send_modify(change);
+        }
     }
 }
 
@@ -170,19 +230,25 @@ impl Drop for Follower {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::json;
     use tokio::time::Instant;
 
     use super::{
-        super::{client::File, event::Event},
-        Phase, Progress, PromptId, Segment,
+        super::{event::Event, outputs::File},
+        Outline, Phase, Progress, PromptId, Segment,
     };
 
     /// One second between any two events.
     fn after(segments: &[Segment], events: &[Event]) -> Progress {
+        let outline = Outline { segments: segments.to_vec(), ..Outline::default() };
+        outlined(outline, events)
+    }
+
+    fn outlined(mut outline: Outline, events: &[Event]) -> Progress {
         let start = Instant::now();
         let mut progress = Progress::default();
         for (i, event) in (0..).zip(events) {
-            progress.apply(event, segments, start + Duration::from_secs(i));
+            progress.apply(event, &mut outline, start + Duration::from_secs(i));
         }
         progress
     }
@@ -227,6 +293,24 @@ mod tests {
         let progress = after(&[], &[steps("3", 20, 20), steps("4", 1, 10), steps("4", 2, 10)]);
         let steps = progress.steps.expect("steps");
         assert_eq!((steps.done, steps.total, steps.first.1), (2, 10, 1));
+    }
+
+    #[test]
+    fn the_last_node_is_the_one_that_nothing_is_left_to_make_after() {
+        let graph = json!({
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 64}},
+            "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}},
+            "3": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0]}},
+            "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+        });
+        let graph = graph.as_object().expect("a graph");
+        let node = |node: &str| Event::Node { prompt: id(), node: node.into() };
+        let is_last = |events: &[Event]| outlined(Outline::new(graph, &[]), events).at_last_node;
+        assert!(!is_last(&[node("1"), node("2")]), "4 is left");
+        assert!(!is_last(&[node("1"), node("2"), node("3")]));
+        assert!(is_last(&[node("1"), node("2"), node("3"), node("4")]));
+        let cached = Event::Cached { prompt: id(), nodes: vec!["1".into(), "2".into()] };
+        assert!(is_last(&[cached, node("4")]));
     }
 
     #[test]

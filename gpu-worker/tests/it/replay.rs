@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use gpu_worker::comfyui::{Client, Engine};
+use gpu_worker::comfyui::{Client, Engine, Mark};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -102,12 +102,15 @@ impl Replay {
             .route("/history/{id}", get(history))
             .route("/queue", get(queue).post(note))
             .route("/interrupt", post(note))
+            .route("/system_stats", get(async || Json(json!({"system": {"comfyui_version": "0.3.64"}}))))
             .route("/view", get(async || Bytes::from_static(b"a picture")))
             .with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let serving = tokio::spawn(async { axum::serve(listener, routes).await.expect("serving") });
-        let engine = Arc::new(Engine::new(Client::new(base.parse().expect("a URL")).expect("a client")));
+        let mark = Mark { pool: "studio/sd15".into(), worker: "w".into() };
+        let client = Client::new(base.parse().expect("a URL")).expect("a client");
+        let engine = Arc::new(Engine::new(client, mark));
         let connecting = {
             let engine = engine.clone();
             tokio::spawn(async move { engine.keep_connected().await })

@@ -23,11 +23,14 @@ async fn replayed(name: &str) -> (Result<Generated, Trouble>, Vec<Progress>) {
 
 #[tokio::test]
 async fn a_picture_is_followed_to_its_end() {
-    let (result, heard) = replayed("txt2img_preview_noflags").await;
+    let replay = Replay::start(Script::of(&recording("txt2img_preview_noflags"))).await;
+    let (result, heard) = generate(&replay, &Value::Null).await;
     let generated = result.expect("a picture");
     assert_eq!(generated.outputs.len(), 1);
-    assert_eq!(generated.outputs[0].name, "t2i_00001_.png");
-    assert_eq!(generated.outputs[0].bytes, "a picture".as_bytes());
+    let output = &generated.outputs[0];
+    assert_eq!((output.node.as_str(), output.file.filename.as_str()), ("9", "t2i_00001_.png"));
+    let mut download = replay.engine.open(output).await.expect("a file");
+    assert_eq!(download.next().await.expect("content").expect("content"), "a picture".as_bytes());
     assert_eq!(generated.engine_ms, 2_770, "by the engine's own clock");
     let last = heard.last().expect("progress");
     assert_eq!(last.phase, Phase::Ended);
@@ -46,7 +49,7 @@ async fn a_graph_without_a_sampler_and_a_cached_one_end_too() {
 #[tokio::test]
 async fn a_graph_that_saves_nothing_is_told_apart() {
     let (result, _) = replayed("save_image_websocket").await;
-    assert!(matches!(result, Err(Trouble::NothingMade)), "{result:?}");
+    assert!(matches!(result, Err(Trouble::NothingMade(_))), "{result:?}");
 }
 
 #[tokio::test]
@@ -121,7 +124,9 @@ async fn every_refusal_is_told_in_words_that_name_node_and_input() {
         let replay = Replay::start(Script::answering(&recording[name])).await;
         let (result, _) = generate(&replay, &Value::Null).await;
         let Err(Trouble::Refused(said)) = result else { panic!("{name}: {result:?}") };
-        assert!(said.starts_with(words), "{name}: {said}");
+        assert!(said.words.starts_with(words), "{name}: {said:?}");
+        let of_the_graph = ["seed_-1", "width_16392", "missing_input", "type_mismatch", "no_outputs"];
+        assert_eq!(said.is_doubtful, !of_the_graph.contains(&name), "{name}: {said:?}");
     }
 }
 
@@ -129,9 +134,13 @@ async fn every_refusal_is_told_in_words_that_name_node_and_input() {
 async fn an_answer_of_200_with_node_errors_is_a_refusal_and_the_rest_is_stopped() {
     let recording = recording("validation_errors");
     let replay = Replay::start(Script::answering(&recording["one_good_one_bad_output"])).await;
-    let (result, _) = generate(&replay, &Value::Null).await;
+    let id = PromptId::draw();
+    let prompt =
+        Prompt { id: id.clone(), graph: Map::new(), segments: vec![], timeout: Duration::from_secs(20) };
+    let result = replay.engine.generate(&prompt, |_| ()).await;
     let Err(Trouble::Refused(said)) = result else { panic!("{result:?}") };
-    assert_eq!(said, "node 10 (EmptyImage): Value 0 smaller than min of 1: width");
+    assert_eq!(said.words, "node 10 (EmptyImage): Value 0 smaller than min of 1: width");
+    replay.engine.clean_up(&id, Duration::from_secs(20)).await;
     let stopped = replay.requests().iter().any(|request| request.starts_with("POST /interrupt"));
     assert!(stopped, "{:?}", replay.requests());
 }

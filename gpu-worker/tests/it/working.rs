@@ -62,7 +62,7 @@ async fn a_workflow_with_two_outputs_stores_all_but_its_previews() {
 
     let images = &result(&outcomes[0]).images;
     let sizes: Vec<_> = images.iter().map(|image| (image.width, image.height)).collect();
-    assert_eq!(sizes, [(128, 64), (128, 64), (64, 64)], "as the graph lists its nodes");
+    assert_eq!(sizes, [(64, 64), (128, 64), (128, 64)], "by the numbers of their nodes");
     for (n, image) in images.iter().enumerate() {
         assert_eq!(image.key, rig.store.output().image_key(&job.0, 0, n));
         let object = rig.store.get(&image.key).await.expect("stored");
