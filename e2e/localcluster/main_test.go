@@ -117,6 +117,8 @@ func writer(args []string) error {
 	}
 	err = os.WriteFile(args[0], make([]byte, megabytes<<20), 0o600)
 	if err != nil {
+		// The words need a little room themselves.
+		_ = os.Remove(args[0])
 		if err := os.WriteFile(os.Getenv("LAST_WORDS"), []byte(err.Error()), 0o600); err != nil {
 			return err
 		}
