@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 4;
 /// Concurrent callers on each connection: their commands are pipelined.
 const CALLERS: usize = 2;
+/// The same where each does one job at a time, as workers do.
+const SINGLE_CALLERS: usize = 25;
 /// With work waiting at once, where throughput is measured; and where a long backlog is.
 const TENANTS: u64 = 32;
 const MANY_TENANTS: u64 = 1000;
@@ -49,7 +51,8 @@ async fn main() -> Result<()> {
         if wanted(rate) {
             let bench = Bench::start(Persistence::AppendOnly, TENANTS).await?;
             let before = bench.cpu().await?;
-            let took = bench.lifecycles(LIFECYCLES, together).await?;
+            let callers = if together == 1 { SINGLE_CALLERS } else { CALLERS };
+            let took = bench.lifecycles(LIFECYCLES, together, callers).await?;
             let after = bench.cpu().await?;
             ensure!(bench.all_jobs().await?.is_empty(), "jobs are left");
             let each = |used: Duration| 1e6 / per_second(LIFECYCLES, used);
@@ -70,6 +73,11 @@ async fn main() -> Result<()> {
         let (p50, p99) = bench.latency(8, Duration::from_secs(5)).await?;
         figures.extend([("queue.p50_ms", p50), ("queue.p99_ms", p99)]);
     }
+    if wanted("reap") {
+        let bench = Bench::start(Persistence::None, 100_000).await?;
+        bench.fill(100_000).await?;
+        figures.insert("queue.reap_ms_100k", bench.longest_reap(100).await?);
+    }
     if wanted("growth") {
         let (growth, bytes_per_job) = growth().await?;
         figures.extend([("queue.growth", growth), ("queue.bytes_per_job", bytes_per_job)]);
@@ -82,6 +90,7 @@ fn report(figures: &BTreeMap<&str, f64>) -> Result<()> {
         ("queue.lifecycle_per_s", "≥ 30000"),
         ("queue.lifecycle_batch_per_s", "≥ 60000"),
         ("queue.p99_ms", "≤ 5"),
+        ("queue.reap_ms_100k", "≤ 5"),
         ("queue.growth", "≤ 1.3"),
     ];
     println!("{:<36} {:>12}  aim", "figure", "measured");
@@ -144,9 +153,9 @@ impl Bench {
     }
 
     /// So many lifecycles; they leave the backlog as it is.
-    async fn lifecycles(&self, count: u64, together: u64) -> Result<Duration> {
+    async fn lifecycles(&self, count: u64, together: u64, callers: usize) -> Result<Duration> {
         let left = Arc::new(AtomicU64::new(count / together));
-        self.everywhere(CALLERS, |queue, worker| {
+        self.everywhere(callers, |queue, worker| {
             let (left, jobs) = (left.clone(), self.jobs.clone());
             async move {
                 while take(&left) {
@@ -228,6 +237,17 @@ impl Bench {
         Ok(())
     }
 
+    /// The longest of so many looks of the reaper, ms.
+    async fn longest_reap(&self, looks: u32) -> Result<f64> {
+        let mut longest: f64 = 0.0;
+        for _ in 0..looks {
+            let began = Instant::now();
+            self.queues[0].reap().await?;
+            longest = longest.max(began.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(longest)
+    }
+
     /// The median and the 99th percentile of claim and complete together, ms; what is taken is queued again.
     async fn latency(&self, workers: usize, time: Duration) -> Result<(f64, f64)> {
         let mut running = JoinSet::new();
@@ -273,8 +293,8 @@ async fn growth() -> Result<(f64, f64)> {
     let bytes_per_job = (used_memory(&small.server).await? - before) / 1e6;
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
-        let at_small = small.lifecycles(PER_ROUND, 1).await?;
-        ratios.push(large.lifecycles(PER_ROUND, 1).await?.as_secs_f64() / at_small.as_secs_f64());
+        let at_small = small.lifecycles(PER_ROUND, 1, CALLERS).await?;
+        ratios.push(large.lifecycles(PER_ROUND, 1, CALLERS).await?.as_secs_f64() / at_small.as_secs_f64());
     }
     ratios.sort_by(f64::total_cmp);
     Ok((ratios[ROUNDS / 2], bytes_per_job))
