@@ -120,6 +120,8 @@ struct State {
     /// What the queue was told of the pool's spec.
     settings: Option<queue::Settings>,
     secret: Option<SecretState>,
+    /// How many starts in a row have failed, as it was told.
+    failing: Vec<(policy::Capacity, u32)>,
     secret_at: Option<Instant>,
     last_decision: Option<PoolDecision>,
     status_at: Option<Instant>,

@@ -9,7 +9,7 @@ use crds::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use policy::{Action, Memory, Phase, Plan};
+use policy::{Action, Memory, Phase, Plan, Why};
 use tokio::time::Instant;
 
 use super::{Fleet, Observed, owner};
@@ -49,6 +49,7 @@ impl Fleet {
         for notice in shortages::between(before, &plan.memory, &observed.seen) {
             self.notify(&notice);
         }
+        self.tell_of_workers(plan);
         self.measure(observed, plan);
         self.count_cost(pool, observed, now);
         self.write_status(pool, observed, plan, now);
@@ -69,6 +70,28 @@ impl Fleet {
                 tracing::warn!(pool = %self.key, error, "the Secret with the queue's address is not written yet");
             }
         }
+    }
+
+    /// Workers that fail tasks, and starts that fail: each is told when it is new.
+    fn tell_of_workers(&mut self, plan: &Plan) {
+        for decision in plan.actions.iter().filter(|decision| matches!(decision.why, Why::Broken { .. })) {
+            if let Action::Retire { worker } | Action::Hold { worker } = &decision.action {
+                let note = format!("{worker}: {}", decision.why);
+                self.notify(&Notice::warning(EventReason::WorkerUnhealthy, "Replace", note));
+            }
+        }
+        let failing: Vec<_> = plan.report.failing.iter().map(|f| (f.capacity, f.workers)).collect();
+        for (now, told) in plan.report.failing.iter().zip(&failing) {
+            // 0: the API server refused them, which is told of each Pod.
+            if told.1 > 0 && !self.state.failing.contains(told) {
+                let note = format!(
+                    "{} {} workers in a row were not ready in time: {}",
+                    now.workers, now.capacity, now.said
+                );
+                self.notify(&Notice::warning(EventReason::StartupFailed, "Start", note));
+            }
+        }
+        self.state.failing = failing;
     }
 
     fn remember_decision(&mut self, plan: &Plan, now: Timestamp) {
