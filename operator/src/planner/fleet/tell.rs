@@ -99,10 +99,24 @@ impl Fleet {
         let Some(first) = plan.actions.iter().find(scaled) else { return };
         let up = matches!(first.action, Action::Start { .. });
         let message = cut(&plan.report.message(&plan.actions), MAX_DECISION);
-        let reason = if up { EventReason::ScaledUp } else { EventReason::ScaledDown };
-        self.notify(&Notice::normal(reason, if up { "Start" } else { "Retire" }, message.clone()));
-        self.state.last_decision =
-            Some(PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message });
+        let decision = PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message };
+        if up {
+            self.state.starting = Some(decision);
+        } else {
+            self.tell_decision(EventReason::ScaledDown, "Retire", decision);
+        }
+    }
+
+    /// A Pod was created: now it can be said that workers are started.
+    pub(super) fn started(&mut self) {
+        if let Some(decision) = self.state.starting.take() {
+            self.tell_decision(EventReason::ScaledUp, "Start", decision);
+        }
+    }
+
+    fn tell_decision(&mut self, reason: EventReason, action: &'static str, decision: PoolDecision) {
+        self.notify(&Notice::normal(reason, action, decision.message.clone()));
+        self.state.last_decision = Some(decision);
     }
 
     /// A pool's trouble that only the operator sees.
