@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use crate::{Result, url::Target};
+use crate::{Error, Result, script::Scripts, url::Target};
 
 /// For TCP, TLS and the first commands together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,6 +31,27 @@ pub struct Tls {
     pub ca: Option<Vec<u8>>,
     /// Our own certificate and its key, PEM, where the server asks for one.
     pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Tls {
+    /// Reads PEM files; a certificate goes with its key.
+    ///
+    /// # Errors
+    /// [`Error::File`] when one can't be read, or one of certificate and key is missing.
+    pub fn read(ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>) -> Result<Self> {
+        let pem = |path: &Path| {
+            std::fs::read(path).map_err(|why| Error::File { path: path.display().to_string(), why })
+        };
+        let client = match (cert, key) {
+            (Some(cert), Some(key)) => Some((pem(cert)?, pem(key)?)),
+            (None, None) => None,
+            (Some(alone), None) | (None, Some(alone)) => {
+                let why = std::io::Error::other("a client certificate and its key go together");
+                return Err(Error::File { path: alone.display().to_string(), why });
+            }
+        };
+        Ok(Self { ca: ca.map(pem).transpose()?, client })
+    }
 }
 
 /// A Redis: one server, a Cluster, or what a Sentinel says is the primary.
@@ -46,6 +68,7 @@ struct Shared {
     target: Target,
     tls: Option<TlsCertificates>,
     response_timeout: Duration,
+    scripts: Arc<Scripts>,
     live: RwLock<Option<Live>>,
     /// Held while connecting, with the last failure: who waited for that attempt shares its outcome.
     connecting: Mutex<Option<(Instant, RedisError)>>,
@@ -93,20 +116,29 @@ impl Redis {
             tls.client.map(|(cert, key)| redis::ClientTlsConfig { client_cert: cert, client_key: key });
         let tls = (tls.ca.is_some() || client_tls.is_some())
             .then_some(TlsCertificates { client_tls, root_cert: tls.ca });
-        let redis = Self::new(target, tls, RESPONSE_TIMEOUT);
+        let redis = Self::new(target, tls, RESPONSE_TIMEOUT, Arc::new(Scripts::new()));
         redis.ping().await?;
         Ok(redis)
     }
 
-    fn new(target: Target, tls: Option<TlsCertificates>, response_timeout: Duration) -> Self {
-        let shared =
-            Shared { target, tls, response_timeout, live: RwLock::default(), connecting: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+    fn new(
+        target: Target,
+        tls: Option<TlsCertificates>,
+        response_timeout: Duration,
+        scripts: Arc<Scripts>,
+    ) -> Self {
+        let (live, connecting) = (RwLock::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { target, tls, response_timeout, scripts, live, connecting }) }
+    }
+
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.shared.scripts
     }
 
     /// A connection of one's own to the same Redis, made when first used; for commands that block.
     pub(crate) fn dedicated(&self, response_timeout: Duration) -> Self {
-        Self::new(self.shared.target.clone(), self.shared.tls.clone(), response_timeout)
+        let Shared { target, tls, scripts, .. } = &*self.shared;
+        Self::new(target.clone(), tls.clone(), response_timeout, Arc::clone(scripts))
     }
 
     /// Whether Redis answers.

@@ -16,10 +16,11 @@ impl Queue {
     /// Every unfinished job was enqueued since [`epoch`](Self::epoch) returned this run.
     ///
     /// # Errors
-    /// When Redis can't be reached; to repeat is safe.
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn set_epoch(&self, run: &ServerRun) -> Result<()> {
-        let mut call = redis::cmd("SET");
-        call.arg(self.key("epoch")).arg(&run.0);
-        Ok(self.redis.query(&call).await?)
+        let fill = |call: &mut redis::Cmd| {
+            call.arg(&run.0);
+        };
+        self.run_fenced(|s| &s.set_epoch, fill).await
     }
 }

@@ -1,3 +1,5 @@
+use crate::JobUid;
+
 /// What can go wrong between us and Redis. An error never means "the queue is empty".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +35,12 @@ pub enum Error {
         uid: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// The queue does not know this job (any more).
+    #[error("the queue does not know job {job}")]
+    Unknown {
+        /// The job.
+        job: JobUid,
     },
     /// What stands in Redis is not what we wrote.
     #[error("malformed {what} in Redis: {why}")]

@@ -3,60 +3,76 @@
 use redis::Cmd;
 
 use crate::{
-    DeadLetter, Enqueued, Error, Job, JobState, JobUid, Outcome, Queue, Result, TaskId,
+    DeadLetter, Enqueued, Error, Job, JobState, JobUid, Outcome, Queue, Result, TaskError, TaskId,
+    payload::LARGE,
     spec::{self, Spec, whole},
-    task,
+    task::{self, TaskState},
 };
 
 /// Jobs per script call: enough to be fast, few enough not to hold Redis up for longer than a millisecond or two.
-const BATCH: usize = 100;
+const AT_ONCE: usize = 100;
 
 /// A page of the jobs a queue knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobPage {
     /// Some uids. A job that was there all the time is on at least one page, perhaps on two.
     pub jobs: Vec<JobUid>,
+    /// Jobs of which Redis has lost what counts, as with an eviction policy: the queue forgot them. To be enqueued again,
+    /// with `recheck`.
+    pub lost: Vec<JobUid>,
+    /// Jobs that stood where no claim would have found them, and are found now.
+    pub mended: u32,
     /// Where the next page begins; `None` after the last.
     pub next: Option<u64>,
 }
 
-fn flags(job: &Job) -> &'static str {
-    match (job.suspended, job.recheck) {
-        (true, true) => "sr",
-        (true, false) => "s",
-        (false, true) => "r",
-        (false, false) => "",
-    }
-}
+/// What a script says of a job that it may not have done with: whether the job is known, and whether to call again.
+type Step = (bool, bool);
 
 impl Queue {
     /// Queues a job. A uid that is known already changes nothing, but for `recheck`, which is taken over.
     ///
     /// # Errors
-    /// [`Error::Full`] when Redis is at its memory limit, [`Error::Job`] when the job makes no sense, or when
-    /// Redis can't be reached; to repeat is safe.
+    /// [`Error::Full`] when Redis is at its memory limit and does not know the job yet, [`Error::Job`] when the job
+    /// makes no sense, [`Error::Deposed`], or when Redis can't be reached; to repeat is safe.
     pub async fn enqueue(&self, job: &Job) -> Result<Enqueued> {
         let answers = self.enqueue_many(std::slice::from_ref(job)).await?;
         answers.first().copied().ok_or_else(|| Error::malformed("enqueue", "no answer"))
     }
 
-    /// Queues several jobs; one answer each, in their order. A few hundred at a time are queued in one step.
+    /// Queues several jobs; one answer each, in their order. A hundred at a time are queued in one step.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue); some of the jobs may be queued then.
     pub async fn enqueue_many(&self, jobs: &[Job]) -> Result<Vec<Enqueued>> {
         let mut answers = Vec::with_capacity(jobs.len());
-        for batch in jobs.chunks(BATCH) {
+        for batch in jobs.chunks(AT_ONCE) {
             let records = batch.iter().map(spec::encode).collect::<Result<Vec<_>>>()?;
             let fill = |call: &mut Cmd| {
-                for (job, record) in batch.iter().zip(&records) {
-                    call.arg(&job.uid.0).arg(record).arg(&*job.payload).arg(flags(job));
+                for (job, (record, counted)) in batch.iter().zip(&records) {
+                    call.arg(&job.uid.0).arg(record).arg(counted).arg(&*job.payload);
+                    call.arg(u8::from(job.payload.len() > LARGE));
+                    call.arg(u8::from(job.recheck)).arg(u8::from(job.suspended));
                 }
             };
-            let new: Vec<bool> = self.run(|s| &s.enqueue, fill).await?;
+            let new: Vec<bool> = match self.run_fenced(|s| &s.enqueue, fill).await {
+                Err(Error::Full(why)) => self.all_known(batch, why).await?,
+                answer => answer?,
+            };
             answers.extend(new.into_iter().map(|new| if new { Enqueued::New } else { Enqueued::Known }));
         }
         Ok(answers)
+    }
+
+    /// What enqueueing answers where there is no memory for new jobs: if none is new, as ever.
+    async fn all_known(&self, jobs: &[Job], why: String) -> Result<Vec<bool>> {
+        let fill = |call: &mut Cmd| {
+            for job in jobs {
+                call.arg(&job.uid.0).arg(u8::from(job.recheck));
+            }
+        };
+        let known: Vec<bool> = self.run_fenced(|s| &s.known, fill).await?;
+        if known.iter().all(|known| *known) { Ok(vec![false; jobs.len()]) } else { Err(Error::Full(why)) }
     }
 
     /// A job's state; `None` when the queue does not know it.
@@ -64,62 +80,102 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached or the record is malformed.
     pub async fn job(&self, job: &JobUid) -> Result<Option<JobState>> {
-        type Count = Option<u32>;
-        type Fields =
-            (Option<Vec<u8>>, Count, Count, Count, Count, Count, Count, Count, Option<f64>, Option<String>);
+        const COUNTS: [&str; 9] = [
+            "next",
+            "returned",
+            "adopted",
+            "succeeded",
+            "failed",
+            "cancelled",
+            "interruptions",
+            "crashes",
+            "retries",
+        ];
+        type Flags = (Option<f64>, Option<u8>, Option<Vec<u8>>);
+        let key = self.key(&format!("job:{job}"));
         let mut call = redis::cmd("HMGET");
-        call.arg(self.key(&format!("job:{job}"))).arg(&["s", "n", "b", "k", "d", "x", "i", "r", "t", "f"]);
-        let (record, next, back, succeeded, failed, cancelled, interruptions, retries, started, flags): Fields =
-            self.redis.query(&call).await?;
+        call.arg(&key).arg("record").arg("started").arg("suspended").arg("stopped").arg(&COUNTS);
+        let (record, (started, suspended, stopped), counts): (Option<Vec<u8>>, Flags, Vec<Option<u32>>) =
+            redis::from_redis_value(nest(self.redis.query(&call).await?))
+                .map_err(|error| Error::malformed("job", error))?;
         let Some(record) = record else { return Ok(None) };
-        let total = Spec::decode(&record)?.total;
-        let [next, back, succeeded, failed, cancelled, interruptions, retries] =
-            [next, back, succeeded, failed, cancelled, interruptions, retries].map(Option::unwrap_or_default);
-        let waiting = total.saturating_sub(next) + back;
+        let Spec { total, listing, .. } = Spec::decode(&record)?;
+        let counts: Vec<u32> = counts.into_iter().map(Option::unwrap_or_default).collect();
+        let &[next, returned, adopted, succeeded, failed, cancelled, interruptions, crashes, retries] =
+            &counts[..]
+        else {
+            return Err(Error::malformed("job", "counts are missing"));
+        };
+        let unbegun = (total + returned).saturating_sub(next + adopted);
+        let running = total.saturating_sub(unbegun + succeeded + failed + cancelled);
+        let stopped: Option<TaskError> = stopped.map(|json| task::from_json("job", &json)).transpose()?;
+        let (waiting, cancelled) =
+            if stopped.is_some() { (0, cancelled + unbegun) } else { (unbegun, cancelled) };
+        let images_ended = waiting == 0 && running == 0;
+        let listing = match listing && images_ended && succeeded > 0 {
+            true => Some(self.listing(&key, total).await?),
+            false => None,
+        };
         Ok(Some(JobState {
             waiting,
-            running: total.saturating_sub(waiting + succeeded + failed + cancelled),
+            running,
             succeeded,
             failed,
             cancelled,
             interruptions,
+            crashes,
             retries,
-            suspended: flags.is_some_and(|flags| flags.contains('s')),
-            finished: succeeded + failed + cancelled == total,
+            suspended: suspended.is_some(),
+            stopped,
+            finished: images_ended && listing.as_ref().is_none_or(Option::is_some),
+            listing: listing.flatten(),
             started_ms: started.map(whole),
-            ..JobState::default()
         }))
     }
 
-    /// What came of the tasks `from … from + limit − 1`, in their order; those not finished yet are left out.
+    /// What came of a job's listing; `None` while it is still to come.
+    async fn listing(
+        &self,
+        key: &str,
+        total: u32,
+    ) -> Result<Option<std::result::Result<crate::StoredObject, TaskError>>> {
+        let mut call = redis::cmd("HGET");
+        call.arg(key).arg(total);
+        let state: Option<Vec<u8>> = self.redis.query(&call).await?;
+        state.map_or(Ok(None), |state| match TaskState::decode(&state)? {
+            TaskState::Done { result, .. } => Ok(Some(Ok(task::from_json("listing", result)?))),
+            TaskState::Dead { error, .. } => Ok(Some(Err(task::from_json("listing", error)?))),
+            TaskState::Open => Ok(None),
+        })
+    }
+
+    /// What came of the images `from … from + limit − 1`, in their order; those not finished yet are left out.
     ///
     /// # Errors
     /// When Redis can't be reached or a record is malformed.
     pub async fn outcomes(&self, job: &JobUid, from: u32, limit: u32) -> Result<Vec<Outcome>> {
-        let found: Vec<(u32, Vec<u8>)> = self
-            .run(
-                |s| &s.outcomes,
-                |call| {
-                    call.arg(&job.0).arg(from).arg(limit);
-                },
-            )
-            .await?;
-        found.into_iter().map(|(index, record)| task::outcome(index, &record)).collect()
+        let fill = |call: &mut Cmd| {
+            call.arg(&job.0).arg(from).arg(limit);
+        };
+        let found: Vec<(u32, Vec<u8>)> = self.run(|s| &s.outcomes, fill).await?;
+        found.into_iter().map(|(index, state)| task::outcome(index, &state)).collect()
     }
 
     /// Stops a job: what waits will not run, who runs a task of it is told at the next heartbeat. Its record
     /// stays until [`forget`](Self::forget). False when the queue does not know it.
     ///
     /// # Errors
-    /// When Redis can't be reached; to repeat is safe.
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn cancel(&self, job: &JobUid) -> Result<bool> {
-        self.run(
-            |s| &s.cancel,
-            |call| {
+        loop {
+            let fill = |call: &mut Cmd| {
                 call.arg(&job.0);
-            },
-        )
-        .await
+            };
+            let (known, more): Step = self.run_fenced(|s| &s.cancel, fill).await?;
+            if !more {
+                return Ok(known);
+            }
+        }
     }
 
     /// Keeps a job's waiting tasks from being claimed. What runs goes on. False when the queue does not know the job.
@@ -127,10 +183,17 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn suspend(&self, job: &JobUid) -> Result<bool> {
-        let fill = |call: &mut Cmd| {
-            call.arg(&job.0).arg(1);
-        };
-        self.run(|s| &s.suspend, fill).await
+        let mut seen_to = 0;
+        loop {
+            let fill = |call: &mut Cmd| {
+                call.arg(&job.0).arg(seen_to);
+            };
+            let (known, more): Step = self.run_fenced(|s| &s.suspend, fill).await?;
+            if !more {
+                return Ok(known);
+            }
+            seen_to += crate::library::BATCH;
+        }
     }
 
     /// Lets a suspended job's tasks be claimed again. Its due clock goes on as if it had started at `arrival_ms`. False
@@ -139,17 +202,27 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn resume(&self, job: &JobUid, arrival_ms: u64) -> Result<bool> {
-        let _ = arrival_ms;
-        let fill = |call: &mut Cmd| {
-            call.arg(&job.0).arg(0);
-        };
-        self.run(|s| &s.suspend, fill).await
+        self.resume_as(job, Some(arrival_ms)).await
+    }
+
+    async fn resume_as(&self, job: &JobUid, arrival_ms: Option<u64>) -> Result<bool> {
+        let mut seen_to = 0;
+        loop {
+            let fill = |call: &mut Cmd| {
+                call.arg(&job.0).arg(arrival_ms.map_or(String::new(), |ms| ms.to_string())).arg(seen_to);
+            };
+            let (known, more): Step = self.run_fenced(|s| &s.resume, fill).await?;
+            if !more {
+                return Ok(known);
+            }
+            seen_to += crate::library::BATCH;
+        }
     }
 
     /// Removes all that is known of a job. False when nothing was.
     ///
     /// # Errors
-    /// When Redis can't be reached; to repeat is safe.
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn forget(&self, job: &JobUid) -> Result<bool> {
         Ok(self.forget_many(std::slice::from_ref(job)).await?.contains(&true))
     }
@@ -157,49 +230,57 @@ impl Queue {
     /// As [`forget`](Self::forget), of several jobs; one answer each, in their order.
     ///
     /// # Errors
-    /// When Redis can't be reached; to repeat is safe.
+    /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn forget_many(&self, jobs: &[JobUid]) -> Result<Vec<bool>> {
+        const AGAIN: u8 = 2;
         let mut answers = Vec::with_capacity(jobs.len());
-        for batch in jobs.chunks(BATCH) {
-            let fill = |call: &mut Cmd| {
-                batch.iter().for_each(|uid| {
-                    call.arg(&uid.0);
-                });
-            };
-            let known: Vec<bool> = self.run(|s| &s.forget, fill).await?;
-            answers.extend(known);
+        for batch in jobs.chunks(AT_ONCE) {
+            let mut known = vec![0; batch.len()];
+            let mut left: Vec<usize> = (0..batch.len()).collect();
+            while !left.is_empty() {
+                let fill = |call: &mut Cmd| {
+                    left.iter().for_each(|at| {
+                        call.arg(&batch[*at].0);
+                    });
+                };
+                let steps: Vec<u8> = self.run_fenced(|s| &s.forget, fill).await?;
+                for (at, step) in left.iter().zip(&steps) {
+                    known[*at] = known[*at].max(*step);
+                }
+                let again = left.iter().zip(&steps).filter(|(_, step)| **step == AGAIN);
+                left = again.map(|(at, _)| *at).collect();
+            }
+            answers.extend(known.into_iter().map(|known| known > 0));
         }
         Ok(answers)
     }
 
-    /// A page of the jobs the queue knows, from cursor 0 on; for finding those that nobody wants any more. It
-    /// looks through all keys of the Redis, so a page may be empty though others follow: for now and then.
+    /// A page of the jobs the queue knows, from cursor 0 on; for finding those that nobody wants any more. Each is
+    /// looked after on the way, in case Redis evicts keys.
     ///
     /// # Errors
-    /// When Redis can't be reached.
+    /// When Redis can't be reached, or this handle's term is over.
     pub async fn jobs(&self, cursor: u64) -> Result<JobPage> {
         let fill = |call: &mut Cmd| {
             call.arg(cursor);
         };
-        let (next, uids): (u64, Vec<String>) = self.run(|s| &s.jobs, fill).await?;
-        Ok(JobPage { jobs: uids.into_iter().map(JobUid).collect(), next: (next != 0).then_some(next) })
+        let (next, jobs, lost, mended): (u64, Vec<String>, Vec<String>, u32) =
+            self.run_fenced(|s| &s.jobs, fill).await?;
+        let uids = |uids: Vec<String>| uids.into_iter().map(JobUid).collect();
+        Ok(JobPage { jobs: uids(jobs), lost: uids(lost), mended, next: (next != 0).then_some(next) })
     }
 
-    /// Dead letters, the oldest first, without the first `skip`.
+    /// Dead letters, job by job, that with the oldest first, without the first `skip`.
     ///
     /// # Errors
     /// When Redis can't be reached or a record is malformed.
     pub async fn dead_letters(&self, skip: u32, limit: u32) -> Result<Vec<DeadLetter>> {
-        let found: Vec<(String, u32, Vec<u8>)> = self
-            .run(
-                |s| &s.dead_letters,
-                |call| {
-                    call.arg(skip).arg(limit);
-                },
-            )
-            .await?;
-        let letter = |(uid, index, record): (String, u32, Vec<u8>)| {
-            let Outcome { index, attempts, finished_ms, result } = task::outcome(index, &record)?;
+        let fill = |call: &mut Cmd| {
+            call.arg(skip).arg(limit);
+        };
+        let found: Vec<(String, u32, Vec<u8>)> = self.run(|s| &s.dead_letters, fill).await?;
+        let letter = |(uid, index, state): (String, u32, Vec<u8>)| {
+            let Outcome { index, attempts, finished_ms, result } = task::outcome(index, &state)?;
             let task = TaskId { job: JobUid(uid), index };
             match result {
                 Err(error) => Ok(DeadLetter { task, attempts, failed_ms: finished_ms, error }),
@@ -209,26 +290,52 @@ impl Queue {
         found.into_iter().map(letter).collect()
     }
 
-    /// Lets a job's dead letters wait again, with all their retries. Returns how many there were.
+    /// Lets a job's dead letters wait again, with all their retries; a job that the queue stopped goes on. Returns how
+    /// many there were.
     ///
     /// # Errors
-    /// When Redis can't be reached.
+    /// When Redis can't be reached, or this handle's term is over.
     pub async fn redrive(&self, job: &JobUid) -> Result<u32> {
-        self.run(
-            |s| &s.redrive,
-            |call| {
+        let mut driven = 0;
+        loop {
+            let fill = |call: &mut Cmd| {
                 call.arg(&job.0);
-            },
-        )
-        .await
+            };
+            let (some, more, resume): (u32, bool, bool) = self.run_fenced(|s| &s.redrive, fill).await?;
+            driven += some;
+            if resume {
+                self.resume_as(job, None).await?;
+            }
+            if !more {
+                return Ok(driven);
+            }
+        }
     }
 
     /// Removes all keys of the queue: its pool was deleted. Workers that still hold tasks hear that the queue does not
-    /// know them.
+    /// know them; what they write of themselves afterwards goes within a day.
     ///
     /// # Errors
     /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn delete_all(&self) -> Result<()> {
-        Ok(())
+        let mut cursor: u64 = 0;
+        loop {
+            let fill = |call: &mut Cmd| {
+                call.arg(cursor);
+            };
+            cursor = self.run_fenced(|s| &s.delete_all, fill).await?;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
     }
+}
+
+/// The values of the fields `job` asks for, as record, flags and counts.
+fn nest(values: Vec<redis::Value>) -> redis::Value {
+    use redis::Value::Array;
+    let mut values = values.into_iter();
+    let record = values.next().unwrap_or(redis::Value::Nil);
+    let flags: Vec<_> = values.by_ref().take(3).collect();
+    Array(vec![record, Array(flags), Array(values.collect())])
 }

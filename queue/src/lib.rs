@@ -79,6 +79,7 @@ mod epoch;
 mod error;
 mod fleet;
 mod jobs;
+mod library;
 mod names;
 mod payload;
 mod queue;
@@ -96,11 +97,13 @@ pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
 pub use error::Error;
 pub use jobs::JobPage;
+pub use library::PASSES;
 pub use queue::{
     HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY,
 };
 pub use results::Results;
-pub use spec::{MAX_WAIT_SLAS, VIRTUAL_MS_PER_UNIT};
+pub use script::scripts;
+pub use spec::MAX_WAIT_SLAS;
 pub use types::*;
 
 /// Everything here returns this.

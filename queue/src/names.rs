@@ -3,11 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::Job;
-
 /// The layout of the records. Another layout gets another number: then the queue looks empty to newer
 /// programs and the operator fills it again, instead of either misreading the other's records.
-const LAYOUT: &str = "ij1";
+const LAYOUT: &str = "ij2";
 
 /// What every key of the pool begins with.
 pub(crate) fn prefix(pool: &str) -> String {
@@ -21,19 +19,14 @@ pub(crate) fn digest(name: &str) -> String {
     Sha256::digest(name.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The line a job waits in: those of one class, model and tenant. Scripts take it apart by its fixed ends.
-pub(crate) fn line(job: &Job) -> String {
-    format!("{}:{}:{}", job.class, digest(&job.model), digest(&job.tenant))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{digest, prefix};
 
     #[test]
     fn braces_in_a_pool_name_cant_move_its_keys() {
-        assert_eq!(prefix("studio/sd15"), "ij1:{studio/sd15}:");
-        assert_eq!(prefix("a}b{/c"), "ij1:{a_b_/c}:");
+        assert_eq!(prefix("studio/sd15"), "ij2:{studio/sd15}:");
+        assert_eq!(prefix("a}b{/c"), "ij2:{a_b_/c}:");
     }
 
     #[test]

@@ -3,7 +3,10 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, FromRedisValue};
 
 use crate::{
-    Redis, Result, names,
+    Redis, Result,
+    fleet::ReaperClock,
+    names,
+    payload::Payloads,
     script::{Script, Scripts},
 };
 
@@ -40,16 +43,17 @@ pub const MAX_ALIKE_FAILURES: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub(crate) redis: Redis,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// The leader's term for which this handle writes; 0 is nobody's.
     pub(crate) term: u64,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     prefix: String,
     options: Options,
-    scripts: Scripts,
+    pub(crate) clock: ReaperClock,
+    pub(crate) payloads: Payloads,
 }
 
 impl Queue {
@@ -60,7 +64,12 @@ impl Queue {
 
     /// As [`new`](Self::new). All who use one queue should set the same options.
     pub fn with_options(redis: Redis, pool: &str, options: Options) -> Self {
-        let shared = Shared { prefix: names::prefix(pool), options, scripts: Scripts::new() };
+        let shared = Shared {
+            prefix: names::prefix(pool),
+            options,
+            clock: ReaperClock::default(),
+            payloads: Payloads::default(),
+        };
         Self { redis, shared: Arc::new(shared), term: 0 }
     }
 
@@ -85,8 +94,21 @@ impl Queue {
         format!("{}{name}", self.shared.prefix)
     }
 
-    pub(crate) fn lease_ms(&self) -> u64 {
-        crate::spec::millis(self.shared.options.lease)
+    pub(crate) fn lease(&self) -> Duration {
+        self.shared.options.lease
+    }
+
+    /// One call of an operator's script, whose first argument is the term, with the arguments that `fill` adds.
+    pub(crate) async fn run_fenced<T: FromRedisValue>(
+        &self,
+        script: impl FnOnce(&Scripts) -> &Script,
+        fill: impl FnOnce(&mut Cmd),
+    ) -> Result<T> {
+        let fill = |call: &mut Cmd| {
+            call.arg(self.term);
+            fill(call);
+        };
+        self.run(script, fill).await
     }
 
     /// One call of a script, with the arguments that `fill` adds.
@@ -95,9 +117,9 @@ impl Queue {
         script: impl FnOnce(&Scripts) -> &Script,
         fill: impl FnOnce(&mut Cmd),
     ) -> Result<T> {
-        let script = script(&self.shared.scripts);
+        let script = script(self.redis.scripts());
         let mut call = script.call(&self.shared.prefix);
         fill(&mut call);
-        script.run(&self.redis, &call).await
+        script.run(&self.redis, &call, self.term).await
     }
 }

@@ -11,9 +11,7 @@ use redis::{
     streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
 };
 
-use crate::{
-    Error, EventKind, JobUid, Queue, Redis, Result, ResultEvent, connection::RESPONSE_TIMEOUT, spec,
-};
+use crate::{EventKind, JobUid, Queue, Redis, Result, ResultEvent, connection::RESPONSE_TIMEOUT, spec};
 
 /// The one group: the operator.
 const GROUP: &str = "operator";
@@ -26,6 +24,7 @@ const ABANDONED: Duration = Duration::from_secs(30);
 /// only say where to look: [`Queue::job`] and [`Queue::outcomes`] are the truth.
 #[derive(Debug)]
 pub struct Results {
+    queue: Queue,
     /// Its own: a blocking read holds up all behind it.
     redis: Redis,
     stream: String,
@@ -45,6 +44,7 @@ impl Results {
     /// When Redis can't be reached.
     pub async fn open(queue: &Queue, consumer: &str) -> Result<Self> {
         let results = Self {
+            queue: queue.clone(),
             redis: queue.redis.dedicated(LONGEST_BLOCK + RESPONSE_TIMEOUT),
             stream: queue.key("results"),
             consumer: consumer.to_owned(),
@@ -56,13 +56,12 @@ impl Results {
         Ok(results)
     }
 
-    async fn create_group(&self) -> RedisResult<()> {
-        let mut call = redis::cmd("XGROUP");
-        call.arg("CREATE").arg(&self.stream).arg(GROUP).arg("0").arg("MKSTREAM");
-        match self.redis.query::<()>(&call).await {
-            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
-            answer => answer,
-        }
+    /// By a script, which a Redis at its memory limit lets write.
+    async fn create_group(&self) -> Result<()> {
+        let fill = |call: &mut Cmd| {
+            call.arg(GROUP);
+        };
+        self.queue.run(|s| &s.open_results, fill).await
     }
 
     /// Waits for events, at most `wait` (and 5 s); none when there were none.
@@ -71,7 +70,7 @@ impl Results {
     /// When Redis can't be reached; nothing is lost by it.
     pub async fn next(&mut self, max: u32, wait: Duration) -> Result<Vec<ResultEvent>> {
         match self.try_next(max, wait).await {
-            Ok(found) => self.take_apart(found),
+            Ok(found) => Ok(self.take_apart(found)),
             // Redis was emptied.
             Err(error) if error.code() == Some("NOGROUP") => {
                 self.create_group().await?;
@@ -125,17 +124,17 @@ impl Results {
     }
 
     /// One entry tells of all the jobs that one write concerned.
-    fn take_apart(&self, entries: Vec<StreamId>) -> Result<Vec<ResultEvent>> {
+    fn take_apart(&self, entries: Vec<StreamId>) -> Vec<ResultEvent> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = Vec::new();
         for entry in entries {
             open.insert(entry.id.clone(), entry.map.len());
             for (job, kind) in entry.map {
-                let kind = redis::from_redis_value(kind).map_err(|error| Error::malformed("event", error))?;
-                events.push(ResultEvent { id: entry.id.clone(), job: JobUid(job), kind: event_kind(kind)? });
+                let kind = redis::from_redis_value::<String>(kind).unwrap_or_default();
+                events.push(ResultEvent { id: entry.id.clone(), job: JobUid(job), kind: event_kind(&kind) });
             }
         }
-        Ok(events)
+        events
     }
 
     /// These events were acted upon, by their ids, one for each; they will not come again.
@@ -173,13 +172,14 @@ fn close(open: &mut HashMap<String, usize>, id: &str) -> bool {
     }
 }
 
-fn event_kind(letter: String) -> Result<EventKind> {
-    match letter.as_str() {
-        "S" => Ok(EventKind::Started),
-        "A" => Ok(EventKind::Advanced),
-        "B" => Ok(EventKind::Returned),
-        "D" => Ok(EventKind::Dead),
-        "F" => Ok(EventKind::Finished),
-        _ => Err(Error::malformed("event", letter)),
+/// A kind that a newer program knows says no less than any other: look at the job.
+fn event_kind(word: &str) -> EventKind {
+    match word {
+        "started" => EventKind::Started,
+        "advanced" => EventKind::Advanced,
+        "returned" => EventKind::Returned,
+        "dead" => EventKind::Dead,
+        "finished" => EventKind::Finished,
+        _ => EventKind::Other,
     }
 }

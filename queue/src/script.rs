@@ -2,18 +2,19 @@
 
 use redis::{Arg, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 
-use crate::{Error, Redis, Result};
+use crate::{Error, Redis, Result, library::with_library};
 
 /// A script: its text, and the name under which Redis remembers it.
 #[derive(Debug)]
 pub(crate) struct Script {
-    text: &'static str,
+    text: String,
     sha1: String,
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
-        Self { text, sha1: redis::Script::new(text).get_hash().to_owned() }
+    fn new(flags: &str, text: &str) -> Self {
+        let text = format!("#!lua flags={flags}\n{}", with_library(text));
+        Self { sha1: redis::Script::new(&text).get_hash().to_owned(), text }
     }
 
     /// A call of it for the pool whose keys begin with `prefix`; arguments are added to it.
@@ -24,19 +25,24 @@ impl Script {
     }
 
     /// Runs a [`call`](Self::call). A Redis that does not know the script yet gets its text.
-    pub(crate) async fn run<T: FromRedisValue>(&self, redis: &Redis, call: &Cmd) -> Result<T> {
+    pub(crate) async fn run<T: FromRedisValue>(&self, redis: &Redis, call: &Cmd, term: u64) -> Result<T> {
         let answer: RedisResult<T> = match redis.query(call).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 redis.query(&self.with_text(call)).await
             }
             answer => answer,
         };
-        answer.map_err(|error| if is_full(&error) { Error::Full(error.to_string()) } else { error.into() })
+        answer.map_err(|error| match error.code() {
+            // Redis at its memory limit refuses what would take more.
+            Some("OOM") => Error::Full(error.to_string()),
+            Some("DEPOSED") => Error::Deposed { term, leader: leader_in(&error) },
+            _ => error.into(),
+        })
     }
 
     fn with_text(&self, call: &Cmd) -> Cmd {
         let mut command = redis::cmd("EVAL");
-        command.arg(self.text);
+        command.arg(&self.text);
         for argument in call.args_iter().skip(2) {
             if let Arg::Simple(bytes) = argument {
                 command.arg(bytes);
@@ -46,68 +52,65 @@ impl Script {
     }
 }
 
-/// Redis at its memory limit refuses what would take more.
-fn is_full(error: &RedisError) -> bool {
-    error.code() == Some("OOM")
+fn leader_in(error: &RedisError) -> u64 {
+    let words = error.detail().unwrap_or_default().split_whitespace();
+    words.filter_map(|word| word.parse().ok()).next().unwrap_or_default()
 }
 
-/// Puts a script together from its flags, the fragments it shares with others, and its own text.
-macro_rules! script {
-    ($flags:literal, $name:literal $(, $fragment:literal)*) => {
-        Script::new(concat!(
-            "#!lua flags=", $flags, "\n",
-            include_str!("lua/prelude.lua"),
-            $(include_str!(concat!("lua/", $fragment, ".lua")),)*
-            include_str!(concat!("lua/", $name, ".lua")),
-        ))
+/// The scripts as Redis gets them, by name: for linters and profilers.
+#[must_use]
+pub fn scripts() -> Vec<(&'static str, String)> {
+    Scripts::new().texts()
+}
+
+/// Declares the scripts: names and flags.
+macro_rules! scripts {
+    ($($name:ident: $flags:literal,)+) => {
+        /// All scripts. Only `enqueue` is refused by a Redis at its memory limit: what is queued must be able to
+        /// finish, and finishing is what gives memory back.
+        #[derive(Debug)]
+        pub(crate) struct Scripts {
+            $(pub(crate) $name: Script,)+
+        }
+
+        impl Scripts {
+            pub(crate) fn new() -> Self {
+                Self {
+                    $($name: Script::new($flags, include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
+                }
+            }
+
+            fn texts(self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($name), self.$name.text),)+]
+            }
+        }
     };
 }
 
-/// All scripts. Only `enqueue` is refused by a Redis at its memory limit: what is queued must be able to
-/// finish, and finishing is what gives memory back.
-#[derive(Debug)]
-pub(crate) struct Scripts {
-    pub(crate) enqueue: Script,
-    pub(crate) claim: Script,
-    pub(crate) beat: Script,
-    pub(crate) complete: Script,
-    pub(crate) release: Script,
-    pub(crate) retire: Script,
-    pub(crate) order: Script,
-    pub(crate) evict: Script,
-    pub(crate) reap: Script,
-    pub(crate) cancel: Script,
-    pub(crate) suspend: Script,
-    pub(crate) forget: Script,
-    pub(crate) redrive: Script,
-    pub(crate) jobs: Script,
-    pub(crate) outcomes: Script,
-    pub(crate) dead_letters: Script,
-    pub(crate) stats: Script,
-    pub(crate) epoch: Script,
-}
-
-impl Scripts {
-    pub(crate) fn new() -> Self {
-        Self {
-            enqueue: script!("", "enqueue", "spec", "lane"),
-            claim: script!("allow-oom", "claim", "spec", "lease", "worker"),
-            beat: script!("allow-oom", "beat", "spec", "lane", "lease", "slot", "offer", "back", "worker"),
-            complete: script!("allow-oom", "complete", "spec", "lane", "lease", "slot"),
-            release: script!("allow-oom", "release", "spec", "lane", "lease", "slot", "offer", "back"),
-            retire: script!("allow-oom", "retire", "lease", "worker"),
-            order: script!("allow-oom", "order", "worker"),
-            evict: script!("allow-oom", "evict", "spec", "lane", "lease", "slot", "offer", "back", "worker"),
-            reap: script!("allow-oom", "reap", "spec", "lane", "lease", "slot", "offer", "back", "worker"),
-            cancel: script!("allow-oom", "cancel", "spec", "lane", "slot", "withdraw"),
-            suspend: script!("allow-oom", "suspend", "spec", "lane", "slot", "offer", "withdraw"),
-            forget: script!("allow-oom", "forget", "spec", "lane", "slot", "withdraw"),
-            redrive: script!("allow-oom", "redrive", "spec", "lane", "offer"),
-            jobs: script!("no-writes", "jobs"),
-            outcomes: script!("no-writes", "outcomes", "spec"),
-            dead_letters: script!("no-writes", "dead_letters"),
-            stats: script!("no-writes", "stats"),
-            epoch: script!("no-writes", "epoch"),
-        }
-    }
+scripts! {
+    enqueue: "",
+    known: "allow-oom",
+    claim: "allow-oom",
+    beat: "allow-oom",
+    complete: "allow-oom",
+    complete_listing: "allow-oom",
+    release: "allow-oom",
+    configure: "allow-oom",
+    retire: "allow-oom",
+    order: "allow-oom",
+    evict: "allow-oom",
+    reap: "allow-oom",
+    cancel: "allow-oom",
+    suspend: "allow-oom",
+    resume: "allow-oom",
+    forget: "allow-oom",
+    redrive: "allow-oom",
+    jobs: "allow-oom",
+    set_epoch: "allow-oom",
+    open_results: "allow-oom",
+    delete_all: "allow-oom",
+    outcomes: "no-writes",
+    dead_letters: "no-writes",
+    stats: "no-writes",
+    epoch: "no-writes",
 }

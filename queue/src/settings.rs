@@ -1,9 +1,10 @@
 //! What a pool's owner says of its queue.
 
-use crate::{Error, Queue, Result, Settings, spec::millis};
+use std::collections::BTreeMap;
 
-/// As it is kept: paused; then by class its name, promise in ms, and the capacities that serve it.
-type Stored = (bool, Vec<(String, u64, Vec<String>)>);
+use redis::Cmd;
+
+use crate::{ClassSetting, Queue, Result, Settings, spec::millis};
 
 impl Queue {
     /// Says what the pool's owner wants; every claim goes by it from now on. A queue that was never configured grants
@@ -12,27 +13,21 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached, or this handle's term is over; to repeat is safe.
     pub async fn configure(&self, settings: &Settings) -> Result<()> {
-        let classes = settings.classes.iter();
-        let stored: Stored = (
-            settings.paused,
-            classes.map(|class| (class.name.clone(), millis(class.sla), class.capacities.clone())).collect(),
-        );
-        let json = serde_json::to_string(&stored).map_err(|error| Error::malformed("settings", error))?;
-        let mut call = redis::cmd("SET");
-        call.arg(self.key("settings")).arg(json);
-        Ok(self.redis.query(&call).await?)
-    }
-
-    /// The classes that a kind of machine serves now.
-    pub(crate) async fn classes_of(&self, capacity: &str) -> Result<Vec<String>> {
-        let mut call = redis::cmd("GET");
-        call.arg(self.key("settings"));
-        let stored: Option<String> = self.redis.query(&call).await?;
-        let Some(stored) = stored else { return Ok(Vec::new()) };
-        let (paused, classes): Stored =
-            serde_json::from_str(&stored).map_err(|error| Error::malformed("settings", error))?;
-        let serves =
-            |(name, _, by): (String, u64, Vec<String>)| by.iter().any(|by| by == capacity).then_some(name);
-        Ok(if paused { Vec::new() } else { classes.into_iter().filter_map(serves).collect() })
+        let mut served: BTreeMap<&str, Vec<&ClassSetting>> = BTreeMap::new();
+        for class in &settings.classes {
+            for capacity in &class.capacities {
+                served.entry(capacity).or_default().push(class);
+            }
+        }
+        let fill = |call: &mut Cmd| {
+            call.arg(u8::from(settings.paused));
+            for (capacity, classes) in served {
+                call.arg(capacity).arg(classes.len());
+                for class in classes {
+                    call.arg(&class.name).arg(millis(class.sla));
+                }
+            }
+        };
+        self.run_fenced(|s| &s.configure, fill).await
     }
 }

@@ -1,5 +1,5 @@
-//! The record of a job that scripts read: numbers at fixed places, then strings with their lengths before
-//! them, little-endian, as Lua's `struct.unpack('<dddddI4I4I4I2c0I2c0…')` reads it (lua/spec.lua).
+//! The record of a job that scripts read: a version, numbers at fixed places, then strings with their lengths before
+//! them, little-endian, as Lua's `struct.unpack` reads it (lua/spec.lua).
 
 use std::time::Duration;
 
@@ -7,12 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Job, Result, names};
 
-/// A tenant's job is never put off for longer than this many times its class's promise.
+/// The layout of the record. Programs leave records of newer versions to newer programs, so that old and new ones can
+/// stand side by side during an upgrade.
+pub(crate) const VERSION: u8 = 1;
+
+/// A tenant is never passed over for longer than this many times its class's promise.
 pub const MAX_WAIT_SLAS: u32 = 4;
 
-/// How far one unit of work moves the virtual time of a tenant of weight 1, ms. Large against any real wait,
-/// so that between tenants who have work waiting only their shares count, and arrival breaks ties.
-pub const VIRTUAL_MS_PER_UNIT: f64 = 1e7;
+/// In the record: any number of images may fail.
+pub(crate) const NO_LIMIT: u32 = u32::MAX;
+
+/// Longest promise and latest arrival, ms: beyond the year 5000, and what the scripts can write with 15 digits.
+const LATEST_MS: u64 = 100_000_000_000_000;
 
 /// Due times in the backlog are rounded down to this fraction of the class's promise.
 const BUCKETS_PER_SLA: u64 = 32;
@@ -28,35 +34,44 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Writes the record.
-pub(crate) fn encode(job: &Job) -> Result<Vec<u8>> {
+/// What the queue is told of a job: its record, and what its waiting tasks are counted as.
+pub(crate) fn encode(job: &Job) -> Result<(Vec<u8>, String)> {
     let invalid = |why| Error::Job { uid: job.uid.0.clone(), why };
     if job.total == 0 {
         return Err(invalid("it has no tasks"));
     }
-    if !(job.units.is_finite() && job.units > 0.0 && job.weight.is_finite() && job.weight > 0.0) {
-        return Err(invalid("units and weight must be above 0"));
+    let positive = |number: f64| number.is_finite() && number > 0.0;
+    if !(positive(job.units) && positive(job.weight) && positive(job.unit_ms)) {
+        return Err(invalid("units, their time and weight must be above 0"));
     }
     if job.uid.0.contains('/') || job.uid.0.is_empty() {
         return Err(invalid("a uid is not empty and has no slash"));
     }
-    let sla = ms(millis(job.sla));
-    let charge = VIRTUAL_MS_PER_UNIT * job.units / job.weight;
+    let (arrival, sla) = (job.arrival_ms.min(LATEST_MS), millis(job.sla).min(LATEST_MS));
     let mut record = Vec::with_capacity(256);
-    for number in [ms(job.arrival_ms), sla, sla * f64::from(MAX_WAIT_SLAS), charge, job.units] {
+    record.push(VERSION);
+    for number in [ms(arrival), ms(sla), job.weight, job.units, job.unit_ms] {
         record.extend(number.to_le_bytes());
     }
-    for number in [job.total, job.retries, job.max_running.unwrap_or(0)] {
+    let may_fail = job.max_failed_images.unwrap_or(NO_LIMIT);
+    for number in [job.total, job.retries, job.max_running.unwrap_or(0), may_fail] {
         record.extend(number.to_le_bytes());
     }
-    let line = names::line(job);
-    let bucket = Bucket::of(job).encode()?;
-    for text in [&line, &bucket, &job.class, &job.model, &job.tenant, &job.work] {
+    record.push(u8::from(job.listing));
+    let (tenant, model) = (names::digest(&job.tenant), names::digest(&job.model));
+    let listing = if job.listing { Kind::of_listing(job).encode()? } else { String::new() };
+    for text in [&job.class, &tenant, &model, &listing, &job.work, &job.model, &job.tenant] {
         let length = u16::try_from(text.len()).map_err(|_| invalid("a name is longer than 64 KiB"))?;
         record.extend(length.to_le_bytes());
         record.extend(text.as_bytes());
     }
-    Ok(record)
+    let due = bucket_due(arrival + sla, sla);
+    Ok((record, format!("{} {due} {}", job.total, Kind::of(job).encode()?)))
+}
+
+/// When tasks in a bucket of the backlog are due, by that of one of them.
+fn bucket_due(due_ms: u64, sla_ms: u64) -> u64 {
+    due_ms - due_ms % (sla_ms / BUCKETS_PER_SLA).max(SMALLEST_BUCKET_MS)
 }
 
 /// What Rust reads back of it.
@@ -65,20 +80,26 @@ pub(crate) struct Spec {
     pub(crate) due_ms: u64,
     pub(crate) units: f64,
     pub(crate) total: u32,
+    pub(crate) listing: bool,
     pub(crate) class: String,
+    pub(crate) work: String,
     pub(crate) model: String,
     pub(crate) tenant: String,
-    pub(crate) work: String,
 }
 
 impl Spec {
     pub(crate) fn decode(record: &[u8]) -> Result<Self> {
         let mut read = Reader { what: "job", bytes: record };
-        let [arrival, sla, _max_wait, _charge, units] = read.floats()?;
-        let [total, _retries, _max_running] = [read.u32()?, read.u32()?, read.u32()?];
-        let [_line, _bucket, class, model, tenant, work] =
-            [read.text()?, read.text()?, read.text()?, read.text()?, read.text()?, read.text()?];
-        Ok(Self { due_ms: whole(arrival + sla), units, total, class, model, tenant, work })
+        if read.byte()? != VERSION {
+            return Err(Error::malformed("job", "its version is another one"));
+        }
+        let [arrival, sla, _weight, units, _unit_ms] = read.floats()?;
+        let [total, _retries, _max_running, _may_fail] = [read.u32()?, read.u32()?, read.u32()?, read.u32()?];
+        let listing = read.byte()? == 1;
+        let [class, _tenant, _model, _listing_kind] =
+            [read.text()?, read.text()?, read.text()?, read.text()?];
+        let [work, model, tenant] = [read.text()?, read.text()?, read.text()?];
+        Ok(Self { due_ms: whole(arrival + sla), units, total, listing, class, work, model, tenant })
     }
 }
 
@@ -94,6 +115,10 @@ impl Reader<'_> {
             self.bytes.split_first_chunk().ok_or_else(|| Error::malformed(self.what, "it is cut short"))?;
         self.bytes = rest;
         Ok(*head)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8> {
+        self.take().map(|[byte]| byte)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32> {
@@ -125,14 +150,12 @@ pub(crate) fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// Where a waiting task is counted: tasks of equal buckets are one number in the backlog.
+/// What kind of task is counted: tasks of equal kinds and due times are one number in the backlog.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Bucket {
+pub(crate) struct Kind {
     pub(crate) class: String,
     pub(crate) model: String,
     pub(crate) work: String,
-    /// Rounded down.
-    pub(crate) due_ms: u64,
     pub(crate) sla_ms: u64,
     /// Of one task, rounded to two digits so that there are few buckets.
     pub(crate) units: f64,
@@ -140,32 +163,37 @@ pub(crate) struct Bucket {
     pub(crate) limited: Option<(String, u32)>,
 }
 
-impl Bucket {
+impl Kind {
     fn of(job: &Job) -> Self {
-        let sla_ms = millis(job.sla);
-        let width = (sla_ms / BUCKETS_PER_SLA).max(SMALLEST_BUCKET_MS);
-        let due_ms = job.arrival_ms + sla_ms;
         Self {
             class: job.class.clone(),
             model: job.model.clone(),
             work: job.work.clone(),
-            due_ms: due_ms - due_ms % width,
-            sla_ms,
+            sla_ms: millis(job.sla).min(LATEST_MS),
             units: two_digits(job.units),
             limited: job.max_running.map(|limit| (job.tenant.clone(), limit)),
         }
     }
 
+    /// Of the task that lists the job's images: it takes no GPU.
+    fn of_listing(job: &Job) -> Self {
+        Self { model: String::new(), work: String::new(), units: 0.0, ..Self::of(job) }
+    }
+
     fn encode(&self) -> Result<String> {
-        let Self { class, model, work, due_ms, sla_ms, units, limited } = self;
-        serde_json::to_string(&(class, model, work, due_ms, sla_ms, units, limited))
+        let Self { class, model, work, sla_ms, units, limited } = self;
+        serde_json::to_string(&(class, model, work, sla_ms, units, limited))
             .map_err(|error| Error::malformed("backlog bucket", error))
     }
 
-    pub(crate) fn decode(text: &[u8]) -> Result<Self> {
-        let (class, model, work, due_ms, sla_ms, units, limited) =
-            serde_json::from_slice(text).map_err(|error| Error::malformed("backlog bucket", error))?;
-        Ok(Self { class, model, work, due_ms, sla_ms, units, limited })
+    /// A bucket's name: when its tasks are due, and their kind.
+    pub(crate) fn decode(bucket: &str) -> Result<(u64, Self)> {
+        let bad = |why: &dyn std::fmt::Display| Error::malformed("backlog bucket", why);
+        let (due, kind) = bucket.split_once(' ').ok_or_else(|| bad(&"it has no due time"))?;
+        let due_ms = due.parse().map_err(|error| bad(&error))?;
+        let (class, model, work, sla_ms, units, limited) =
+            serde_json::from_str(kind).map_err(|error| bad(&error))?;
+        Ok((due_ms, Self { class, model, work, sla_ms, units, limited }))
     }
 }
 
@@ -182,7 +210,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{Bucket, Spec, encode, two_digits};
+    use super::{Kind, Spec, encode, two_digits};
     use crate::{Error, Job, JobUid};
 
     fn job() -> Job {
@@ -210,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back() {
-        let spec = Spec::decode(&encode(&job()).unwrap()).unwrap();
+        let spec = Spec::decode(&encode(&job()).unwrap().0).unwrap();
         assert_eq!(spec.due_ms, 1_700_000_300_123);
         assert_eq!((spec.units, spec.total), (20.0, 3));
         assert_eq!((spec.tenant, spec.class), (job().tenant, job().class));
@@ -218,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_record_cut_anywhere_is_an_error() {
-        let whole = encode(&job()).unwrap();
+        let whole = encode(&job()).unwrap().0;
         for length in 0..whole.len() {
             assert!(matches!(Spec::decode(&whole[..length]), Err(Error::Malformed { .. })), "{length}");
         }
@@ -238,10 +266,19 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_another_version_is_an_error() {
+        let mut newer = encode(&job()).unwrap().0;
+        newer[0] += 1;
+        assert!(matches!(Spec::decode(&newer), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
     fn buckets_are_few_and_near() {
-        let bucket = Bucket::of(&job());
-        assert!(bucket.due_ms <= 1_700_000_300_123 && bucket.due_ms + 9_375 > 1_700_000_300_123);
-        assert_eq!(Bucket::decode(bucket.encode().unwrap().as_bytes()).unwrap(), bucket);
+        let counted = encode(&job()).unwrap().1;
+        let (total, bucket) = counted.split_once(' ').unwrap();
+        let (due_ms, kind) = Kind::decode(bucket).unwrap();
+        assert_eq!((total, kind), ("3", Kind::of(&job())));
+        assert!(due_ms <= 1_700_000_300_123 && due_ms + 9_375 > 1_700_000_300_123);
         assert_eq!(
             [0.0444, 0.29, 1.0, 20.4, 31.5, 9600.0].map(two_digits),
             [0.044, 0.29, 1.0, 20.0, 32.0, 9600.0]

@@ -1,100 +1,136 @@
-//! The records of single tasks: a finished one in its job's hash, a leased one in `active`.
+//! Single tasks as they stand in Redis: a touched one in its job's hash, what a claim grants, a lease.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::{
     Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, TaskKind, WorkerId,
-    spec::{Reader, Spec, whole},
+    spec::{Spec, whole},
 };
 
-/// `D attempts finished_ms worker\nJSON of the result`, or `X attempts finished_ms\nJSON of the error`.
-pub(crate) fn outcome(index: u32, record: &[u8]) -> Result<Outcome> {
-    let bad = |why: &str| Error::malformed("outcome", why);
-    let end = record.iter().position(|byte| *byte == b'\n').ok_or_else(|| bad("it has one line"))?;
-    let (head, json) = (&record[..end], &record[end + 1..]);
-    let head = std::str::from_utf8(head).map_err(|_| bad("its head is not text"))?;
-    let mut words = head.split(' ');
-    let mut word = || words.next().ok_or_else(|| bad("its head is cut short"));
-    let kind = word()?;
-    let attempts = word()?.parse().map_err(|_| bad("attempts is not a number"))?;
-    let finished_ms = word()?.parse().map_err(|_| bad("its time is not a number"))?;
-    let wrong = |error: serde_json::Error| Error::malformed("outcome", error);
-    let result = match kind {
-        "D" => Ok(serde_json::from_slice(json).map_err(wrong)?),
-        "X" => Err(serde_json::from_slice(json).map_err(wrong)?),
-        _ => return Err(bad("neither a result nor an error")),
+pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| Error::malformed(what, error))
+}
+
+/// A task's state, as lua/task.lua writes it: words on one line, then text.
+pub(crate) enum TaskState<'a> {
+    /// It waits again, or a worker has it.
+    Open,
+    Done {
+        attempts: u32,
+        finished_ms: u64,
+        result: &'a [u8],
+    },
+    Dead {
+        attempts: u32,
+        finished_ms: u64,
+        error: &'a [u8],
+    },
+}
+
+impl<'a> TaskState<'a> {
+    pub(crate) fn decode(state: &'a [u8]) -> Result<Self> {
+        let bad = |why: &str| Error::malformed("task", why);
+        let (head, rest) = split(state).ok_or_else(|| bad("it has no head"))?;
+        let mut words = head.split(' ');
+        let mut word = || words.next().ok_or_else(|| bad("its head is cut short"));
+        let kind = word()?;
+        if kind != "done" && kind != "dead" {
+            return Ok(Self::Open);
+        }
+        let attempts = word()?.parse().map_err(|_| bad("attempts is not a number"))?;
+        let finished_ms = word()?.parse().map_err(|_| bad("its time is not a number"))?;
+        Ok(match kind {
+            "done" => Self::Done { attempts, finished_ms, result: rest },
+            _ => Self::Dead { attempts, finished_ms, error: rest },
+        })
+    }
+}
+
+/// The first line, and what follows it.
+fn split(state: &[u8]) -> Option<(&str, &[u8])> {
+    let end = state.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&state[..end]).ok()?, &state[end + 1..]))
+}
+
+/// What came of a finished task.
+pub(crate) fn outcome(index: u32, state: &[u8]) -> Result<Outcome> {
+    let (attempts, finished_ms, result) = match TaskState::decode(state)? {
+        TaskState::Done { attempts, finished_ms, result } => {
+            (attempts, finished_ms, Ok(from_json("outcome", result)?))
+        }
+        TaskState::Dead { attempts, finished_ms, error } => {
+            (attempts, finished_ms, Err(from_json("outcome", error)?))
+        }
+        TaskState::Open => return Err(Error::malformed("outcome", "the task has not ended")),
     };
     Ok(Outcome { index, attempts, finished_ms, result })
 }
 
 /// Tasks of one job that were claimed together, as the claim script returns them: uid, first index, how many,
-/// attempt, whether to look for the object first, when the leases end, the job's record and payload.
-pub(crate) type Chunk = (String, u32, u32, u32, bool, u64, Vec<u8>, Vec<u8>);
+/// attempt, whether to look for the object first, when the leases end, expected GPU ms of one, the job's record and
+/// its payload if that is small.
+pub(crate) type Chunk = (String, u32, u32, u32, bool, u64, u64, Vec<u8>, Option<Vec<u8>>);
 
 /// One lease per task of the chunk; they share the payload.
 pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
-    let (uid, first, count, attempt, recheck, expires_ms, record, payload) = chunk;
+    let (uid, first, count, attempt, recheck, expires_ms, expected_ms, record, payload) = chunk;
     let spec = Spec::decode(&record)?;
-    let payload = Bytes::from(payload);
+    let payload = payload.map(Bytes::from);
     Ok((first..first + count).map(move |index| Lease {
         task: TaskId { job: JobUid(uid.clone()), index },
-        kind: TaskKind::Image,
+        kind: kind(&spec, index),
         attempt,
         expires_ms,
         recheck,
         tenant: spec.tenant.clone(),
         class: spec.class.clone(),
-        model: spec.model.clone(),
+        model: if index < spec.total { spec.model.clone() } else { String::new() },
         work: spec.work.clone(),
-        expected_ms: 0,
         due_ms: spec.due_ms,
         units: spec.units,
-        payload: Some(payload.clone()),
+        expected_ms,
+        payload: payload.clone(),
     }))
 }
 
-/// An entry of `active`, as lua/lease.lua packs it: attempt, worker, start, steps done and in all.
-pub(crate) struct Held {
-    attempt: u32,
-    pub(crate) worker: WorkerId,
-    started_ms: u64,
-    progress: Option<(u32, u32)>,
+fn kind(spec: &Spec, index: u32) -> TaskKind {
+    if index < spec.total { TaskKind::Image } else { TaskKind::Listing }
 }
 
-impl Held {
-    pub(crate) fn decode(entry: &[u8]) -> Result<Self> {
-        let mut read = Reader { what: "lease", bytes: entry };
-        let attempt = read.u32()?;
-        let worker = WorkerId(read.text()?);
-        let [started] = read.floats()?;
-        let (done, all) = (read.u32()?, read.u32()?);
-        Ok(Self { attempt, worker, started_ms: whole(started), progress: (all > 0).then_some((done, all)) })
-    }
+/// A lease as the stats script returns it: task, worker, when it ends, the task's state, and `tenant done all`.
+pub(crate) type SeenChunk = (String, String, f64, Vec<u8>, String);
 
-    pub(crate) fn seen(self, task: TaskId, job: Spec, expires_ms: u64) -> LeaseSeen {
-        let Self { attempt, worker, started_ms, progress } = self;
-        let Spec { due_ms, units, total: _, class, model, tenant, work } = job;
-        LeaseSeen {
-            task,
-            kind: TaskKind::Image,
-            attempt,
-            worker,
-            tenant,
-            class,
-            model,
-            work,
-            units,
-            due_ms,
-            started_ms,
-            expires_ms,
-            progress,
-        }
-    }
+/// `None` for one that can't be read: it is none of ours, or ends just now.
+pub(crate) fn lease_seen(chunk: &SeenChunk, spec: Spec) -> Option<LeaseSeen> {
+    let (task, worker, ends, state, progress) = chunk;
+    let task = task_id(task)?;
+    let (head, _) = split(state)?;
+    let mut words = head.split(' ');
+    let ("held", attempt, started) = (words.next()?, words.next()?, words.next()?) else { return None };
+    let mut numbers = progress.split(' ').skip(1).map(str::parse::<u32>);
+    let (done, all) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let kind = kind(&spec, task.index);
+    let Spec { due_ms, units, total: _, listing: _, class, work, model, tenant } = spec;
+    Some(LeaseSeen {
+        task,
+        kind,
+        attempt: attempt.parse().ok()?,
+        worker: WorkerId(worker.clone()),
+        tenant,
+        class,
+        model,
+        work,
+        units,
+        due_ms,
+        started_ms: started.parse().ok()?,
+        expires_ms: whole(*ends),
+        progress: (all > 0).then_some((done, all)),
+    })
 }
 
 /// Splits `uid/index`.
-pub(crate) fn task_id(member: &str) -> Result<TaskId> {
-    let (uid, index) = member.rsplit_once('/').ok_or_else(|| Error::malformed("task", member))?;
-    let index = index.parse().map_err(|_| Error::malformed("task", member))?;
-    Ok(TaskId { job: JobUid(uid.to_owned()), index })
+fn task_id(member: &str) -> Option<TaskId> {
+    let (uid, index) = member.rsplit_once('/')?;
+    Some(TaskId { job: JobUid(uid.to_owned()), index: index.parse().ok()? })
 }

@@ -3,39 +3,38 @@
 use redis::Cmd;
 
 use crate::{
-    Beat, BeatReply, Claim, Completion, Error, Lease, Order, Queue, Release, Renewed, Result, StoredObject,
-    TaskError, TaskId, TaskResult, WorkerId, Written, names, spec, task,
+    Beat, BeatReply, Claim, Completion, Error, Fault, Lease, Notice, Order, Queue, Release, Renewed, Result,
+    StoredObject, TaskError, TaskId, TaskResult, WorkerId, Written, library::BATCH, names, spec::millis,
+    task,
 };
 
-/// A script can't pass more to one command.
-const LARGEST_BATCH: usize = 1000;
 /// A user reads it in a condition; more would be cut there anyway.
 const LONGEST_MESSAGE: usize = 1024;
+/// A claim is repeated so often when a script could only put things right.
+const CLAIM_ROUNDS: usize = 20;
 
 impl Queue {
-    /// Takes tasks that wait, the most urgent first, at most 1000. None when there are none, or when the worker was told to
-    /// hold or retire, is doomed, or was evicted.
+    /// Takes tasks that wait, in the queue's order, at most 500. None when there are none for this worker, or when it was
+    /// told to hold or retire, is doomed, or was evicted, or when the pool is paused.
     ///
     /// # Errors
     /// When Redis can't be reached. What a lost answer would have granted comes back when the lease ends.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
         let Claim { worker, capacity, loaded, max } = claim;
-        let classes = self.classes_of(capacity).await?;
-        if classes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let fill = |call: &mut Cmd| {
-            let loaded = loaded.as_deref();
-            call.arg(&worker.0)
-                .arg(self.lease_ms())
-                .arg(LARGEST_BATCH.min(*max as usize))
-                .arg(loaded.unwrap_or_default());
-            call.arg(loaded.map(names::digest).unwrap_or_default()).arg(&classes);
-        };
-        let chunks: Vec<task::Chunk> = self.run(|s| &s.claim, fill).await?;
+        let loaded = loaded.as_deref().unwrap_or_default();
         let mut leases = Vec::new();
-        for chunk in chunks {
-            leases.extend(task::leases(chunk)?);
+        for _ in 0..CLAIM_ROUNDS {
+            let fill = |call: &mut Cmd| {
+                call.arg(&worker.0).arg(millis(self.lease())).arg(BATCH.min(*max as usize)).arg(capacity);
+                call.arg(loaded).arg(digest(loaded));
+            };
+            let (chunks, more): (Vec<task::Chunk>, bool) = self.run(|s| &s.claim, fill).await?;
+            for chunk in chunks {
+                leases.extend(task::leases(chunk)?);
+            }
+            if !more || !leases.is_empty() {
+                break;
+            }
         }
         Ok(leases)
     }
@@ -45,22 +44,24 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached; to repeat is safe.
     pub async fn beat(&self, worker: &WorkerId, beat: &Beat) -> Result<BeatReply> {
-        let trouble = beat.trouble.as_ref().map(to_json).transpose()?.unwrap_or_default();
+        let Beat { leases, state, capacity, loaded, notice, trouble } = beat;
+        let loaded = loaded.as_deref().unwrap_or_default();
+        let (notice, left_ms) = Notice::encode(*notice);
+        let trouble = trouble.as_ref().map(to_json).transpose()?.unwrap_or_default();
         let fill = |call: &mut Cmd| {
-            call.arg(&worker.0).arg(self.lease_ms()).arg(beat.loaded.as_deref().unwrap_or_default());
-            let (notice, left_ms) = crate::Notice::encode(beat.notice);
-            call.arg(notice).arg(left_ms).arg(beat.state.as_str()).arg(&beat.capacity).arg(&trouble);
-            for held in &beat.leases {
+            call.arg(&worker.0).arg(millis(self.lease())).arg(state.as_str()).arg(capacity);
+            call.arg(loaded).arg(digest(loaded)).arg(notice).arg(left_ms).arg(trouble);
+            for held in leases {
                 let (done, all) = held.progress.unwrap_or_default();
                 call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);
             }
         };
         let (order, left_ms, fates): (String, u64, Vec<String>) = self.run(|s| &s.beat, fill).await?;
         let fate = |fate: &String| match fate.as_str() {
-            "K" => Ok(Renewed::Keep),
-            "C" => Ok(Renewed::Cancelled),
-            "L" => Ok(Renewed::Lost),
-            "U" => Ok(Renewed::Unknown),
+            "keep" => Ok(Renewed::Keep),
+            "cancelled" => Ok(Renewed::Cancelled),
+            "lost" => Ok(Renewed::Lost),
+            "unknown" => Ok(Renewed::Unknown),
             other => Err(Error::malformed("heartbeat", other)),
         };
         let leases = fates.iter().map(fate).collect::<Result<_>>()?;
@@ -88,7 +89,7 @@ impl Queue {
     /// When Redis can't be reached; to repeat is safe.
     pub async fn complete_many(&self, worker: &WorkerId, done: &[Completion]) -> Result<Vec<Written>> {
         let mut written = Vec::with_capacity(done.len());
-        for batch in done.chunks(LARGEST_BATCH) {
+        for batch in done.chunks(BATCH) {
             let batch = batch.iter().map(|done| (&done.task, done.attempt, &done.result));
             written.extend(self.complete_each(worker, batch).await?);
         }
@@ -102,15 +103,16 @@ impl Queue {
     ) -> Result<Vec<Written>> {
         let mut tasks = Vec::new();
         for (task, attempt, result) in done {
-            tasks.push((task, attempt, to_json(result)?));
+            tasks.push((task, attempt, result, to_json(result)?));
         }
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
         let fill = |call: &mut Cmd| {
             call.arg(&worker.0);
-            for (task, attempt, result) in &tasks {
-                call.arg(&task.job.0).arg(task.index).arg(*attempt).arg(result);
+            for (task, attempt, result, json) in &tasks {
+                call.arg(&task.job.0).arg(task.index).arg(*attempt);
+                call.arg(result.gpu_ms).arg(u8::from(!result.found)).arg(json);
             }
         };
         let accepted: Vec<bool> = self.run(|s| &s.complete, fill).await?;
@@ -128,11 +130,15 @@ impl Queue {
         attempt: u32,
         stored: &StoredObject,
     ) -> Result<Written> {
-        let _ = (worker, task, attempt, stored);
-        Ok(Written::Stale)
+        let json = to_json(stored)?;
+        let fill = |call: &mut Cmd| {
+            call.arg(&worker.0).arg(&task.job.0).arg(task.index).arg(attempt).arg(json);
+        };
+        self.run(|s| &s.complete_listing, fill).await.map(written)
     }
 
-    /// Gives a task back. `gpu_ms` is the engine time that this attempt took.
+    /// Gives a task back. `gpu_ms` is the engine time that this attempt took: where the task is to be charged anew, its
+    /// tenant pays for that, but never for more than the lease lasted.
     ///
     /// # Errors
     /// When Redis can't be reached; repeated after a success whose answer was lost, it says
@@ -145,22 +151,48 @@ impl Queue {
         release: &Release,
         gpu_ms: u64,
     ) -> Result<Written> {
-        let _ = gpu_ms;
-        let (how, retry_after, error) = match release {
-            Release::Preempted | Release::HandedBack => ("I", 0, Vec::new()),
-            Release::Crashed { error } => ("F", 5000, brief(error)?),
-            Release::Doubted { error } => ("F", 0, brief(error)?),
-            Release::Failed { error, retry_after } | Release::Withheld { error, retry_after } => {
-                ("F", spec::millis(*retry_after), brief(error)?)
-            }
-            Release::Rejected { error } => ("R", 0, brief(error)?),
+        let (kind, delay, error) = release.parts();
+        let (json, fault) = match error {
+            Some(error) => (brief(error)?, blame(error.reason.fault())),
+            None => (Vec::new(), blame(Fault::Nobody)),
         };
         let fill = |call: &mut Cmd| {
             call.arg(&worker.0).arg(&task.job.0).arg(task.index).arg(attempt);
-            call.arg(how).arg(retry_after).arg(error);
+            call.arg(kind).arg(millis(delay)).arg(json).arg(fault).arg(gpu_ms);
         };
         self.run(|s| &s.release, fill).await.map(written)
     }
+}
+
+impl Release {
+    /// What it is called in the scripts, the delay, and the error.
+    fn parts(&self) -> (&'static str, std::time::Duration, Option<&TaskError>) {
+        let none = std::time::Duration::ZERO;
+        match self {
+            Self::Preempted => ("preempted", none, None),
+            Self::HandedBack => ("handedBack", none, None),
+            Self::Crashed { error } => ("crashed", none, Some(error)),
+            Self::Doubted { error } => ("doubted", none, Some(error)),
+            Self::Failed { error, retry_after } => ("failed", *retry_after, Some(error)),
+            Self::Rejected { error } => ("rejected", none, Some(error)),
+            Self::Withheld { error, retry_after } => ("withheld", *retry_after, Some(error)),
+        }
+    }
+}
+
+fn blame(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Task => "task",
+        Fault::Worker => "worker",
+        Fault::Machine => "machine",
+        Fault::Pool => "pool",
+        Fault::Nobody => "nobody",
+    }
+}
+
+/// Of a loaded model; "" while none is loaded.
+fn digest(loaded: &str) -> String {
+    if loaded.is_empty() { String::new() } else { names::digest(loaded) }
 }
 
 fn written(accepted: bool) -> Written {

@@ -9,7 +9,7 @@ use crate::random::Random;
 /// How far a task's run time lies from what its steps and size tell of it: standard deviation of the logarithm.
 const UNTOLD: f64 = 0.05;
 /// Units of work a second of a task amounts to.
-const UNITS_PER_SECOND: f64 = 5.0;
+pub(crate) const UNITS_PER_SECOND: f64 = 5.0;
 /// No task is taken for shorter or longer, seconds.
 const SECONDS: std::ops::RangeInclusive<f64> = 0.01..=86_400.0;
 

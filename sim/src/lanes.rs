@@ -1,37 +1,37 @@
-//! The queue's order of claims, as `queue/src/lua` has it: lanes per class, lines per tenant and model, start-time fair
-//! queueing, what was interrupted first, the loaded model preferred while the head can wait, nobody passed over for
-//! ever. For workers that claim one task at a time, which is what workers do. A property test plays the same story to
-//! this and to the real scripts on a real Redis (`tests/it/order.rs`).
+//! The queue's order of claims, as `queue/src/lua` has it: classes by their heads' deadlines, an urgent one passed over only
+//! so often; in a class what came back, then tenants that waited longest, then start-time fair queueing between tenants; a
+//! loaded model preferred while the head can wait. For workers that claim one task at a time, which is what workers do. A
+//! property test plays the same story to this and to the real scripts on a real Redis (`tests/it/order.rs`).
 //!
 //! Left out is what the simulation has no use for: limits on a tenant's running tasks, failures, suspending and
 //! cancelling.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-/// How far down the lane that other may stand.
-const LOOKAHEAD: usize = 64;
-/// The part of its class's promise that a job waits for a worker with its model, as a divisor.
-const FRESH: i64 = 12;
-/// What was interrupted goes before everything, the most urgent first.
-const FRONT: i64 = -1_000_000_000_000_000;
-/// Overdue lines come next, the longest overdue first.
-const OVERDUE: i64 = -100_000_000_000_000;
-/// Then those whose first job's time is nearly over, as far apart as their tags.
-const PRESSING: i64 = -10_000_000_000_000;
-/// The part of its promise that is left to it then, as a divisor. Until then it may be passed by for another whose model
-/// is loaded.
-const LAST_PART: i64 = 4;
-/// Overdue lines are put first up to so much early, ms.
-const SWEEP: i64 = 10_000;
-/// A class's longest wait, in promises.
-const MAX_WAIT: i64 = 4;
-/// How far one unit of work moves the virtual time of a tenant of weight 1, ms.
-const VIRTUAL_MS_PER_UNIT: f64 = 1e7;
-/// Rounds in which a claim may put things right before it gives up.
-const ROUNDS: usize = 65;
+use lane::{Flow, Lane};
 
-/// A name as the queue's keys have it; lines that stand at one place are served in the order of these.
+mod lane;
+
+/// A class with a shorter promise that has work is passed over for others at most so often in a row.
+const PASSES: u32 = 3;
+/// So many of a class's first tenants are looked at for one that needs no load.
+const LOOKAHEAD: usize = 16;
+/// One that needs no load is served before its turn while it is not farther ahead than this part of its class's promise, as
+/// a divisor.
+const LEAD: i64 = 2;
+/// While more than this part of its class's promise is left, as a divisor, a head may wait for others that need no load.
+const LAST_PART: i64 = 4;
+/// A head that came less than this ago, ms (and a twelfth of its promise), is left to an idle worker that has its model.
+const FRESH: i64 = 3000;
+/// A tenant's longest wait, in promises.
+const MAX_WAIT: i64 = 4;
+/// A tenant that has no work and was not served for so long, ms, is forgotten.
+const HOUR: i64 = 3_600_000;
+/// Virtual times are kept in thousandths of a millisecond of GPU time ÷ weight.
+const THOUSAND: i64 = 1000;
+
+/// A name as the queue's keys have it; what stands at one place is served in the order of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(u64);
 
@@ -51,7 +51,7 @@ impl Name {
 pub struct Job {
     /// Its number, unique.
     pub uid: u32,
-    /// The lane it waits in: its class's index.
+    /// Its class's index.
     pub class: usize,
     /// Whose it is.
     pub tenant: Name,
@@ -61,8 +61,10 @@ pub struct Job {
     pub arrival: i64,
     /// Its class's promise, ms.
     pub sla: i64,
-    /// Work in one task ÷ the tenant's weight.
-    pub units: f64,
+    /// GPU time that one task is charged at first, ms.
+    pub gpu_ms: f64,
+    /// The tenant's share against others.
+    pub weight: f64,
     /// Tasks in it.
     pub total: u32,
 }
@@ -78,49 +80,15 @@ pub struct Grant {
     pub attempt: u32,
 }
 
-/// The jobs of one tenant for one model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Line {
-    model: Name,
-    tenant: Name,
-}
-
-/// What stands in a lane. What comes back stands before lines at the same place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Member {
-    Back { uid: u32, index: u32 },
-    Line(Line),
-}
-
-/// A tenant in one class.
-#[derive(Debug, Clone, Copy, Default)]
-struct Flow {
-    /// Its virtual time.
-    time: i64,
-    /// When it was last served, and the promise.
-    due: i64,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    order: BTreeSet<(i64, Member)>,
-    places: HashMap<Member, i64>,
-    /// By line: its jobs by due time.
-    lines: HashMap<Line, BTreeSet<(i64, u32)>>,
-    flows: HashMap<Name, Flow>,
-    /// How far the lane's clock is ahead of the real one.
-    lead: i64,
-}
-
-/// All lanes of a pool.
+/// What waits in a pool.
 #[derive(Debug, Default)]
 pub struct Lanes {
     lanes: BTreeMap<usize, Lane>,
     jobs: HashMap<u32, Waiting>,
-    /// Attempt by leased task.
-    leases: HashMap<(u32, u32), u32>,
-    /// Attempts had by a task that came back.
-    tried: HashMap<(u32, u32), u32>,
+    /// Attempt and charge by leased task.
+    leases: HashMap<(u32, u32), (u32, i64)>,
+    /// Attempts and charge of a task that came back.
+    back: HashMap<(u32, u32), (u32, i64)>,
 }
 
 #[derive(Debug)]
@@ -130,46 +98,61 @@ struct Waiting {
     done: u32,
 }
 
+/// A worker that claims.
+struct Ask<'a> {
+    now: i64,
+    loaded: Option<Name>,
+    idle_elsewhere: &'a dyn Fn(Name) -> bool,
+}
+
+impl Ask<'_> {
+    fn needs_load(&self, model: Name) -> bool {
+        model != Name::NONE && Some(model) != self.loaded
+    }
+}
+
 impl Lanes {
     /// Queues a job.
     pub fn enqueue(&mut self, job: Job) {
         self.jobs.insert(job.uid, Waiting { job, next: 0, done: 0 });
-        let line = Line { model: job.model, tenant: job.tenant };
-        let lane = self.lanes.entry(job.class).or_default();
-        lane.lines.entry(line).or_default().insert((job.arrival + job.sla, job.uid));
-        let time = lane.flows.get(&job.tenant).map_or(0, |flow| flow.time);
-        lane.enter(Member::Line(line), time.max(job.arrival + lane.lead));
+        let lane = self.lanes.entry(job.class).or_insert_with(|| Lane::new(job.sla));
+        let lines = &mut lane.flows.entry(job.tenant).or_default().lines;
+        lines.entry(job.model).or_default().insert((job.arrival + job.sla, job.uid));
+        lane.place(job.tenant);
     }
 
-    /// Gives the next task to a worker that serves these classes and has that model loaded.
-    /// `others_have` tells whether another worker that may claim has a model loaded.
+    /// Gives the next task to a worker that serves these classes and has that model loaded. `idle_elsewhere` tells whether
+    /// another worker that idles has a model loaded.
     pub fn claim(
         &mut self,
         now: i64,
         classes: &[usize],
         loaded: Option<Name>,
-        others_have: impl Fn(Name) -> bool,
+        idle_elsewhere: impl Fn(Name) -> bool,
     ) -> Option<Grant> {
-        for _ in 0..ROUNDS {
-            let (class, several) = self.choose(classes)?;
-            let (class, heads) = self.prefer_loaded(now, (class, several), classes, loaded, &others_have)?;
-            if let Some(grant) = self.serve(now, class, &heads, loaded) {
-                return Some(grant);
-            }
-        }
-        None
+        let ask = Ask { now, loaded, idle_elsewhere: &idle_elsewhere };
+        let order = self.order(classes);
+        let (served, grant) =
+            order.iter().find_map(|(class, forced)| self.serve_class(&ask, *class, *forced, &order))?;
+        self.count_passes(served, &order);
+        Some(grant)
     }
 
-    /// A task is done; false: the lease is another's or has ended, and nothing changes.
-    pub fn complete(&mut self, grant: Grant) -> bool {
-        if !self.end_lease(grant) {
-            return false;
-        }
-        self.tried.remove(&(grant.uid, grant.index));
+    /// A task is done, after so much GPU time of this attempt, ms; false: the lease is another's or has ended, and nothing
+    /// changes.
+    pub fn complete(&mut self, grant: Grant, gpu_ms: i64) -> bool {
+        let Some(charge) = self.end_lease(grant) else { return false };
+        self.back.remove(&(grant.uid, grant.index));
         if let Some(waiting) = self.jobs.get_mut(&grant.uid) {
+            let Job { class, tenant, .. } = waiting.job;
             waiting.done += 1;
+            #[allow(clippy::cast_precision_loss)] // far below 2^53
+            let paid = waiting.job.step(gpu_ms as f64) - charge;
             if waiting.done == waiting.job.total {
                 self.jobs.remove(&grant.uid);
+            }
+            if let Some(lane) = self.lanes.get_mut(&class) {
+                lane.correct(tenant, paid);
             }
         }
         true
@@ -177,226 +160,176 @@ impl Lanes {
 
     /// A task comes back because its machine goes away; false: the lease is another's or has ended.
     pub fn interrupt(&mut self, grant: Grant) -> bool {
-        if !self.end_lease(grant) {
-            return false;
-        }
+        let Some(charge) = self.end_lease(grant) else { return false };
         let Some(Waiting { job, .. }) = self.jobs.get(&grant.uid) else { return true };
-        self.tried.insert((grant.uid, grant.index), grant.attempt);
-        let member = Member::Back { uid: grant.uid, index: grant.index };
-        let place = FRONT + job.arrival + job.sla;
-        self.lanes.entry(job.class).or_default().enter(member, place);
+        self.back.insert((grant.uid, grant.index), (grant.attempt, charge));
+        let lane = self.lanes.entry(job.class).or_insert_with(|| Lane::new(job.sla));
+        lane.returned.insert((job.arrival + job.sla, grant.uid, grant.index));
         true
     }
 
-    /// Puts lines first that were not served for their longest wait, and then those that press. To be called every few
-    /// seconds.
+    /// Finds tenants that were not served for their longest wait. How often it is called changes nothing else.
     pub fn sweep(&mut self, now: i64) {
         for lane in self.lanes.values_mut() {
-            let clock = now + lane.lead;
-            let waiting = lane.order.iter().filter(|(place, _)| *place > OVERDUE / 2);
-            let place_of = |(tag, member): &(i64, Member)| match member {
-                Member::Line(line) => Some((*member, put_first(lane, &self.jobs, now, clock, *tag, *line)?)),
-                Member::Back { .. } => None,
-            };
-            let first: Vec<(Member, i64)> = waiting.filter_map(place_of).collect();
-            for (member, place) in first {
-                lane.put(member, place);
-            }
+            lane.find_overdue(now);
         }
     }
 
-    fn end_lease(&mut self, grant: Grant) -> bool {
+    /// What an ended lease had been charged.
+    fn end_lease(&mut self, grant: Grant) -> Option<i64> {
         let task = (grant.uid, grant.index);
-        let mine = self.leases.get(&task) == Some(&grant.attempt);
-        if mine {
-            self.leases.remove(&task);
+        let (attempt, charge) = *self.leases.get(&task)?;
+        if attempt != grant.attempt {
+            return None;
         }
-        mine
+        self.leases.remove(&task);
+        Some(charge)
     }
 
-    /// The lane to serve, and whether others have work too.
-    fn choose(&self, classes: &[usize]) -> Option<(usize, bool)> {
-        let first = |class: &usize| Some((*class, *self.lanes.get(class)?.order.first()?));
-        let mut heads = classes.iter().filter_map(first);
-        let (only, _) = heads.clone().next()?;
-        if heads.clone().count() == 1 {
-            return Some((only, false));
+    /// Classes that have work in the order in which to try them, and which were passed over often enough.
+    fn order(&self, classes: &[usize]) -> Vec<(usize, bool)> {
+        let waiting = classes.iter().filter_map(|class| Some((*class, self.lanes.get(class)?)));
+        let mut waiting: Vec<_> = waiting.filter(|(_, lane)| lane.has_work()).collect();
+        if let [(only, _)] = waiting[..] {
+            return vec![(only, false)];
         }
-        let key = |class: usize, (place, member): (i64, Member)| match member {
-            Member::Line(line) if place >= 0 => self.urgency(class, line).0,
-            _ => place,
-        };
-        let best = heads.next().map(|(class, head)| (class, key(class, head)))?;
-        let best = heads.fold(best, |best, (class, head)| {
-            let key = key(class, head);
-            if key < best.1 { (class, key) } else { best }
+        waiting.sort_by_key(|(class, lane)| {
+            let forced = lane.passes >= PASSES;
+            (!forced, if forced { lane.sla } else { 0 }, lane.deadline(), *class)
         });
-        Some((best.0, true))
+        waiting.into_iter().map(|(class, lane)| (class, lane.passes >= PASSES)).collect()
     }
 
-    /// What to try: the lane's first (of one lane the first two); or, if it can wait, a line whose model is loaded, from
-    /// this lane or another. Nothing if it is fresh and another worker has its model.
-    fn prefer_loaded(
-        &self,
-        now: i64,
-        (class, several): (usize, bool),
-        classes: &[usize],
-        loaded: Option<Name>,
-        others_have: &impl Fn(Name) -> bool,
-    ) -> Option<(usize, Vec<(i64, Member)>)> {
-        let lane = self.lanes.get(&class)?;
-        let usual = || lane.order.iter().take(if several { 1 } else { 2 }).copied().collect();
-        let (Some((place, Member::Line(line))), Some(loaded)) = (lane.order.first(), loaded) else {
-            return Some((class, usual()));
-        };
-        if *place < 0 || line.model == loaded || line.model == Name::NONE {
-            return Some((class, usual()));
+    fn count_passes(&mut self, served: usize, waiting: &[(usize, bool)]) {
+        if waiting.len() < 2 {
+            return;
         }
-        let (due, sla, arrival) = self.urgency(class, *line);
-        if now < due - sla / LAST_PART {
-            let near = |class: &usize| Some((*class, vec![self.find_loaded(*class, loaded)?]));
-            let found = [class].iter().chain(classes).find_map(near);
-            if found.is_some() {
-                return found;
+        let sla = self.lanes.get(&served).map_or(0, |lane| lane.sla);
+        for (class, _) in waiting {
+            let Some(lane) = self.lanes.get_mut(class) else { continue };
+            if *class == served {
+                lane.passes = 0;
+            } else if lane.sla < sla {
+                lane.passes += 1;
             }
         }
-        let waits = now < arrival + sla / FRESH && others_have(line.model);
-        (!waits).then(|| (class, usual()))
     }
 
-    /// The first near a lane's head whose model is loaded.
-    fn find_loaded(&self, class: usize, loaded: Name) -> Option<(i64, Member)> {
-        let is_loaded = |(_, member): &&(i64, Member)| matches!(member, Member::Line(l) if l.model == loaded);
-        self.lanes.get(&class)?.order.iter().take(LOOKAHEAD + 1).find(is_loaded).copied()
-    }
-
-    /// When a line should be served, its class's promise, and when its first job arrived.
-    fn urgency(&self, class: usize, line: Line) -> (i64, i64, i64) {
-        let found = self.lanes.get(&class).and_then(|lane| {
-            let (due, uid) = *lane.lines.get(&line)?.first()?;
-            let served = lane.flows.get(&line.tenant).map_or(0, |flow| flow.due);
-            let sla = self.jobs.get(&uid)?.job.sla;
-            Some((due.max(served), sla, due - sla))
-        });
-        found.unwrap_or_default()
-    }
-
-    fn serve(
+    /// What came back, then who waited longest, then whose turn it is. Which class was served, and with what.
+    fn serve_class(
         &mut self,
-        now: i64,
+        ask: &Ask<'_>,
         class: usize,
-        heads: &[(i64, Member)],
-        loaded: Option<Name>,
-    ) -> Option<Grant> {
+        forced: bool,
+        classes: &[(usize, bool)],
+    ) -> Option<(usize, Grant)> {
         let lane = self.lanes.get_mut(&class)?;
-        let mut floor = i64::MAX;
-        for (i, (place, member)) in heads.iter().enumerate() {
-            let line = match member {
-                Member::Back { uid, index } => {
-                    lane.leave(*member);
-                    return self.take_back(now, class, *uid, *index);
-                }
-                Member::Line(line) => *line,
-            };
-            let another = i > 0 && loaded.is_some_and(|loaded| line.model != loaded);
-            if another || floor < *place {
-                return None;
-            }
-            let time = lane.flows.get(&line.tenant).map_or(0, |flow| flow.time);
-            if *place < 0 || time <= *place {
-                return self.take_line(now, class, *place, line);
-            }
-            // The tenant was served in another line since: the place was too early.
-            lane.put(*member, time);
-            floor = floor.min(time);
+        if let Some((_, uid, index)) = lane.returned.pop_first() {
+            return self.take_back(uid, index).map(|grant| (class, grant));
         }
-        None
+        let overdue: Vec<_> = lane.overdue.iter().copied().collect();
+        for (limit, tenant) in overdue {
+            if let Some(grant) = self.serve_flow(ask, class, tenant, false) {
+                self.lanes.get_mut(&class)?.overdue.remove(&(limit, tenant));
+                return Some((class, grant));
+            }
+        }
+        self.serve_turns(ask, class, forced, classes)
     }
 
-    fn take_back(&mut self, now: i64, class: usize, uid: u32, index: u32) -> Option<Grant> {
-        let job = self.jobs.get(&uid)?.job;
-        let flow = self.lanes.get_mut(&class)?.flows.entry(job.tenant).or_default();
-        flow.due = now + job.sla;
-        let attempt = self.tried.get(&(uid, index))? + 1;
-        self.leases.insert((uid, index), attempt);
+    fn serve_turns(
+        &mut self,
+        ask: &Ask<'_>,
+        class: usize,
+        forced: bool,
+        classes: &[(usize, bool)],
+    ) -> Option<(usize, Grant)> {
+        let lane = self.lanes.get(&class)?;
+        let (_, due, tenant) = *lane.turns.first()?;
+        let flow = lane.flows.get(&tenant)?;
+        let waits = !forced && flow.lines.keys().all(|model| ask.needs_load(*model));
+        if waits && ask.now < due.max(flow.served + lane.sla) - lane.sla / LAST_PART {
+            let others = classes.iter().map(|(other, _)| *other).filter(|other| *other != class);
+            let others = others.filter(|other| self.lanes.get(other).is_some_and(Lane::is_plain));
+            for other in std::iter::once(class).chain(others).collect::<Vec<_>>() {
+                if let Some(grant) = self.serve_loaded(ask, other) {
+                    return Some((other, grant));
+                }
+            }
+        }
+        let near: Vec<Name> =
+            self.lanes.get(&class)?.turns.iter().take(LOOKAHEAD).map(|(_, _, tenant)| *tenant).collect();
+        let mut near = near.into_iter().enumerate();
+        near.find_map(|(n, tenant)| self.serve_flow(ask, class, tenant, n == 0)).map(|grant| (class, grant))
+    }
+
+    /// The first tenant near the head, and not far ahead of it, that has a line that needs no load.
+    fn serve_loaded(&mut self, ask: &Ask<'_>, class: usize) -> Option<Grant> {
+        let lane = self.lanes.get(&class)?;
+        let (first, ..) = *lane.turns.first()?;
+        let farthest = first + lane.sla / LEAD * THOUSAND;
+        let near = lane.turns.iter().take(LOOKAHEAD).take_while(|(tag, ..)| *tag <= farthest).enumerate();
+        let (n, tenant, model) = near
+            .filter_map(|(n, (_, _, tenant))| {
+                let lines = &lane.flows.get(tenant)?.lines;
+                let model =
+                    ask.loaded.into_iter().chain([Name::NONE]).find(|model| lines.contains_key(model))?;
+                Some((n, *tenant, model))
+            })
+            .next()?;
+        self.take_next(ask, class, tenant, model, n == 0)
+    }
+
+    /// From the first of a tenant's lines, those that need no load first, that is not left to another worker.
+    fn serve_flow(&mut self, ask: &Ask<'_>, class: usize, tenant: Name, in_turn: bool) -> Option<Grant> {
+        let lane = self.lanes.get(&class)?;
+        let flow = lane.flows.get(&tenant)?;
+        let (sla, due) = (lane.sla, flow.head()?);
+        let fresh = ask.now < due - sla + (sla / 12).min(FRESH);
+        let left = |model: Name| fresh && ask.needs_load(model) && (ask.idle_elsewhere)(model);
+        let model = flow.lines_for(ask).into_iter().find(|model| !left(*model))?;
+        self.take_next(ask, class, tenant, model, in_turn)
+    }
+
+    fn take_back(&mut self, uid: u32, index: u32) -> Option<Grant> {
+        let (attempts, charge) = *self.back.get(&(uid, index))?;
+        let attempt = attempts + 1;
+        self.leases.insert((uid, index), (attempt, charge));
         Some(Grant { uid, index, attempt })
     }
 
-    fn take_line(&mut self, now: i64, class: usize, place: i64, line: Line) -> Option<Grant> {
+    fn take_next(
+        &mut self,
+        ask: &Ask<'_>,
+        class: usize,
+        tenant: Name,
+        model: Name,
+        in_turn: bool,
+    ) -> Option<Grant> {
         let lane = self.lanes.get_mut(&class)?;
-        let jobs = lane.lines.get_mut(&line)?;
-        let first = *jobs.first()?;
+        let Flow { lines, .. } = lane.flows.get_mut(&tenant)?;
+        let line = lines.get_mut(&model)?;
+        let first = *line.first()?;
         let Waiting { job, next, .. } = self.jobs.get_mut(&first.1)?;
-        let flow = lane.flows.entry(line.tenant).or_default();
-        let tag = if place < 0 {
-            flow.time.max(job.arrival + lane.lead)
-        } else {
-            lane.lead = lane.lead.max(place - now);
-            place
-        };
-        *flow = Flow { time: charged(tag, job.units), due: now + job.sla };
-        let after = flow.time;
         let grant = Grant { uid: job.uid, index: *next, attempt: 1 };
         *next += 1;
         if *next == job.total {
-            jobs.remove(&first);
+            line.remove(&first);
+            if line.is_empty() {
+                lines.remove(&model);
+            }
         }
-        if jobs.is_empty() {
-            lane.lines.remove(&line);
-            lane.leave(Member::Line(line));
-        } else {
-            lane.put(Member::Line(line), after);
-        }
-        self.leases.insert((grant.uid, grant.index), 1);
+        let charge = job.step(job.gpu_ms);
+        lane.serve(tenant, charge, ask.now, in_turn);
+        self.leases.insert((grant.uid, grant.index), (1, charge));
         Some(grant)
     }
 }
 
-/// A tenant's virtual time after a task; whole milliseconds, as the scripts have it.
-fn charged(tag: i64, units: f64) -> i64 {
-    // Below 2^53 both ways.
-    #[allow(clippy::cast_possible_truncation)]
-    let after = (tag as f64 + VIRTUAL_MS_PER_UNIT * units).floor() as i64;
-    after
-}
-
-/// Where a line goes that should be served whatever the shares, or that presses.
-fn put_first(
-    lane: &Lane,
-    jobs: &HashMap<u32, Waiting>,
-    now: i64,
-    clock: i64,
-    tag: i64,
-    line: Line,
-) -> Option<i64> {
-    let (due, uid) = *lane.lines.get(&line)?.first()?;
-    let sla = jobs.get(&uid)?.job.sla;
-    let served = lane.flows.get(&line.tenant).map_or(0, |flow| flow.due);
-    let limit = due.max(served) - sla + MAX_WAIT * sla;
-    if limit <= now + SWEEP {
-        return Some(OVERDUE + limit);
-    }
-    let presses = due - sla / LAST_PART <= now && tag >= 0;
-    presses.then(|| PRESSING + (tag - clock).clamp(PRESSING / 2, -PRESSING / 2))
-}
-
-impl Lane {
-    /// Unless it stands there already.
-    fn enter(&mut self, member: Member, place: i64) {
-        if !self.places.contains_key(&member) {
-            self.put(member, place);
-        }
-    }
-
-    fn put(&mut self, member: Member, place: i64) {
-        self.leave(member);
-        self.places.insert(member, place);
-        self.order.insert((place, member));
-    }
-
-    fn leave(&mut self, member: Member) {
-        if let Some(place) = self.places.remove(&member) {
-            self.order.remove(&(place, member));
-        }
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // far below 2^53 both ways
+impl Job {
+    /// How far GPU time of so many ms moves its tenant's tag.
+    fn step(&self, gpu_ms: f64) -> i64 {
+        (gpu_ms / self.weight * THOUSAND as f64).round() as i64
     }
 }

@@ -1,66 +1,49 @@
--- How often a task may be interrupted; also in queue.rs.
-local MAX_INTERRUPTIONS = 20
-
-local function cut(task)
-  local slash = task:find('/', 1, true)
-  return task:sub(1, slash - 1), task:sub(slash + 1)
-end
-
-local function bury(uid, index, attempt, now, err, over)
-  local task = uid .. '/' .. index
-  call('HSET', P .. 'job:' .. uid, index, ('X %d %.0f\n%s'):format(attempt, now, err))
-  call('HINCRBY', P .. 'job:' .. uid, 'd', 1)
-  call('ZADD', P .. 'dead', now, task)
-  call('ZADD', P .. 'dead:' .. uid, index, index)
-  event(uid, over and 'F' or 'D')
-end
-
--- What becomes of a task whose lease has ended without a result. how: I interrupted, F failed (to be tried
--- again after the delay), R rejected. Returns true when it is a dead letter.
-local function give_back(uid, index, attempt, how, now, delay, err)
+-- A task whose lease has ended without a result: it waits again, or is a dead letter. `held` is what its state said.
+local function give_back(uid, index, held, how, now)
   local job = P .. 'job:' .. uid
-  local record, flags, ok, dead, stopped, state = unpack(call('HMGET', job, 's', 'f', 'k', 'd', 'x', index))
-  local s = spec_of(record)
-  if not s then return false end
-  flags = flags or ''
-  local last = count(ok) + count(dead) + count(stopped) + 1 == s.total
-  if flags:find('c') then
-    call('HINCRBY', job, 'x', 1)
-    if last then event(uid, 'F') end
-    return false
+  local c = read_counts(uid)
+  if not c then return end
+  local s, history = c.s, read_history(held.history)
+  local listing = tonumber(index) == s.total
+  local ready, err = JUDGES[how.kind](uid, s, history, how, held.worker, now)
+  history.charged = STILL_CHARGED[how.kind] and held.charge or nil
+  if not history.charged and not listing then
+    correct_charge(s.flow, (math.min(how.gpu_ms or 0, now - held.started) - held.charge) / s.weight)
   end
-  local failures, interruptions = (state or ''):match('^A %d+ (%d+) (%d+)')
-  failures, interruptions = count(failures), count(interruptions)
-  local hopeless = how == 'R'
-  local ready = 0
-  if how == 'I' then
-    interruptions = interruptions + 1
-    call('HINCRBY', job, 'i', 1)
-    if interruptions > MAX_INTERRUPTIONS then
-      hopeless = true
-      err = cjson.encode({
-        reason = 'TooManyInterruptions',
-        message = 'its machine went away ' .. interruptions .. ' times',
-      })
-    end
-  elseif how == 'F' then
-    failures = failures + 1
-    ready = now + delay
-    hopeless = failures > s.retries
-    if not hopeless then call('HINCRBY', job, 'r', 1) end
+  if listing then return give_listing_back(uid, index, held, c, history, ready, err, now) end
+  if not err and c.unwanted then
+    call('HDEL', job, index)
+    c.cancelled = call('HINCRBY', job, 'cancelled', 1)
+    return tell(uid, c, 'returned', now)
   end
-  if hopeless then
-    bury(uid, index, attempt, now, err, last)
-    return true
+  if err then
+    bury(uid, index, held.attempt, now, err)
+    c.failed = call('HINCRBY', job, 'failed', 1)
+    stop_if_it_fails(uid, c, err)
+    return tell(uid, c, 'dead', now)
   end
-  call('HSET', job, index, ('A %d %d %d'):format(attempt, failures, interruptions))
-  call('HINCRBY', job, 'b', 1)
-  call('ZADD', P .. 'back:' .. uid, ready, index)
-  if not flags:find('s') then
-    offer_task(uid .. '/' .. index, s, ready, now)
+  call('HSET', job, index, ('back %d\n%s'):format(held.attempt, cjson.encode(history)))
+  c.returned = call('HINCRBY', job, 'returned', 1)
+  c.waiting = c.waiting + 1
+  call('ZADD', P .. 'back:' .. uid, integer(ready), index)
+  if not c.closed then
+    offer(uid, index, s, ready, history.charged, now)
     add_backlog(s.bucket, 1)
   end
-  -- Once for all that a machine held of a job.
-  if events[#events - 1] ~= uid then event(uid, 'B') end
-  return false
+  if how.kind == 'crashed' then
+    stop_if_it_crashes(uid, c, error_json(ENGINE_CRASHED, 'the engine ended under several of its images'), held.worker, now)
+  end
+  tell(uid, c, 'returned', now)
+end
+
+-- A worker's lease has ended, or it is to lose it: the task waits again, if it is this worker's. A state that can't be read
+-- is taken for such, as nobody else could end it.
+local function interrupt(task, worker, now)
+  local uid, index = cut(task)
+  local state = call('HGET', P .. 'job:' .. uid, index)
+  end_lease(task, worker)
+  local held = read_held(state)
+  local ended = not state or state:find('^back ') or state:find('^done ') or state:find('^dead ')
+  if not held and not ended then held = { attempt = 1, started = now, charge = 0, worker = worker, history = '' } end
+  if held and held.worker == worker then give_back(uid, index, held, { kind = 'preempted' }, now) end
 end

@@ -1,58 +1,75 @@
+-- Tasks are done. ARGV: worker; then for each its uid, index, attempt, GPU time in ms, whether it was made now (and not found),
+-- and its result (JSON). Returns for each whether it was accepted.
 local worker = ARGV[1]
 local now = clock()
-local tasks = {}
-for i = 2, #ARGV, 4 do
-  tasks[#tasks + 1] = ARGV[i] .. '/' .. ARGV[i + 1]
-end
-local entries = call('HMGET', P .. 'active', unpack(tasks))
+local WIDTH = 6
 
--- Jobs are read and written once, however many of their tasks are done.
-local jobs, uids = {}, {}
-local function job_of(uid)
-  local job = jobs[uid]
-  if not job then
-    local total, ok, dead, stopped = unpack(call('HMGET', P .. 'job:' .. uid, 'm', 'k', 'd', 'x'))
-    job = { total = tonumber(total or nil), ok = count(ok), over = count(dead) + count(stopped), fields = {} }
-    jobs[uid] = job
-    uids[#uids + 1] = uid
+-- By job, so that each is read and written once: where its tasks stand in ARGV, and their indexes.
+local uids, places, indexes = {}, {}, {}
+for i = 2, #ARGV, WIDTH do
+  local uid = ARGV[i]
+  if not places[uid] then
+    uids[#uids + 1], places[uid], indexes[uid] = uid, {}, {}
   end
-  return job
+  table.insert(places[uid], i)
+  table.insert(indexes[uid], ARGV[i + 1])
 end
 
-local ended, free, answers = {}, {}, {}
-for n, task in ipairs(tasks) do
-  local uid, index, attempt, result = unpack(ARGV, 4 * n - 2, 4 * n + 1)
-  local entry = entries[n]
-  local mine = struct.pack('<I4I2c0', tonumber(attempt), #worker, worker)
-  local accepted = entry and entry:sub(1, #mine) == mine
-  if accepted then
-    local fields = job_of(uid).fields
-    ended[#ended + 1] = task
-    fields[#fields + 1] = index
-    fields[#fields + 1] = ('D %s %d %s\n'):format(attempt, now, worker) .. result
-    accepted = jobs[uid].total
-    -- It ends with the tenant's digest, or with the length 0 of none.
-    if entry:sub(-2) ~= '\0\0' then free[#free + 1] = entry:sub(-16) end
-  else
-    -- The same write again, its first answer lost: accepted as before.
-    local done = call('HGET', P .. 'job:' .. uid, index)
-    local by, who = (done or ''):match('^D (%d+) %d+ (.-)\n')
-    accepted = by == attempt and who == worker
-  end
-  answers[n] = accepted and 1 or 0
+local answers, ended, leases = {}, {}, {}
+
+-- Whether this write counts: the task is this worker's, or nobody's since Redis lost it.
+local function counts_as(uid, index, attempt, c, state)
+  local held = read_held(state)
+  if held then return held.worker == worker and held.attempt == attempt and held end
+  if adopt(uid, index, attempt, c, state, worker, now) then return { started = now, charge = 0 } end
+  return false
 end
+
+-- The same write again, its first answer lost: accepted as before.
+local function is_repeated(state, attempt)
+  local by, who = (state or ''):match('^done (%d+) %d+ (.-)\n')
+  return by == attempt and who == worker
+end
+
+local function complete(uid)
+  local job = P .. 'job:' .. uid
+  local values = call('HMGET', job, unpack(COUNTS))
+  local c = counts_of(values)
+  local states = c and call('HMGET', job, unpack(indexes[uid])) or {}
+  local fields, owed, learnt, done = {}, 0, nil, 0
+  for n, i in ipairs(places[uid]) do
+    local index, attempt, gpu_ms, made, result = unpack(ARGV, i + 1, i + 5)
+    local image = c and tonumber(index) < c.s.total
+    local held = image and counts_as(uid, index, tonumber(attempt), c, states[n])
+    answers[(i - 2) / WIDTH + 1] = (held or is_repeated(states[n], attempt)) and 1 or 0
+    if held then
+      local task = task_of(uid, index)
+      done = done + 1
+      gpu_ms = tonumber(gpu_ms)
+      owed = owed + math.min(gpu_ms, now - held.started) - held.charge
+      ended[#ended + 1], leases[#leases + 1] = task, lease_of(task, worker)
+      fields[#fields + 1] = index
+      fields[#fields + 1] = ('done %s %.0f %s\n'):format(attempt, now, worker) .. result
+      if made == '1' and gpu_ms > 0 then
+        learnt = learn(c.s, gpu_ms, learnt or tonumber(call('HGET', P .. 'gpu_ms', c.s.work) or nil))
+      end
+    end
+  end
+  if done == 0 then return end
+  c.succeeded = c.succeeded + done
+  call('HSET', job, 'succeeded', integer(c.succeeded), unpack(fields))
+  if learnt then call('HSET', P .. 'gpu_ms', c.s.work, decimal(learnt)) end
+  correct_charge(c.s.flow, owed / c.s.weight)
+  if c.s.limit > 0 then
+    for _ = 1, done do free_slot(c.s.tenant) end
+  end
+  tell(uid, c, 'advanced', now)
+end
+
+for _, uid in ipairs(uids) do complete(uid) end
 if #ended > 0 then
-  call('HDEL', P .. 'active', unpack(ended))
-  call('ZREM', P .. 'leases', unpack(ended))
-end
-for _, tenant in ipairs(free) do free_slot(tenant) end
-for _, uid in ipairs(uids) do
-  local job = jobs[uid]
-  if job.total then
-    local done = #job.fields / 2
-    call('HSET', P .. 'job:' .. uid, 'k', integer(job.ok + done), unpack(job.fields))
-    event(uid, job.ok + done + job.over == job.total and 'F' or 'A')
-  end
+  call('HDEL', P .. 'held:' .. worker, unpack(ended))
+  call('ZREM', P .. 'leases', unpack(leases))
 end
 send_events()
 return answers

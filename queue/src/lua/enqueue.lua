@@ -1,43 +1,47 @@
--- What is written once for all jobs: the backlog by bucket, and by class the lines that got entries.
-local tasks_of, lines_of, arrivals_of = {}, {}, {}
-local answers, opened = {}, {}
+-- Queues jobs. ARGV: term; then for each its uid, record, what it is counted as, payload, whether that has a key of its own, whether it is to be
+-- rechecked, whether it is suspended. Returns for each whether it is new.
+-- What is written once for all of them: uids, entries by line, tasks by bucket, and flows.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local uids, entries_of, tasks_of, lines, answers = {}, {}, {}, {}, {}
 
-local function join_line(uid, arrival, sla, total, line, bucket)
-  call('ZADD', P .. 'line:' .. line, integer(arrival + sla), uid)
-  tasks_of[bucket] = (tasks_of[bucket] or 0) + total
-  if opened[line] then return end
-  opened[line] = true
-  local class = class_of(line)
-  local lines, arrivals = lines_of[class], arrivals_of[class]
-  if not lines then
-    lines, arrivals = {}, {}
-    lines_of[class], arrivals_of[class] = lines, arrivals
+local function join_line(uid, s)
+  local line = line_key(s.flow, s.model)
+  local entries = entries_of[line]
+  if not entries then
+    entries = {}
+    entries_of[line] = entries
+    lines[#lines + 1] = s
   end
-  lines[#lines + 1] = line
-  arrivals[#lines] = arrival
+  entries[#entries + 1] = integer(s.due)
+  entries[#entries + 1] = uid
+  tasks_of[s.bucket] = (tasks_of[s.bucket] or 0) + s.total
 end
 
-for i = 1, #ARGV, 4 do
-  local uid, record, payload, flags = unpack(ARGV, i, i + 3)
+for i = 2, #ARGV, 7 do
+  local uid, record, counted, payload, large, recheck, suspended = unpack(ARGV, i, i + 6)
   local job = P .. 'job:' .. uid
   local new = call('EXISTS', job) == 0
   if not new then
-    local known = call('HGET', job, 'f') or ''
-    if flags:find('r') and not known:find('r') then
-      call('HSET', job, 'f', known .. 'r')
-    end
+    if recheck == '1' then call('HSET', job, 'recheck', 1) end
   else
-    local arrival, sla, _, _, _, total, _, _, line, bucket = struct.unpack(SPEC, record)
-    -- The total also by itself: long strings are slow to bring into Lua.
-    if flags == '' then
-      call('HSET', job, 's', record, 'p', payload, 'm', integer(total))
+    local s = spec_of(record, counted)
+    if large == '1' then
+      call('SET', P .. 'payload:' .. uid, payload)
+      call('HSET', job, 'record', record, 'counted', counted)
     else
-      call('HSET', job, 's', record, 'p', payload, 'm', integer(total), 'f', flags)
+      call('HSET', job, 'record', record, 'counted', counted, 'payload', payload)
     end
-    if not flags:find('s') then join_line(uid, arrival, sla, total, line, bucket) end
+    if recheck == '1' then call('HSET', job, 'recheck', 1) end
+    if suspended == '1' then call('HSET', job, 'suspended', 1, 'closed', 1) else join_line(uid, s) end
+    uids[#uids + 1] = uid
   end
   answers[#answers + 1] = new and 1 or 0
 end
-for class, lines in pairs(lines_of) do open_lines(class, lines, arrivals_of[class]) end
-for bucket, tasks in pairs(tasks_of) do call('HINCRBY', P .. 'backlog', bucket, integer(tasks)) end
+if #uids > 0 then call('SADD', P .. 'jobs', unpack(uids)) end
+for _, s in ipairs(lines) do
+  call('ZADD', line_key(s.flow, s.model), unpack(entries_of[line_key(s.flow, s.model)]))
+  line_changed(s.flow, s.model, s)
+end
+for bucket, tasks in pairs(tasks_of) do add_backlog(bucket, tasks) end
 return answers

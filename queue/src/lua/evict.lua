@@ -1,16 +1,11 @@
-local worker = ARGV[1]
+-- Takes back what a worker holds, as many tasks as one script may; it claims nothing more for ever.
+-- ARGV: term, worker. Returns how many, and whether there are more.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local worker = ARGV[2]
 local now = clock()
-local active = call('HGETALL', P .. 'active')
-local held = 0
-give_order(worker, 'E', 0)
-for i = 1, #active, 2 do
-  local task, lease = active[i], read_lease(active[i + 1])
-  if lease and lease.worker == worker then
-    local uid, index = cut(task)
-    end_lease(task, lease)
-    give_back(uid, index, lease.attempt, 'I', now)
-    held = held + 1
-  end
-end
+give_order(worker, 'evicted', 0, now)
+local found = call('HRANDFIELD', P .. 'held:' .. worker, BATCH)
+for _, task in ipairs(found) do interrupt(task, worker, now) end
 send_events()
-return held
+return { #found, call('EXISTS', P .. 'held:' .. worker) }

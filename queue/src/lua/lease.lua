@@ -1,14 +1,21 @@
--- An entry of `active`: attempt, worker, start, steps done and in all, and, where the tenant has a limit, its
--- digest.
-local LEASE = '<I4I2c0dI4I4I2c0'
-
-local function pack_lease(attempt, worker, started, done, all, tenant)
-  return struct.pack(LEASE, attempt, #worker, worker, started, done, all, #tenant, tenant)
+-- Leases: `leases` has UID/INDEX@WORKER by when they end; `held:WORKER` has what a worker holds, each with its tenant where
+-- that has a limit (else -), and the steps done and in all.
+local function pack_progress(s, done, all)
+  return ('%s %d %d'):format(s.limit > 0 and s.tenant or '-', done, all)
 end
 
--- nil when there is no entry, or one that is not ours.
-local function read_lease(entry)
-  local ok, attempt, worker, started, done, all, tenant = pcall(struct.unpack, LEASE, entry)
-  if not ok then return nil end
-  return { attempt = attempt, worker = worker, started = started, done = done, all = all, tenant = tenant }
+-- A task of a tenant with a limit no longer runs.
+local function free_slot(tenant)
+  if call('HINCRBY', P .. 'running', tenant, -1) <= 0 then
+    call('HDEL', P .. 'running', tenant)
+  end
+  unpark(tenant)
+end
+
+local function end_lease(task, worker)
+  local held = P .. 'held:' .. worker
+  local tenant = (call('HGET', held, task) or ''):match('^(%x+) ')
+  call('HDEL', held, task)
+  call('ZREM', P .. 'leases', lease_of(task, worker))
+  if tenant then free_slot(tenant) end
 end

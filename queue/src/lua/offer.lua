@@ -1,15 +1,15 @@
--- Tasks that come back by interruption go before everything, the most urgent first.
-local FRONT = -1e15
-
--- Offers a task that was given back: ready 0 is at once and before everything, else the time it may be
--- claimed again, before those of its job that have not run yet.
-local function offer_task(task, s, ready, now)
-  if ready == 0 then
-    enter_lane(class_of(s.line), { FRONT + s.due, '!' .. task })
-  elseif ready <= now then
-    call('ZADD', P .. 'line:' .. s.line, s.due - 1, task)
-    open_lines(class_of(s.line), { s.line }, { s.arrival })
+-- Lets a task that came back be claimed, once it is ready. One that is charged already goes before others of its class, the
+-- earliest due first; any other into its line, before those of its job that have not run yet.
+local function offer(uid, index, s, ready, charged, now)
+  local task = task_of(uid, index)
+  if ready > now then
+    call('ZADD', P .. 'later', integer(ready), task)
+  elseif charged then
+    local returned = P .. 'returned:' .. s.class
+    call('ZADD', returned, integer(s.due), task)
+    if call('ZCARD', returned) == 1 then ring('work') end
   else
-    call('ZADD', P .. 'later', ready, task)
+    call('ZADD', line_key(s.flow, s.model), integer(s.due - 1), task)
+    line_changed(s.flow, s.model, s)
   end
 end

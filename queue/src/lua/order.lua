@@ -1,2 +1,6 @@
-local worker, order, left = unpack(ARGV)
-give_order(worker, order, order == 'D' and clock() + tonumber(left) or 0)
+-- Tells a worker what to do. ARGV: term, worker, order, time left in ms if it is doomed.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local _, worker, order, left = unpack(ARGV)
+local now = clock()
+give_order(worker, order, order == 'doomed' and now + tonumber(left) or 0, now)

@@ -1,122 +1,127 @@
--- So many of each kind in one run, to keep Redis free for others.
-local BATCH = 500
--- Every lane is looked through for overdue lines within this time, if called each second.
-local SWEEP = 10
--- Overdue lines go after what was interrupted and before all else, the longest overdue first.
-local OVERDUE = -1e14
--- Then those whose first job presses. Among them shares count as among all, so these stand as far apart as their tags.
-local PRESSING = -1e13
+-- Finds what became due: leases that ended, tasks whose delay is over, flows that were not served for their longest wait, and
+-- workers of long ago; of each as many as one script may. ARGV: term, lease in ms, the time that it should be by the
+-- reaper's own clock (0: not known), whether leases are spared. Returns Redis' time, whether its clock has jumped, how many
+-- leases had ended, were missing, tasks became ready, flows overdue, records could not be read; and whether to call again.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local lease, expected, spare = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+-- The clock may be off by so much, ms, before leases are spared for it.
+local JUMP = 2000
 local HOUR = 3600000
 local DAY = 24 * HOUR
 
 local now = clock()
+local jumped = expected > 0 and math.abs(now - expected) > JUMP
+local malformed, more = 0, false
 
-local function interrupt(task, lease)
-  local uid, index = cut(task)
-  end_lease(task, lease)
-  give_back(uid, index, lease.attempt, 'I', now)
+local function due(key, till)
+  local found = call('ZRANGE', P .. key, '-inf', integer(till), 'BYSCORE', 'LIMIT', 0, BATCH)
+  more = more or #found == BATCH
+  return found
 end
 
--- A lease of which nobody knows whose it was: if its task is neither done nor waiting, it waits again.
-local function interrupt_unknown(task)
-  local uid, index = cut(task)
-  call('HDEL', P .. 'active', task)
-  call('ZREM', P .. 'leases', task)
-  local record, state = unpack(call('HMGET', P .. 'job:' .. uid, 's', index))
-  local s = spec_of(record)
-  if not s or (state and not state:find('^A')) or call('ZSCORE', P .. 'back:' .. uid, index) then return end
-  if s.limit > 0 then free_slot(s.line:sub(-16)) end
-  give_back(uid, index, count((state or ''):match('^A (%d+)')) + 1, 'I', now)
-end
-
-local expired = call('ZRANGE', P .. 'leases', '-inf', now, 'BYSCORE', 'LIMIT', 0, BATCH)
-for _, task in ipairs(expired) do
-  local lease = read_lease(call('HGET', P .. 'active', task))
-  if lease then interrupt(task, lease) else interrupt_unknown(task) end
-end
-
-local missing = 0
-if call('HLEN', P .. 'active') ~= call('ZCARD', P .. 'leases') then
-  for _, task in ipairs(call('HKEYS', P .. 'active')) do
-    if not call('ZSCORE', P .. 'leases', task) then
-      local lease = read_lease(call('HGET', P .. 'active', task))
-      if lease then interrupt(task, lease) else interrupt_unknown(task) end
-      missing = missing + 1
+local function end_leases()
+  if jumped or spare then return 0 end
+  local ended = due('leases', now)
+  for _, member in ipairs(ended) do
+    local task, worker = parts_of(member)
+    if task then
+      interrupt(task, worker, now)
+    else
+      call('ZREM', P .. 'leases', member)
+      malformed = malformed + 1
     end
+  end
+  return #ended
+end
+
+-- A clock that went back would make leases last for as much longer.
+local function shorten_leases()
+  local latest = integer(now + lease)
+  for _, member in ipairs(call('ZRANGE', P .. 'leases', '(' .. integer(now + lease + JUMP), '+inf', 'BYSCORE', 'LIMIT', 0, BATCH)) do
+    call('ZADD', P .. 'leases', latest, member)
   end
 end
 
-local ready = call('ZRANGE', P .. 'later', '-inf', now, 'BYSCORE', 'LIMIT', 0, BATCH)
-for _, task in ipairs(ready) do
-  call('ZREM', P .. 'later', task)
-  local uid = cut(task)
-  local s = spec_of(call('HGET', P .. 'job:' .. uid, 's'))
-  if s then offer_task(task, s, 1, now) end
-end
-
--- The time by which a line should be served, whatever the shares; and the time from which on it presses.
-local function limits_of(class, line)
-  local entry, due = unpack(call('ZRANGE', P .. 'line:' .. line, 0, 0, 'WITHSCORES'))
-  local uid = entry and cut(entry .. '/')
-  local s = uid and spec_of(call('HGET', P .. 'job:' .. uid, 's'))
-  if not s then return now + HOUR, now + HOUR end
-  local served = count(call('HGET', P .. 'fair', 'due:' .. class .. line:sub(-17)))
-  return math.max(tonumber(due), served) - s.sla + s.max_wait, tonumber(due) - LAST_PART * s.sla
-end
-
-local overdue = 0
-for _, class in ipairs(call('SMEMBERS', P .. 'lanes')) do
-  local lane = P .. 'lane:' .. class
-  local lines = call('ZCARD', lane)
-  if lines == 0 then
-    call('SREM', P .. 'lanes', class)
-  else
-    local cursor = call('HGET', P .. 'reaper', class) or '0'
-    local found = call('ZSCAN', lane, cursor, 'COUNT', math.max(100, math.ceil(lines / SWEEP)))
-    call('HSET', P .. 'reaper', class, found[1])
-    local lane_now = now + count(call('HGET', P .. 'fair', 'lead:' .. class))
-    for i = 1, #found[2], 2 do
-      local line, tag = found[2][i], tonumber(found[2][i + 1])
-      if tag > OVERDUE / 2 then
-        local limit, presses = limits_of(class, line)
-        -- It may not be looked at again before its time.
-        if limit <= now + SWEEP * 1000 then
-          call('ZADD', lane, 'XX', OVERDUE + limit, line)
-          overdue = overdue + 1
-        elseif presses <= now and tag >= 0 then
-          local ahead = math.max(math.min(tag - lane_now, -PRESSING / 2), PRESSING / 2)
-          call('ZADD', lane, 'XX', integer(PRESSING + ahead), line)
-        end
+-- What workers hold without a lease: it would never end.
+local function end_missing()
+  local workers, held = call('ZRANGE', P .. 'workers', 0, -1), 0
+  for _, worker in ipairs(workers) do held = held + call('HLEN', P .. 'held:' .. worker) end
+  local missing = 0
+  if held <= call('ZCARD', P .. 'leases') then return 0 end
+  for _, worker in ipairs(workers) do
+    for _, task in ipairs(call('HKEYS', P .. 'held:' .. worker)) do
+      if missing < BATCH and not call('ZSCORE', P .. 'leases', lease_of(task, worker)) then
+        interrupt(task, worker, now)
+        missing = missing + 1
       end
     end
   end
+  more = more or missing == BATCH
+  return missing
 end
 
--- Virtual times that no longer matter: the lane's clock has passed them, and nobody waits by them.
-local leads = {}
-local found = call('HSCAN', P .. 'fair', call('HGET', P .. 'reaper', '*fair') or '0', 'COUNT', 100)
-call('HSET', P .. 'reaper', '*fair', found[1])
-for i = 1, #found[2], 2 do
-  local flow = found[2][i]:match('^vt:(.*)$')
-  if flow then
-    local class = flow:sub(1, -18)
-    leads[class] = leads[class] or count(call('HGET', P .. 'fair', 'lead:' .. class))
-    local due = count(call('HGET', P .. 'fair', 'due:' .. flow))
-    if tonumber(found[2][i + 1]) <= now + leads[class] and due + HOUR < now then
-      call('HDEL', P .. 'fair', 'vt:' .. flow, 'due:' .. flow)
+local function offer_ready()
+  local ready = due('later', now)
+  for _, task in ipairs(ready) do
+    call('ZREM', P .. 'later', task)
+    local uid, index = cut(task)
+    local c = read_counts(uid)
+    local state = call('HGET', P .. 'job:' .. uid, index or '')
+    local attempts, history = read_back(state)
+    if c and attempts and (not c.closed or tonumber(index) == c.s.total) then
+      offer(uid, index, c.s, 0, read_history(history).charged, now)
+    elseif not c and state then
+      malformed = malformed + 1
+    end
+  end
+  return #ready
+end
+
+-- When a flow is not to wait any longer; nil when it does not wait.
+local function limit_of(flow)
+  local model, due_ms = unpack(call('ZRANGE', P .. 'lines:' .. flow, 0, 0, 'WITHSCORES'))
+  local entry = model and call('ZRANGE', line_key(flow, model), 0, 0)[1]
+  local s = entry and spec_of(call('HGET', P .. 'job:' .. (cut(entry)), 'record'))
+  if not s then return nil end
+  local served = count(call('HGET', P .. 'flow:' .. flow, 'served'))
+  return math.max(tonumber(due_ms) - s.sla, served) + MAX_WAIT_SLAS * s.sla, s.sla
+end
+
+local function find_overdue()
+  local overdue = 0
+  for _, flow in ipairs(due('waits', now)) do
+    local place, served = unpack(call('HMGET', P .. 'flow:' .. flow, 'place', 'served'))
+    if place and place ~= '' then
+      local limit, sla = limit_of(flow)
+      if limit and limit <= now then
+        call('ZADD', P .. 'overdue:' .. class_of(flow), integer(limit), tenant_of(flow))
+        overdue = overdue + 1
+      end
+      limit = limit and (limit > now and limit or now + MAX_WAIT_SLAS * sla) or now + JUMP
+      call('ZADD', P .. 'waits', integer(limit), flow)
+    elseif count(served) + HOUR > now then
+      call('ZADD', P .. 'waits', integer(count(served) + HOUR), flow)
+    else
+      call('ZREM', P .. 'waits', flow)
+      -- By now others' turns have passed its tag. A flow without room, though, still waits.
+      if call('EXISTS', P .. 'lines:' .. flow) == 0 then call('UNLINK', P .. 'flow:' .. flow) end
+    end
+  end
+  return overdue
+end
+
+local function forget_workers()
+  for _, worker in ipairs(due('workers', now - DAY)) do
+    if call('EXISTS', P .. 'held:' .. worker) == 0 then
+      call('ZREM', P .. 'workers', worker)
+      call('UNLINK', P .. 'worker:' .. worker)
     end
   end
 end
 
-local workers = call('HSCAN', P .. 'workers', call('HGET', P .. 'reaper', '*workers') or '0', 'COUNT', 50)
-call('HSET', P .. 'reaper', '*workers', workers[1])
-for i = 1, #workers[2], 2 do
-  local w = read_worker(workers[2][i])
-  if math.max(w.seen, w.ordered) + DAY < now then
-    call('HDEL', P .. 'workers', workers[2][i])
-  end
-end
-
+shorten_leases()
+local ended, missing, ready, overdue = end_leases(), end_missing(), offer_ready(), find_overdue()
+forget_workers()
 send_events()
-local more = (#expired == BATCH or #ready == BATCH) and 1 or 0
-return { #expired, missing, #ready, overdue, more }
+return { now, jumped and 1 or 0, ended, missing, ready, overdue, malformed, more and 1 or 0 }

@@ -1,23 +1,39 @@
-local uid = ARGV[1]
-local job = P .. 'job:' .. uid
-local record, flags = unpack(call('HMGET', job, 's', 'f'))
-flags = flags or ''
-local s = spec_of(record)
-if not s or flags:find('c') then return 0 end
-local dead = call('ZRANGE', P .. 'dead:' .. uid, 0, -1)
-for _, index in ipairs(dead) do
-  local attempts = call('HGET', job, index):match('^X (%d+)')
-  call('HSET', job, index, 'A ' .. attempts .. ' 0 0')
-  call('ZREM', P .. 'dead', uid .. '/' .. index)
-  call('ZADD', P .. 'back:' .. uid, 1, index)
-  if not flags:find('s') then
-    offer_task(uid .. '/' .. index, s, 1, 1)
-    add_backlog(s.bucket, 1)
+-- Lets a job's dead letters wait again, as many as one script may; a job that was stopped goes on. ARGV: term, uid.
+-- Returns how many there were, whether to call again, and whether to resume it then.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local uid = ARGV[2]
+local job, now = P .. 'job:' .. uid, clock()
+local c = read_counts(uid)
+if not c or c.unwanted then return { 0, 0, 0 } end
+local s = c.s
+local dead = call('ZRANGE', P .. 'dead:' .. uid, 0, BATCH - 1)
+if #dead > 0 then
+  local states, back, tasks = {}, {}, {}
+  for i, state in ipairs(call('HMGET', job, unpack(dead))) do
+    states[#states + 1] = dead[i]
+    states[#states + 1] = ('back %d\n'):format(count((state or ''):match('^dead (%d+)')))
+    back[#back + 1] = 0
+    back[#back + 1] = dead[i]
+    tasks[#tasks + 1] = integer(s.due - 1)
+    tasks[#tasks + 1] = task_of(uid, dead[i])
+  end
+  call('HSET', job, unpack(states))
+  call('ZADD', P .. 'back:' .. uid, unpack(back))
+  call('ZREM', P .. 'dead:' .. uid, unpack(dead))
+  call('HINCRBY', job, 'failed', -#dead)
+  call('HINCRBY', job, 'returned', #dead)
+  if not c.closed then
+    call('ZADD', line_key(s.flow, s.model), unpack(tasks))
+    line_changed(s.flow, s.model, s)
+    add_backlog(s.bucket, #dead)
   end
 end
-call('DEL', P .. 'dead:' .. uid)
-if #dead > 0 then
-  call('HINCRBY', job, 'd', -#dead)
-  call('HINCRBY', job, 'b', #dead)
-end
-return #dead
+if #dead == BATCH then return { #dead, 1, 0 } end
+call('ZREM', P .. 'dead', uid)
+take_listing_back(uid, s)
+call('HDEL', job, 'stopped', 'alike', 'crashed_on')
+if not c.stopped or call('HEXISTS', job, 'suspended') == 1 then return { #dead, 0, 0 } end
+-- Until it is resumed it is as if suspended, so that nobody takes it for stopped or running.
+call('HSET', job, 'suspended', 1)
+return { #dead, 0, 1 }

@@ -1,9 +1,11 @@
-local worker, uid, index, attempt, how, delay, err = unpack(ARGV)
-local task = uid .. '/' .. index
-attempt = tonumber(attempt)
-local held = read_lease(call('HGET', P .. 'active', task))
-if not held or held.worker ~= worker or held.attempt ~= attempt then return 0 end
-end_lease(task, held)
-give_back(uid, index, attempt, how, clock(), tonumber(delay), err)
+-- A worker gives a task back. ARGV: worker, uid, index, attempt, kind, delay in ms, error (JSON), blame, GPU time in ms.
+-- Returns whether it was its own.
+local worker, uid, index, attempt, kind, delay, err, blame, gpu_ms = unpack(ARGV)
+local held = read_held(call('HGET', P .. 'job:' .. uid, index))
+local mine = held and held.worker == worker and held.attempt == tonumber(attempt)
+if not mine then return 0 end
+local how = { kind = kind, delay = tonumber(delay), error = err, blame = blame, gpu_ms = tonumber(gpu_ms) }
+end_lease(task_of(uid, index), worker)
+give_back(uid, index, held, how, clock())
 send_events()
 return 1

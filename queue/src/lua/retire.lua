@@ -1,7 +1,7 @@
-local worker = ARGV[1]
-for _, entry in ipairs(call('HVALS', P .. 'active')) do
-  local lease = read_lease(entry)
-  if lease and lease.worker == worker then return 0 end
-end
-give_order(worker, 'R', 0)
+-- Retires a worker that holds nothing. ARGV: term, worker. Returns whether it did.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local worker = ARGV[2]
+if call('EXISTS', P .. 'held:' .. worker) == 1 then return 0 end
+give_order(worker, 'retire', 0, clock())
 return 1

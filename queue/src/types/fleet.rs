@@ -143,8 +143,10 @@ pub enum EventKind {
     Returned,
     /// A task of it became a dead letter; others are left.
     Dead,
-    /// Nothing of it waits or runs any more.
+    /// Nothing of it waits or runs any more, its listing included.
     Finished,
+    /// Something that this program does not know: a newer one told it.
+    Other,
 }
 
 /// Why the [bell](crate::Bell) rang.

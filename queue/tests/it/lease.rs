@@ -111,7 +111,7 @@ async fn an_active_task_without_a_lease_is_found_in_one_sweep() -> Result<()> {
     let lost = q.must_claim("w").await?;
     let kept = q.must_claim("w").await?;
     let mut delete = redis::cmd("ZREM");
-    delete.arg("ij1:{studio/sd15}:leases").arg(lost.task.to_string());
+    delete.arg("ij2:{studio/sd15}:leases").arg(format!("{}@w", lost.task));
     assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     let report = q.reap().await?;
     assert_eq!((report.missing, report.expired), (1, 0));
@@ -122,14 +122,14 @@ async fn an_active_task_without_a_lease_is_found_in_one_sweep() -> Result<()> {
     Ok(())
 }
 
-/// The other way round: nobody knows whose lease it was.
+/// The other way round: its worker is not known to hold anything.
 #[tokio::test]
 async fn a_lease_without_a_holder_ends_too() -> Result<()> {
     let q = start_hasty().await?;
     q.enqueue(&job("a")).await?;
     let lost = q.must_claim("w").await?;
     let mut delete = redis::cmd("HDEL");
-    delete.arg("ij1:{studio/sd15}:active").arg(lost.task.to_string());
+    delete.arg("ij2:{studio/sd15}:held:w").arg(lost.task.to_string());
     assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     wait_for("the lease to end", DEADLINE, async || (q.reap().await.ok()?.expired == 1).then_some(()))
         .await?;
@@ -197,7 +197,7 @@ async fn one_dead_task_is_found_among_thousands_of_live_ones() -> Result<()> {
         held += q.claim(&claim).await?.len();
     }
     let mut delete = redis::cmd("ZADD");
-    delete.arg("ij1:{studio/sd15}:leases").arg("XX").arg("CH").arg(1).arg("long/4321");
+    delete.arg("ij2:{studio/sd15}:leases").arg("XX").arg("CH").arg(1).arg("long/4321@w");
     assert_eq!(raw::<i64>(&q.server, &delete).await?, 1);
     assert_eq!(q.reap().await?.expired, 1);
     assert_eq!(q.must_claim("x").await?.task.index, 4321);

@@ -31,7 +31,7 @@ async fn among_equals_the_earliest_goes_first_whatever_the_order_of_enqueueing()
         q.enqueue(&of(tenant, arrived(ago * SECOND, job(tenant)))).await?;
     }
     q.enqueue(&of("b", arrived(40 * SECOND, job("b-older")))).await?;
-    assert_eq!(q.drain("w").await?[0], "a/0");
+    assert_eq!(q.drain("w").await?, ["b-older/0", "a/0", "c/0", "b/0"]);
     Ok(())
 }
 
@@ -98,7 +98,8 @@ async fn batches_are_as_fair_as_single_claims() -> Result<()> {
         let got = leases.iter().filter(|lease| lease.tenant == tenant).count();
         assert!((99..=101).contains(&got), "{tenant}: {got}");
     }
-    assert_eq!(q.claim(&Claim { max: 5000, ..a_claim("w") }).await?.len(), 1000);
+    assert_eq!(q.claim(&Claim { max: 5000, ..a_claim("w") }).await?.len(), 500);
+    assert_eq!(q.claim(&Claim { max: 5000, ..a_claim("w") }).await?.len(), 500);
     assert_eq!(q.claim(&Claim { max: 5000, ..a_claim("w") }).await?.len(), 200);
     Ok(())
 }
@@ -124,21 +125,20 @@ async fn past_use_does_not_count() -> Result<()> {
 #[tokio::test]
 async fn nobody_waits_longer_than_the_longest_wait() -> Result<()> {
     let q = start().await?;
-    // Lines are looked at every 10 s at least, so one is put first up to 10 s before its longest wait, 4 SLAs.
-    let sla = Duration::from_millis(2600);
-    q.enqueue(&of("paid", Job { weight: 1000.0, sla, ..tasks("p", 10_000) })).await?;
+    let sla = Duration::from_millis(300);
+    q.enqueue(&of("paid", Job { weight: 1000.0, sla, ..tasks("p", 100_000) })).await?;
     q.enqueue(&of("free", Job { weight: 0.001, sla, ..tasks("f", 3) })).await?;
     while q.must_claim("w").await?.tenant != "free" {}
     // By its weight it is next after a million others.
     let waited_since = q.stats().await?.now_ms;
-    wait_for("the free tenant to be put first", DEADLINE, async || {
+    wait_for("the free tenant to be overdue", DEADLINE, async || {
         assert_eq!(q.must_claim("w").await.ok()?.tenant, "paid");
-        (q.reap().await.ok()?.overdue == 1).then_some(())
+        (q.reap().await.ok()?.overdue > 0).then_some(())
     })
     .await?;
-    assert!(q.stats().await?.now_ms >= waited_since + 400);
+    assert!(q.stats().await?.now_ms >= waited_since + 4 * 300 - 50);
     assert_eq!(q.must_claim("w").await?.tenant, "free");
-    assert_eq!(q.must_claim("w").await?.tenant, "paid");
+    assert_eq!(q.must_claim("w").await?.tenant, "paid", "one task each");
     Ok(())
 }
 
@@ -150,8 +150,7 @@ async fn an_interrupted_task_goes_before_everything_and_costs_its_tenant_nothing
     let first = q.must_claim("w").await?;
     assert_eq!(first.tenant, "a");
     for _ in 0..3 {
-        let lease = q.must_claim("w").await?;
-        q.finish("w", &lease).await?;
+        q.must_claim("w").await?;
     }
     q.give_back("w", &first, &Release::Preempted).await?;
     let again = q.must_claim("w").await?;
@@ -165,11 +164,12 @@ async fn an_interrupted_task_goes_before_everything_and_costs_its_tenant_nothing
 #[tokio::test]
 async fn a_failed_task_waits_with_the_others() -> Result<()> {
     let q = start().await?;
-    q.enqueue(&of("a", arrived(20 * SECOND, job("a")))).await?;
+    q.enqueue(&of("a", arrived(20 * SECOND, tasks("a", 2)))).await?;
     q.enqueue(&of("b", arrived(10 * SECOND, job("b")))).await?;
-    let a = q.must_claim("w").await?;
+    let (a, b) = (q.must_claim("w").await?, q.must_claim("w").await?);
     q.give_back("w", &a, &failed(0)).await?;
-    assert_eq!(q.drain("w").await?, ["b/0", "a/0"]);
+    q.give_back("w", &b, &Release::Preempted).await?;
+    assert_eq!(q.drain("w").await?, ["b/0", "a/0", "a/1"]);
     Ok(())
 }
 
@@ -236,7 +236,7 @@ async fn a_loaded_model_is_preferred_in_other_classes_too() -> Result<()> {
 async fn a_fresh_job_is_left_to_a_worker_that_has_its_model() -> Result<()> {
     let q = start().await?;
     let loaded = |name: &str, model: &str| Claim { loaded: Some(model.into()), ..a_claim(name) };
-    let beat = Beat { loaded: Some("sd15".into()), ..Beat::default() };
+    let beat = Beat { loaded: Some("sd15".into()), capacity: "spot".into(), ..Beat::default() };
     q.beat(&worker("other"), &beat).await?;
     q.enqueue(&with_model("sd15", job("fresh"))).await?;
     assert!(q.claim(&loaded("w", "xl")).await?.is_empty());
@@ -250,23 +250,6 @@ async fn a_fresh_job_is_left_to_a_worker_that_has_its_model() -> Result<()> {
     q.order(&worker("other"), Order::Hold).await?;
     q.enqueue(&with_model("sd15", job("alone"))).await?;
     assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid("alone"));
-    Ok(())
-}
-
-/// Shares decide who waits, but not until it is too late while others could.
-#[tokio::test]
-async fn what_is_nearly_late_goes_before_what_is_not_by_fair_shares() -> Result<()> {
-    let q = start().await?;
-    // What they have had puts these two far behind all others, the second further.
-    for (tenant, units) in [("heavy", 1000.0), ("heavier", 2000.0)] {
-        q.enqueue(&of(tenant, arrived(240 * SECOND, Job { units, ..tasks(tenant, 2) }))).await?;
-        assert_eq!(q.must_claim("w").await?.tenant, tenant);
-    }
-    q.enqueue(&of("light", tasks("light", 5))).await?;
-    assert_eq!(q.must_claim("w").await?.tenant, "light");
-    q.reap().await?;
-    let next = [q.must_claim("w").await?, q.must_claim("w").await?, q.must_claim("w").await?];
-    assert_eq!(next.map(|lease| lease.tenant), ["heavy", "heavier", "light"]);
     Ok(())
 }
 

@@ -18,13 +18,23 @@ fn durable() -> RedisOptions {
     RedisOptions { persistence: Persistence::AppendOnly, ..RedisOptions::default() }
 }
 
+/// Redis may put off writing to its file while an earlier write is on its way to the disk.
+async fn written_to_disk(server: &testkit::Redis) -> Result<()> {
+    wait_for("Redis to write its file", DEADLINE, async || {
+        let info: String = raw(server, redis::cmd("INFO").arg("persistence")).await.ok()?;
+        info.contains("aof_buffer_length:0\r").then_some(())
+    })
+    .await
+}
+
 /// Faults 3 and 4: the worker tries again, and nothing runs a second time.
 #[tokio::test]
 async fn a_completion_survives_a_redis_that_is_down() -> Result<()> {
     let mut q = start_with(durable(), Options::default()).await?;
     q.enqueue(&tasks("a", 2)).await?;
     let lease = q.must_claim("w").await?;
-    // What is written to the file at the latest a second later survives the process, if not the machine.
+    // What is written to the file survives the process, if not the machine.
+    written_to_disk(&q.server).await?;
     q.server.kill9()?;
     let error = q.finish("w", &lease).await.expect_err("Redis is down");
     assert!(error.downcast_ref::<Error>().is_some_and(|error| matches!(error, Error::Redis(_))), "{error:?}");
@@ -70,6 +80,7 @@ async fn the_epoch_tells_of_a_restart_and_of_a_flush() -> Result<()> {
     q.enqueue(&tasks("a", 2)).await?;
     let held = q.must_claim("w").await?;
 
+    written_to_disk(&q.server).await?;
     q.server.restart().await?;
     let epoch = wait_for("Redis to be back", DEADLINE, async || q.epoch().await.ok()).await?;
     let Epoch::Changed(second) = epoch else { panic!("a restart may lose the last second") };
@@ -82,8 +93,10 @@ async fn the_epoch_tells_of_a_restart_and_of_a_flush() -> Result<()> {
 
     let _: redis::Value = raw(&q.server, &redis::cmd("FLUSHALL")).await?;
     assert_eq!(q.epoch().await?, Epoch::Changed(second));
-    assert_eq!(q.enqueue(&Job { recheck: true, ..tasks("a", 2) }).await?, Enqueued::New);
     assert_eq!(q.finish("w", &held).await?, Written::Stale);
+    assert_eq!(q.enqueue(&Job { recheck: true, ..tasks("a", 2) }).await?, Enqueued::New);
+    assert_eq!(q.finish("w", &held).await?, Written::Accepted, "it is made, and nobody else has it");
+    assert_eq!(q.state("a").await?.succeeded, 1);
     Ok(())
 }
 
@@ -203,7 +216,7 @@ async fn tls_with_an_authority_and_a_user_of_ones_own() -> Result<()> {
 /// The permissions that docs/queue.md says are enough.
 #[tokio::test]
 async fn a_user_with_few_permissions_can_do_all() -> Result<()> {
-    let config = vec!["user limited on >pw ~ij1:* &ij1:* +@all -@dangerous +info".to_owned()];
+    let config = vec!["user limited on >pw ~ij2:* &ij2:* +@all -@dangerous +info".to_owned()];
     let server = testkit::Redis::start(RedisOptions { config, ..RedisOptions::default() }).await?;
     let redis = Redis::connect(&format!("redis://limited:pw@127.0.0.1:{}/", server.port())).await?;
     let options = Options { lease: crate::setup::SHORT_LEASE };
@@ -222,7 +235,7 @@ async fn a_failover_to_a_lagging_replica_loses_nothing() -> Result<()> {
     q.set_epoch(&run).await?;
     q.enqueue(&job("replicated")).await?;
     wait_for("the replica to have it", DEADLINE, async || {
-        let known: i64 = raw(&sentinel.replica, redis::cmd("EXISTS").arg("ij1:{studio/sd15}:job:replicated"))
+        let known: i64 = raw(&sentinel.replica, redis::cmd("EXISTS").arg("ij2:{studio/sd15}:job:replicated"))
             .await
             .ok()?;
         (known == 1).then_some(())

@@ -93,7 +93,7 @@ async fn what_a_vanished_consumer_took_is_taken_over() -> Result<()> {
     let mut vanished = Results::open(&q, "operator-0").await?;
     let events = vanished.next(10, LONG).await?;
     // As if it had happened long ago.
-    let stream = "ij1:{studio/sd15}:results";
+    let stream = "ij2:{studio/sd15}:results";
     let mut age = redis::cmd("XCLAIM");
     age.arg(stream)
         .arg("operator")

@@ -3,6 +3,7 @@ use policy::{Phase, Sample, Time};
 
 use super::{Body, ESTIMATES, Held, World, events::Event, ms};
 use crate::{
+    arrivals::UNITS_PER_SECOND,
     contenders::Scaler,
     lanes::{Grant, Job, Name},
 };
@@ -27,7 +28,8 @@ impl World<'_> {
                 model: self.names.models[task.model],
                 arrival: ms(task.at),
                 sla: i64::try_from(sla.as_millis()).unwrap_or(i64::MAX),
-                units: task.units,
+                gpu_ms: task.units * 1000.0 / UNITS_PER_SECOND,
+                weight: 1.0,
                 total: 1,
             });
             self.backlog.add(task, sla);
@@ -56,11 +58,12 @@ impl World<'_> {
         let now = self.now;
         let Some(body) = self.workers.get(&number).filter(|body| body.claims()) else { return };
         let loaded = body.model.map(|model| self.names.models[model]);
-        let others_have = |model: Name| {
-            let has = |body: &Body| body.is_up() && body.model.is_some_and(|m| self.names.models[m] == model);
+        let idle_elsewhere = |model: Name| {
+            let has =
+                |body: &Body| body.claims() && body.model.is_some_and(|m| self.names.models[m] == model);
             self.workers.values().any(has)
         };
-        let grant = self.lanes.claim(ms(now), &body.classes, loaded, others_have);
+        let grant = self.lanes.claim(ms(now), &body.classes, loaded, idle_elsewhere);
         let (Some(grant), Some(body)) = (grant, self.workers.get_mut(&number)) else { return };
         let task = &self.setup.work.tasks[grant.uid as usize];
         let switches = body.model != Some(task.model);
@@ -86,7 +89,7 @@ impl World<'_> {
         let Some(held) = body.held.filter(|held| held.grant == grant) else { return };
         body.held = None;
         body.seen.phase = Phase::Idle { since: self.now };
-        self.record(grant);
+        self.record(grant, held.exec);
         let task = &self.setup.work.tasks[grant.uid as usize];
         let model = self.setup.work.models[task.model].clone();
         if held.exec == task.exec {
@@ -98,14 +101,14 @@ impl World<'_> {
 
     /// A worker that was cut off has made a picture: whether it still counts is for the queue to say.
     fn done_unheard(&mut self, grant: Grant) {
-        if !self.record(grant) {
+        if !self.record(grant, self.left[grant.uid as usize]) {
             self.outcome.stale += 1;
             self.outcome.redone_ms += self.left[grant.uid as usize];
         }
     }
 
-    fn record(&mut self, grant: Grant) -> bool {
-        let accepted = self.lanes.complete(grant);
+    fn record(&mut self, grant: Grant, gpu_ms: u64) -> bool {
+        let accepted = self.lanes.complete(grant, i64::try_from(gpu_ms).unwrap_or(i64::MAX));
         if accepted {
             self.outcome.complete(grant.uid as usize, self.now);
         }

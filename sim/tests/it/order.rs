@@ -20,6 +20,8 @@ const CLASSES: [(&str, u64); 2] = [("standard", 300), ("relaxed", 600)];
 const TENANTS: [&str; 4] = ["acme", "b", "c", "d"];
 const MODELS: [&str; 4] = ["sd15", "xl", "flux", ""];
 const STORIES: u32 = 48;
+/// A multiple of all weights, so that no charge has to be rounded.
+const UNIT_MS: f64 = 800.0;
 
 /// Something that happens to a queue.
 #[derive(Debug, Clone)]
@@ -114,13 +116,18 @@ impl Both {
                     model: Name::of(MODELS[model]),
                     arrival: arrival as i64,
                     sla: sla as i64 * 1000,
-                    units: f64::from(units) / weight,
+                    gpu_ms: UNIT_MS * f64::from(units),
+                    weight,
                     total,
                 });
             }
             Happening::Claims { loaded, classes } => self.claim(loaded, classes).await?,
             Happening::OtherLoads { model } => {
-                let beat = Beat { loaded: Some(MODELS[model].to_owned()), ..Beat::default() };
+                let beat = Beat {
+                    loaded: Some(MODELS[model].to_owned()),
+                    capacity: "all".to_owned(),
+                    ..Beat::default()
+                };
                 self.real.beat(&WorkerId("other".into()), &beat).await.unwrap();
                 self.other_has = Some(model);
             }
@@ -163,7 +170,7 @@ impl Both {
         let task = TaskId { job: uid(grant.uid), index: grant.index };
         if done {
             self.real.complete(&worker(), &task, grant.attempt, &result()).await.unwrap();
-            assert!(self.simulated.complete(grant));
+            assert!(self.simulated.complete(grant, 0));
         } else {
             self.real.release(&worker(), &task, grant.attempt, &Release::Preempted, 0).await.unwrap();
             assert!(self.simulated.interrupt(grant));
@@ -199,7 +206,7 @@ fn real_job(
         class: class.into(),
         model: MODELS[model].into(),
         work: MODELS[model].into(),
-        unit_ms: 100.0,
+        unit_ms: UNIT_MS,
         arrival_ms,
         sla: Duration::from_secs(sla),
         units: f64::from(units),
@@ -225,7 +232,7 @@ fn result() -> TaskResult {
     };
     TaskResult {
         images: vec![image],
-        gpu_ms: 1,
+        gpu_ms: 0,
         capacity: "spot".into(),
         worker: worker(),
         found: false,

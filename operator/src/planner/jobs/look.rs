@@ -179,7 +179,9 @@ impl Jobs {
                 Standing::Live => {
                     let why = match kind {
                         EventKind::Started | EventKind::Advanced => Why::Progress,
-                        EventKind::Returned | EventKind::Dead | EventKind::Finished => Why::Turn,
+                        EventKind::Returned | EventKind::Dead | EventKind::Finished | EventKind::Other => {
+                            Why::Turn
+                        }
                     };
                     self.index.jobs.mark(uid, why);
                 }

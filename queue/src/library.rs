@@ -1,0 +1,132 @@
+//! The functions that scripts share, and which of them a script needs.
+//!
+//! A script is one text for Redis, which makes all functions in it anew at each call: so a script gets those that it uses
+//! and no others.
+
+use crate::{
+    Reason, names,
+    queue::{MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS},
+    spec::{MAX_WAIT_SLAS, NO_LIMIT, VERSION},
+};
+
+/// Of what is due, or of one job, a script sees to so many at once; whoever calls it goes on.
+pub(crate) const BATCH: usize = 500;
+/// A class with a shorter promise that has work is passed over for others at most so often in a row.
+pub const PASSES: u32 = 3;
+
+/// In an order in which each uses only what stands before it.
+const FILES: [&str; 25] = [
+    include_str!("lua/prelude.lua"),
+    include_str!("lua/names.lua"),
+    include_str!("lua/events.lua"),
+    include_str!("lua/spec.lua"),
+    include_str!("lua/task.lua"),
+    include_str!("lua/flow.lua"),
+    include_str!("lua/lease.lua"),
+    include_str!("lua/offer.lua"),
+    include_str!("lua/counts.lua"),
+    include_str!("lua/finish.lua"),
+    include_str!("lua/malformed.lua"),
+    include_str!("lua/withdraw.lua"),
+    include_str!("lua/open.lua"),
+    include_str!("lua/workers.lua"),
+    include_str!("lua/learn.lua"),
+    include_str!("lua/judge.lua"),
+    include_str!("lua/stop.lua"),
+    include_str!("lua/listing.lua"),
+    include_str!("lua/back.lua"),
+    include_str!("lua/adopt.lua"),
+    include_str!("lua/grant.lua"),
+    include_str!("lua/take.lua"),
+    include_str!("lua/serve.lua"),
+    include_str!("lua/choose.lua"),
+    include_str!("lua/fence.lua"),
+];
+
+/// What Lua and Rust must agree on.
+fn constants() -> String {
+    let [crashed, interrupted, malformed] =
+        [Reason::EngineCrashed, Reason::TooManyInterruptions, Reason::MalformedJob];
+    let no_model = names::digest("");
+    format!(
+        "local VERSION = {VERSION}\n\
+         local NO_LIMIT = {NO_LIMIT}\n\
+         local NO_MODEL = '{no_model}'\n\
+         local BATCH = {BATCH}\n\
+         local PASSES = {PASSES}\n\
+         local MAX_WAIT_SLAS = {MAX_WAIT_SLAS}\n\
+         local MAX_INTERRUPTIONS = {MAX_INTERRUPTIONS}\n\
+         local MAX_CRASHES = {MAX_CRASHES}\n\
+         local MAX_ALIKE_FAILURES = {MAX_ALIKE_FAILURES}\n\
+         local ENGINE_CRASHED = '{crashed}'\n\
+         local TOO_MANY_INTERRUPTIONS = '{interrupted}'\n\
+         local MALFORMED_JOB = '{malformed}'\n"
+    )
+}
+
+/// One definition: `local function name(…) … end` or `local name = …`, with the comment before it.
+struct Item<'a> {
+    names: Vec<&'a str>,
+    text: &'a str,
+}
+
+/// The script's own text, after all it uses of the library.
+pub(crate) fn with_library(script: &str) -> String {
+    let constants = constants();
+    let items: Vec<Item<'_>> = std::iter::once(constants.as_str()).chain(FILES).flat_map(items).collect();
+    let mut wanted = vec![false; items.len()];
+    let mut texts = vec![script];
+    while let Some(text) = texts.pop() {
+        for word in words(text) {
+            for (item, wanted) in items.iter().zip(&mut wanted) {
+                if !*wanted && item.names.contains(&word) {
+                    *wanted = true;
+                    texts.push(item.text);
+                }
+            }
+        }
+    }
+    let used = items.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(item, _)| item.text);
+    used.chain([script]).collect()
+}
+
+fn items(file: &str) -> Vec<Item<'_>> {
+    let (mut items, mut start, mut names, mut comment) = (Vec::new(), 0, Vec::new(), None);
+    let mut at = 0;
+    for line in file.split_inclusive('\n') {
+        let defined = defined(line);
+        if !defined.is_empty() {
+            let begin = comment.unwrap_or(at);
+            if !names.is_empty() {
+                items.push(Item { names: std::mem::take(&mut names), text: &file[start..begin] });
+            }
+            (start, names) = (begin, defined);
+        }
+        comment = if line.starts_with("--") { comment.or(Some(at)) } else { None };
+        at += line.len();
+    }
+    if !names.is_empty() {
+        items.push(Item { names, text: &file[start..] });
+    }
+    items
+}
+
+/// What a line at the top level defines. `function TABLE.name` belongs to the table.
+fn defined(line: &str) -> Vec<&str> {
+    let names = if let Some(rest) = line.strip_prefix("local function ") {
+        rest.split('(').next()
+    } else if let Some(rest) = line.strip_prefix("local ") {
+        rest.split('=').next()
+    } else if let Some(rest) = line.strip_prefix("function ") {
+        rest.split('.').next()
+    } else {
+        None
+    };
+    names.into_iter().flat_map(|names| names.split(',')).map(str::trim).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+}

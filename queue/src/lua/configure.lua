@@ -1,0 +1,16 @@
+-- What a pool's owner wants. ARGV: term, whether it is paused; then for each capacity its name, how many classes it serves,
+-- and of each the name and the promise in ms.
+local fenced = deposed(ARGV[1])
+if fenced then return fenced end
+local fields = { 'paused', ARGV[2] }
+local i = 3
+while i <= #ARGV do
+  local capacity, classes = ARGV[i], {}
+  local n = tonumber(ARGV[i + 1])
+  for k = 1, n do classes[k] = { ARGV[i + 2 * k], tonumber(ARGV[i + 2 * k + 1]) } end
+  fields[#fields + 1] = 'classes:' .. capacity
+  fields[#fields + 1] = cmsgpack.pack(classes)
+  i = i + 2 + 2 * n
+end
+call('DEL', P .. 'settings')
+call('HSET', P .. 'settings', unpack(fields))

@@ -1,0 +1,53 @@
+-- `worker:NAME`: order (work, hold, retire, doomed, evicted), deadline (when its machine stops, if it is doomed), seen,
+-- ordered, idle (since when it holds nothing; 0: it was given work), loaded and loaded_id (a model and its digest), state, capacity, notice and until (what its
+-- machine said), trouble. `workers` has their names by when they were last heard of.
+
+-- A worker is there while it was heard of within this time, ms.
+local LATELY = 15000
+-- So many others are looked at when one is asked for.
+local FEW = 64
+
+local function remember_worker(name, now, ...)
+  local key = P .. 'worker:' .. name
+  call('HSET', key, ...)
+  call('ZADD', P .. 'workers', integer(now), name)
+end
+
+local function give_order(name, order, deadline, now)
+  if call('HGET', P .. 'worker:' .. name, 'order') == 'evicted' then order, deadline = 'evicted', 0 end
+  remember_worker(name, now, 'order', order, 'deadline', integer(deadline), 'ordered', integer(now))
+  ring('order ' .. name)
+end
+
+-- What a capacity serves: pairs of a class's name and its promise in ms.
+local function classes_of(capacity)
+  local packed = call('HGET', P .. 'settings', 'classes:' .. capacity)
+  return packed and cmsgpack.unpack(packed) or {}
+end
+
+local function serves(capacity, class)
+  for _, setting in ipairs(classes_of(capacity)) do
+    if setting[1] == class then return true end
+  end
+  return false
+end
+
+-- Calls `found` with each other worker that takes tasks of the class, and its loaded model, until it says true.
+local function any_other(worker, class, now, found)
+  local names = call('ZRANGE', P .. 'workers', '+inf', integer(now - LATELY), 'BYSCORE', 'REV', 'LIMIT', 0, FEW)
+  local known = {}
+  for _, name in ipairs(names) do
+    if name ~= worker then
+      local order, state, capacity, seen, loaded_id =
+        unpack(call('HMGET', P .. 'worker:' .. name, 'order', 'state', 'capacity', 'seen', 'loaded_id'))
+      local there = (order or 'work') == 'work' and state == 'ready' and now - count(seen) < LATELY
+      if there and known[capacity] == nil then known[capacity] = serves(capacity, class) end
+      if there and known[capacity] and found(name, loaded_id) then return true end
+    end
+  end
+  return false
+end
+
+local function another_lives(worker, class, now)
+  return any_other(worker, class, now, function() return true end)
+end
