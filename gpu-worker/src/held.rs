@@ -205,7 +205,7 @@ impl Held {
         let mut next: Option<Instant> = None;
         // In the order in which they were claimed, which is the engine's.
         let mut in_engine = inner.entries.iter_mut().filter(|entry| entry.stage.is_in_engine());
-        let Some(first) = in_engine.next() else { return None };
+        let first = in_engine.next()?;
         first.begin_by = None;
         for entry in in_engine {
             match entry.begin_by {
