@@ -41,8 +41,6 @@ constants! {
         /// The named pool does not exist (yet), or the job names none and its namespace has no default pool. The job
         /// waits for it.
         PoolNotFound,
-        /// The pool's own spec cannot be used; the pool's conditions say why. The job waits.
-        PoolNotReady,
         /// The pool does not let the job's namespace use it. The job waits until the pool or the namespace's labels
         /// change.
         PoolNotAllowed,

@@ -1,10 +1,22 @@
-use std::net::SocketAddr;
+//! What the operator is told at start.
 
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use queue::Tls;
 
 /// What the operator is told at start; every flag has an environment variable, secrets come by the latter.
 #[derive(Parser, Debug, Clone)]
-#[command(name = "operator", version, about = "Reconciles ImageJobs and WorkerPools")]
+#[command(
+    name = "operator",
+    version,
+    about = "Has the images of ImageJobs made by the workers of WorkerPools"
+)]
 pub struct Config {
     /// Where the queue is: redis://, rediss://, redis-cluster:// or redis-sentinel:// (may hold a password)
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
@@ -13,6 +25,18 @@ pub struct Config {
     /// The same, as workers reach it; handed to them in a Secret [default: the operator's own URL]
     #[arg(long, env = "WORKER_REDIS_URL", hide_env_values = true)]
     pub worker_redis_url: Option<String>,
+
+    /// File with the authorities to trust for rediss://, PEM; handed to workers [default: the public ones]
+    #[arg(long, env = "REDIS_CA_FILE", value_name = "FILE")]
+    pub redis_ca_file: Option<PathBuf>,
+
+    /// File with the certificate to show to Redis, PEM; handed to workers
+    #[arg(long, env = "REDIS_CERT_FILE", value_name = "FILE", requires = "redis_key_file")]
+    pub redis_cert_file: Option<PathBuf>,
+
+    /// File with the key of that certificate, PEM; handed to workers
+    #[arg(long, env = "REDIS_KEY_FILE", value_name = "FILE", requires = "redis_cert_file")]
+    pub redis_key_file: Option<PathBuf>,
 
     /// Image of the gpu-worker container, for pools that name none
     #[arg(long, env = "WORKER_IMAGE", default_value = "imagejob/gpu-worker:0.1.0")]
@@ -44,10 +68,47 @@ pub enum LogFormat {
     Json,
 }
 
+/// How workers reach the queue.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueAddress {
+    /// May hold a password.
+    pub(crate) url: String,
+    pub(crate) tls: Tls,
+}
+
 impl Config {
-    /// The Redis URL handed to workers.
-    #[must_use]
-    pub fn url_for_workers(&self) -> &str {
-        self.worker_redis_url.as_deref().unwrap_or(&self.redis_url)
+    /// The operator's own certificates for Redis.
+    pub(crate) fn tls(&self) -> anyhow::Result<Tls> {
+        let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
+        let ca = self.redis_ca_file.as_deref().map(read).transpose()?;
+        let client = match (&self.redis_cert_file, &self.redis_key_file) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            _ => None,
+        };
+        Ok(Tls { ca, client })
+    }
+
+    /// How workers reach the queue.
+    pub(crate) fn queue_for_workers(&self, tls: Tls) -> QueueAddress {
+        let url = self.worker_redis_url.as_ref().unwrap_or(&self.redis_url).clone();
+        QueueAddress { url, tls }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_comes_with_its_key() {
+        let parse = |args: &[&str]| {
+            let all = ["operator", "--redis-url", "rediss://queue.example.com"].into_iter();
+            Config::try_parse_from(all.chain(args.iter().copied()))
+        };
+        assert!(parse(&["--redis-ca-file", "ca.crt"]).is_ok());
+        assert!(parse(&["--redis-cert-file", "tls.crt"]).is_err());
+        let whole = parse(&["--redis-cert-file", "tls.crt", "--redis-key-file", "/nowhere/tls.key"]).unwrap();
+        let error = whole.tls().unwrap_err();
+        assert!(error.to_string().starts_with("read "), "{error}");
     }
 }

@@ -31,7 +31,7 @@ use std::{
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use kube::Client;
-use queue::Redis;
+use queue::{Redis, Tls};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -44,6 +44,7 @@ use http::Readiness;
 use index::{Index, Listings};
 use leader::Leadership;
 use metrics::Metrics;
+use workerpool::pod::Given;
 
 /// Between two tries to reach what is not there yet.
 const RETRY: Duration = Duration::from_secs(2);
@@ -87,7 +88,8 @@ async fn lead(
 ) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("find the API server (KUBECONFIG or in-cluster)")?;
     reach("the API server", || client.apiserver_version()).await;
-    let redis = reach("Redis", || Redis::connect(&config.redis_url)).await;
+    let tls = config.tls().context("certificates for Redis")?;
+    let redis = reach("Redis", || Redis::connect_with(&config.redis_url, tls.clone())).await;
     ready.reached();
     let leadership = leadership.insert(leader::win(&client, config).await);
     metrics.leader.set(1);
@@ -96,7 +98,7 @@ async fn lead(
     ready.watch(&listings);
     let server = Server::new(client, leads, Arc::clone(metrics));
     tokio::select! {
-        result = work(server, redis, config, metrics, listings, term).boxed() => result,
+        result = work(server, redis, config, tls, metrics, listings, term).boxed() => result,
         () = leadership.lost() => anyhow::bail!("leadership lost"),
     }
 }
@@ -106,6 +108,7 @@ async fn work(
     server: Server,
     redis: Redis,
     config: &Config,
+    tls: Tls,
     metrics: &Arc<Metrics>,
     listings: Listings,
     term: u64,
@@ -120,7 +123,11 @@ async fn work(
     let (deposed, mut deposition) = mpsc::unbounded_channel();
     let handles = planner::Handles::default();
     let yard = planner::Yard {
-        config: Arc::new(config.clone()),
+        given: Given {
+            worker_image: config.worker_image.clone().into(),
+            queue: Arc::new(config.queue_for_workers(tls)),
+        },
+        consumer: config.identity.clone(),
         index: index.clone(),
         redis,
         term,

@@ -1,20 +1,32 @@
-//! The operator's process: parse the configuration, set up logging and TLS, run until told to stop.
+//! The operator's process: parse the configuration, set up logging and TLS, run until asked to stop.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use operator::{Config, LogFormat};
+use tokio::runtime;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// A plan that is being worked out when the process ends is not waited for any longer.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
     let config = Config::parse();
     init_logging(config.log_format);
     // Exactly one crypto provider in the process; both kube and redis then use it.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before ours");
     }
-    match operator::run(config).await {
+    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the operator can't start its threads");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(operator::run(config));
+    runtime.shutdown_timeout(STOP_WITHIN);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the operator stops");

@@ -1,5 +1,10 @@
 //! What a plan asks for.
-use crate::{Capacity, Why, WorkerId};
+use std::time::Duration;
+
+use crate::{Capacity, Time, Why, WorkerId};
+
+/// Shows its effect, or that it was refused, within this time.
+const SHOWS_WITHIN: Duration = Duration::from_secs(5);
 
 /// One thing to do, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,6 +13,8 @@ pub struct Decision {
     pub action: Action,
     /// Why; its `Display` is a sentence for people.
     pub why: Why,
+    /// When it should have shown its effect: what comes of it is looked at then, if nothing happens before.
+    pub look_again: Time,
 }
 
 /// One thing to do.
@@ -21,8 +28,6 @@ pub enum Action {
         zone: Option<String>,
         /// How many, ≥ 1.
         n: u32,
-        /// The classes they serve, most urgent first.
-        classes: Vec<String>,
         /// The model to load before the first claim.
         model: Option<String>,
     },
@@ -47,7 +52,7 @@ pub enum Action {
         /// Which.
         worker: WorkerId,
         /// When it stops.
-        deadline: crate::Time,
+        deadline: Time,
     },
     /// Requeue all that a dead worker held, now.
     Evict {
@@ -67,5 +72,54 @@ impl Action {
             Self::Doom { .. } => "doom",
             Self::Evict { .. } => "evict",
         }
+    }
+
+    pub(crate) fn retire(worker: &WorkerId) -> Self {
+        Self::Retire { worker: worker.clone() }
+    }
+
+    pub(crate) fn hold(worker: &WorkerId) -> Self {
+        Self::Hold { worker: worker.clone() }
+    }
+
+    pub(crate) fn resume(worker: &WorkerId) -> Self {
+        Self::Resume { worker: worker.clone() }
+    }
+}
+
+/// What a plan does, in this order, and when the next one is due if nothing happens before.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Agenda {
+    pub(crate) decisions: Vec<Decision>,
+    now: Time,
+    look_again: Time,
+}
+
+impl Agenda {
+    pub(crate) const fn new(now: Time) -> Self {
+        Self { decisions: Vec::new(), now, look_again: Time::NEVER }
+    }
+
+    /// Does one thing now.
+    pub(crate) fn add(&mut self, action: Action, why: Why) {
+        let look_again = match &action {
+            // Until then it finishes what fits.
+            Action::Doom { deadline, .. } => *deadline,
+            _ => self.now.plus(SHOWS_WITHIN),
+        };
+        self.look_at(look_again);
+        self.decisions.push(Decision { action, why, look_again });
+    }
+
+    /// Something will be due then that is not due yet.
+    pub(crate) fn look_at(&mut self, time: Time) {
+        if time > self.now {
+            self.look_again = self.look_again.min(time);
+        }
+    }
+
+    /// Until the next plan is due.
+    pub(crate) fn wake_after(&self) -> Duration {
+        self.look_again.since(self.now)
     }
 }

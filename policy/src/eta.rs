@@ -1,12 +1,10 @@
 //! When work will be done.
 use crate::{
     Time,
-    demand::Bucket,
     gap::{Gap, started},
+    known::Known,
     schedule::Schedule,
-    supply::{Outlook, supply},
-    view::View,
-    zones::Zones,
+    supply::{Prospect, supply},
 };
 
 /// When the waiting work will be done, as things stand.
@@ -15,13 +13,15 @@ pub struct Forecast {
     buckets: Vec<Eta>,
 }
 
-/// When the waiting tasks of one class and model that are due at one time will be done.
+/// When the waiting tasks of one class and kind of work that are due at one time will be done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eta {
     /// Their class.
     pub class: String,
     /// Their model.
     pub model: String,
+    /// What kind of work they are ([`crate::Backlog::work`]).
+    pub work: String,
     /// When they are due.
     pub due: Time,
     /// How many.
@@ -33,23 +33,33 @@ pub struct Eta {
 }
 
 /// By the workers there are and those the plan starts now or later.
-pub(crate) fn foretell(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap) -> Forecast {
-    let mut slots = supply(view, zones, Outlook::Expected);
-    slots.extend(started(view, gap, zones, Outlook::Expected));
+pub(crate) fn foretell(known: &Known, gap: &Gap) -> Forecast {
+    let view = &known.view;
+    let mut slots = supply(view, known.zones, Prospect::Expected);
+    slots.extend(started(known, gap, Prospect::Expected));
+    if view.policy.paused {
+        // They finish what they hold.
+        slots.clear();
+    }
     let mut schedule = Schedule::new(slots);
-    let buckets = demand.iter().filter_map(|bucket| {
-        let in_time = schedule.manages(bucket, view.until(bucket.due)).min(bucket.tasks);
-        let done = schedule.place(bucket).map(|seconds| view.at(seconds));
-        (!bucket.expected).then(|| Eta {
-            class: bucket.class.to_owned(),
-            model: bucket.model.to_owned(),
-            due: bucket.due,
-            tasks: bucket.tasks,
-            late: bucket.tasks - in_time,
-            done,
-        })
-    });
-    Forecast { buckets: buckets.collect() }
+    let mut buckets = Vec::new();
+    for bucket in known.demand.in_full() {
+        let bucket = bucket.as_expected();
+        let in_time = schedule.manages(&bucket, view.until(bucket.due)).min(bucket.tasks);
+        let done = schedule.place(&bucket).map(|seconds| view.at(seconds));
+        if !bucket.expected {
+            buckets.push(Eta {
+                class: bucket.class.to_owned(),
+                model: bucket.model.to_owned(),
+                work: bucket.work.to_owned(),
+                due: bucket.due,
+                tasks: bucket.tasks,
+                late: bucket.tasks - in_time,
+                done,
+            });
+        }
+    }
+    Forecast { buckets }
 }
 
 impl Forecast {

@@ -1,10 +1,10 @@
-//! What the policy remembers from plan to plan. Small, and kept in the WorkerPool's status, so a new leader
-//! goes on where the old one stopped.
-use std::{collections::BTreeMap, time::Duration};
+//! What the policy remembers from plan to plan. Small, and kept with the WorkerPool, so a new leader goes on where the
+//! old one stopped.
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Capacity, Decision, Estimates, Time, Why};
+use crate::{Capacity, Estimates, IdleMeter, Time, WorkerId};
 
 /// What the policy remembers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -12,24 +12,36 @@ use crate::{Action, Capacity, Decision, Estimates, Time, Why};
 pub struct Memory {
     /// How long things take here. The caller feeds it: [`Estimates::observe`].
     pub estimates: Estimates,
-    /// Zones where spot machines were not to be had, by zone (the empty name when the pool names none).
-    pub shortages: BTreeMap<String, Shortage>,
+    /// Zones that are avoided, by capacity and zone (the empty name when the fleet names none).
+    pub short: BTreeMap<Capacity, BTreeMap<String, Shortage>>,
+    /// Workers that did not come up, by capacity.
+    pub failures: BTreeMap<Capacity, Failures>,
+    /// The failed workers that are still seen, so that none counts twice.
+    pub failed: BTreeSet<WorkerId>,
     /// When a zone last lost a spot worker, by zone; kept for a while.
     pub losses: BTreeMap<String, Time>,
     /// How much the fleet sits idle.
     pub idle: IdleMeter,
     /// When work that must run on demand was last there.
     pub on_demand_work: Option<Time>,
+    /// When an on-demand worker was last started or resumed.
+    pub on_demand_wanted: Option<Time>,
     /// Engine seconds of work that arrive per second, by class …
     pub inflow: BTreeMap<String, f64>,
     /// … and when that was last read.
     pub inflow_at: Option<Time>,
-    /// Until when the first tasks of an empty fleet wait for company.
-    pub gather_until: Option<Time>,
+    /// Why workers were held.
+    pub held: BTreeMap<WorkerId, Held>,
+    /// What workers are made of …
+    pub template: String,
+    /// … and since when.
+    pub template_since: Time,
+    /// Workers started in place of older ones that are still there, by capacity.
+    pub replacements: BTreeMap<Capacity, u32>,
 }
 
-/// Spot machines were not to be had in a zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// No workers come up in a zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shortage {
     /// When it began.
@@ -38,53 +50,53 @@ pub struct Shortage {
     pub until: Time,
     /// How many in a row, without a machine in between.
     pub times: u32,
+    /// What is lacking.
+    #[serde(default)]
+    pub lack: Lack,
+    /// In the words of who says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
-/// Idle worker-seconds of the spot fleet beyond its minimum, forgotten slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct IdleMeter {
-    /// Worker-seconds.
-    pub seconds: f64,
-    /// When it was last read.
-    pub at: Time,
-    /// Workers idle at that time.
-    pub idle: u32,
+/// What a zone lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Lack {
+    /// Machines.
+    #[default]
+    Machines,
+    /// A machine was bought and does not join the cluster.
+    Joining,
+    /// There are machines, but no worker comes up on them.
+    Workers,
 }
 
-impl IdleMeter {
-    /// How many workers too many the idle time amounts to.
-    pub(crate) fn too_many(&self, idle_after: Duration) -> usize {
-        if idle_after.is_zero() || self.idle == 0 {
-            return 0;
-        }
-        // `as` saturates.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let workers = (self.seconds / idle_after.as_secs_f64()) as usize;
-        workers
-    }
+/// Workers of a capacity that did not come up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// Since one came up last.
+    pub workers: u32,
+    /// How often workers failed that were created after the failure before, some time back.
+    pub rounds: u32,
+    /// When the first of these was created: one that was created later and comes up ends it.
+    pub since: Time,
+    /// When the last was seen.
+    pub last: Time,
+    /// No other is started before then.
+    pub until: Time,
+    /// Why the last one failed.
+    pub why: String,
+}
 
-    /// Whether a decision makes up for idle time.
-    pub(crate) fn is_paid_by(decision: &Decision) -> bool {
-        matches!(decision.why, Why::Spare | Why::Idle { .. })
-    }
-
-    /// Takes off what was paid for by letting workers go. After a start all of it: it was needed after all.
-    pub(crate) fn settle(&mut self, decisions: &[Decision], idle_after: Duration) {
-        for decision in decisions {
-            if matches!(decision.action, Action::Start { capacity: Capacity::Spot, .. }) {
-                self.seconds = 0.0;
-            } else if Self::is_paid_by(decision) {
-                self.seconds = (self.seconds - idle_after.as_secs_f64()).max(0.0);
-                self.idle = self.idle.saturating_sub(1);
-            }
-        }
-    }
-
-    /// When it will tell of a worker too many, if nothing changes.
-    pub(crate) fn full_in(&self, idle_after: Duration) -> Option<Duration> {
-        let missing = idle_after.as_secs_f64() - self.seconds;
-        (self.idle > 1)
-            .then(|| Duration::try_from_secs_f64(missing.max(0.0) / f64::from(self.idle)).unwrap_or_default())
-    }
+/// Why a worker was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Held {
+    /// Its node may go; it is resumed once the sign clears.
+    AtRisk,
+    /// It is not needed; it is resumed if it is again, and goes once it is through.
+    NotNeeded,
+    /// It is made from an older template, and goes once it is through.
+    Outdated,
 }

@@ -1,11 +1,13 @@
 //! Whether the on-demand workers there are still needed: they are dear, and would otherwise eat spot's work
 //! for ever.
 use crate::{
-    Capacity, CapacityRule, Class, Memory, Phase, Time,
-    demand::{Bucket, there},
-    idle::over_minimum,
+    Capacity, CapacityRule, Phase,
+    demand::{Bucket, Demand},
+    failures::Gate,
+    idleness::over_minimum,
+    learn::is_recent,
     need::{Limit, Question},
-    supply::{Outlook, Slot, supply},
+    supply::{Prospect, Slot, supply},
     view::View,
     zones::Zones,
 };
@@ -23,14 +25,17 @@ pub(crate) enum OnDemand {
     Over,
 }
 
-pub(crate) fn on_demand(view: &View, demand: &[Bucket], zones: &Zones) -> OnDemand {
+pub(crate) fn on_demand(view: &View, demand: &Demand, zones: &Zones) -> OnDemand {
     let none_may_go = over_minimum(view, Capacity::OnDemand) == 0;
-    if none_may_go || recently(view.memory.on_demand_work, view) || view.max(Capacity::Spot) == 0 {
+    let had_work = view.memory.on_demand_work.is_some_and(|last| is_recent(view, last));
+    if none_may_go || had_work || view.max(Capacity::Spot) == 0 {
         return OnDemand::Kept;
     }
-    let can_grow = zones.any_open() && view.placed(Capacity::Spot).count() < view.max(Capacity::Spot);
+    let trusted = Gate::of(view, Capacity::Spot).is_trusted(view, Capacity::Spot);
+    let room = view.placed(Capacity::Spot).count() < view.max(Capacity::Spot);
+    let can_grow = zones.any_open(Capacity::Spot) && room && trusted;
     let carried = spot_carries(view, demand, zones);
-    let stands_in = !zones.trusted() && with_machine(view, Capacity::Spot) == 0;
+    let stands_in = !zones.trusted(Capacity::Spot) && with_machine(view, Capacity::Spot) == 0;
     match (carried, can_grow) {
         (true, _) if stands_in => OnDemand::StandsIn,
         (true, _) => OnDemand::Over,
@@ -40,14 +45,14 @@ pub(crate) fn on_demand(view: &View, demand: &[Bucket], zones: &Zones) -> OnDema
     }
 }
 
-/// Whether the spot workers there are (and the minimum on demand) do all they may run in time.
-pub(crate) fn spot_carries(view: &View, demand: &[Bucket], zones: &Zones) -> bool {
+/// Whether the spot workers that have a machine (and the minimum on demand) do all they may run in time.
+pub(crate) fn spot_carries(view: &View, demand: &Demand, zones: &Zones) -> bool {
     let question = Question {
         view,
-        demand,
-        slots: without_on_demand(view, supply(view, zones, Outlook::Doubtful)),
+        demand: &demand.foreseen,
+        slots: without_on_demand(view, supply(view, zones, Prospect::WithMachine)),
         capacity: Capacity::Spot,
-        outlook: Outlook::Planned,
+        prospect: Prospect::Planned,
         limit: Limit::Soft,
         asks: |bucket| bucket.rule != CapacityRule::OnDemand,
         room: 0,
@@ -58,12 +63,8 @@ pub(crate) fn spot_carries(view: &View, demand: &[Bucket], zones: &Zones) -> boo
 
 /// On-demand workers with a machine that spot does not replace yet: what arrives keeps more busy than there are on spot.
 /// Else a fleet would go as soon as the backlog is done, and come back, start-ups and all, when there is one again.
-pub(crate) fn kept_busy(view: &View) -> usize {
-    let arrives = |capacity: Capacity| -> f64 {
-        let for_spot = |class: &&Class| class.capacity != CapacityRule::OnDemand;
-        let classes = view.policy.classes.iter().filter(for_spot).filter(|c| c.capacity.may_start(capacity));
-        classes.filter_map(|class| view.memory.inflow.get(&class.name)).sum()
-    };
+pub(crate) fn kept_busy(view: &View, demand: &Demand) -> usize {
+    let arrives = |capacity| demand.inflow.for_spot(view, capacity);
     let spot = with_machine(view, Capacity::Spot) as f64;
     let busy = (arrives(Capacity::Spot) - spot).min(arrives(Capacity::OnDemand));
     // `as` saturates and cuts off.
@@ -74,7 +75,7 @@ pub(crate) fn kept_busy(view: &View) -> usize {
 
 /// How many workers claim, or will once their machine is up, and have one.
 fn with_machine(view: &View, capacity: Capacity) -> usize {
-    view.placed(capacity).filter(|worker| worker.claims() && worker.phase != Phase::Unscheduled).count()
+    view.placed(capacity).filter(|worker| worker.claims() && worker.has_machine()).count()
 }
 
 /// All but the on-demand workers beyond the fleet's minimum.
@@ -92,26 +93,9 @@ pub(crate) fn without_on_demand<'a>(view: &View, slots: Vec<Slot<'a>>) -> Vec<Sl
         .collect()
 }
 
-/// When work that must run on demand was last there.
-pub(crate) fn last_work(view: &View) -> Option<Time> {
-    let is_urgent = |class: &str| view.class(class).is_some_and(|c| c.capacity == CapacityRule::OnDemand);
-    let waits = view.backlog().iter().any(|b| b.tasks > 0 && is_urgent(&b.class));
-    let runs = view.running().iter().any(|task| is_urgent(&task.class));
-    if waits || runs { Some(view.now) } else { forget(view.memory, view) }
-}
-
-fn forget(memory: &Memory, view: &View) -> Option<Time> {
-    memory.on_demand_work.filter(|_| recently(memory.on_demand_work, view))
-}
-
-fn recently(last: Option<Time>, view: &View) -> bool {
-    last.is_some_and(|last| view.now.since(last) < view.policy.scaling.idle_after || last == view.now)
-}
-
 /// What the higher price of finishing the work on demand comes to, against a spot start-up.
-fn cheaper_to_finish(view: &View, demand: &[Bucket]) -> bool {
+fn cheaper_to_finish(view: &View, demand: &Demand) -> bool {
     let up = view.placed(Capacity::OnDemand).any(|w| matches!(w.phase, Phase::Busy | Phase::Idle { .. }));
-    let work: f64 = there(demand).map(Bucket::seconds).sum();
-    let extra = work * (view.price(Capacity::OnDemand) - view.price(Capacity::Spot));
-    up && extra < view.estimates().start_seconds(Capacity::Spot) * view.price(Capacity::Spot)
+    let extra = demand.seconds() * (view.price(Capacity::OnDemand) - view.price(Capacity::Spot));
+    up && extra < view.pace.start_seconds(Capacity::Spot) * view.price(Capacity::Spot)
 }

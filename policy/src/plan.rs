@@ -2,17 +2,25 @@
 use std::time::Duration;
 
 use crate::{
-    Decision, Forecast, Memory, Policy, Report, Seen, Time,
-    demand::demand,
+    Action, Capacity, Decision, Forecast, Held, Memory, Policy, Report, Seen, Time, Why,
+    action::Agenda,
+    demand::Demand,
     eta::foretell,
     gap::gap,
-    health, idle, inflow, on_demand, report,
-    retire::retire,
-    start,
-    view::{View, told},
-    wake,
-    zones::Zones,
+    idleness::IdleMeter,
+    known::Known,
+    learn::{Learned, learn},
+    leave::leave,
+    report, rollout, signs, start,
+    view::{Index, View, after},
 };
+
+/// While something is under way a plan is made this often.
+const SOON: Duration = Duration::from_secs(5);
+/// While there is nothing.
+const LATER: Duration = Duration::from_secs(60);
+/// Never sooner: a plan made at once would see the same.
+const LEAST: Duration = Duration::from_millis(250);
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,45 +40,87 @@ pub struct Plan {
 /// Decides what to do. Nothing in the result takes effect by itself: the caller does it, looks again, and plans
 /// again.
 pub fn plan(now: Time, policy: &Policy, seen: &Seen, memory: &Memory) -> Plan {
-    // What the nodes say is passed on whatever else is known.
-    let view = View::new(now, policy, seen, memory);
-    let mut actions = health::heed(&view);
+    let index = Index::of(seen);
+    let given = View::new(now, policy, seen, memory, &index);
+    let mut agenda = Agenda::new(now);
+
+    // 1. What the machines' signs ask for is done whatever else is known.
+    signs::answer(&given, &mut agenda);
     if seen.queue.is_none() {
-        let report = report::unknown_queue(&view);
-        let forecast = Forecast::default();
-        return Plan { actions, memory: memory.clone(), wake_after: wake::SOON, report, forecast };
+        agenda.look_at(now.plus(SOON));
+        let report = report::unknown_queue(&given);
+        let memory = Memory { held: held(memory, &agenda.decisions), ..memory.clone() };
+        let wake_after = agenda.wake_after().max(LEAST);
+        let (actions, forecast) = (agenda.decisions, Forecast::default());
+        return Plan { actions, memory, wake_after, report, forecast };
     }
 
-    // Learn, and look again with what was learned and told.
-    let mut memory = memory.clone();
-    let zones = Zones::learn(&view);
-    zones.remember(&view, &mut memory);
-    memory.on_demand_work = on_demand::last_work(&view);
-    let view = View { memory: &memory.clone(), workers: &told(view.workers, &actions), ..view };
+    // 2. Learn: who failed, where machines are short, how long things take.
+    let Learned { memory, workers, zones, pace } = learn(&given, &seen.refused);
+    let workers = after(workers, &agenda.decisions);
+    let learned = View { memory: &memory, workers: &workers, pace: &pace, ..given };
 
-    // Demand against supply: what is missing? Workers on hold fill it first, then new ones.
-    let demand = demand(&view);
-    inflow::read(&view, &demand, &mut memory);
-    let view = View { memory: &memory.clone(), ..view };
-    let foreseen = inflow::foresee(&view, &demand, &memory.inflow);
-    let mut missing = gap(&view, &foreseen, &zones);
-    let resumed = start::resume(&view, &missing);
-    let view = View { workers: &told(view.workers, &resumed), ..view };
-    if !resumed.is_empty() {
-        missing = gap(&view, &foreseen, &zones);
+    // 3. Count the work.
+    let demand = Demand::count(&learned);
+
+    // 4. Demand against supply: what is missing? Workers on hold fill it first, …
+    let unaided = Known { view: learned, zones: &zones, demand: &demand };
+    let first = gap(&unaided);
+    let some_resumed = start::resume(&learned, &first, &mut agenda);
+    let resumed = after(workers.clone(), &agenda.decisions);
+    let known = Known { view: View { workers: &resumed, ..learned }, ..unaided };
+    let missing = if some_resumed { gap(&known) } else { first };
+
+    // 5. … then new ones.
+    start::start(&known, &missing, &mut agenda);
+
+    // 6. Who is broken or not needed goes.
+    let mut idle = IdleMeter::read(&known.view, &demand);
+    leave(&known, &missing, &idle, &mut agenda);
+    idle.settle(&agenda.decisions, policy.scaling.idle_after);
+
+    // 7. Say why, and when to look again.
+    let forecast = foretell(&known, &missing);
+    let report = report::report(&known, &missing, &forecast, &agenda.decisions);
+    let under_way = !demand.waiting.is_empty() || !known.view.running().is_empty();
+    let usual = if under_way || !missing.missing.is_empty() { SOON } else { LATER };
+    let memory = Memory {
+        idle,
+        inflow: demand.inflow.by_class.clone(),
+        inflow_at: Some(now),
+        held: held(&memory, &agenda.decisions),
+        replacements: rollout::settle(&known.view, &agenda.decisions),
+        on_demand_wanted: if wants_on_demand(&agenda) { Some(now) } else { memory.on_demand_wanted },
+        ..memory
+    };
+    let wake_after = agenda.wake_after().min(usual).max(LEAST);
+    Plan { actions: agenda.decisions, memory, wake_after, report, forecast }
+}
+
+/// Why workers are held, these decisions included.
+fn held(memory: &Memory, decisions: &[Decision]) -> std::collections::BTreeMap<crate::WorkerId, Held> {
+    let mut held = memory.held.clone();
+    for Decision { action, why, .. } in decisions {
+        match action {
+            Action::Hold { worker } => {
+                let reason = match why {
+                    Why::AtRisk => Held::AtRisk,
+                    Why::Outdated => Held::Outdated,
+                    _ => Held::NotNeeded,
+                };
+                held.insert(worker.clone(), reason);
+            }
+            Action::Resume { worker } => drop(held.remove(worker)),
+            _ => {}
+        }
     }
-    memory.gather_until = missing.gather_until;
-    actions.extend(resumed);
-    actions.extend(start::start(&view, &missing, &zones));
+    held
+}
 
-    // What is superfluous goes.
-    memory.idle = idle::read(&view, &demand);
-    actions.extend(retire(&view, &foreseen, &zones, &missing, &memory.idle));
-    memory.idle.settle(&actions, policy.scaling.idle_after);
-
-    // Say why, and when to look again.
-    let forecast = foretell(&view, &foreseen, &zones, &missing);
-    let report = report::report(&view, &demand, &zones, &missing, &forecast, &actions);
-    let wake_after = wake::after(&view, &demand, &missing, &memory.idle);
-    Plan { actions, memory, wake_after, report, forecast }
+/// Whether the work asked for on-demand workers.
+fn wants_on_demand(agenda: &Agenda) -> bool {
+    agenda.decisions.iter().any(|Decision { action, why, .. }| match action {
+        Action::Start { capacity: Capacity::OnDemand, .. } => !matches!(why, Why::Minimum | Why::Replacement),
+        _ => *why == Why::NeededAgain,
+    })
 }

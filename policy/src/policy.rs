@@ -14,8 +14,11 @@ pub struct Policy {
     pub on_demand: Option<Fleet>,
     /// How the fleet follows the work.
     pub scaling: Scaling,
-    /// Start nothing, and let go of what is idle.
+    /// Start nothing, and let go of what holds no work: it may claim none.
     pub paused: bool,
+    /// What workers are made of now, in short (a hash). Shortages and failures of another template are forgotten, and
+    /// workers made from it are replaced bit by bit.
+    pub template: String,
 }
 
 /// How urgent a task is.
@@ -78,25 +81,29 @@ pub struct Scaling {
     /// Longest time a worker sits idle before it goes; also the idle worker-seconds a fleet may gather in
     /// short gaps before it is found one worker too large.
     pub idle_after: Duration,
-    /// How long the first tasks of an empty fleet may wait for company, due times permitting: longer is
-    /// cheaper (one start-up serves more images) and slower.
-    pub patience: Duration,
     /// Time kept free before every due time, for what no estimate foresees.
     pub margin: Duration,
-    /// A spot worker that finds no machine for this long tells of a spot shortage in its zone.
-    pub spot_shortage_after: Duration,
+    /// A worker that finds no machine for this long tells of a shortage in its zone, unless new machines are known to
+    /// take longer here.
+    pub shortage_after: Duration,
     /// How long a zone is avoided after its first shortage; doubles with each one that follows, to 16 times.
     pub shortage_backoff: Duration,
+    /// How long an engine may take to start once its image is there.
+    pub engine_start: Duration,
+    /// Workers made from an older template that are busy all the time are replaced as well once the template is this
+    /// old; until then those that idle.
+    pub rollout_busy_after: Duration,
 }
 
 impl Default for Scaling {
     fn default() -> Self {
         Self {
             idle_after: Duration::from_secs(60),
-            patience: Duration::ZERO,
             margin: Duration::from_secs(15),
-            spot_shortage_after: Duration::from_secs(75),
+            shortage_after: Duration::from_secs(75),
             shortage_backoff: Duration::from_secs(120),
+            engine_start: Duration::from_secs(600),
+            rollout_busy_after: Duration::from_secs(120),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Why the plan is what it is, in types. The one source for the pool's conditions, events, metric labels and
 //! `lastDecision`: `reason()` is the constant for machines, `Display` the sentence for people.
-use std::fmt;
-
 use crate::{
-    Action, Capacity, Decision, Forecast, Health, Phase, Time, Why, Worker,
-    demand::Bucket,
+    Action, Capacity, CapacityRule, Decision, Forecast, Health, Shortage, State, Time, Unserved, Why, Worker,
+    demand::remaining,
+    failures::{Gate, pool_at_fault},
     gap::Gap,
+    known::Known,
     on_demand::OnDemand,
+    rollout,
     view::View,
-    why::{Until, images},
-    zones::Zones,
+    words::images,
 };
 
 /// What the plan found.
@@ -17,6 +17,8 @@ use crate::{
 pub struct Report {
     /// The pool in one word.
     pub state: State,
+    /// Whether the pool does its work, or would if there was any.
+    pub ready: bool,
     /// Work waiting and running, engine seconds, model loads included.
     pub work_seconds: f64,
     /// Workers that count as capacity now or soon, per capacity.
@@ -29,10 +31,12 @@ pub struct Report {
     pub on_demand_cost_per_hour_micros: u64,
     /// Tasks that can't be done in time, worst first; known before they are late.
     pub late: Vec<Late>,
-    /// Zones without spot machines (the empty name when the pool names none).
-    pub short_zones: Vec<String>,
-    /// When the plan was made.
-    pub now: Time,
+    /// Tasks that wait in classes which the pool does not have.
+    pub unserved: Vec<Unserved>,
+    /// Where no workers come up.
+    pub short: Vec<Short>,
+    /// Capacities of which workers do not come up.
+    pub failing: Vec<Failing>,
 }
 
 /// A number per capacity.
@@ -57,82 +61,42 @@ pub struct Late {
     pub tasks: u64,
 }
 
-/// The pool in one word.
-#[derive(Debug, Clone, PartialEq)]
-pub enum State {
-    /// Nothing to do.
-    Empty,
-    /// The workers there are do the work in time.
-    OnTime,
-    /// Workers are coming up.
-    Growing,
-    /// Workers are let go.
-    Shrinking,
-    /// The first tasks wait for company.
-    Gathering {
-        /// At the latest until then.
-        until: Time,
-    },
-    /// There is no spot capacity; work that may only run there waits.
-    SpotShortage,
-    /// Spot is short, on-demand stands in.
-    FallenBack,
-    /// More workers are wanted than the pool may have.
-    AtMaximum {
-        /// Of this capacity.
-        capacity: Capacity,
-    },
-    /// Paused: nothing is started.
-    Paused,
-    /// The queue can't be read: nothing is started, nothing is retired.
-    QueueUnknown,
+/// A zone in which no workers of a capacity come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Short {
+    /// The capacity.
+    pub capacity: Capacity,
+    /// The zone; empty when the fleet names none.
+    pub zone: String,
+    /// What it lacks, since when, and until when it is avoided.
+    pub shortage: Shortage,
 }
 
-impl State {
-    /// For conditions and metric labels: one of a fixed set.
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Empty => "Empty",
-            Self::OnTime => "OnTime",
-            Self::Growing => "Growing",
-            Self::Shrinking => "Shrinking",
-            Self::Gathering { .. } => "Gathering",
-            Self::SpotShortage => "SpotShortage",
-            Self::FallenBack => "FallenBack",
-            Self::AtMaximum { .. } => "AtMaximum",
-            Self::Paused => "Paused",
-            Self::QueueUnknown => "QueueUnknown",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("nothing to do"),
-            Self::OnTime => f.write_str("the work will be done in time"),
-            Self::Growing => f.write_str("workers are coming up"),
-            Self::Shrinking => f.write_str("workers are let go"),
-            Self::Gathering { .. } => f.write_str("the first images wait for company"),
-            Self::SpotShortage => f.write_str("no spot machines are to be had"),
-            Self::FallenBack => f.write_str("no spot machines are to be had, on-demand stands in"),
-            Self::AtMaximum { capacity } => {
-                write!(f, "more {capacity} workers are wanted than the pool may have")
-            }
-            Self::Paused => f.write_str("no workers are started"),
-            Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
-        }
-    }
+/// A capacity of which workers do not come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// The capacity.
+    pub capacity: Capacity,
+    /// So many in a row; 0: the cluster refuses to create them.
+    pub workers: u32,
+    /// Why the last one did not, in the words of who says so.
+    pub said: String,
+    /// When the next is tried; none: it is coming up.
+    pub next_try: Option<Time>,
 }
 
 impl Report {
-    /// The sentence for `lastDecision` and the pool's condition: what is done and why, or how things stand.
+    /// The sentence for `lastDecision` and the pool's condition: what is done and why, or how things stand. It does not
+    /// change by the clock alone.
     pub fn message(&self, decisions: &[Decision]) -> String {
         let mut parts = changes(decisions);
-        if parts.is_empty() {
+        if parts.is_empty() || !self.ready {
             parts.push(self.state.to_string());
         }
-        parts.extend(self.late.first().map(|late| late.message(self.now)));
+        if !matches!(self.state, State::ClassUnknown { .. }) {
+            parts.extend(self.unserved.iter().map(Unserved::message));
+        }
+        parts.extend(self.late.first().map(Late::message));
         parts.join("; ")
     }
 }
@@ -140,7 +104,7 @@ impl Report {
 /// One sentence per kind of change and reason.
 fn changes(decisions: &[Decision]) -> Vec<String> {
     let mut counted: Vec<(String, u32, &Why)> = Vec::new();
-    for Decision { action, why } in decisions {
+    for Decision { action, why, .. } in decisions {
         let (verb, n) = match action {
             Action::Start { capacity, n, .. } => (format!("start {capacity}"), *n),
             other => (other.label().to_owned(), 1),
@@ -157,66 +121,168 @@ fn changes(decisions: &[Decision]) -> Vec<String> {
 pub(crate) fn unknown_queue(view: &View) -> Report {
     Report {
         state: State::QueueUnknown,
+        ready: false,
         work_seconds: 0.0,
         capacity: Counts::of(|capacity| claiming(view, capacity)),
         wanted: Counts::of(|capacity| claiming(view, capacity)),
         cost_per_hour_micros: cost(view),
         on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: Vec::new(),
-        short_zones: Vec::new(),
-        now: view.now,
+        unserved: Vec::new(),
+        short: Vec::new(),
+        failing: Vec::new(),
     }
 }
 
 /// What a plan found.
-pub(crate) fn report(
-    view: &View,
-    demand: &[Bucket],
-    zones: &Zones,
-    gap: &Gap,
-    forecast: &Forecast,
-    decisions: &[Decision],
-) -> Report {
-    let running = view.running().iter().map(|task| crate::demand::remaining(view, task)).sum::<f64>();
+pub(crate) fn report(known: &Known, gap: &Gap, forecast: &Forecast, decisions: &[Decision]) -> Report {
+    let Known { view, zones, demand } = known;
+    let running = view.running().iter().map(|task| remaining(view, task)).sum::<f64>();
+    let state = state(known, gap, decisions);
+    let short = |capacity| {
+        let zones = zones.short(capacity);
+        zones.map(move |(zone, shortage)| Short {
+            capacity,
+            zone: zone.to_owned(),
+            shortage: shortage.clone(),
+        })
+    };
     Report {
-        state: state(view, demand, zones, gap, decisions),
-        work_seconds: demand.iter().map(Bucket::seconds).sum::<f64>() + running,
+        ready: is_ready(view, &state),
+        state,
+        work_seconds: demand.seconds() + running,
         capacity: Counts::of(|capacity| claiming(view, capacity)),
         wanted: Counts::of(|capacity| wanted(view, capacity, gap, decisions)),
         cost_per_hour_micros: cost(view),
         on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: late(forecast),
-        short_zones: zones.short(),
-        now: view.now,
+        unserved: demand.unserved.clone(),
+        short: Capacity::ALL.into_iter().flat_map(short).collect(),
+        failing: failing(view),
     }
 }
 
 /// The first that is true, from the outside in.
-fn state(view: &View, demand: &[Bucket], zones: &Zones, gap: &Gap, decisions: &[Decision]) -> State {
-    let waits_for_spot = demand.iter().any(|b| b.rule.may_start(Capacity::Spot));
-    let stands_in = gap.on_demand == OnDemand::StandsIn
-        || gap.missing.iter().any(|m| m.after <= 0.0 && matches!(m.why, Why::FallBack { .. }));
+fn state(known: &Known, gap: &Gap, decisions: &[Decision]) -> State {
+    let Known { view, demand, .. } = known;
     let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
+    let outdated = || Capacity::ALL.into_iter().map(|capacity| rollout::outdated(view, capacity).count());
     if view.policy.paused {
         State::Paused
-    } else if stands_in && !zones.any_open() {
-        State::FallenBack
-    } else if waits_for_spot && !zones.any_open() {
-        State::SpotShortage
+    } else if let Some(said) = pool_at_fault(view) {
+        State::PoolAtFault { said: said.to_owned() }
+    } else if let Some(failing) = fails(known, gap) {
+        failing
+    } else if let Some(shortage) = shortage(known, gap, decisions) {
+        shortage
     } else if let Some(capacity) = gap.at_maximum {
         State::AtMaximum { capacity }
-    } else if gap.missing.iter().any(|missing| missing.after <= 0.0) {
+    } else if gap.missing.iter().any(|m| m.after <= 0.0 && m.why != Why::Replacement) {
         State::Growing
-    } else if let Some(until) = gap.gather_until {
-        State::Gathering { until }
+    } else if outdated().sum::<usize>() > 0 {
+        State::RollingOut { left: u32::try_from(outdated().sum::<usize>()).unwrap_or(u32::MAX) }
     } else if retires {
         State::Shrinking
-    } else if view.workers.iter().any(|worker| worker.is_coming() && worker.claims()) {
+    } else if Capacity::ALL.into_iter().any(|capacity| view.coming(capacity).next().is_some()) {
         State::Growing
-    } else if demand.is_empty() && view.running().is_empty() {
-        State::Empty
-    } else {
+    } else if !demand.waiting.is_empty() || !view.running().is_empty() {
         State::OnTime
+    } else if let Some(most) = demand.unserved.iter().max_by_key(|unserved| unserved.tasks) {
+        let tasks = demand.unserved.iter().map(|unserved| unserved.tasks).sum();
+        State::ClassUnknown { class: most.class.clone(), tasks }
+    } else {
+        State::Empty
+    }
+}
+
+/// Whether workers do not come up, none is there, and some are wanted. One that failed says little.
+fn fails(known: &Known, gap: &Gap) -> Option<State> {
+    let view = &known.view;
+    let up = view.workers.iter().any(|worker| worker.claims() && worker.is_up());
+    let wanted = !known.demand.waiting.is_empty() || !gap.missing.is_empty();
+    let lasts = |failing: &Failing| {
+        let gate = Gate::of(view, failing.capacity);
+        failing.workers == 0 || gate == Gate::OneAtATime || !gate.is_trusted(view, failing.capacity)
+    };
+    let failing = failing(view).into_iter().filter(lasts).max_by_key(|failing| failing.workers);
+    let Failing { capacity: _, workers, said, next_try } = failing.filter(|_| wanted && !up)?;
+    Some(State::StartsFailing { workers, next_try, said })
+}
+
+fn failing(view: &View) -> Vec<Failing> {
+    let of = |capacity| {
+        let gate = Gate::of(view, capacity);
+        let next_try = if let Gate::ClosedUntil(time) = gate { Some(time) } else { None };
+        let known = view.memory.failures.get(&capacity);
+        let (workers, last) = known.map_or((0, ""), |known| (known.workers, &known.why));
+        let coming = || view.coming(capacity).find_map(|worker| worker.complaint());
+        let said = coming().unwrap_or(last).to_owned();
+        let fails = matches!(gate, Gate::OneAtATime | Gate::ClosedUntil(_));
+        fails.then_some(Failing {
+            capacity,
+            workers: workers.max(u32::from(coming().is_some())),
+            said,
+            next_try,
+        })
+    };
+    Capacity::ALL.into_iter().filter_map(of).collect()
+}
+
+/// What is short of the machines that work waits for.
+fn shortage(known: &Known, gap: &Gap, decisions: &[Decision]) -> Option<State> {
+    let Known { view, zones, demand } = known;
+    let none = |capacity| view.fleet(capacity).is_some() && !zones.any_open(capacity);
+    let goes = |worker: &Worker| decisions.iter().any(|d| d.action == Action::retire(&worker.id));
+    let waiting =
+        |capacity| view.placed(capacity).find(|worker| zones.hopeless(view, worker) && !goes(worker));
+    let lack = |capacity| zones.short(capacity).map(|(_, shortage)| shortage.lack).next().unwrap_or_default();
+    let said = |capacity| {
+        let worker: Option<&Worker> = waiting(capacity);
+        let words = worker.and_then(|worker| worker.no_machine.clone());
+        words.or_else(|| zones.short(capacity).find_map(|(_, shortage)| shortage.said.clone()))
+    };
+    let falls_back = gap.missing.iter().any(|m| m.after <= 0.0 && matches!(m.why, Why::FallBack { .. }));
+    let stands_in = gap.on_demand == OnDemand::StandsIn || falls_back;
+    let work = demand.waiting.iter().any(|bucket| bucket.rule.may_start(Capacity::Spot));
+    let spot = none(Capacity::Spot) && (work || stands_in);
+    let urgent = demand.waiting.iter().any(|bucket| bucket.rule == CapacityRule::OnDemand);
+    let on_demand = none(Capacity::OnDemand) && (urgent || waiting(Capacity::OnDemand).is_some());
+    let both = || match (said(Capacity::Spot), said(Capacity::OnDemand)) {
+        (Some(spot), Some(on_demand)) if spot != on_demand => Some(format!("{spot}; {on_demand}")),
+        (spot, on_demand) => spot.or(on_demand),
+    };
+    let of = |capacity| (lack(capacity), said(capacity));
+    Some(match (spot, on_demand) {
+        (true, true) => State::NoMachines { lack: lack(Capacity::Spot), said: both() },
+        (true, false) => {
+            let (lack, said) = of(Capacity::Spot);
+            if stands_in { State::FallenBack { lack, said } } else { State::SpotShortage { lack, said } }
+        }
+        (false, true) => {
+            let (lack, said) = of(Capacity::OnDemand);
+            State::OnDemandShortage { lack, said }
+        }
+        (false, false) => return None,
+    })
+}
+
+/// Whether the work there is gets done, some of it at least.
+fn is_ready(view: &View, state: &State) -> bool {
+    let serves = || view.workers.iter().any(|worker| worker.claims() && worker.is_up());
+    match state {
+        State::Empty
+        | State::OnTime
+        | State::Growing
+        | State::RollingOut { .. }
+        | State::Shrinking
+        | State::FallenBack { .. }
+        | State::AtMaximum { .. }
+        | State::Paused => true,
+        State::SpotShortage { .. } | State::OnDemandShortage { .. } | State::NoMachines { .. } => serves(),
+        State::StartsFailing { .. }
+        | State::PoolAtFault { .. }
+        | State::ClassUnknown { .. }
+        | State::QueueUnknown => false,
     }
 }
 
@@ -246,7 +312,7 @@ fn on_demand_cost(view: &View) -> u64 {
 
 fn on_machines<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Worker> {
     let lives = |worker: &&Worker| worker.health != Health::Gone;
-    view.workers.iter().filter(|worker| worker.phase != Phase::Unscheduled).filter(lives)
+    view.workers.iter().filter(|worker| worker.has_machine()).filter(lives)
 }
 
 /// By class, the class with the most late images first.
@@ -269,16 +335,18 @@ fn late(forecast: &Forecast) -> Vec<Late> {
 
 impl Late {
     /// A sentence for people.
-    pub fn message(&self, now: Time) -> String {
-        let (who, due) = (images(self.tasks), Until(self.due, now));
-        match self.done {
-            Some(done) => {
-                format!("{who} of class {} will be late: due {due}, done {}", self.class, Until(done, now))
-            }
-            None => {
-                format!("{who} of class {} will be late: due {due}, and no capacity is in sight", self.class)
-            }
-        }
+    pub fn message(&self) -> String {
+        let Self { class, due, done, tasks } = self;
+        let done =
+            done.map_or_else(|| "and no capacity is in sight".to_owned(), |done| format!("done {done}"));
+        format!("{} of class {class} will be late: due {due}, {done}", images(*tasks))
+    }
+}
+
+impl Unserved {
+    /// A sentence for people.
+    pub fn message(&self) -> String {
+        format!("{} of class {} wait, which the pool does not have", images(self.tasks), self.class)
     }
 }
 

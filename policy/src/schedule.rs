@@ -1,20 +1,33 @@
 //! The queue's order, foretold: tasks go to the workers that are free first, earliest due first.
+//!
+//! Workers that are alike are one group, so that what a forecast costs hangs on how much they differ and not on how
+//! many they are.
+use std::cmp::Ordering;
+
 use crate::{demand::Bucket, supply::Slot};
 
 /// Workers and when each is free, as tasks are given to them.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule<'a> {
-    slots: Vec<Slot<'a>>,
+    groups: Vec<Slot<'a>>,
+    /// Groups closer to each other are made one when there are more than this.
+    many: usize,
 }
 
 /// Finish times closer than this are one, seconds.
 const RESOLUTION: f64 = 1e-3;
 /// Up to so many tasks it is quicker to place them one by one.
 const FEW: u64 = 12;
+/// Up to so many groups are kept apart however close they are.
+const GROUPS: usize = 64;
+/// Workers of one group become free within so many seconds.
+const ALIKE: f64 = 0.5;
 
 impl<'a> Schedule<'a> {
-    pub(crate) fn new(slots: Vec<Slot<'a>>) -> Self {
-        Self { slots }
+    pub(crate) fn new(groups: Vec<Slot<'a>>) -> Self {
+        let mut schedule = Self { groups, many: GROUPS };
+        schedule.tidy();
+        schedule
     }
 
     /// Gives a bucket's tasks to the workers that are through with them first; says when the last is done,
@@ -23,116 +36,162 @@ impl<'a> Schedule<'a> {
         if bucket.expected {
             return self.spend(bucket);
         }
-        let ready = self.ready(bucket);
-        let mut free = ready.clone();
-        let done = if bucket.tasks > FEW {
-            self.place_many(bucket, &mut free)
-        } else {
-            self.place_few(bucket, &mut free)
-        };
-        for ((slot, before), after) in self.slots.iter_mut().zip(ready).zip(free) {
-            if after > before {
-                (slot.free, slot.model) = (after, Some(bucket.model));
-            }
+        let done = if bucket.tasks > FEW { self.place_many(bucket) } else { self.place_few(bucket) };
+        if self.groups.len() > self.many {
+            self.tidy();
         }
         done
     }
 
-    /// When each worker could begin with a bucket's tasks, seconds from now; never if it may not run them.
-    fn ready(&self, bucket: &Bucket) -> Vec<f64> {
-        let ready = |slot: &Slot| {
-            let load = if slot.model == Some(bucket.model) { 0.0 } else { bucket.load };
-            if bucket.rule.runs_on(slot.capacity) { slot.free + load } else { f64::INFINITY }
-        };
-        self.slots.iter().map(ready).collect()
+    /// How many of a bucket's tasks all workers together manage in so many seconds.
+    pub(crate) fn manages(&self, bucket: &Bucket, seconds: f64) -> u64 {
+        let ready: Vec<f64> = self.groups.iter().map(|group| ready(group, bucket)).collect();
+        self.manage(bucket, &ready, seconds)
     }
 
     /// Work of which only the sum is known takes its part of every worker's time, the first free first.
     fn spend(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
-        let mut free: Vec<&mut Slot> =
-            self.slots.iter_mut().filter(|slot| bucket.rule.runs_on(slot.capacity)).collect();
-        free.sort_by(|a, b| a.free.total_cmp(&b.free));
+        self.groups.sort_by(|a, b| a.free.total_cmp(&b.free));
         // All who are free before a common time work until then.
-        let (mut sum, mut until) = (bucket.seconds(), 0.0);
-        for (n, slot) in free.iter().enumerate() {
-            if n > 0 && until <= slot.free {
+        let (mut sum, mut workers, mut until) = (bucket.seconds(), 0, 0.0);
+        for group in self.groups.iter().filter(|group| bucket.rule.runs_on(group.capacity)) {
+            if workers > 0 && until <= group.free {
                 break;
             }
-            sum += slot.free;
-            until = sum / (n + 1) as f64;
+            sum += group.free * group.workers as f64;
+            workers += group.workers;
+            until = sum / workers as f64;
         }
-        free.iter_mut().for_each(|slot| slot.free = slot.free.max(until));
-        (!free.is_empty()).then_some(until)
+        let able = self.groups.iter_mut().filter(|group| bucket.rule.runs_on(group.capacity));
+        able.for_each(|group| group.free = group.free.max(until));
+        (workers > 0).then_some(until)
     }
 
     /// One task after another.
-    fn place_few(&self, bucket: &Bucket, free: &mut [f64]) -> Option<f64> {
+    fn place_few(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
         let mut last = None;
         for _ in 0..bucket.tasks {
-            let first = (0..free.len()).min_by(|a, b| self.before(free, *a, *b))?;
-            free[first] += bucket.each;
-            if free[first].is_infinite() {
-                return None;
+            let ready = |group: &Slot| ready(group, bucket);
+            let able = self.groups.iter().enumerate().filter(|(_, group)| ready(group).is_finite());
+            let (place, first) = able.min_by(|(_, a), (_, b)| before((ready(a), a), (ready(b), b)))?;
+            let done = ready(first) + bucket.each;
+            last = Some(last.map_or(done, |last: f64| last.max(done)));
+            let busy = Slot { free: done, model: Some(bucket.model), workers: 1, ..*first };
+            if first.workers == 1 {
+                self.groups[place] = busy;
+            } else {
+                self.groups[place].workers -= 1;
+                self.groups.push(busy);
             }
-            last = Some(last.map_or(free[first], |last: f64| last.max(free[first])));
         }
         last
     }
 
     /// All at once: as the tasks are alike, it is enough to find the earliest time by which all workers together
     /// manage as many.
-    fn place_many(&self, bucket: &Bucket, free: &mut [f64]) -> Option<f64> {
-        let done = earliest(bucket, free)?;
-        let mut over = 0;
-        for free in free.iter_mut() {
-            let tasks = fits(*free, bucket, done);
-            over += tasks;
-            *free += tasks as f64 * bucket.each;
-        }
+    fn place_many(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        let ready: Vec<f64> = self.groups.iter().map(|group| ready(group, bucket)).collect();
+        let done = self.earliest(bucket, &ready)?;
+        let share = |ready: &f64| fits(*ready, bucket, done);
+        let shares: Vec<u64> = ready.iter().map(share).collect();
+        let finish = |i: usize| ready[i] + shares[i] as f64 * bucket.each;
+        let given = self.groups.iter().zip(&shares).map(|(group, share)| group.workers * share).sum::<u64>();
         // Several workers may finish one at the last moment; those that aren't needed give it back.
-        let ready = self.ready(bucket);
-        for _ in bucket.tasks..over {
-            let given = (0..free.len()).filter(|i| free[*i] > ready[*i]);
-            let last = given.max_by(|a, b| self.before(free, *a, *b))?;
-            free[last] -= bucket.each;
+        let mut over = given.saturating_sub(bucket.tasks);
+        let mut busy: Vec<usize> = (0..ready.len()).filter(|i| shares[*i] > 0).collect();
+        busy.sort_by(|a, b| before((finish(*b), &self.groups[*b]), (finish(*a), &self.groups[*a])));
+        for place in busy {
+            let group = self.groups[place];
+            let fewer = over.min(group.workers);
+            over -= fewer;
+            let with = |share: u64, workers: u64| match share {
+                0 => Slot { workers, ..group },
+                _ => {
+                    let free = ready[place] + share as f64 * bucket.each;
+                    Slot { free, model: Some(bucket.model), workers, ..group }
+                }
+            };
+            let share = shares[place];
+            if fewer == group.workers {
+                self.groups[place] = with(share - 1, fewer);
+                continue;
+            }
+            self.groups[place] = with(share, group.workers - fewer);
+            if fewer > 0 {
+                self.groups.push(with(share - 1, fewer));
+            }
         }
         Some(done)
     }
 
-    /// How many of a bucket's tasks all workers together manage in so many seconds.
-    pub(crate) fn manages(&self, bucket: &Bucket, seconds: f64) -> u64 {
-        manage(bucket, &self.ready(bucket), seconds)
-    }
-
-    /// Among equals on-demand workers stay free for what only they may run.
-    fn before(&self, free: &[f64], a: usize, b: usize) -> std::cmp::Ordering {
-        free[a].total_cmp(&free[b]).then(self.slots[a].capacity.cmp(&self.slots[b].capacity))
-    }
-}
-
-fn earliest(bucket: &Bucket, free: &[f64]) -> Option<f64> {
-    let mut low = free.iter().copied().min_by(f64::total_cmp).filter(|low| low.is_finite())?;
-    let mut high = low + bucket.seconds() + RESOLUTION;
-    while high - low > RESOLUTION {
-        let middle = f64::midpoint(low, high);
-        if manage(bucket, free, middle) >= bucket.tasks {
-            high = middle;
-        } else {
-            low = middle;
+    /// The earliest time by which all tasks are done.
+    fn earliest(&self, bucket: &Bucket, ready: &[f64]) -> Option<f64> {
+        let mut low = ready.iter().copied().min_by(f64::total_cmp).filter(|low| low.is_finite())?;
+        let mut high = low + bucket.seconds() + RESOLUTION;
+        while high - low > RESOLUTION {
+            let middle = f64::midpoint(low, high);
+            if self.manage(bucket, ready, middle) >= bucket.tasks {
+                high = middle;
+            } else {
+                low = middle;
+            }
         }
+        Some(high)
     }
-    Some(high)
+
+    fn manage(&self, bucket: &Bucket, ready: &[f64], seconds: f64) -> u64 {
+        let groups = self.groups.iter().zip(ready);
+        let tasks = groups.map(|(group, ready)| group.workers.saturating_mul(fits(*ready, bucket, seconds)));
+        tasks.fold(0, u64::saturating_add)
+    }
+
+    /// Makes one of groups that are alike, if there are many.
+    fn tidy(&mut self) {
+        if self.groups.len() <= GROUPS {
+            return;
+        }
+        self.groups.sort_by(|a, b| {
+            (a.capacity, a.model).cmp(&(b.capacity, b.model)).then_with(|| a.free.total_cmp(&b.free))
+        });
+        let mut first = f64::NEG_INFINITY;
+        let mut tidy: Vec<Slot> = Vec::with_capacity(self.groups.len());
+        for group in &self.groups {
+            match tidy.last_mut() {
+                Some(last)
+                    if (last.capacity, last.model) == (group.capacity, group.model)
+                        && group.free - first <= ALIKE =>
+                {
+                    let seconds = last.free * last.workers as f64 + group.free * group.workers as f64;
+                    last.workers += group.workers;
+                    last.free = seconds / last.workers as f64;
+                }
+                _ => {
+                    first = group.free;
+                    tidy.push(*group);
+                }
+            }
+        }
+        self.groups = tidy;
+        self.many = (2 * self.groups.len()).max(GROUPS);
+    }
 }
 
-fn manage(bucket: &Bucket, free: &[f64], seconds: f64) -> u64 {
-    free.iter().map(|free| fits(*free, bucket, seconds)).fold(0, u64::saturating_add)
+/// When a group could begin with a bucket's tasks, seconds from now; never if it may not run them.
+fn ready(group: &Slot, bucket: &Bucket) -> f64 {
+    let load = if group.model == Some(bucket.model) { 0.0 } else { bucket.load };
+    if bucket.rule.runs_on(group.capacity) { group.free + load } else { f64::INFINITY }
+}
+
+/// Among equals on-demand workers stay free for what only they may run.
+fn before((a, group_a): (f64, &Slot), (b, group_b): (f64, &Slot)) -> Ordering {
+    a.total_cmp(&b).then(group_a.capacity.cmp(&group_b.capacity))
 }
 
 /// How many of a bucket's tasks one worker manages in so many seconds.
-fn fits(free: f64, bucket: &Bucket, seconds: f64) -> u64 {
+fn fits(ready: f64, bucket: &Bucket, seconds: f64) -> u64 {
     // `as` saturates: nothing below zero, and more than there are is enough.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let tasks = ((seconds - free) / bucket.each) as u64;
+    let tasks = ((seconds - ready) / bucket.each) as u64;
     tasks.min(bucket.tasks)
 }
 
@@ -142,38 +201,71 @@ mod tests {
     use crate::{Capacity, CapacityRule, Time};
 
     fn bucket(tasks: u64, each: f64) -> Bucket<'static> {
-        let (class, model, rule, due) = ("standard", "m", CapacityRule::SpotThenOnDemand, Time::default());
-        Bucket { class, model, rule, sla: 300.0, due, tasks, each, load: 10.0, expected: false }
+        Bucket {
+            class: "standard",
+            model: "m",
+            work: "",
+            rule: CapacityRule::SpotThenOnDemand,
+            sla: 300.0,
+            due: Time::default(),
+            tasks,
+            each,
+            mean: each,
+            load: 10.0,
+            expected: false,
+        }
     }
 
     fn slot(free: f64, model: Option<&'static str>) -> Slot<'static> {
-        Slot { capacity: Capacity::Spot, free, model }
+        Slot { capacity: Capacity::Spot, free, model, workers: 1 }
     }
 
     fn near(got: Option<f64>, want: f64) {
         assert!(got.is_some_and(|got| (got - want).abs() < 0.01), "{got:?} instead of {want}");
     }
 
+    /// Each worker's time, smallest first.
+    fn times(schedule: &Schedule) -> Vec<f64> {
+        let each = |group: &Slot| vec![group.free; usize::try_from(group.workers).unwrap()];
+        let mut times: Vec<f64> = schedule.groups.iter().flat_map(each).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
     #[test]
     fn tasks_are_whole() {
-        let mut two = Schedule::new(vec![slot(0.0, Some("m")), slot(0.0, Some("m"))]);
+        let mut two = Schedule::new(vec![Slot { workers: 2, ..slot(0.0, Some("m")) }]);
         near(two.place(&bucket(3, 8.0)), 16.0);
         near(two.place(&bucket(1, 8.0)), 16.0);
         near(two.place(&bucket(1, 8.0)), 24.0);
     }
 
     #[test]
-    fn few_and_many_come_out_alike() {
+    fn few_and_many_come_out_alike_however_workers_are_grouped() {
         for tasks in 1..40 {
-            let slots =
-                vec![slot(0.0, Some("m")), slot(3.0, None), slot(50.0, Some("m")), slot(9.0, Some("x"))];
-            let (few, many) = (Schedule::new(slots.clone()), Schedule::new(slots));
+            let groups = vec![
+                Slot { workers: 3, ..slot(0.0, Some("m")) },
+                Slot { workers: 2, ..slot(3.0, None) },
+                slot(50.0, Some("m")),
+                slot(9.0, Some("x")),
+            ];
+            let apart: Vec<Slot> = groups
+                .iter()
+                .flat_map(|group| {
+                    vec![Slot { workers: 1, ..*group }; usize::try_from(group.workers).unwrap()]
+                })
+                .collect();
             let bucket = bucket(tasks, 7.0);
-            let (mut one_by_one, mut at_once) = (few.ready(&bucket), many.ready(&bucket));
-            let done = few.place_few(&bucket, &mut one_by_one);
-            near(done, many.place_many(&bucket, &mut at_once).unwrap_or(-1.0));
-            let [one_by_one, at_once] = [one_by_one, at_once].map(|free| free.iter().sum::<f64>());
-            assert!((one_by_one - at_once).abs() < 0.1, "{tasks} tasks");
+            let mut all = [Schedule::new(groups.clone()), Schedule::new(groups), Schedule::new(apart)];
+            let done = all[0].place_few(&bucket);
+            near(done, all[1].place_many(&bucket).unwrap_or(-1.0));
+            near(done, all[2].place_many(&bucket).unwrap_or(-1.0));
+            let [few, many, apart] = all.map(|schedule| times(&schedule));
+            assert_eq!(few.len(), 7);
+            for other in [many, apart] {
+                let off = few.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(off < 0.1, "{tasks} tasks: {few:?} and {other:?}");
+            }
         }
     }
 
@@ -188,5 +280,17 @@ mod tests {
     fn spot_never_runs_what_is_for_on_demand_only() {
         let immediate = Bucket { rule: CapacityRule::OnDemand, ..bucket(1, 8.0) };
         assert_eq!(Schedule::new(vec![slot(0.0, None)]).place(&immediate), None);
+    }
+
+    #[test]
+    fn many_workers_are_few_groups() {
+        let slots = (0..1000).map(|i| slot(f64::from(i) / 100.0, Some("m"))).collect();
+        let mut schedule = Schedule::new(slots);
+        assert!(schedule.groups.len() <= 21, "{}", schedule.groups.len());
+        for tasks in [3, 500, 7, 2000, 12] {
+            schedule.place(&bucket(tasks, 7.0));
+        }
+        assert_eq!(times(&schedule).len(), 1000);
+        assert!(schedule.groups.len() <= GROUPS, "{}", schedule.groups.len());
     }
 }

@@ -1,59 +1,50 @@
-//! Step 4: workers that are missing are resumed or started, each in a zone and with a model.
+//! Workers that are missing are resumed or started, each in a zone and with a model.
 use std::collections::BTreeMap;
 
 use crate::{
-    Action, Capacity, Decision, Why,
+    Action, Capacity, Why,
+    action::Agenda,
+    failures::Gate,
     gap::{Gap, Missing, resumable},
+    known::Known,
     view::View,
-    zones::Zones,
 };
 
-/// If on-demand workers are missing, those on hold come first: they are here already.
-pub(crate) fn resume(view: &View, gap: &Gap) -> Vec<Decision> {
-    if gap.starts(Capacity::OnDemand) == 0 {
-        return Vec::new();
+/// If on-demand workers are missing, those on hold come first: they are here already. Says whether there were any.
+pub(crate) fn resume(view: &View, gap: &Gap, agenda: &mut Agenda) -> bool {
+    let held = view.workers.iter().filter(|worker| resumable(view, worker));
+    let resumed: Vec<_> = held.filter(|_| gap.starts(Capacity::OnDemand) > 0).collect();
+    for worker in &resumed {
+        agenda.add(Action::resume(&worker.id), Why::NeededAgain);
     }
-    let held = view.workers.iter().filter(|worker| resumable(worker));
-    held.map(|worker| Decision {
-        action: Action::Resume { worker: worker.id.clone() },
-        why: Why::NeededAgain,
-    })
-    .collect()
+    !resumed.is_empty()
 }
 
 /// Starts what is missing now.
-pub(crate) fn start(view: &View, gap: &Gap, zones: &Zones) -> Vec<Decision> {
-    let mut decisions = Vec::new();
+pub(crate) fn start(known: &Known, gap: &Gap, agenda: &mut Agenda) {
     for capacity in Capacity::ALL {
-        let mut chosen = zones.choose(view, capacity, gap.starts(capacity)).into_iter();
-        for missing in gap.missing.iter().filter(|m| m.capacity == capacity && m.after <= 0.0) {
-            decisions.extend(start_some(view, missing, &mut chosen));
+        if let Gate::ClosedUntil(time) = Gate::of(&known.view, capacity) {
+            agenda.look_at(time);
+        }
+        let mut chosen = known.zones.choose(&known.view, capacity, gap.starts(capacity)).into_iter();
+        for missing in gap.missing.iter().filter(|m| m.capacity == capacity) {
+            if missing.after > 0.0 {
+                agenda.look_at(known.view.at(missing.after));
+            } else {
+                start_some(missing, &mut chosen, agenda);
+            }
         }
     }
-    decisions
 }
 
 /// One action per zone and model.
-fn start_some(
-    view: &View,
-    missing: &Missing,
-    zones: &mut impl Iterator<Item = Option<String>>,
-) -> Vec<Decision> {
+fn start_some(missing: &Missing, zones: &mut impl Iterator<Item = Option<String>>, agenda: &mut Agenda) {
     let mut groups: BTreeMap<(Option<String>, Option<&str>), u32> = BTreeMap::new();
     for (model, zone) in missing.models.iter().zip(zones) {
         *groups.entry((zone, *model)).or_default() += 1;
     }
-    groups
-        .into_iter()
-        .map(|((zone, model), n)| Decision {
-            action: Action::Start {
-                capacity: missing.capacity,
-                zone,
-                n,
-                classes: view.policy.serves(missing.capacity),
-                model: model.map(str::to_owned),
-            },
-            why: missing.why.clone(),
-        })
-        .collect()
+    for ((zone, model), n) in groups {
+        let (capacity, model) = (missing.capacity, model.map(str::to_owned));
+        agenda.add(Action::Start { capacity, zone, n, model }, missing.why.clone());
+    }
 }

@@ -1,7 +1,9 @@
 //! One moment, as every step of a plan sees it.
+use std::collections::HashMap;
+
 use crate::{
-    Action, Backlog, Capacity, Class, Decision, Estimates, Fleet, Health, Memory, Order, Phase, Policy,
-    Queue, Running, Seen, Time, Worker,
+    Action, Backlog, Capacity, Class, Decision, Estimates, Fault, Fleet, Health, Machine, Memory, Order,
+    Phase, Policy, Queue, Running, Seen, Time, Trouble, Worker, WorkerId,
 };
 
 /// The arguments of a plan, and plain questions about them.
@@ -12,15 +14,41 @@ pub(crate) struct View<'a> {
     pub(crate) queue: Option<&'a Queue>,
     pub(crate) workers: &'a [Worker],
     pub(crate) memory: &'a Memory,
+    /// How long things take, by what was learned and by what is under way.
+    pub(crate) pace: &'a Estimates,
+    pub(crate) index: &'a Index<'a>,
+}
+
+/// Where to find whom. Holds for all views of one snapshot: orders change, names don't.
+#[derive(Debug)]
+pub(crate) struct Index<'a> {
+    workers: HashMap<&'a WorkerId, usize>,
+    /// By worker, what it claimed first first.
+    leases: HashMap<&'a WorkerId, Vec<&'a Running>>,
+}
+
+impl<'a> Index<'a> {
+    pub(crate) fn of(seen: &'a Seen) -> Self {
+        let workers = seen.workers.iter().enumerate().map(|(place, worker)| (&worker.id, place)).collect();
+        let mut leases: HashMap<&WorkerId, Vec<&Running>> = HashMap::new();
+        for task in seen.queue.iter().flat_map(|queue| &queue.running) {
+            leases.entry(&task.worker).or_default().push(task);
+        }
+        leases.values_mut().for_each(|held| held.sort_by_key(|task| task.started));
+        Self { workers, leases }
+    }
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(now: Time, policy: &'a Policy, seen: &'a Seen, memory: &'a Memory) -> Self {
-        Self { now, policy, queue: seen.queue.as_ref(), workers: &seen.workers, memory }
-    }
-
-    pub(crate) fn estimates(&self) -> &'a Estimates {
-        &self.memory.estimates
+    pub(crate) fn new(
+        now: Time,
+        policy: &'a Policy,
+        seen: &'a Seen,
+        memory: &'a Memory,
+        index: &'a Index<'a>,
+    ) -> Self {
+        let (queue, workers) = (seen.queue.as_ref(), &seen.workers);
+        Self { now, policy, queue, workers, memory, pace: &memory.estimates, index }
     }
 
     pub(crate) fn backlog(&self) -> &'a [Backlog] {
@@ -31,6 +59,15 @@ impl<'a> View<'a> {
         self.queue.map_or(&[], |queue| &queue.running)
     }
 
+    pub(crate) fn worker(&self, id: &WorkerId) -> Option<&'a Worker> {
+        self.workers.get(*self.index.workers.get(id)?)
+    }
+
+    /// What a worker holds; it runs the first of it.
+    pub(crate) fn held_by(&self, id: &WorkerId) -> &'a [&'a Running] {
+        self.index.leases.get(id).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn class(&self, name: &str) -> Option<&'a Class> {
         self.policy.class(name)
     }
@@ -39,9 +76,10 @@ impl<'a> View<'a> {
         self.policy.fleet(capacity)
     }
 
-    /// The fleet's minimum; 0 when the pool has no such capacity.
+    /// The fleet's minimum; 0 when the pool has no such capacity, or is paused: its workers may do nothing.
     pub(crate) fn min(&self, capacity: Capacity) -> usize {
-        self.fleet(capacity).map_or(0, |fleet| fleet.min.min(fleet.max) as usize)
+        let fleet = self.fleet(capacity).filter(|_| !self.policy.paused);
+        fleet.map_or(0, |fleet| fleet.min.min(fleet.max) as usize)
     }
 
     /// The fleet's maximum; 0 when the pool has no such capacity.
@@ -64,42 +102,81 @@ impl<'a> View<'a> {
         self.now.plus(std::time::Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
     }
 
-    /// Workers of a capacity that take one of its places: all but those whose machine goes or is gone.
+    /// Workers of a capacity that take one of its places: all but those that failed and those whose machine goes or is
+    /// gone.
     pub(crate) fn placed(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
         self.workers.iter().filter(move |worker| worker.capacity == capacity && worker.takes_a_place())
     }
+
+    /// Those that will claim once they are up.
+    pub(crate) fn coming(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
+        self.placed(capacity).filter(|worker| worker.claims() && worker.is_coming())
+    }
 }
 
-/// The workers as they are once they were told.
-pub(crate) fn told(workers: &[Worker], decisions: &[Decision]) -> Vec<Worker> {
-    let mut workers = workers.to_vec();
-    for decision in decisions {
-        let (id, order) = match &decision.action {
-            Action::Evict { worker } => (worker, Order::Evicted),
-            Action::Doom { worker, .. } => (worker, Order::Doomed),
-            Action::Hold { worker } => (worker, Order::Hold),
-            Action::Resume { worker } => (worker, Order::Work),
-            Action::Start { .. } | Action::Retire { .. } => continue,
-        };
-        workers.iter_mut().filter(|worker| worker.id == *id).for_each(|worker| worker.order = order);
+/// The workers as they are once these decisions reached them.
+pub(crate) fn after(mut workers: Vec<Worker>, decisions: &[Decision]) -> Vec<Worker> {
+    let orders: HashMap<&WorkerId, Order> = decisions.iter().filter_map(|d| order(&d.action)).collect();
+    for worker in &mut workers {
+        if let Some(order) = orders.get(&worker.id) {
+            worker.order = *order;
+        }
     }
     workers
+}
+
+const fn order(action: &Action) -> Option<(&WorkerId, Order)> {
+    match action {
+        Action::Evict { worker } => Some((worker, Order::Evicted)),
+        Action::Doom { worker, .. } => Some((worker, Order::Doomed)),
+        Action::Hold { worker } => Some((worker, Order::Hold)),
+        Action::Resume { worker } => Some((worker, Order::Work)),
+        Action::Retire { worker } => Some((worker, Order::Retire)),
+        Action::Start { .. } => None,
+    }
 }
 
 impl Worker {
     /// Whether it counts against its fleet's maximum.
     pub(crate) fn takes_a_place(&self) -> bool {
-        !matches!(self.health, Health::Doomed { .. } | Health::Gone)
+        self.phase != Phase::Failed
+            && !matches!(self.health, Health::Doomed { .. } | Health::Gone)
             && !matches!(self.order, Order::Doomed | Order::Evicted)
     }
 
     /// Whether it is not up yet.
-    pub(crate) fn is_coming(&self) -> bool {
-        matches!(self.phase, Phase::Unscheduled | Phase::Starting { .. })
+    pub(crate) const fn is_coming(&self) -> bool {
+        matches!(self.phase, Phase::Unscheduled { .. } | Phase::Starting { .. })
     }
 
-    /// Whether it will claim tasks, now or once it is up.
+    /// Whether it is up: it was heard of, and is ready.
+    pub(crate) const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. } | Phase::Busy)
+    }
+
+    /// Whether it has a machine, and its engine starts or runs there.
+    pub(crate) const fn has_machine(&self) -> bool {
+        !matches!(self.phase, Phase::Unscheduled { .. } | Phase::Failed)
+    }
+
+    /// Whether a machine was bought for it.
+    pub(crate) const fn is_launched(&self) -> bool {
+        matches!(self.phase, Phase::Unscheduled { machine: Machine::Launched { .. } })
+    }
+
+    /// Whether it will claim tasks, now or once it is up. One that comes up in spite of trouble does.
     pub(crate) fn claims(&self) -> bool {
-        self.health == Health::Well && self.order == Order::Work
+        let able = self.trouble.is_none() || (self.is_coming() && !self.blames(Fault::Pool));
+        self.health == Health::Well && self.order == Order::Work && self.phase != Phase::Failed && able
+    }
+
+    /// Whether it can't work, and says whose fault that is.
+    pub(crate) fn blames(&self, fault: Fault) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.fault == fault)
+    }
+
+    /// Why it can't work, in the words of who says so.
+    pub(crate) fn complaint(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|Trouble { message, .. }| message.as_str())
     }
 }

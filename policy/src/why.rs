@@ -1,7 +1,11 @@
-//! Why one thing is done: `reason()` is the constant for machines, `Display` the sentence for people.
-use std::{fmt, time::Duration};
+//! Why one thing is done: `reason()` is the constant for machines, `Display` the sentence for people. What is said in
+//! one does not change by the clock alone.
+use std::fmt;
 
-use crate::Time;
+use crate::{
+    Capacity, Time,
+    words::{Span, images, said_by},
+};
 
 /// Why one thing is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,14 +14,12 @@ pub enum Why {
     Due {
         /// The class that asks for it.
         class: String,
-        /// The tasks waiting or running.
+        /// The tasks waiting.
         tasks: u64,
         /// Engine seconds of work in all.
         seconds: f64,
         /// When the tightest is due.
         due: Time,
-        /// When the plan was made.
-        now: Time,
     },
     /// Work waits and nobody is there.
     FirstWork {
@@ -35,17 +37,21 @@ pub enum Why {
     FallBack {
         /// The class that may.
         class: String,
-        /// Time left until it is due.
-        left: Duration,
+        /// When it is due.
+        due: Time,
     },
     /// Spot is to carry again what on-demand does.
     TakeOver,
     /// The pool's minimum.
     Minimum,
+    /// A worker made from an older template is replaced.
+    Replacement,
+    /// It is made from an older template.
+    Outdated,
     /// It sat idle.
     Idle {
-        /// For so long.
-        since: Duration,
+        /// Since then.
+        since: Time,
     },
     /// The fleet is idle often enough to do with one less.
     Spare,
@@ -53,10 +59,31 @@ pub enum Why {
     NotNeeded,
     /// The pool's maximum went down.
     OverMaximum,
+    /// The pool is paused.
+    Paused,
     /// No machine for it in its zone; another zone is tried.
-    ZoneShort {
+    NoMachine {
+        /// Of this capacity.
+        capacity: Capacity,
         /// The zone.
         zone: String,
+        /// In the words of the autoscaler or the scheduler.
+        said: Option<String>,
+    },
+    /// It ended before it was ready, or is not ready though it should be.
+    NeverReady {
+        /// Why, in the words of who says so.
+        said: Option<String>,
+    },
+    /// It, or its machine, is broken.
+    Broken {
+        /// In its own words.
+        said: String,
+    },
+    /// What all workers need is broken, and another one waits for it.
+    PoolAtFault {
+        /// In the words of one of them.
+        said: String,
     },
     /// Spot carries the work again.
     SpotIsBack,
@@ -64,7 +91,7 @@ pub enum Why {
     OnDemandOver,
     /// It is needed again.
     NeededAgain,
-    /// Its node may die.
+    /// Its node may go.
     AtRisk,
     /// The sign cleared.
     RiskPassed,
@@ -72,8 +99,6 @@ pub enum Why {
     NodeDoomed {
         /// When.
         deadline: Time,
-        /// When the plan was made.
-        now: Time,
     },
     /// Its node or Pod is dead.
     NodeGone,
@@ -89,11 +114,17 @@ impl Why {
             Self::FallBack { .. } => "FallBack",
             Self::TakeOver => "TakeOver",
             Self::Minimum => "Minimum",
+            Self::Replacement => "Replacement",
+            Self::Outdated => "Outdated",
             Self::Idle { .. } => "Idle",
             Self::Spare => "Spare",
             Self::NotNeeded => "NotNeeded",
             Self::OverMaximum => "OverMaximum",
-            Self::ZoneShort { .. } => "ZoneShort",
+            Self::Paused => "Paused",
+            Self::NoMachine { .. } => "NoMachine",
+            Self::NeverReady { .. } => "NeverReady",
+            Self::Broken { .. } => "Broken",
+            Self::PoolAtFault { .. } => "PoolAtFault",
             Self::SpotIsBack => "SpotIsBack",
             Self::OnDemandOver => "OnDemandOver",
             Self::NeededAgain => "NeededAgain",
@@ -108,70 +139,42 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Due { class, tasks, seconds, due, now } => {
-                let (work, left) = (Span::seconds(*seconds), Until(*due, *now));
-                write!(f, "{} with {work} of work, the tightest ({class}) due {left}", images(*tasks))
+            Self::Due { class, tasks, seconds, due } => {
+                let work = Span::seconds(*seconds);
+                write!(f, "{} with {work} of work, the tightest ({class}) due {due}", images(*tasks))
             }
             Self::FirstWork { .. } => f.write_str("an image waits and nobody is there"),
             Self::Immediate { class, tasks } => {
                 write!(f, "{} of class {class}, and no on-demand worker is free soon enough", images(*tasks))
             }
-            Self::FallBack { class, left } => {
-                write!(f, "spot can't do {class} in time any more, {} before it is due", Span(*left))
+            Self::FallBack { class, due } => {
+                write!(f, "spot can't do {class} in time any more, which is due {due}")
             }
             Self::TakeOver => f.write_str("to take over from on-demand"),
             Self::Minimum => f.write_str("the pool's minimum"),
-            Self::Idle { since } => write!(f, "idle for {}", Span(*since)),
+            Self::Replacement => f.write_str("in place of workers made from an older template"),
+            Self::Outdated => f.write_str("made from an older template"),
+            Self::Idle { since } => write!(f, "idle since {since}"),
             Self::Spare => f.write_str("the fleet is idle often enough to do with one less"),
             Self::NotNeeded => f.write_str("its work was taken before it came up"),
             Self::OverMaximum => f.write_str("above the pool's maximum"),
-            Self::ZoneShort { zone } => write!(f, "no spot machine in zone {zone}, another is tried"),
+            Self::Paused => f.write_str("the pool is paused"),
+            Self::NoMachine { capacity, zone, said } => {
+                let place = if zone.is_empty() { String::new() } else { format!(" in zone {zone}") };
+                write!(f, "no {capacity} machine{place}, another zone is tried{}", said_by(said.as_deref()))
+            }
+            Self::NeverReady { said } => write!(f, "it did not come up{}", said_by(said.as_deref())),
+            Self::Broken { said } => write!(f, "it is broken{}", said_by(Some(said))),
+            Self::PoolAtFault { said } => {
+                write!(f, "one worker is enough to wait for what all need{}", said_by(Some(said)))
+            }
             Self::SpotIsBack => f.write_str("spot carries the work again"),
             Self::OnDemandOver => f.write_str("no work needs on-demand any more"),
             Self::NeededAgain => f.write_str("needed again"),
-            Self::AtRisk => f.write_str("its node may die"),
-            Self::RiskPassed => f.write_str("its node is well again"),
-            Self::NodeDoomed { deadline, now } => write!(f, "its node stops {}", Until(*deadline, *now)),
+            Self::AtRisk => f.write_str("its node may go"),
+            Self::RiskPassed => f.write_str("its node stays"),
+            Self::NodeDoomed { deadline } => write!(f, "its node stops {deadline}"),
             Self::NodeGone => f.write_str("its node or Pod is dead"),
-        }
-    }
-}
-
-/// "1 image", "20 images".
-pub(crate) fn images(n: u64) -> String {
-    if n == 1 { "1 image".into() } else { format!("{n} images") }
-}
-
-/// A length of time for people: `45s`, `4m10s`, `2h05m`.
-pub(crate) struct Span(pub(crate) Duration);
-
-impl Span {
-    pub(crate) fn seconds(seconds: f64) -> Self {
-        Self(Duration::try_from_secs_f64(seconds.round()).unwrap_or(Duration::MAX))
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = self.0.as_secs();
-        match s {
-            0..60 => write!(f, "{s}s"),
-            60..3600 => write!(f, "{}m{:02}s", s / 60, s % 60),
-            _ => write!(f, "{}h{:02}m", s / 3600, s / 60 % 60),
-        }
-    }
-}
-
-/// A point in time, seen from another: `in 4m10s`, `5s ago`, `now`.
-pub(crate) struct Until(pub(crate) Time, pub(crate) Time);
-
-impl fmt::Display for Until {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(time, now) = self;
-        match time.cmp(now) {
-            std::cmp::Ordering::Greater => write!(f, "in {}", Span(time.since(*now))),
-            std::cmp::Ordering::Equal => f.write_str("now"),
-            std::cmp::Ordering::Less => write!(f, "{} ago", Span(now.since(*time))),
         }
     }
 }

@@ -32,12 +32,6 @@ pub struct WorkerPoolStatus {
     /// The last decision to start or remove workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<PoolDecision>,
-
-    /// What the operator has learnt, e.g. how long an image takes, as JSON, so that a new leader continues where the old
-    /// one stopped. It is for the operator only; its shape may change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 262144))]
-    pub memory: Option<String>,
 }
 
 /// The images in a pool's queue.

@@ -134,7 +134,6 @@ fn full_pool_status() -> WorkerPoolStatus {
             reason: "WorkWaits".into(),
             message: "started 1".into(),
         }),
-        memory: Some(r#"{"seconds":{"v1-5-pruned.safetensors":3.5}}"#.into()),
     }
 }
 

@@ -233,6 +233,10 @@ async fn the_operator_writes_only_what_belongs_to_a_pool() {
             assert!(refusal.contains(says), "{pointer}: {refusal}");
         }
     }
+    for object in [&secret, &memory] {
+        let refusal = create(&with(object.clone(), "/metadata/name", &json!("orders-queue"))).unwrap_err();
+        assert!(refusal.contains("whose names begin with imagejob-"), "{refusal}");
+    }
     // Neither does it make somebody else's Secret its own, nor delete somebody else's Pod.
     let foreign = json!({
         "apiVersion": "v1",

@@ -72,6 +72,13 @@ pub(crate) struct JobWriter {
 }
 
 impl JobWriter {
+    /// One whose orders the test takes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<(Target, Write)>) {
+        let (sender, orders) = mpsc::channel(WAITING);
+        (Self { sender, server: Server::nowhere() }, orders)
+    }
+
     /// `false`: there is too much to do; try again.
     pub(crate) fn order(&self, target: Target, write: Write) -> bool {
         let taken = self.sender.try_send((target, write)).is_ok();

@@ -88,6 +88,13 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
+    /// One whose questions the test takes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<Question>) {
+        let (sender, questions) = mpsc::channel(WAITING);
+        (Self { sender, server: Server::nowhere() }, questions)
+    }
+
     /// `false`: there is too much to do; ask again.
     pub(crate) fn ask(&self, question: Question) -> bool {
         let taken = self.sender.try_send(question).is_ok();

@@ -55,6 +55,14 @@ impl Server {
         Self { client, leads, metrics, pods_first: watch::Sender::new(Instant::now()) }
     }
 
+    /// One that no request reaches.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        Self::new(client, Leads::always(), Arc::new(Metrics::new().unwrap()))
+    }
+
     /// One request. `executor` is the label of what is counted.
     pub(crate) async fn call<T>(
         &self,
@@ -107,15 +115,9 @@ impl Drop for PodsFirst<'_> {
 mod tests {
     use super::*;
 
-    fn server() -> Server {
-        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-        let client = Client::try_from(config).unwrap();
-        Server::new(client, Leads::always(), Arc::new(Metrics::new().unwrap()))
-    }
-
     #[tokio::test(start_paused = true)]
     async fn statuses_wait_for_pods_but_not_for_ever() {
-        let server = server();
+        let server = Server::nowhere();
         let begun = Instant::now();
         server.wait_for_pods().await;
         assert_eq!(begun.elapsed(), Duration::ZERO, "no Pods");
@@ -133,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_hangs_is_given_up_and_counted() {
-        let server = server();
+        let server = Server::nowhere();
         let hangs = std::future::pending::<kube::Result<()>>();
         assert!(matches!(server.call("pods", hangs).await, Err(Failure::TimedOut)));
         assert_eq!(server.metrics.timeouts.with_label_values(&["pods"]).get(), 1);

@@ -53,7 +53,7 @@ pub(crate) enum Created {
     Unanswered,
 }
 
-type Work = (PoolKey, PodOrder, mpsc::UnboundedSender<PodAnswer>);
+pub(crate) type Work = (PoolKey, PodOrder, mpsc::UnboundedSender<PodAnswer>);
 
 /// Takes work.
 #[derive(Clone)]
@@ -63,6 +63,13 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
+    /// One whose orders the test takes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<Work>) {
+        let (sender, orders) = mpsc::channel(WAITING);
+        (Self { sender, server: Server::nowhere() }, orders)
+    }
+
     /// `false`: there is too much to do; the next plan orders it again.
     pub(crate) fn order(
         &self,

@@ -41,7 +41,7 @@ pub(crate) enum PoolOrder {
     /// Replace its status, on this version of it.
     Status { version: String, status: Box<WorkerPoolStatus> },
     /// Create its Secret, or bring it up to date.
-    Secret { owner: OwnerReference, data: BTreeMap<String, String> },
+    Secret { owner: OwnerReference, data: BTreeMap<String, ByteString> },
     /// Read what scaling has learnt.
     Recall { uid: String },
     /// Keep what scaling has learnt.
@@ -69,7 +69,7 @@ pub(crate) enum SecretState {
     Failed(String),
 }
 
-type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
+pub(crate) type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
 
 /// Takes work.
 #[derive(Clone)]
@@ -79,6 +79,13 @@ pub(crate) struct PoolWriter {
 }
 
 impl PoolWriter {
+    /// One whose orders the test takes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<Work>) {
+        let (sender, orders) = mpsc::channel(WAITING);
+        (Self { sender, server: Server::nowhere() }, orders)
+    }
+
     /// `false`: there is too much to do; try again.
     pub(crate) fn order(
         &self,
@@ -164,14 +171,12 @@ async fn write_secret(
     server: &Server,
     pool: &PoolKey,
     owner: OwnerReference,
-    data: BTreeMap<String, String>,
+    data: BTreeMap<String, ByteString>,
 ) -> SecretState {
     let name = secret_name(&pool.name);
-    let encoded: BTreeMap<String, ByteString> =
-        data.into_iter().map(|(key, value)| (key, ByteString(value.into_bytes()))).collect();
-    let new = |metadata| Secret { metadata, data: Some(encoded.clone()), ..Secret::default() };
+    let new = |metadata| Secret { metadata, data: Some(data.clone()), ..Secret::default() };
     let owned = Owned { server, pool, name: &name, owner };
-    match owned.write("data", &encoded, new).await {
+    match owned.write("data", &data, new).await {
         Ok(true) => SecretState::Written,
         Ok(false) => SecretState::Conflict(format!(
             "Secret {}/{name} belongs to somebody else; this pool's workers need that name: delete or rename the Secret, \

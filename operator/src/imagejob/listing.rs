@@ -229,7 +229,7 @@ fn seconds(ms: u64) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use jiff::Timestamp;
     use queue::{TaskError, WorkerId};
     use serde_json::json;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::{
-    ClassSpec, ImageJobSpec, JobOutput, TenantShare, TextToImage, Work, WorkerPool, Workflow,
+    ClassSpec, ImageJobSpec, JobOutput, Tenancy, TenantShare, TextToImage, Work, WorkerPool, Workflow,
     conditions::{JobReason, cut},
 };
 use jiff::Timestamp;
@@ -179,13 +179,13 @@ impl Promise {
         pool: &WorkerPool,
     ) -> Result<Self, Problem> {
         let class = class(spec, key, pool)?;
-        let tenant = record.tenant().to_string();
+        let tenant = tenant(record, key, pool)?;
         let share = share(pool, &tenant);
         Ok(Self {
             class: class.name.clone(),
             sla_seconds: class.sla_seconds,
             weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
-            max_running: share.and_then(|share| share.max_running),
+            max_running: max_running(pool, &tenant),
             capacity: class.capacity,
             tenant,
         })
@@ -198,7 +198,7 @@ impl Promise {
             tenant: terms.tenant.to_string(),
             sla_seconds: terms.sla_seconds,
             weight: terms.weight,
-            max_running: share(pool, &terms.tenant).and_then(|share| share.max_running),
+            max_running: max_running(pool, &terms.tenant),
             capacity: crds::ClassCapacity::Spot,
         }
     }
@@ -206,6 +206,30 @@ impl Promise {
 
 fn share<'a>(pool: &'a WorkerPool, tenant: &str) -> Option<&'a TenantShare> {
     pool.spec.fairness.tenants.iter().find(|share| share.name == tenant)
+}
+
+/// How many images of a tenant may be made at once.
+fn max_running(pool: &WorkerPool, tenant: &str) -> Option<u32> {
+    match share(pool, tenant) {
+        Some(share) => share.max_running,
+        None => pool.spec.fairness.default_max_running,
+    }
+}
+
+/// Whose job it is, if the pool lets the job say so.
+fn tenant(record: &JobRecord, key: &PoolKey, pool: &WorkerPool) -> Result<String, Problem> {
+    let tenant = record.tenant();
+    match pool.spec.fairness.tenancy {
+        Tenancy::Namespace if *tenant != record.namespace => Err(Problem::waits(
+            JobReason::TenantNotAllowed,
+            format!(
+                "spec.tenant is {tenant:?}, and WorkerPool {key} takes the namespace, {}, for the tenant \
+                 (spec.fairness.tenancy)",
+                record.namespace
+            ),
+        )),
+        Tenancy::Namespace | Tenancy::Field => Ok(tenant.to_string()),
+    }
 }
 
 /// Where a pool's images go.

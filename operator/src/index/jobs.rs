@@ -115,6 +115,18 @@ impl Jobs {
         Ok(())
     }
 
+    /// A job is there as the API server shows it.
+    #[cfg(test)]
+    pub(crate) fn see(&self, job: &crds::ImageJob) {
+        self.apply(serde_json::from_str(&serde_json::to_string(job).unwrap()).unwrap()).unwrap();
+    }
+
+    /// The API server says that a job is gone.
+    #[cfg(test)]
+    pub(crate) fn see_deleted(&self, uid: Uid) {
+        self.delete(uid);
+    }
+
     /// A list begins.
     pub(super) fn begin_list(&self) {
         lock(&self.inner).listed.clear();

@@ -34,6 +34,7 @@ impl Coming {
         let backlog = Backlog {
             class: job.class.clone(),
             model: job.model.clone(),
+            work: job.work.clone(),
             due: Time::from_millis(job.arrival_ms.saturating_add(sla_ms)),
             tasks: tasks.into(),
             units: job.units * f64::from(tasks),
@@ -100,6 +101,7 @@ mod tests {
         let backlog = Backlog {
             class: "standard".into(),
             model: "m".into(),
+            work: String::new(),
             due: Time::from_millis(1),
             tasks,
             units: 2.0,

@@ -41,6 +41,16 @@ pub(crate) struct Keeper {
     pub(crate) intake: Arc<Intake>,
 }
 
+impl Keeper {
+    /// One whose orders the test takes, and whose snapshots it makes.
+    #[cfg(test)]
+    pub(crate) fn held() -> (Self, mpsc::Receiver<Order>, watch::Sender<Arc<Snapshot>>) {
+        let (orders, taken) = mpsc::channel(ORDERS);
+        let (sender, snapshot) = watch::channel(Arc::new(Snapshot::unread()));
+        (Self { orders, snapshot, intake: Arc::default() }, taken, sender)
+    }
+}
+
 /// A keeper at work.
 pub(crate) struct Keeping {
     key: PoolKey,
@@ -182,3 +192,6 @@ impl Keeping {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ impl Snapshot {
         Self { stats: None, error: None, read_at: Instant::now(), readable_since: None }
     }
 
-    pub(super) fn read(before: &Self, begun: Instant, stats: Stats, now: Timestamp) -> Self {
+    pub(crate) fn read(before: &Self, begun: Instant, stats: Stats, now: Timestamp) -> Self {
         let stats = Some(in_our_time(stats, now));
         Self { stats, error: None, read_at: begun, readable_since: before.readable_since.or(Some(begun)) }
     }

@@ -22,7 +22,6 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
     executors::{
         events::Events,
         pods::{PodOrder, Pods},
@@ -32,7 +31,7 @@ use crate::{
     keeper::{self, Answer, Answers, Keeper},
     lock,
     metrics::Metrics,
-    workerpool::{ledger::Images, outlook::Outlook},
+    workerpool::{ledger::Images, outlook::Outlook, pod::Given},
 };
 
 pub(crate) mod fleet;
@@ -46,7 +45,7 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum JobNews {
     /// How long images took.
-    Took { model: String, units: f64, gpu_ms: Vec<u64> },
+    Took { work: String, model: String, units: f64, gpu_ms: Vec<u64> },
     /// What a job's images cost, for its tenant's account.
     Booked { tenant: Arc<str>, images: Images },
 }
@@ -67,6 +66,17 @@ pub(crate) struct PoolHandle {
 pub(crate) struct Handles(Arc<Mutex<HashMap<PoolKey, PoolHandle>>>);
 
 impl Handles {
+    /// A pool is at work as the test has it.
+    #[cfg(test)]
+    pub(crate) fn put(&self, key: PoolKey, handle: PoolHandle) {
+        lock(&self.0).insert(key, handle);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remove(&self, key: &PoolKey) {
+        lock(&self.0).remove(key);
+    }
+
     pub(crate) fn get(&self, key: &PoolKey) -> Option<PoolHandle> {
         lock(&self.0).get(key).cloned()
     }
@@ -78,7 +88,9 @@ impl Handles {
 
 /// What every pool needs to work.
 pub(crate) struct Yard {
-    pub(crate) config: Arc<Config>,
+    pub(crate) given: Given,
+    /// The process's own name, as a reader of results.
+    pub(crate) consumer: String,
     pub(crate) index: Index,
     pub(crate) redis: Redis,
     /// The leader's term, without which the queue does nothing for an operator.
@@ -164,7 +176,7 @@ impl Yard {
         let (workers, worker_answers) = mpsc::unbounded_channel();
         let answers = Answers { jobs: self.answers.clone(), workers, deposed: self.deposed.clone() };
         let (keeper, keeping) = keeper::open(key.clone(), queue.clone(), answers, Arc::clone(&self.metrics));
-        let consumer = self.config.identity.clone();
+        let consumer = self.consumer.clone();
         let results = keeper::results::read(key.clone(), queue, consumer, self.answers.clone());
         let (news, job_news) = mpsc::unbounded_channel();
         let (outlook_sender, outlook) = watch::channel(Arc::default());

@@ -9,7 +9,7 @@ use crds::{Capacity, WorkerPool};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use policy::{Health, Order, Phase, Seen, Time, Worker};
-use queue::{Stats, WorkerSeen};
+use queue::{Stats, WorkerSeen, WorkerState};
 
 use super::{
     ledger::Machine,
@@ -34,12 +34,8 @@ pub(crate) struct Observed {
     pub(crate) workers: HashMap<String, WorkerRecord>,
     /// Why workers do not come up, if any container says so.
     pub(crate) trouble: Option<String>,
-    /// What the scheduler says of a worker for which no machine is there.
-    pub(crate) no_machine: Option<String>,
     /// What it says of one that no machine would do for.
     pub(crate) impossible: Option<String>,
-    /// Workers to be replaced, being made from another template.
-    pub(crate) outdated: Vec<policy::WorkerId>,
     /// Who says that a worker's machine is at risk, doomed or gone; for people.
     pub(crate) causes: HashMap<policy::WorkerId, &'static str>,
 }
@@ -106,17 +102,13 @@ pub(crate) fn observe(sights: Sights<'_>) -> Observed {
     let names: HashSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
     let clock = Clock { now, queue: stats.as_ref().map(|stats| (stats.now_ms, readable_for)) };
     let mut workers = Vec::with_capacity(records.len());
-    let mut outdated = Vec::new();
     let mut causes = HashMap::new();
     for record in &records {
         let seen = by_queue.get(record.name.as_str()).copied();
         let sign = sign(record, seen, clock);
         let worker = worker(record, sign, seen, holders.contains(record.name.as_str()), told, clock);
         causes.extend(sign.map(|sign| (worker.id.clone(), sign.cause)));
-        if is_outdated(record, &worker, template) {
-            outdated.push(worker.id.clone());
-        }
-        workers.push(worker);
+        workers.push(Worker { template: made_from(record, template), ..worker });
     }
     let podless = holders.iter().filter(|holder| !names.contains(**holder));
     workers.extend(podless.map(|holder| without_pod(holder, pool, told, now)));
@@ -125,22 +117,16 @@ pub(crate) fn observe(sights: Sights<'_>) -> Observed {
         Start::Failing(why) => Some(why.clone()),
         _ => None,
     });
-    let no_machine = starts(|record| match &record.start {
-        Start::Unplaced(Unplaced::NoMachine(why)) => Some(why.clone()),
-        _ => None,
-    });
     let impossible = starts(|record| match &record.start {
         Start::Unplaced(Unplaced::Impossible(why)) => Some(format!("Pod {}: {why}", record.name)),
         _ => None,
     });
     Observed {
-        seen: Seen { queue: stats.as_ref().map(|stats| queue(stats, coming)), workers },
+        seen: Seen { queue: stats.as_ref().map(|stats| queue(stats, coming)), workers, refused: Vec::new() },
         stats,
         workers: records.into_iter().map(|record| (record.name.clone(), record)).collect(),
         trouble,
-        no_machine,
         impossible,
-        outdated,
         causes,
     }
 }
@@ -161,17 +147,66 @@ fn worker(
     told: &dyn Fn(&str) -> Option<Order>,
     clock: Clock,
 ) -> Worker {
+    let failed = ended_unheard(record, seen);
     let health = sign.map_or(Health::Well, |sign| sign.health);
+    let health = if failed { Health::Well } else { health };
+    let (id, capacity) = (policy::WorkerId(record.name.clone()), capacity::to_policy(record.capacity));
     Worker {
-        id: policy::WorkerId(record.name.clone()),
-        capacity: capacity::to_policy(record.capacity),
         zone: record.zone.clone(),
         node: record.node.clone(),
         model: seen.and_then(|seen| seen.loaded.clone()).or_else(|| record.model.clone()),
-        created: waits_since(record, clock.now),
-        phase: phase(record, seen, busy, clock),
+        phase: if failed { Phase::Failed } else { phase(record, seen, busy, clock) },
         health,
         order: order(record, seen, health, told),
+        trouble: trouble(record, seen),
+        no_machine: match &record.start {
+            Start::Unplaced(Unplaced::NoMachine(why) | Unplaced::Impossible(why)) => Some(why.clone()),
+            Start::Fine | Start::Failing(_) | Start::Ended(_) => None,
+        },
+        ..Worker::new(id, capacity, waits_since(record, clock.now))
+    }
+}
+
+/// Reasons of Pods that ended because their machine went, or made room for others.
+const MACHINE_WENT: [&str; 6] =
+    ["NodeShutdown", "Terminated", "NodeLost", "Shutdown", "Preempting", "Evicted"];
+
+/// Whether its Pod ended, or was refused by its machine, before anybody heard of the worker.
+fn ended_unheard(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> bool {
+    let Start::Ended(why) = &record.start else { return false };
+    let reason = why.split(':').next().unwrap_or_default();
+    seen.is_none() && !record.deleting && !MACHINE_WENT.contains(&reason)
+}
+
+/// Why it can't work: in its own words, else in those of its containers.
+fn trouble(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> Option<policy::Trouble> {
+    let said = seen.and_then(|seen| seen.trouble.as_ref()).and_then(|trouble| {
+        let fault = match trouble.fault {
+            queue::Fault::Worker => policy::Fault::Worker,
+            queue::Fault::Machine => policy::Fault::Machine,
+            queue::Fault::Pool => policy::Fault::Pool,
+            queue::Fault::Task | queue::Fault::Nobody => return None,
+        };
+        Some(policy::Trouble { fault, message: trouble.message.clone() })
+    });
+    let by_containers = || match &record.start {
+        Start::Failing(why) | Start::Ended(why) => {
+            Some(policy::Trouble { fault: policy::Fault::Machine, message: why.clone() })
+        }
+        Start::Fine | Start::Unplaced(_) => None,
+    };
+    said.or_else(by_containers)
+}
+
+/// Whether it is made as the pool says now.
+fn made_from(record: &WorkerRecord, template: &Template) -> policy::Template {
+    let made_from = record.template.as_deref().unwrap_or_default();
+    if !template.runs_the_same(record.capacity, made_from) {
+        policy::Template::Outdated
+    } else if !template.is_same(record.capacity, made_from) {
+        policy::Template::Moved
+    } else {
+        policy::Template::Current
     }
 }
 
@@ -190,12 +225,13 @@ fn phase(record: &WorkerRecord, seen: Option<&WorkerSeen>, busy: bool, clock: Cl
     }
     let silent = seen.and_then(|seen| clock.silent(seen));
     if let Some(seen) = seen
+        && seen.state == WorkerState::Ready
         && silent.is_some_and(|silent| silent <= SILENT)
     {
         return Phase::Idle { since: Time::from_millis(seen.idle_since_ms.unwrap_or(seen.seen_ms)) };
     }
     match record.node {
-        None => Phase::Unscheduled,
+        None => Phase::Unscheduled { machine: policy::Machine::Unknown },
         Some(_) => Phase::Starting { scheduled: time(record.scheduled.unwrap_or(clock.now)) },
     }
 }
@@ -210,16 +246,12 @@ fn without_pod(
     let ours = [Capacity::Spot, Capacity::OnDemand]
         .into_iter()
         .any(|capacity| holder.starts_with(&pod::name_prefix(&pool.name_any(), capacity)));
+    let id = policy::WorkerId(holder.to_owned());
     Worker {
-        id: policy::WorkerId(holder.to_owned()),
-        capacity: policy::Capacity::Spot,
-        zone: None,
-        node: None,
-        model: None,
-        created: time(now),
         phase: Phase::Busy,
         health: if ours { Health::Gone } else { Health::Well },
         order: told(holder).unwrap_or(Order::Work),
+        ..Worker::new(id, policy::Capacity::Spot, time(now))
     }
 }
 
@@ -243,24 +275,11 @@ fn order(
     order
 }
 
-/// What is on its way goes as soon as anything of it is wrong; what runs, once it idles, and only when what it runs is
-/// another thing now.
-fn is_outdated(record: &WorkerRecord, worker: &Worker, template: &Template) -> bool {
-    let made_from = record.template.as_deref().unwrap_or_default();
-    if record.deleting || worker.health != Health::Well {
-        return false;
-    }
-    match worker.phase {
-        Phase::Busy => false,
-        Phase::Unscheduled => !template.is_same(record.capacity, made_from),
-        Phase::Starting { .. } | Phase::Idle { .. } => !template.runs_the_same(record.capacity, made_from),
-    }
-}
-
 fn queue(stats: &Stats, coming: Vec<policy::Backlog>) -> policy::Queue {
     let backlog = stats.backlog.iter().map(|b| policy::Backlog {
         class: b.class.clone(),
         model: b.model.clone(),
+        work: b.work.clone(),
         due: Time::from_millis(b.due_ms),
         tasks: b.tasks,
         units: b.units,
@@ -269,10 +288,10 @@ fn queue(stats: &Stats, coming: Vec<policy::Backlog>) -> policy::Queue {
         worker: policy::WorkerId(lease.worker.0.clone()),
         class: lease.class.clone(),
         model: lease.model.clone(),
+        work: lease.work.clone(),
         units: lease.units,
         due: Time::from_millis(lease.due_ms),
         started: Time::from_millis(lease.started_ms),
-        attempt: lease.attempt,
         progress: lease.progress,
     });
     policy::Queue { backlog: backlog.chain(coming).collect(), running: running.collect() }

@@ -97,9 +97,9 @@ fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Ui
             let left = match n {
                 0 => {
                     let elapsed = now.since(Time::from_millis(lease.started_ms));
-                    estimates.seconds_left(&lease.model, lease.units, lease.progress, elapsed)
+                    estimates.seconds_left(&lease.work, &lease.model, lease.units, lease.progress, elapsed)
                 }
-                _ => estimates.task_seconds(&lease.model, lease.units),
+                _ => estimates.task_seconds(&lease.work, &lease.model, lease.units),
             };
             free = free.plus(Duration::try_from_secs_f64(left).unwrap_or_default());
             let Ok(job) = lease.task.job.0.parse() else { continue };
@@ -112,7 +112,7 @@ fn running(leases: &[LeaseSeen], estimates: &Estimates, now: Time) -> HashMap<Ui
 
 #[cfg(test)]
 mod tests {
-    use policy::{Capacity, Health, Memory, Order, Phase, Policy, Queue, Sample, Seen, Worker};
+    use policy::{Capacity, Memory, Phase, Policy, Queue, Sample, Seen, Worker};
     use queue::{JobUid, TaskId};
 
     use super::*;
@@ -133,6 +133,7 @@ mod tests {
         let mut estimates = Estimates::default();
         for _ in 0..50 {
             estimates.observe(&Sample::Task {
+                work: String::new(),
                 model: "m".into(),
                 units: 20.0,
                 took: Duration::from_secs(10),
@@ -160,25 +161,20 @@ mod tests {
     }
 
     fn backlog(due: i64, tasks: u64) -> policy::Backlog {
-        let (class, model) = ("standard".into(), "m".into());
-        policy::Backlog { class, model, due: time(at(due)), tasks, units: 20.0 * tasks as f64 }
+        let (class, model, work) = ("standard".into(), "m".into(), String::new());
+        policy::Backlog { class, model, work, due: time(at(due)), tasks, units: 20.0 * tasks as f64 }
     }
 
     /// One idle worker that has the model, and what waits for it; no other may be started.
     fn outlook(backlog: Vec<policy::Backlog>, leases: Vec<LeaseSeen>, paused: bool) -> Outlook {
         let worker = Worker {
-            id: policy::WorkerId("w".into()),
-            capacity: Capacity::Spot,
-            zone: None,
             node: Some("n".into()),
             model: Some("m".into()),
-            created: time(at(0)),
             phase: Phase::Idle { since: time(at(0)) },
-            health: Health::Well,
-            order: Order::Work,
+            ..Worker::new(policy::WorkerId("w".into()), Capacity::Spot, time(at(0)))
         };
         let workers = if paused { vec![] } else { vec![worker] };
-        let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers };
+        let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers, ..Seen::default() };
         let memory = Memory { estimates: estimates(), ..Memory::default() };
         let limits = serde_json::json!({"spec": {"paused": paused, "capacity": {"spot": {"max": 1}, "onDemand": null}}});
         let policy: Policy = spec::policy(&pool_with(limits));

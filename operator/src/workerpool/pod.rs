@@ -4,23 +4,30 @@
 //! our container starts and is stopped after it: on SIGTERM the worker drains while the engine still works.
 //! What the pool's podTemplate says lies under what is generated here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{Capacity, Fleet, PodTemplateError, WorkerPool, names};
 use k8s_openapi::{
+    ByteString,
     api::core::v1::{
-        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
-        Pod, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector,
-        SecurityContext, VolumeMount,
+        Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, KeyToPath,
+        ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile,
+        SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
-use crate::{capacity, imagejob::graph, index::ZONE, node::Protection};
+use crate::{capacity, config::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
 
-/// The key of the queue's URL in the pool's Secret.
-pub(crate) const QUEUE_URL_KEY: &str = "url";
+/// The keys of the pool's Secret: the queue's URL, the authorities to trust, and the certificate to show.
+const URL_KEY: &str = "url";
+const CA_KEY: &str = "ca.crt";
+const CERTIFICATE_KEY: &str = "tls.crt";
+const PRIVATE_KEY_KEY: &str = "tls.key";
+/// Where the latter are mounted.
+const QUEUE_VOLUME: &str = "imagejob-queue";
+const QUEUE_FOLDER: &str = "/etc/imagejob/queue";
 
 /// The name of the Secret with the address of a pool's queue. It lies in the pool's namespace, where workers can read
 /// it: the URL may hold a password, so it does not stand in the Pods.
@@ -46,13 +53,35 @@ const ENGINE_LIVENESS_FAILURES: i32 = 12;
 /// The user our image runs as.
 const WORKER_UID: i64 = 65532;
 
-/// What the operator's own configuration gives to every worker.
-#[derive(Clone, Copy)]
-pub(crate) struct Given<'a> {
+/// What the operator's own configuration gives to every worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
     /// Image of the gpu-worker container, for pools that name none.
-    pub(crate) worker_image: &'a str,
-    /// Where workers find the queue; may hold a password.
-    pub(crate) queue_url: &'a str,
+    pub(crate) worker_image: Arc<str>,
+    pub(crate) queue: Arc<QueueAddress>,
+}
+
+/// What stands in a pool's Secret.
+pub(crate) fn secret_data(queue: &QueueAddress) -> BTreeMap<String, ByteString> {
+    let mut data = BTreeMap::from([(URL_KEY.to_owned(), ByteString(queue.url.clone().into_bytes()))]);
+    data.extend(queue.tls.ca.clone().map(|ca| (CA_KEY.to_owned(), ByteString(ca))));
+    if let Some((certificate, key)) = queue.tls.client.clone() {
+        data.insert(CERTIFICATE_KEY.to_owned(), ByteString(certificate));
+        data.insert(PRIVATE_KEY_KEY.to_owned(), ByteString(key));
+    }
+    data
+}
+
+/// The files of a pool's Secret that its workers read, and the variables that name them.
+fn queue_files(queue: &QueueAddress) -> Vec<(&'static str, &'static str)> {
+    let mut files = Vec::new();
+    if queue.tls.ca.is_some() {
+        files.push(("REDIS_CA_FILE", CA_KEY));
+    }
+    if queue.tls.client.is_some() {
+        files.extend([("REDIS_CERT_FILE", CERTIFICATE_KEY), ("REDIS_KEY_FILE", PRIVATE_KEY_KEY)]);
+    }
+    files
 }
 
 /// What is particular to one worker.
@@ -68,7 +97,7 @@ pub(crate) struct Shape<'a> {
 pub(crate) fn build(
     pool: &WorkerPool,
     shape: &Shape<'_>,
-    given: Given<'_>,
+    given: &Given,
     made_from: &Template,
 ) -> Result<Pod, PodTemplateError> {
     let template = parsed(pool)?;
@@ -76,7 +105,7 @@ pub(crate) fn build(
     let made_from = made_from.text(shape.capacity);
     Ok(Pod {
         metadata: metadata(pool, shape, made_from, template.metadata.unwrap_or_default()),
-        spec: Some(pod_spec(pool, shape, given.worker_image, spec)),
+        spec: Some(pod_spec(pool, shape, given, spec)),
         status: None,
     })
 }
@@ -114,21 +143,24 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, made_from: String, template: O
     }
 }
 
-fn pod_spec(pool: &WorkerPool, shape: &Shape<'_>, worker_image: &str, template: PodSpec) -> PodSpec {
+fn pod_spec(pool: &WorkerPool, shape: &Shape<'_>, given: &Given, template: PodSpec) -> PodSpec {
     let fleet = pool.spec.capacity.get(shape.capacity);
     let grace = template.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
     let mut containers = template.containers;
     let worker = take(&mut containers, names::WORKER_CONTAINER);
-    containers.insert(0, worker_container(pool, shape, worker_image, grace, worker));
+    containers.insert(0, worker_container(pool, shape, given, grace, worker));
     let mut init_containers = template.init_containers.unwrap_or_default();
     let engine = take(&mut init_containers, names::ENGINE_CONTAINER)
         .or_else(|| take(&mut containers, names::ENGINE_CONTAINER));
     init_containers.push(engine_container(pool, engine));
+    let mut volumes = template.volumes.unwrap_or_default();
+    volumes.extend(queue_volume(pool, given));
     let mut tolerations = template.tolerations.unwrap_or_default();
     tolerations.extend(fleet.map(|fleet| fleet.tolerations.clone()).unwrap_or_default());
     PodSpec {
         containers,
         init_containers: Some(init_containers),
+        volumes: (!volumes.is_empty()).then_some(volumes),
         tolerations: Some(tolerations),
         node_selector: Some(node_selector(fleet, shape, template.node_selector.unwrap_or_default())),
         termination_grace_period_seconds: Some(grace),
@@ -201,14 +233,14 @@ fn engine_container(pool: &WorkerPool, template: Option<Container>) -> Container
 fn worker_container(
     pool: &WorkerPool,
     shape: &Shape<'_>,
-    worker_image: &str,
+    given: &Given,
     grace: i64,
     template: Option<Container>,
 ) -> Container {
     let worker = &pool.spec.worker;
     let template = template.unwrap_or_default();
     let mut env = merged_env(template.env, worker.env.clone());
-    env = merged_env(Some(env), worker_env(pool, shape, grace));
+    env = merged_env(Some(env), worker_env(pool, shape, given, grace));
     let probe = |path: &str, period_seconds| Probe {
         http_get: Some(http_get(path, METRICS_PORT)),
         period_seconds: Some(period_seconds),
@@ -218,7 +250,7 @@ fn worker_container(
     };
     Container {
         name: names::WORKER_CONTAINER.to_owned(),
-        image: Some(worker.image.clone().unwrap_or_else(|| worker_image.to_owned())),
+        image: Some(worker.image.clone().unwrap_or_else(|| given.worker_image.to_string())),
         image_pull_policy: worker.image_pull_policy.clone().or(template.image_pull_policy),
         env: Some(env),
         ports: Some(vec![ContainerPort {
@@ -227,6 +259,8 @@ fn worker_container(
             ..ContainerPort::default()
         }]),
         resources: Some(worker.resources.clone()),
+        volume_mounts: Some(merged_mounts(template.volume_mounts, queue_mount(given).into_iter().collect()))
+            .filter(|mounts| !mounts.is_empty()),
         readiness_probe: Some(probe("/readyz", 5)),
         liveness_probe: Some(probe("/healthz", 10)),
         security_context: Some(template.security_context.unwrap_or_else(|| SecurityContext {
@@ -238,7 +272,7 @@ fn worker_container(
     }
 }
 
-fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
+fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, given: &Given, grace: i64) -> Vec<EnvVar> {
     let value =
         |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
     let field = |name: &str, path: &str| EnvVar {
@@ -255,7 +289,7 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
     let output = &pool.spec.output;
     let namespace = pool.namespace().unwrap_or_default();
     let mut env = vec![
-        from_secret("REDIS_URL", &secret_name(&pool.name_any()), QUEUE_URL_KEY, false),
+        from_secret("REDIS_URL", &secret_name(&pool.name_any()), URL_KEY, false),
         value("POOL", format!("{namespace}/{}", pool.name_any())),
         field("POD_NAME", "metadata.name"),
         value("LISTEN", format!("0.0.0.0:{METRICS_PORT}")),
@@ -268,6 +302,8 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
         value("PUBLIC_URL", output.public_url.clone()),
         value("DRAIN_GRACE", (grace - ENGINE_STOP_SECONDS).max(0).to_string()),
     ];
+    let files = queue_files(&given.queue).into_iter();
+    env.extend(files.map(|(variable, key)| value(variable, format!("{QUEUE_FOLDER}/{key}"))));
     env.extend(output.endpoint.clone().map(|endpoint| value("S3_ENDPOINT", endpoint)));
     let warm = shape.model.filter(|model| graph::is_checkpoint(model));
     env.extend(warm.map(|model| value("WARM_MODEL", model.to_owned())));
@@ -279,6 +315,29 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, grace: i64) -> Vec<EnvVar> {
         }
     }
     env
+}
+
+/// Only the files: the URL comes as a variable.
+fn queue_volume(pool: &WorkerPool, given: &Given) -> Option<Volume> {
+    let item = |(_, key): (&str, &str)| KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None };
+    let items: Vec<KeyToPath> = queue_files(&given.queue).into_iter().map(item).collect();
+    let source = SecretVolumeSource {
+        secret_name: Some(secret_name(&pool.name_any())),
+        items: Some(items.clone()),
+        ..SecretVolumeSource::default()
+    };
+    let volume = Volume { name: QUEUE_VOLUME.to_owned(), secret: Some(source), ..Volume::default() };
+    (!items.is_empty()).then_some(volume)
+}
+
+fn queue_mount(given: &Given) -> Option<VolumeMount> {
+    let mount = VolumeMount {
+        name: QUEUE_VOLUME.to_owned(),
+        mount_path: QUEUE_FOLDER.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
+    (!queue_files(&given.queue).is_empty()).then_some(mount)
 }
 
 fn from_secret(variable: &str, secret: &str, key: &str, optional: bool) -> EnvVar {
@@ -349,7 +408,7 @@ struct Hashes {
 }
 
 impl Template {
-    pub(crate) fn of(pool: &WorkerPool, given: Given<'_>) -> Self {
+    pub(crate) fn of(pool: &WorkerPool, given: &Given) -> Self {
         let hashes = |capacity| Hashes::of(pool, capacity, given);
         Self { spot: hashes(Capacity::Spot), on_demand: hashes(Capacity::OnDemand) }
     }
@@ -358,6 +417,11 @@ impl Template {
     pub(crate) fn text(&self, capacity: Capacity) -> String {
         let Hashes { runs, whole } = self.hashes(capacity);
         format!("{TEMPLATE_VERSION}.{runs:016x}.{whole:016x}")
+    }
+
+    /// A name for what workers of both kinds are made of, whole.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.text(Capacity::Spot), self.text(Capacity::OnDemand))
     }
 
     /// Whether a worker would be made in the same way now.
@@ -383,13 +447,13 @@ impl Template {
 }
 
 impl Hashes {
-    fn of(pool: &WorkerPool, capacity: Capacity, given: Given<'_>) -> Self {
+    fn of(pool: &WorkerPool, capacity: Capacity, given: &Given) -> Self {
         // 16 bits show a change of the URL, and are too few to guess its password by.
-        let url = fnv1a(given.queue_url.as_bytes()) & 0xffff;
+        let url = fnv1a(given.queue.url.as_bytes()) & 0xffff;
         let shape = Shape { name: String::new(), capacity, zone: None, model: None };
         // Of a template that can't be used no worker is made, and none is replaced for it.
         let template = parsed(pool).unwrap_or_default();
-        let spec = pod_spec(pool, &shape, given.worker_image, template.spec.unwrap_or_default());
+        let spec = pod_spec(pool, &shape, given, template.spec.unwrap_or_default());
         let runs = PodSpec {
             node_selector: None,
             tolerations: None,

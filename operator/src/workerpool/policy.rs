@@ -12,8 +12,12 @@ pub(crate) fn policy(pool: &WorkerPool) -> Policy {
         classes: spec.classes.iter().map(class).collect(),
         spot: spec.capacity.spot.as_ref().map(fleet),
         on_demand: spec.capacity.on_demand.as_ref().map(fleet),
-        scaling: scaling(&spec.scaling),
+        scaling: Scaling {
+            engine_start: Duration::from_secs(u64::from(spec.engine.startup_seconds)),
+            ..scaling(&spec.scaling)
+        },
         paused: spec.paused,
+        template: String::new(),
     }
 }
 
@@ -56,7 +60,7 @@ fn scaling(scaling: &crds::Scaling) -> Scaling {
     let crds::Scaling { idle_seconds, spot_shortage_seconds } = scaling;
     Scaling {
         idle_after: Duration::from_secs(u64::from(*idle_seconds)),
-        spot_shortage_after: Duration::from_secs(u64::from(*spot_shortage_seconds)),
+        shortage_after: Duration::from_secs(u64::from(*spot_shortage_seconds)),
         ..Scaling::default()
     }
 }
@@ -75,7 +79,7 @@ mod tests {
             "scaling": {"idleSeconds": 30, "spotShortageSeconds": 90},
             "capacity": {"spot": {"min": 1, "zones": ["a", "b"]}, "onDemand": null},
         }}));
-        let Policy { classes, spot, on_demand, scaling, paused } = policy(&pool);
+        let Policy { classes, spot, on_demand, scaling, paused, template: _ } = policy(&pool);
         let rules: Vec<_> = classes.iter().map(|c| (c.name.as_str(), c.sla.as_secs(), c.capacity)).collect();
         assert_eq!(
             rules,
@@ -88,6 +92,6 @@ mod tests {
         let spot = spot.unwrap();
         assert_eq!((spot.min, spot.max, spot.price_per_hour_micros), (1, 20, 900_000));
         assert_eq!((spot.zones, on_demand, paused), (vec!["a".to_owned(), "b".to_owned()], None, true));
-        assert_eq!((scaling.idle_after.as_secs(), scaling.spot_shortage_after.as_secs()), (30, 90));
+        assert_eq!((scaling.idle_after.as_secs(), scaling.shortage_after.as_secs()), (30, 90));
     }
 }

@@ -17,7 +17,10 @@ pub(crate) fn protection(worker: &Worker, now: Time) -> Protection {
     match worker.phase {
         _ if goes => Protection::Off,
         Phase::Idle { since } if now.since(since) >= IDLE_FOR => Protection::Off,
-        Phase::Unscheduled | Phase::Starting { .. } | Phase::Idle { .. } | Phase::Busy => Protection::On,
+        Phase::Failed => Protection::Off,
+        Phase::Unscheduled { .. } | Phase::Starting { .. } | Phase::Idle { .. } | Phase::Busy => {
+            Protection::On
+        }
     }
 }
 
@@ -28,17 +31,8 @@ mod tests {
     use super::*;
 
     fn worker(phase: Phase, health: Health, order: Order) -> Worker {
-        Worker {
-            id: WorkerId("w".into()),
-            capacity: Capacity::Spot,
-            zone: None,
-            node: None,
-            model: None,
-            created: Time::from_millis(0),
-            phase,
-            health,
-            order,
-        }
+        let id = WorkerId("w".into());
+        Worker { phase, health, order, ..Worker::new(id, Capacity::Spot, Time::from_millis(0)) }
     }
 
     #[test]
@@ -47,7 +41,12 @@ mod tests {
         let idle = |seconds: u64| Phase::Idle { since: at(100 - seconds) };
         let doomed = Health::Doomed { deadline: at(130) };
         let table = [
-            (Phase::Unscheduled, Health::Well, Order::Work, Protection::On),
+            (
+                Phase::Unscheduled { machine: policy::Machine::Unknown },
+                Health::Well,
+                Order::Work,
+                Protection::On,
+            ),
             (Phase::Starting { scheduled: at(1) }, Health::Well, Order::Work, Protection::On),
             (Phase::Busy, Health::Well, Order::Work, Protection::On),
             (Phase::Busy, Health::AtRisk, Order::Hold, Protection::On),

@@ -1,32 +1,51 @@
-//! The Events that tell of spot machines running short and coming back. Pure.
+//! The Events that tell of machines running short and coming back. Pure.
 
 use crds::events::EventReason;
-use policy::{Capacity, Memory, Phase, Seen};
+use policy::{Capacity, Lack, Memory, Phase, Seen, Shortage};
 
 use crate::notice::Notice;
 
 /// What there is to tell of the zones between one plan's memory and the next.
-pub(crate) fn between(before: &Memory, after: &Memory, seen: &Seen, scheduler: Option<&str>) -> Vec<Notice> {
-    let began = after.shortages.keys().filter(|zone| !before.shortages.contains_key(*zone)).map(|zone| {
-        let said = scheduler.map_or_else(String::new, |message| format!("; the scheduler: {message}"));
-        let note = format!("no spot machines are to be had{}{said}", place(zone));
-        Notice::warning(EventReason::SpotShortage, "Scale", note)
+pub(crate) fn between(before: &Memory, after: &Memory, seen: &Seen) -> Vec<Notice> {
+    Capacity::ALL.into_iter().flat_map(|capacity| of(capacity, before, after, seen)).collect()
+}
+
+fn of(capacity: Capacity, before: &Memory, after: &Memory, seen: &Seen) -> Vec<Notice> {
+    let zones = |memory: &Memory| memory.short.get(&capacity).cloned().unwrap_or_default();
+    let (before, after) = (zones(before), zones(after));
+    let (short, recovered) = match capacity {
+        Capacity::Spot => (EventReason::SpotShortage, EventReason::SpotRecovered),
+        Capacity::OnDemand => (EventReason::OnDemandShortage, EventReason::OnDemandRecovered),
+    };
+    let began = after.iter().filter(|(zone, _)| !before.contains_key(*zone)).map(|(zone, shortage)| {
+        let Shortage { since: _, until: _, times: _, lack, said } = shortage;
+        let said = said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
+        Notice::warning(short, "Scale", format!("{}{}{said}", what(capacity, *lack), place(zone)))
     });
     // One that was only forgotten, because it lies so far back, has not ended.
-    let ended = |zone: &&String| !after.shortages.contains_key(*zone) && has_a_machine(zone, seen);
-    let ended = before.shortages.keys().filter(ended).map(|zone| {
-        let note = format!("spot machines are to be had again{}", place(zone));
-        Notice::normal(EventReason::SpotRecovered, "Scale", note)
+    let ended =
+        before.keys().filter(|zone| !after.contains_key(*zone) && has_a_machine(capacity, zone, seen));
+    let ended = ended.map(|zone| {
+        let note = format!("{capacity} machines are to be had again{}", place(zone));
+        Notice::normal(recovered, "Scale", note)
     });
     began.chain(ended).collect()
 }
 
-fn has_a_machine(zone: &str, seen: &Seen) -> bool {
+fn has_a_machine(capacity: Capacity, zone: &str, seen: &Seen) -> bool {
     seen.workers.iter().any(|worker| {
-        worker.capacity == Capacity::Spot
-            && worker.phase != Phase::Unscheduled
+        worker.capacity == capacity
+            && !matches!(worker.phase, Phase::Unscheduled { .. } | Phase::Failed)
             && (zone.is_empty() || worker.zone.as_deref() == Some(zone))
     })
+}
+
+fn what(capacity: Capacity, lack: Lack) -> String {
+    match lack {
+        Lack::Machines => format!("no {capacity} machines are to be had"),
+        Lack::Joining => format!("{capacity} machines are bought and do not join the cluster"),
+        Lack::Workers => format!("no worker comes up on {capacity} machines"),
+    }
 }
 
 /// The zone without a name is that of a pool that names none.
@@ -36,49 +55,44 @@ fn place(zone: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use policy::{Health, Order, Shortage, Time, Worker, WorkerId};
+    use policy::{Time, Worker, WorkerId};
 
     use super::*;
 
-    fn short(zones: &[&str]) -> Memory {
-        let shortage = Shortage { since: Time::from_millis(1), until: Time::from_millis(9), times: 1 };
-        let shortages = zones.iter().map(|zone| ((*zone).to_owned(), shortage)).collect();
-        Memory { shortages, ..Memory::default() }
+    fn short(capacity: Capacity, zones: &[&str]) -> Memory {
+        let (since, until) = (Time::from_millis(1), Time::from_millis(9));
+        let said = Some("0/3 nodes are available".to_owned());
+        let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, said };
+        let zones = zones.iter().map(|zone| ((*zone).to_owned(), shortage.clone())).collect();
+        Memory { short: [(capacity, zones)].into(), ..Memory::default() }
     }
 
     fn machine_in(zone: &str) -> Seen {
         let worker = Worker {
-            id: WorkerId("w".into()),
-            capacity: Capacity::Spot,
             zone: Some(zone.into()),
             node: Some("n".into()),
-            model: None,
-            created: Time::from_millis(2),
             phase: Phase::Starting { scheduled: Time::from_millis(3) },
-            health: Health::Well,
-            order: Order::Work,
+            ..Worker::new(WorkerId("w".into()), Capacity::Spot, Time::from_millis(2))
         };
-        Seen { queue: None, workers: vec![worker] }
+        Seen { workers: vec![worker], ..Seen::default() }
     }
 
-    fn told(before: &[&str], after: &[&str], seen: &Seen) -> Vec<String> {
-        let notices = between(&short(before), &short(after), seen, Some("0/3 nodes are available"));
+    fn notices(before: &[&str], after: &[&str], seen: &Seen) -> Vec<String> {
+        let of = |zones| short(Capacity::Spot, zones);
+        let notices = between(&of(before), &of(after), seen);
         notices.into_iter().map(|notice| format!("{}: {}", notice.reason, notice.note)).collect()
     }
 
     #[test]
     fn a_shortage_is_told_when_it_begins_and_when_a_machine_came() {
         let nobody = Seen::default();
-        let began =
-            "SpotShortage: no spot machines are to be had in zone a; the scheduler: 0/3 nodes are available";
-        assert_eq!(told(&[], &["a"], &nobody), [began]);
-        assert_eq!(told(&["a"], &["a"], &nobody), [""; 0]);
+        let began = "SpotShortage: no spot machines are to be had in zone a: 0/3 nodes are available";
+        assert_eq!(notices(&[], &["a"], &nobody), [began]);
+        assert_eq!(notices(&["a"], &["a"], &nobody), [""; 0]);
         let ended = "SpotRecovered: spot machines are to be had again in zone a";
-        assert_eq!(told(&["a", "b"], &["b"], &machine_in("a")), [ended]);
-        assert_eq!(told(&["a"], &[], &machine_in("b")), [""; 0], "forgotten, not ended");
-        assert_eq!(
-            told(&[], &[""], &nobody),
-            ["SpotShortage: no spot machines are to be had; the scheduler: 0/3 nodes are available"]
-        );
+        assert_eq!(notices(&["a", "b"], &["b"], &machine_in("a")), [ended]);
+        assert_eq!(notices(&["a"], &[], &machine_in("b")), [""; 0], "forgotten, not ended");
+        let on_demand = between(&Memory::default(), &short(Capacity::OnDemand, &[""]), &nobody);
+        assert_eq!(on_demand[0].note, "no on-demand machines are to be had: 0/3 nodes are available");
     }
 }

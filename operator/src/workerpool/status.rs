@@ -40,32 +40,23 @@ pub(crate) fn status(
         Money::from_micros(plan.report.on_demand_cost_per_hour_micros),
     ));
     status.last_decision = last_decision.or(status.last_decision);
-    let (reason, message) = match trouble {
-        Some(Trouble { reason, message }) => (reason, message),
-        None => (reason(&plan.report.state), message(plan, observed)),
+    let (ready, reason, message) = match trouble {
+        Some(Trouble { reason, message }) => (false, reason, message),
+        None => (plan.report.ready, reason(&plan.report.state), plan.report.message(&plan.actions)),
     };
-    let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::Gathering { .. });
-    conditions(&mut status, pool, reason, &message, moving, now);
+    let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::RollingOut { .. });
+    conditions(&mut status, pool, (ready, reason), &message, moving, now);
     status
 }
 
 fn conditions(
     status: &mut WorkerPoolStatus,
     pool: &WorkerPool,
-    reason: PoolReason,
+    (ready, reason): (bool, PoolReason),
     message: &str,
     moving: bool,
     now: Timestamp,
 ) {
-    let ready = matches!(
-        reason,
-        PoolReason::Idle
-            | PoolReason::Serving
-            | PoolReason::ScalingUp
-            | PoolReason::SpotShortage
-            | PoolReason::AtLimit
-            | PoolReason::Paused
-    );
     let stalled = matches!(reason, PoolReason::PodTemplateInvalid);
     for (kind, is) in [
         (ConditionType::Ready, ready),
@@ -83,22 +74,18 @@ fn conditions(
     }
 }
 
-/// A shortage is what the scheduler can't place: why, it knows best.
-fn message(plan: &Plan, observed: &Observed) -> String {
-    let message = plan.report.message(&plan.actions);
-    match (&plan.report.state, &observed.no_machine) {
-        (State::SpotShortage | State::FallenBack, Some(said)) => format!("{message}; the scheduler: {said}"),
-        _ => message,
-    }
-}
-
 fn reason(state: &State) -> PoolReason {
     match state {
         State::Empty => PoolReason::Idle,
-        State::OnTime | State::Shrinking => PoolReason::Serving,
-        State::Growing | State::Gathering { .. } => PoolReason::ScalingUp,
-        State::SpotShortage | State::FallenBack => PoolReason::SpotShortage,
+        State::OnTime | State::RollingOut { .. } | State::Shrinking => PoolReason::Serving,
+        State::Growing => PoolReason::ScalingUp,
+        State::SpotShortage { .. } | State::FallenBack { .. } => PoolReason::SpotShortage,
+        State::OnDemandShortage { .. } => PoolReason::OnDemandShortage,
+        State::NoMachines { .. } => PoolReason::NoMachines,
         State::AtMaximum { .. } => PoolReason::AtLimit,
+        State::StartsFailing { .. } => PoolReason::StartupFailed,
+        State::PoolAtFault { .. } => PoolReason::WorkersFailing,
+        State::ClassUnknown { .. } => PoolReason::ClassNotFound,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
     }
@@ -132,7 +119,7 @@ fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
         _ if going => counts.draining += 1,
         (_, Phase::Busy) => counts.busy += 1,
         (_, Phase::Idle { .. }) => counts.idle += 1,
-        (_, Phase::Unscheduled | Phase::Starting { .. }) => counts.starting += 1,
+        (_, Phase::Unscheduled { .. } | Phase::Starting { .. } | Phase::Failed) => counts.starting += 1,
     }
     counts.total += 1;
 }

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 
 use policy::{
-    Action, Backlog, Capacity, Decision, Estimates, Health, IdleMeter, Memory, Order, Phase, Plan, Policy,
-    Queue, Running, Sample, Seen, Shortage, Worker, WorkerId, plan,
+    Action, Backlog, Capacity, Decision, Estimates, Health, IdleMeter, Lack, Memory, Order, Phase, Plan,
+    Policy, Queue, Running, Sample, Seen, Shortage, Worker, WorkerId, plan,
 };
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -11,7 +11,7 @@ use proptest::prelude::{
 use proptest::test_runner::RngSeed;
 
 use crate::{
-    rules::{NOW, fleet, pool, running, started, waiting, worker},
+    fixtures::{NOW, UNSCHEDULED, fleet, pool, running, started, waiting, worker},
     world::{Pace, World, secs},
 };
 
@@ -28,7 +28,7 @@ fn backlog() -> impl Strategy<Value = Backlog> {
 
 fn phase() -> impl Strategy<Value = Phase> {
     prop_oneof![
-        Just(Phase::Unscheduled),
+        Just(UNSCHEDULED),
         (0..100u64).prop_map(|s| Phase::Starting { scheduled: NOW.minus(secs(s)) }),
         (0..100u64).prop_map(|s| Phase::Idle { since: NOW.minus(secs(s)) }),
         Just(Phase::Busy),
@@ -63,7 +63,7 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
             let mut worker = worker(&format!("w{i}"), capacity, phase);
             (worker.health, worker.order) = (health, order);
             worker.zone = Some(if in_b { "b" } else { "a" }.into());
-            worker.created = NOW.minus(secs(if phase == Phase::Unscheduled { age / 5 } else { age }));
+            worker.created = NOW.minus(secs(if phase == UNSCHEDULED { age / 5 } else { age }));
             workers.push(worker);
         }
         workers
@@ -75,16 +75,15 @@ fn seen() -> impl Strategy<Value = Seen> {
         let busy = workers.iter().filter(|w| w.phase == Phase::Busy);
         let class = |w: &Worker| if w.capacity == Capacity::Spot { "standard" } else { "immediate" };
         let running: Vec<Running> = busy.map(|w| running(&w.id.0, class(w))).collect();
-        Seen { queue: Some(Queue { backlog, running }), workers }
+        Seen { queue: Some(Queue { backlog, running }), workers, ..Seen::default() }
     })
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (0..3u32, 0..2u32, 0..3u64, any::<bool>()).prop_map(|(spot, on_demand, patience, paused)| {
+    (0..3u32, 0..2u32, any::<bool>()).prop_map(|(spot, on_demand, paused)| {
         let mut policy = pool();
         policy.spot = Some(fleet(spot, 20, 900_000, &["a", "b"]));
         policy.on_demand = Some(fleet(on_demand, 4, 3_060_000, &[]));
-        policy.scaling.patience = secs(patience * 300);
         policy.paused = paused;
         policy
     })
@@ -95,7 +94,8 @@ fn memories() -> impl Strategy<Value = Memory> {
         let mut memory = Memory::default();
         if short {
             let (since, until) = (NOW.minus(secs(60)), NOW.plus(secs(60)));
-            memory.shortages.insert("a".into(), Shortage { since, until, times: 1 });
+            let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, said: None };
+            memory.short.entry(Capacity::Spot).or_default().insert("a".into(), shortage);
         }
         if lost {
             memory.losses.insert("b".into(), NOW.minus(secs(20)));
@@ -116,7 +116,7 @@ fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
         match action {
             Action::Start { capacity, zone, n, model, .. } => {
                 for j in 0..*n {
-                    let mut new = worker(&format!("new-{i}-{j}"), *capacity, Phase::Unscheduled);
+                    let mut new = worker(&format!("new-{i}-{j}"), *capacity, UNSCHEDULED);
                     (new.zone, new.node, new.model, new.created) = (zone.clone(), None, model.clone(), NOW);
                     seen.workers.push(new);
                 }
@@ -132,7 +132,7 @@ fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
 }
 
 /// The same cases in every run; `PROPTEST_RNG_SEED` chooses others.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match config.rng_seed {
         RngSeed::Random => ProptestConfig { rng_seed: RngSeed::Fixed(1), ..config },
@@ -218,7 +218,7 @@ proptest! {
             bucket.tasks += extra;
         }
         let wanted = |queue| {
-            let seen = Seen { queue: Some(queue), workers: seen.workers.clone() };
+            let seen = Seen { queue: Some(queue), ..seen.clone() };
             let wanted = plan(NOW, &policy, &seen, &Memory::default()).report.wanted;
             wanted.spot + wanted.on_demand
         };
@@ -278,9 +278,7 @@ proptest! {
 #[test]
 fn machines_are_paid_for_work_not_for_waiting() {
     for (per_step, class) in [(2u32, "standard"), (4, "relaxed")] {
-        let mut policy = pool();
-        policy.scaling.patience = secs(600);
-        let mut world = World::learned(policy, Pace::default());
+        let mut world = World::learned(pool(), Pace::default());
         // A bursty load of fixed mean: 0 to 2 × `per_step` images every 3 s, 8 s of work each.
         let mut dice = 12_345_u32;
         for second in 0..2 * 3600 {
@@ -301,11 +299,12 @@ fn a_long_backlog_is_planned_quickly() {
     let mut estimates = Estimates::default();
     for model in ["sd15", "sdxl", "flux"] {
         let (model, took) = (model.to_owned(), secs(8));
-        estimates.observe(&Sample::Task { model, units: 20.0, took });
+        estimates.observe(&Sample::Task { work: String::new(), model, units: 20.0, took });
     }
     let backlog = (0..300u64).map(|i| Backlog {
         class: if i % 2 == 0 { "relaxed" } else { "standard" }.into(),
         model: ["sd15", "sdxl", "flux"][usize::try_from(i % 3).unwrap_or(0)].into(),
+        work: String::new(),
         due: NOW.plus(secs(2 * i)),
         tasks: 400,
         units: 8000.0,
@@ -314,6 +313,7 @@ fn a_long_backlog_is_planned_quickly() {
     let seen = Seen {
         queue: Some(Queue { backlog: backlog.collect(), running: Vec::new() }),
         workers: workers.collect(),
+        ..Seen::default()
     };
     let mut policy = pool();
     policy.spot = Some(fleet(0, 200, 900_000, &["a", "b"]));

@@ -1,9 +1,9 @@
 //! Reads a scenario file: a pool, and what happens to it.
 use std::{collections::BTreeMap, time::Duration};
 
-use policy::{CapacityRule, Class, Fleet, Health, Policy, Scaling};
+use policy::{Capacity, CapacityRule, Class, Fleet, Health, Policy, Scaling};
 
-use crate::world::{Pace, World, secs};
+use crate::world::{Fault, Pace, World, secs};
 
 pub(crate) struct Story {
     pub(crate) policy: Policy,
@@ -16,7 +16,12 @@ pub(crate) struct Story {
 #[derive(Debug, Clone)]
 enum Event {
     Images { n: u32, class: String, model: String },
-    Spot { zone: String, there: bool },
+    Machines { capacity: Capacity, zone: String, most: Option<usize> },
+    Fault { capacity: Capacity, zone: String, fault: Option<Fault> },
+    Speaks,
+    Bucket { refuses: bool },
+    Template(String),
+    Rename { class: String, to: String },
     Dies { zone: String },
     Notice { zone: String, left: Duration },
     Paused(bool),
@@ -32,6 +37,7 @@ impl Story {
                 on_demand: None,
                 scaling: Scaling::default(),
                 paused: false,
+                template: "first".into(),
             },
             pace: Pace::default(),
             new_pool: false,
@@ -64,7 +70,7 @@ impl Story {
                     _ => return None,
                 },
             }),
-            ["patience", patience] => self.policy.scaling.patience = secs(seconds(patience)?),
+            ["engine", "starts", "within", time] => self.policy.scaling.engine_start = secs(seconds(time)?),
             ["idle", idle] => self.policy.scaling.idle_after = secs(seconds(idle)?),
             ["machine", machine, "boot", boot, "load", load, "image", image] => {
                 self.pace = Pace {
@@ -108,8 +114,19 @@ impl Event {
             [n, "images" | "image", class, model] => {
                 Self::Images { n: n.parse().ok()?, class: (*class).into(), model: (*model).into() }
             }
-            ["no", "spot", "in", zone] => Self::Spot { zone: (*zone).into(), there: false },
-            ["spot", "in", zone] => Self::Spot { zone: (*zone).into(), there: true },
+            ["no", capacity, "in", zone] => machines(capacity, zone, Some(0))?,
+            ["at", "most", most, capacity, "in", zone] => machines(capacity, zone, Some(most.parse().ok()?))?,
+            [capacity @ ("spot" | "on-demand"), "in", zone] => machines(capacity, zone, None)?,
+            [capacity, "in", zone, "refuses", "Pods"] => fault(capacity, zone, Some(Fault::Refuses))?,
+            [capacity, "in", zone, "pulls", "no", "images"] => fault(capacity, zone, Some(Fault::NoImage))?,
+            [capacity, "in", zone, "never", "comes", "up"] => fault(capacity, zone, Some(Fault::Silent))?,
+            [capacity, "in", zone, "breaks", "workers"] => fault(capacity, zone, Some(Fault::Broken))?,
+            [capacity, "in", zone, "is", "well"] => fault(capacity, zone, None)?,
+            ["the", "autoscaler", "speaks"] => Self::Speaks,
+            ["the", "bucket", "refuses"] => Self::Bucket { refuses: true },
+            ["the", "bucket", "is", "well"] => Self::Bucket { refuses: false },
+            ["template", name] => Self::Template((*name).into()),
+            ["class", class, "becomes", to] => Self::Rename { class: (*class).into(), to: (*to).into() },
             ["zone", zone, "dies"] => Self::Dies { zone: (*zone).into() },
             ["zone", zone, "gets", left, "notice"] => {
                 Self::Notice { zone: (*zone).into(), left: secs(seconds(left)?) }
@@ -125,12 +142,35 @@ impl Event {
     fn happen(self, world: &mut World) {
         match self {
             Self::Images { n, class, model } => world.arrive(n, &class, &model),
-            Self::Spot { zone, there } => {
-                world.note(&format!(
-                    "* {} spot machines in zone {zone}",
-                    if there { "there are" } else { "no" }
-                ));
-                world.spot_machines(&zone, there);
+            Self::Machines { capacity, zone, most } => {
+                let some = most.map_or_else(|| "there are".to_owned(), |most| format!("at most {most}"));
+                world.note(&format!("* {some} {capacity} machines{}", place(&zone)));
+                world.limit(capacity, &zone, most);
+            }
+            Self::Fault { capacity, zone, fault } => {
+                let what = fault.map_or_else(|| "well".to_owned(), |fault| format!("{fault:?}"));
+                world.note(&format!("* {capacity} machines{}: {what}", place(&zone)));
+                match fault {
+                    Some(fault) => drop(world.market.faults.insert((capacity, zone), fault)),
+                    None => drop(world.market.faults.remove(&(capacity, zone))),
+                }
+            }
+            Self::Speaks => world.market.speaks = true,
+            Self::Bucket { refuses } => {
+                world.note(if refuses { "* the bucket refuses" } else { "* the bucket is well" });
+                world.market.bucket_refuses = refuses;
+            }
+            Self::Template(name) => {
+                world.note(&format!("* template {name}"));
+                world.policy.template = name;
+                world.change();
+            }
+            Self::Rename { class, to } => {
+                world.note(&format!("* class {class} becomes {to}"));
+                for known in world.policy.classes.iter_mut().filter(|known| known.name == class) {
+                    known.name.clone_from(&to);
+                }
+                world.change();
             }
             Self::Dies { zone } => {
                 world.note(&format!("* zone {zone} dies"));
@@ -152,6 +192,27 @@ impl Event {
             }
         }
     }
+}
+
+fn machines(capacity: &str, zone: &str, most: Option<usize>) -> Option<Event> {
+    Some(Event::Machines { capacity: capacity_of(capacity)?, zone: zone_of(zone), most })
+}
+
+fn fault(capacity: &str, zone: &str, fault: Option<Fault>) -> Option<Event> {
+    Some(Event::Fault { capacity: capacity_of(capacity)?, zone: zone_of(zone), fault })
+}
+
+fn capacity_of(word: &str) -> Option<Capacity> {
+    Capacity::ALL.into_iter().find(|capacity| capacity.to_string() == word)
+}
+
+/// A fleet without zones has one that is called `-`.
+fn zone_of(word: &str) -> String {
+    if word == "-" { String::new() } else { word.to_owned() }
+}
+
+fn place(zone: &str) -> String {
+    if zone.is_empty() { String::new() } else { format!(" in zone {zone}") }
 }
 
 /// `0..20 price 0.90 zones a b`

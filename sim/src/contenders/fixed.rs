@@ -10,7 +10,6 @@ use crate::arrivals::Workload;
 #[derive(Debug)]
 pub(crate) struct Fixed {
     size: u32,
-    classes: Vec<String>,
 }
 
 impl Fixed {
@@ -33,16 +32,14 @@ impl Fixed {
         // `as` saturates.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let size = sizes.fold(0.0, f64::max).ceil() as u32;
-        Self { size, classes: policy.serves(Capacity::OnDemand) }
+        Self { size }
     }
 }
 
 impl Scaler for Fixed {
     fn decide(&mut self, _now: Time, seen: &Seen) -> Decisions {
         let missing = self.size.saturating_sub(u32::try_from(seen.workers.len()).unwrap_or(u32::MAX));
-        let classes = self.classes.clone();
-        let start =
-            Action::Start { capacity: Capacity::OnDemand, zone: None, n: missing, classes, model: None };
+        let start = Action::Start { capacity: Capacity::OnDemand, zone: None, n: missing, model: None };
         let actions = if missing > 0 { vec![start] } else { Vec::new() };
         Decisions { actions, wake_after: Duration::from_secs(3600) }
     }

@@ -14,8 +14,6 @@ const IDLE: Duration = Duration::from_secs(60);
 pub(crate) struct Greedy<'a> {
     market: &'a Market,
     most: usize,
-    spot: Vec<String>,
-    on_demand: Vec<String>,
     only_on_demand: Vec<String>,
 }
 
@@ -25,7 +23,7 @@ impl<'a> Greedy<'a> {
         let (spot, on_demand) = (policy.serves(Capacity::Spot), policy.serves(Capacity::OnDemand));
         let only_on_demand = on_demand.iter().filter(|class| !spot.contains(class)).cloned().collect();
         let most = policy.spot.as_ref().map_or(0, |fleet| fleet.max as usize);
-        Self { market, most, spot, on_demand, only_on_demand }
+        Self { market, most, only_on_demand }
     }
 
     /// The cheapest zone with a machine that none of ours has.
@@ -60,12 +58,9 @@ impl<'a> Greedy<'a> {
             if let Some(zone) = zone {
                 taken[zone] += 1;
             }
-            let (capacity, classes) = match zone {
-                Some(_) => (Capacity::Spot, self.spot.clone()),
-                None => (Capacity::OnDemand, self.on_demand.clone()),
-            };
+            let capacity = if zone.is_some() { Capacity::Spot } else { Capacity::OnDemand };
             let zone = zone.map(|zone| self.market.zones[zone].name.clone());
-            Action::Start { capacity, zone, n: 1, classes, model: None }
+            Action::Start { capacity, zone, n: 1, model: None }
         };
         (0..missing).map(one).collect()
     }

@@ -22,7 +22,6 @@ const STEPS_PER_POLL: u32 = 2;
 pub(crate) struct Keda {
     per_worker: usize,
     most: usize,
-    classes: Vec<String>,
     /// What was wanted, for as long as it counts.
     wanted: VecDeque<(Time, usize)>,
 }
@@ -31,7 +30,7 @@ impl Keda {
     /// Waiting and running tasks count.
     pub(crate) fn new(per_worker: usize, policy: &Policy) -> Self {
         let most = policy.on_demand.as_ref().map_or(0, |fleet| fleet.max as usize);
-        Self { per_worker, most, classes: policy.serves(Capacity::OnDemand), wanted: VecDeque::new() }
+        Self { per_worker, most, wanted: VecDeque::new() }
     }
 
     /// How many workers the rules ask for.
@@ -58,8 +57,7 @@ impl Scaler for Keda {
         let mut actions = leavers(seen);
         if desired > there.len() {
             let n = u32::try_from(desired - there.len()).unwrap_or(u32::MAX);
-            let classes = self.classes.clone();
-            actions.push(Action::Start { capacity: Capacity::OnDemand, zone: None, n, classes, model: None });
+            actions.push(Action::Start { capacity: Capacity::OnDemand, zone: None, n, model: None });
         }
         actions.extend(victims(&there, there.len().saturating_sub(desired)));
         Decisions { actions, wake_after: POLL }
@@ -81,7 +79,7 @@ fn leavers(seen: &Seen) -> Vec<Action> {
 fn victims(there: &[&Worker], n: usize) -> Vec<Action> {
     let mut order: Vec<&&Worker> = there.iter().collect();
     order.sort_by_key(|worker| match worker.phase {
-        Phase::Unscheduled => 0,
+        Phase::Unscheduled { .. } | Phase::Failed => 0,
         Phase::Starting { .. } => 1,
         Phase::Idle { .. } => 2,
         Phase::Busy => 3,

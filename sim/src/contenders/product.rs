@@ -20,7 +20,7 @@ impl<'a> Product<'a> {
     }
 
     /// The pool's owner keeps its prices up to date.
-    fn heed_prices(&mut self, now: Time) {
+    fn update_prices(&mut self, now: Time) {
         let Some(fleet) = &mut self.policy.spot else { return };
         for zone in &self.market.zones {
             let price = micros(zone.price.at(now));
@@ -34,7 +34,7 @@ impl<'a> Product<'a> {
 
 impl Scaler for Product<'_> {
     fn decide(&mut self, now: Time, seen: &Seen) -> Decisions {
-        self.heed_prices(now);
+        self.update_prices(now);
         let plan = plan(now, &self.policy, seen, &self.memory);
         (self.memory, self.forecast) = (plan.memory, plan.forecast);
         let actions = plan.actions.into_iter().map(|decision| decision.action).collect();

@@ -10,9 +10,9 @@ const CUT_OFF: f64 = 0.25;
 impl World<'_> {
     pub(super) fn act(&mut self, action: &Action) {
         match action {
-            Action::Start { capacity, zone, n, classes, model } => {
+            Action::Start { capacity, zone, n, model } => {
                 for _ in 0..*n {
-                    self.create(*capacity, zone.as_deref(), classes, model.as_deref());
+                    self.create(*capacity, zone.as_deref(), model.as_deref());
                 }
             }
             Action::Retire { worker } => {
@@ -47,26 +47,21 @@ impl World<'_> {
         });
     }
 
-    fn create(&mut self, capacity: Capacity, zone: Option<&str>, classes: &[String], model: Option<&str>) {
+    fn create(&mut self, capacity: Capacity, zone: Option<&str>, model: Option<&str>) {
         self.created += 1;
         self.outcome.starts += 1;
         let setup = self.setup;
-        let index = |class: &String| setup.pool.policy.classes.iter().position(|c| c.name == *class);
+        let classes = setup.pool.policy.classes.iter().enumerate();
+        let serves = classes.filter(|(_, class)| class.capacity.runs_on(capacity));
         let seen = Worker {
-            id: worker_id(capacity, self.created),
-            capacity,
             zone: zone.map(str::to_owned),
-            node: None,
             model: model.map(str::to_owned),
-            created: self.now,
-            phase: Phase::Unscheduled,
-            health: Health::Well,
-            order: Order::Work,
+            ..Worker::new(worker_id(capacity, self.created), capacity, self.now)
         };
         let body = Body {
             seen,
             zone: zone.and_then(|name| setup.market.zones.iter().position(|zone| zone.name == name)),
-            classes: classes.iter().filter_map(index).collect(),
+            classes: serves.map(|(index, _)| index).collect(),
             model: model.and_then(|name| setup.work.models.iter().position(|model| model == name)),
             held: None,
             paid_from: None,
@@ -118,6 +113,9 @@ impl World<'_> {
         body.seen.node = Some(body.seen.id.0.clone());
         let load = if body.model.is_some() { pace.load } else { std::time::Duration::ZERO };
         self.outcome.load_ms += u64::try_from(load.as_millis()).unwrap_or_default();
+        // The node is gone with its worker, so none gets a machine that was there before.
+        let took = self.now.since(body.seen.created);
+        self.placed.push(Sample::Placed { capacity: body.seen.capacity, took });
         let at = self.now.plus(pace.draw_boot(&mut self.random) + load);
         self.events.push(at, Event::Ready(number));
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use policy::{Capacity, Health, Order, Phase, Time, Worker, WorkerId};
+use policy::{Capacity, Health, Order, Phase, Sample, Time, Worker, WorkerId};
 
 pub(crate) use pool::Pool;
 pub(crate) use pool::micros;
@@ -101,6 +101,8 @@ pub(crate) struct World<'a> {
     plan_at: Option<Time>,
     /// Tasks whose estimated completion is asked for with the next plan.
     asked: Vec<u32>,
+    /// Workers that got a machine since the last plan.
+    placed: Vec<Sample>,
     random: Random,
     outcome: Outcome,
 }
@@ -134,6 +136,7 @@ impl<'a> World<'a> {
             planned: None,
             plan_at: None,
             asked: Vec::new(),
+            placed: Vec::new(),
             random: Random::part(setup.seed, 3),
             outcome: Outcome::new(setup.work.tasks.len()),
         };
@@ -221,6 +224,7 @@ impl<'a> World<'a> {
         self.planned = Some(self.now);
         self.lanes.sweep(ms(self.now));
         self.ring();
+        self.placed.drain(..).for_each(|sample| scaler.learn(&sample));
         let seen = self.seen();
         let decisions = scaler.decide(self.now, &seen);
         self.estimate(scaler);

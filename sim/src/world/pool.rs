@@ -60,6 +60,7 @@ impl Pool {
                 on_demand: fleet(100),
                 scaling: Scaling { idle_after: Duration::from_secs(20), ..Scaling::default() },
                 paused: false,
+                template: String::new(),
             },
             pace: Pace::standard(),
         }

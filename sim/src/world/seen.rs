@@ -60,12 +60,13 @@ impl World<'_> {
         let classes = &setup.pool.policy.classes;
         let backlog = self.backlog.buckets.iter().map(|((class, model, due), (tasks, units))| {
             let (class, model) = (classes[*class].name.clone(), setup.work.models[*model].clone());
-            policy::Backlog { class, model, due: Time::from_millis(*due), tasks: *tasks, units: *units }
+            let (due, work) = (Time::from_millis(*due), String::new());
+            policy::Backlog { class, model, work, due, tasks: *tasks, units: *units }
         });
         let running = self.workers.values().filter_map(|body| Some(self.running(body, body.held.as_ref()?)));
         let queue = Queue { backlog: backlog.collect(), running: running.collect() };
         let workers = self.workers.values().map(|body| body.seen.clone()).collect();
-        Seen { queue: Some(queue), workers }
+        Seen { queue: Some(queue), workers, refused: Vec::new() }
     }
 
     fn running(&self, body: &Body, held: &Held) -> Running {
@@ -75,10 +76,10 @@ impl World<'_> {
             worker: body.seen.id.clone(),
             class: class.name.clone(),
             model: self.setup.work.models[task.model].clone(),
+            work: String::new(),
             units: task.units,
             due: task.at.plus(class.sla),
             started: held.started,
-            attempt: held.grant.attempt,
             progress: self.progress(held),
         }
     }

@@ -94,7 +94,8 @@ impl World<'_> {
         let model = self.setup.work.models[task.model].clone();
         if held.exec == task.exec {
             let took = std::time::Duration::from_millis(held.exec);
-            scaler.learn(&Sample::Task { model, units: task.units, took });
+            let (work, units) = (String::new(), task.units);
+            scaler.learn(&Sample::Task { work, model, units, took });
         }
         self.claim(number);
     }

@@ -235,13 +235,27 @@ fn a_job_makes_the_workflow_that_was_accepted_or_none() {
 #[test]
 fn a_tenants_share_is_the_pools() {
     let tenants = json!([{"name": "acme", "weight": 4, "maxRunning": 8}]);
-    let references = with_pool(json!({"spec": {"fairness": {"defaultWeight": 2, "tenants": tenants}}}));
+    let references = with_pool(json!({"spec": {"fairness":
+        {"tenancy": "Field", "defaultWeight": 2, "defaultMaxRunning": 3, "tenants": tenants}}}));
     let share = |tenant: &str| {
         let job = accepted(&job_with(json!({"spec": {"tenant": tenant}})), &references).job;
         (job.weight, job.max_running)
     };
     assert_eq!(share("acme"), (4.0, Some(8)));
-    assert_eq!(share("other"), (2.0, None));
+    assert_eq!(share("other"), (2.0, Some(3)));
+}
+
+#[test]
+fn only_a_pool_that_says_so_takes_a_jobs_word_for_its_tenant() {
+    let foreign = job_with(json!({"spec": {"tenant": "acme"}}));
+    let problem = validated(&foreign, &references()).unwrap_err();
+    assert_eq!((problem.reason, problem.course), (JobReason::TenantNotAllowed, Course::Waits));
+    assert_eq!(
+        accepted(&job_with(json!({"spec": {"tenant": "studio"}})), &references()).job.tenant,
+        "studio"
+    );
+    let by_field = with_pool(json!({"spec": {"fairness": {"tenancy": "Field"}}}));
+    assert_eq!(accepted(&foreign, &by_field).job.tenant, "acme");
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crds::{conditions::PoolReason, events::EventReason};
 use jiff::Timestamp;
-use policy::{Action, Decision, Phase, Plan};
+use policy::{Action, Decision, Phase};
 use queue::WorkerId;
 
-use super::{Fleet, Observed, given, recent::NewWorker};
+use super::{Fleet, Observed, recent::NewWorker};
 use crate::{
     capacity,
     executors::{events::Lane, pods::PodOrder},
@@ -47,7 +47,7 @@ impl Fleet {
                 _ => self.order(observed, &decision).then(|| decision.action.clone()),
             };
             if let Some(action) = ordered {
-                done.push(self.record(Decision { action, why: decision.why }));
+                done.push(self.record(Decision { action, ..decision }));
             }
         }
         done
@@ -91,7 +91,7 @@ impl Fleet {
         action: &Action,
         now: Timestamp,
     ) -> Option<Action> {
-        let Action::Start { capacity, zone, n, classes, model } = action else { return None };
+        let Action::Start { capacity, zone, n, model } = action else { return None };
         let mut ordered = 0;
         for _ in 0..*n {
             let id = uuid::Uuid::new_v4().simple().to_string();
@@ -99,7 +99,7 @@ impl Fleet {
             let name = format!("{}{}", pod::name_prefix(&self.key.name, fleet), &id[..NAME_DIGITS]);
             let shape =
                 Shape { name: name.clone(), capacity: fleet, zone: zone.as_deref(), model: model.as_deref() };
-            let built = match pod::build(&pool.object, &shape, given(&self.config), template) {
+            let built = match pod::build(&pool.object, &shape, &self.given, template) {
                 Ok(built) => built,
                 Err(error) => {
                     self.refused(PoolReason::PodTemplateInvalid, error.to_string());
@@ -120,12 +120,12 @@ impl Fleet {
             self.state.recent.create(worker, now);
             ordered += 1;
         }
-        let (zone, classes, model) = (zone.clone(), classes.clone(), model.clone());
-        (ordered > 0).then_some(Action::Start { capacity: *capacity, zone, n: ordered, classes, model })
+        let (zone, model) = (zone.clone(), model.clone());
+        (ordered > 0).then_some(Action::Start { capacity: *capacity, zone, n: ordered, model })
     }
 
     /// Tells a worker what is to become of it. `false`: it is being told, or can't be now.
-    fn order(&mut self, observed: &Observed, Decision { action, why }: &Decision) -> bool {
+    fn order(&mut self, observed: &Observed, Decision { action, why, look_again: _ }: &Decision) -> bool {
         match action {
             Action::Start { .. } => false,
             Action::Retire { worker } => self.retire(&worker.0),
@@ -198,18 +198,6 @@ impl Fleet {
         }
     }
 
-    /// Workers made from an older template go once they are idle, those on their way at once; the next plan starts new
-    /// ones as needed.
-    pub(super) fn replace_outdated(&mut self, observed: &Observed, plan: &Plan) {
-        let retired = |id: &policy::WorkerId| {
-            plan.actions.iter().any(|d| matches!(&d.action, Action::Retire { worker } if worker == id))
-        };
-        let outdated: Vec<_> = observed.outdated.iter().filter(|id| !retired(id)).cloned().collect();
-        for worker in outdated {
-            self.retire(&worker.0);
-        }
-    }
-
     /// Tells autoscalers whose machine not to take away.
     pub(super) fn protect(&mut self, observed: &Observed, now: Timestamp) {
         let now = crate::node::time(now);
@@ -272,7 +260,7 @@ impl Fleet {
 
 fn describe(action: &Action) -> String {
     match action {
-        Action::Start { capacity, zone, n, classes: _, model: _ } => {
+        Action::Start { capacity, zone, n, model: _ } => {
             let place = zone.as_ref().map_or_else(String::new, |zone| format!(" in zone {zone}"));
             let workers = if *n == 1 { "worker" } else { "workers" };
             format!("start {n} {capacity} {workers}{place}")
@@ -295,7 +283,6 @@ mod tests {
             capacity: policy::Capacity::OnDemand,
             zone: zone.map(str::to_owned),
             n,
-            classes: vec![],
             model: None,
         };
         assert_eq!(describe(&start(1, None)), "start 1 on-demand worker");

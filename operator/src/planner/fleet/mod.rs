@@ -26,7 +26,6 @@ use tokio::{
 
 use super::{JobNews, Yard};
 use crate::{
-    config::Config,
     executors::{
         events::Events,
         pods::{Created, PodAnswer, Pods},
@@ -87,7 +86,7 @@ pub(super) struct Fleet {
     uid: Arc<str>,
     index: Index,
     changed: Arc<Notify>,
-    config: Arc<Config>,
+    given: Given,
     keeper: Keeper,
     pods: Pods,
     pools: PoolWriter,
@@ -134,7 +133,7 @@ impl Fleet {
             uid: Arc::clone(&record.uid),
             index: yard.index.clone(),
             changed: yard.index.pool_changed(&key),
-            config: Arc::clone(&yard.config),
+            given: yard.given.clone(),
             keeper,
             pods: yard.pods.clone(),
             pools: yard.pools.clone(),
@@ -200,10 +199,10 @@ impl Fleet {
 
     fn hear_jobs(&mut self, news: JobNews) {
         match news {
-            JobNews::Took { model, units, gpu_ms } => {
+            JobNews::Took { work, model, units, gpu_ms } => {
                 let sample = |ms| {
                     let took = Duration::from_millis(ms);
-                    Sample::Task { model: model.clone(), units, took }
+                    Sample::Task { work: work.clone(), model: model.clone(), units, took }
                 };
                 self.state.samples.extend(gpu_ms.into_iter().map(sample));
             }
@@ -272,8 +271,7 @@ impl Fleet {
         if due(self.state.secret_at)
             && let Some(owner) = owner(pool)
         {
-            let url = self.config.url_for_workers().to_owned();
-            let data = [(workerpool::pod::QUEUE_URL_KEY.to_owned(), url)].into();
+            let data = workerpool::pod::secret_data(&self.given.queue);
             if self.pools.order(&self.key, PoolOrder::Secret { owner, data }, &self.pool_answers.0) {
                 self.state.secret_at = Some(now + SECRET_EVERY);
             }
@@ -298,7 +296,7 @@ impl Fleet {
         let template = self.template(pool);
         let observed = self.observe(pool, &template, now);
         self.learn_start_up(&observed, now);
-        let plan = self.plan(pool, &observed, memory.clone(), now).await;
+        let plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
         if let Some(stats) = &observed.stats {
             let why = plan.report.state.to_string();
             let estimates = plan.memory.estimates.clone();
@@ -312,7 +310,6 @@ impl Fleet {
             plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));
         } else {
             plan.actions = self.act(pool, &observed, &template, std::mem::take(&mut plan.actions), now);
-            self.replace_outdated(&observed, &plan);
             self.protect(&observed, now);
         }
         self.remove_pods(&observed);
@@ -330,7 +327,7 @@ impl Fleet {
         match &self.state.template {
             Some((of, template)) if *of == generation => template.clone(),
             _ => {
-                let template = Template::of(&pool.object, given(&self.config));
+                let template = Template::of(&pool.object, &self.given);
                 self.state.template = Some((generation, template.clone()));
                 template
             }
@@ -365,9 +362,18 @@ impl Fleet {
     }
 
     /// What takes long is worked out on a thread of its own, so that nobody else waits for it.
-    async fn plan(&self, pool: &PoolRecord, observed: &Observed, memory: Memory, now: Timestamp) -> Plan {
+    async fn plan(
+        &self,
+        pool: &PoolRecord,
+        observed: &Observed,
+        template: &Template,
+        memory: Memory,
+        now: Timestamp,
+    ) -> Plan {
         let timer = self.metrics.plan_seconds.start_timer();
-        let (now, policy) = (node::time(now), workerpool::policy::policy(&pool.object));
+        let now = node::time(now);
+        let template = template.name();
+        let policy = policy::Policy { template, ..workerpool::policy::policy(&pool.object) };
         let size = observed.seen.queue.as_ref().map_or(0, |queue| queue.backlog.len() + queue.running.len());
         let planned = if size + observed.seen.workers.len() < MUCH {
             plan(now, &policy, &observed.seen, &memory)
@@ -407,11 +413,9 @@ impl Fleet {
     }
 }
 
-/// What the operator's configuration gives to workers.
-fn given(config: &Config) -> Given<'_> {
-    Given { worker_image: &config.worker_image, queue_url: config.url_for_workers() }
-}
-
 fn owner(pool: &PoolRecord) -> Option<OwnerReference> {
     pool.object.controller_owner_ref(&())
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,7 @@ impl Fleet {
         now: Timestamp,
     ) {
         self.remember_decision(plan, now);
-        for notice in shortages::between(before, &plan.memory, &observed.seen, observed.no_machine.as_deref())
-        {
+        for notice in shortages::between(before, &plan.memory, &observed.seen) {
             self.notify(&notice);
         }
         self.measure(observed, plan);
@@ -188,8 +187,8 @@ impl Fleet {
 /// One of [`PHASES`].
 const fn label(phase: Phase) -> &'static str {
     match phase {
-        Phase::Unscheduled => "unscheduled",
-        Phase::Starting { .. } => "starting",
+        Phase::Unscheduled { .. } => "unscheduled",
+        Phase::Starting { .. } | Phase::Failed => "starting",
         Phase::Idle { .. } => "idle",
         Phase::Busy => "busy",
     }

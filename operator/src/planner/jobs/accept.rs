@@ -181,7 +181,11 @@ impl Jobs {
             Course::Ends => self.end_with(record, status::refused(record, problem, now), None),
             Course::Waits => {
                 // A pool tells of its changes, nothing else does.
-                if !matches!(problem.reason, JobReason::PoolNotFound | JobReason::ClassNotFound) {
+                let told_by_pool = matches!(
+                    problem.reason,
+                    JobReason::PoolNotFound | JobReason::ClassNotFound | JobReason::TenantNotAllowed
+                );
+                if !told_by_pool {
                     self.retry(record.uid, POLL);
                 }
                 self.tell(record, status::waits(record, problem, now));
@@ -204,7 +208,7 @@ impl Jobs {
         let Some(picture) = &spec.text_to_image else { return 0.0 };
         let Some(handle) = self.handle(Some(key)) else { return 0.0 };
         let outlook = handle.outlook.borrow();
-        outlook.estimates.task_seconds(&picture.model, units(picture))
+        outlook.estimates.task_seconds("", &picture.model, units(picture))
     }
 
     /// With names and output that are kept once for all jobs.

@@ -158,8 +158,10 @@ impl Jobs {
         pace.learned_ms = tally.last_ms().unwrap_or_default().max(pace.learned_ms);
         let (Some(units), Some(model)) = (record.units(), record.model()) else { return };
         if !gpu_ms.is_empty() {
+            // Their kind of work is not kept with a job, so its model stands for it.
+            let (work, model) = (String::new(), model.to_owned());
             // A closed channel means that the pool is gone.
-            let _ = handle.news.send(JobNews::Took { model: model.to_owned(), units, gpu_ms });
+            let _ = handle.news.send(JobNews::Took { work, model, units, gpu_ms });
         }
     }
 

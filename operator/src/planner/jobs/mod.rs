@@ -356,3 +356,6 @@ impl Jobs {
         record.pool().cloned().or_else(|| self.index.pools.default_of(&record.namespace))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    config::QueueAddress,
     fixtures::{at, pool},
     index::worker_record,
 };
@@ -11,8 +12,8 @@ use crate::{
 const NOW: i64 = 1000;
 /// What every worker of the tests was made from, unless it says otherwise.
 fn template() -> Template {
-    let given = pod::Given { worker_image: "w", queue_url: "u" };
-    Template::of(&pool(), given)
+    let queue = QueueAddress { url: "redis://queue".into(), tls: queue::Tls::default() };
+    Template::of(&pool(), &pod::Given { worker_image: "w".into(), queue: queue.into() })
 }
 
 fn ms(seconds: i64) -> u64 {
@@ -108,7 +109,12 @@ fn the_phase_of_a_worker() {
     let starting = Phase::Starting { scheduled: time("2026-01-01T00:06:00Z".parse().unwrap()) };
     let idle = Phase::Idle { since: Time::from_millis(ms(900)) };
     let table = [
-        ("no node yet", &unscheduled, stats(vec![], vec![]), Phase::Unscheduled),
+        (
+            "no node yet",
+            &unscheduled,
+            stats(vec![], vec![]),
+            Phase::Unscheduled { machine: policy::Machine::Unknown },
+        ),
         ("never heard of", &here, stats(vec![], vec![]), starting),
         ("heard of", &here, stats(vec![seen("w", 3)], vec![]), idle),
         ("at work", &here, stats(vec![seen("w", 3)], vec![lease("w")]), Phase::Busy),
@@ -131,17 +137,14 @@ fn a_worker_that_no_machine_would_do_for_does_not_make_machines_scarce() {
     };
     let scarce = look("3 Insufficient nvidia.com/gpu");
     assert_eq!(scarce.seen.workers[0].created, time("2026-01-01T00:05:00Z".parse().unwrap()));
-    assert_eq!(
-        (scarce.no_machine.as_deref(), scarce.impossible),
-        (Some("3 Insufficient nvidia.com/gpu"), None)
-    );
+    let words = |observed: &Observed| observed.seen.workers[0].no_machine.clone().unwrap();
+    assert_eq!(words(&scarce), "3 Insufficient nvidia.com/gpu");
+    assert_eq!(scarce.impossible, None);
     let hopeless = look("persistentvolumeclaim \"models\" not found");
     assert_eq!(hopeless.seen.workers[0].created, time(at(NOW)), "it has yet to begin to wait");
+    assert_eq!(words(&hopeless), "persistentvolumeclaim \"models\" not found");
     let told = hopeless.impossible.unwrap();
-    assert_eq!(
-        (told.as_str(), hopeless.no_machine),
-        ("Pod w: persistentvolumeclaim \"models\" not found", None)
-    );
+    assert_eq!(told, "Pod w: persistentvolumeclaim \"models\" not found");
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn what_a_worker_was_told_a_moment_ago_counts_before_the_queue_shows_it() {
 }
 
 #[test]
-fn workers_of_another_template_are_outdated_and_sooner_while_they_wait_for_a_machine() {
+fn what_workers_are_made_of_is_compared_with_what_they_would_be_made_of_now() {
     let made = |template: &str| json!({"metadata": {"annotations": {"imagejob.dev/template": template}}});
     let now = template().text(Capacity::Spot);
     let (version, hashes) = now.split_once('.').unwrap();
@@ -246,9 +249,13 @@ fn workers_of_another_template_are_outdated_and_sooner_while_they_wait_for_a_mac
         pod_with("new", &json!({})),
     ];
     let stats = stats(vec![seen("busy", 1), seen("idle", 1), seen("idle-moved", 1)], vec![lease("busy")]);
-    let outdated = observed(&pods, stats).outdated;
-    let outdated: Vec<&str> = outdated.iter().map(|id| id.0.as_str()).collect();
-    assert_eq!(outdated, ["idle", "waiting-moved"]);
+    let observed = observed(&pods, stats);
+    let of = |template| {
+        let workers = observed.seen.workers.iter().filter(|worker| worker.template == template);
+        workers.map(|worker| worker.id.0.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(policy::Template::Outdated), ["busy", "idle", "doomed"]);
+    assert_eq!(of(policy::Template::Moved), ["idle-moved", "waiting-moved"]);
 }
 
 #[test]
@@ -265,7 +272,7 @@ fn the_queue_is_seen_as_it_is_and_one_that_cannot_be_read_is_not_empty() {
     let stats = Stats { backlog: vec![backlog], ..stats(vec![], vec![lease("w")]).unwrap() };
     let queue = observed(&[], Some(stats)).seen.queue.unwrap();
     assert_eq!((queue.backlog[0].tasks, queue.backlog[0].units), (3, 60.0));
-    assert_eq!((queue.running[0].attempt, queue.running[0].progress), (2, Some((5, 20))));
+    assert_eq!(queue.running[0].progress, Some((5, 20)));
 }
 
 #[test]

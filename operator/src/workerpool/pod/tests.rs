@@ -1,10 +1,17 @@
+use queue::Tls;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::fixtures::pool_with;
 
-const GIVEN: Given<'_> =
-    Given { worker_image: "imagejob/gpu-worker:0.1.0", queue_url: "redis://:secret@queue.example.com" };
+fn given_with(worker_image: &str, url: &str, tls: Tls) -> Given {
+    let queue = QueueAddress { url: url.to_owned(), tls };
+    Given { worker_image: worker_image.into(), queue: Arc::new(queue) }
+}
+
+fn given() -> Given {
+    given_with("imagejob/gpu-worker:0.1.0", "redis://:secret@queue.example.com", Tls::default())
+}
 
 fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
     let shape = Shape {
@@ -13,7 +20,7 @@ fn built(pool: &WorkerPool, capacity: Capacity) -> Pod {
         zone: Some("eu-1a"),
         model: Some("v1-5.safetensors"),
     };
-    build(pool, &shape, GIVEN, &Template::of(pool, GIVEN)).unwrap()
+    build(pool, &shape, &given(), &Template::of(pool, &given())).unwrap()
 }
 
 fn with_template(template: &Value) -> WorkerPool {
@@ -163,7 +170,7 @@ fn autoscalers_leave_a_machine_alone_for_the_worker_that_is_to_come() {
 fn a_template_that_is_none_is_refused_with_the_field() {
     let pool = with_template(&json!({"spec": {"tolerration": [{"key": "spot"}]}}));
     let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, model: None };
-    let error = build(&pool, &shape, GIVEN, &Template::of(&pool, GIVEN)).unwrap_err();
+    let error = build(&pool, &shape, &given(), &Template::of(&pool, &given())).unwrap_err();
     assert_eq!(
         error.to_string(),
         "podTemplate.spec.tolerration: no such field; see kubectl explain pod.spec"
@@ -172,8 +179,8 @@ fn a_template_that_is_none_is_refused_with_the_field() {
 
 /// Whether a worker made from the pool as it was is the same as one made now, and whether the same runs in it.
 fn still(change: Value) -> (bool, bool) {
-    let before = Template::of(&crate::fixtures::pool(), GIVEN).text(Capacity::Spot);
-    let now = Template::of(&pool_with(change), GIVEN);
+    let before = Template::of(&crate::fixtures::pool(), &given()).text(Capacity::Spot);
+    let now = Template::of(&pool_with(change), &given());
     (now.is_same(Capacity::Spot, &before), now.runs_the_same(Capacity::Spot, &before))
 }
 
@@ -204,7 +211,7 @@ fn workers_are_replaced_when_their_making_changes_and_only_then() {
 
 #[test]
 fn a_worker_of_an_operator_with_another_rule_is_not_replaced_for_that_alone() {
-    let now = Template::of(&crate::fixtures::pool(), GIVEN);
+    let now = Template::of(&crate::fixtures::pool(), &given());
     for made_from in ["", "0123456789abcdef", "1.0123456789abcdef.0123456789abcdef"] {
         assert!(now.runs_the_same(Capacity::Spot, made_from) && !now.is_same(Capacity::Spot, made_from));
     }
@@ -212,13 +219,15 @@ fn a_worker_of_an_operator_with_another_rule_is_not_replaced_for_that_alone() {
 
 #[test]
 fn workers_are_replaced_when_the_operator_gives_them_something_else() {
-    let upgraded = Given { worker_image: "imagejob/gpu-worker:0.2.0", ..GIVEN };
-    let elsewhere = Given { queue_url: "redis://:secret@other.example.com", ..GIVEN };
+    let url = &given().queue.url;
+    let upgraded = &given_with("imagejob/gpu-worker:0.2.0", url, Tls::default());
+    let elsewhere =
+        &given_with("imagejob/gpu-worker:0.1.0", "redis://:secret@other.example.com", Tls::default());
     let pool = crate::fixtures::pool();
-    assert_ne!(Template::of(&pool, upgraded), Template::of(&pool, GIVEN));
-    assert_ne!(Template::of(&pool, elsewhere), Template::of(&pool, GIVEN));
+    assert_ne!(Template::of(&pool, upgraded), Template::of(&pool, &given()));
+    assert_ne!(Template::of(&pool, elsewhere), Template::of(&pool, &given()));
     let with_its_own = pool_with(json!({"spec": {"worker": {"image": "example.com/gpu-worker:mine"}}}));
-    assert_eq!(Template::of(&with_its_own, upgraded), Template::of(&with_its_own, GIVEN));
+    assert_eq!(Template::of(&with_its_own, upgraded), Template::of(&with_its_own, &given()));
 }
 
 #[test]
@@ -226,9 +235,40 @@ fn only_a_checkpoint_is_loaded_before_there_is_work() {
     let warm = |model: &str| {
         let pool = crate::fixtures::pool();
         let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, model: Some(model) };
-        let pod = build(&pool, &shape, GIVEN, &Template::of(&pool, GIVEN)).unwrap();
+        let pod = build(&pool, &shape, &given(), &Template::of(&pool, &given())).unwrap();
         env(container(&pod, "gpu-worker"), "WARM_MODEL")
     };
     assert_eq!(warm("v1-5.safetensors").as_deref(), Some("v1-5.safetensors"));
     assert_eq!(warm("ae.safetensors+flux1-dev.safetensors"), None);
+}
+
+#[test]
+fn workers_are_handed_what_they_need_for_a_redis_with_a_private_authority() {
+    let pool = crate::fixtures::pool();
+    let names = |tls: Tls| {
+        let given = given_with("w", "rediss://queue.example.com", tls);
+        let shape = Shape { name: "w".into(), capacity: Capacity::Spot, zone: None, model: None };
+        let pod = build(&pool, &shape, &given, &Template::of(&pool, &given)).unwrap();
+        let worker = container(&pod, "gpu-worker");
+        let files = ["REDIS_CA_FILE", "REDIS_CERT_FILE", "REDIS_KEY_FILE"].map(|name| env(worker, name));
+        let volumes = pod.spec.as_ref().unwrap().volumes.iter().flatten();
+        let mounted: Vec<String> = volumes
+            .filter_map(|volume| volume.secret.as_ref())
+            .flat_map(|secret| secret.items.iter().flatten().map(|item| item.path.clone()))
+            .collect();
+        let keys: Vec<String> = secret_data(&given.queue).into_keys().collect();
+        (files, mounted, keys)
+    };
+    assert_eq!(names(Tls::default()), ([None, None, None], vec![], vec!["url".to_owned()]));
+    let tls = Tls { ca: Some(b"ca".to_vec()), client: Some((b"certificate".to_vec(), b"key".to_vec())) };
+    let (files, mounted, keys) = names(tls);
+    let at = |name: &str| Some(format!("/etc/imagejob/queue/{name}"));
+    assert_eq!(files, [at("ca.crt"), at("tls.crt"), at("tls.key")]);
+    assert_eq!(
+        (mounted, keys),
+        (
+            vec!["ca.crt".to_owned(), "tls.crt".to_owned(), "tls.key".to_owned()],
+            vec!["ca.crt".to_owned(), "tls.crt".to_owned(), "tls.key".to_owned(), "url".to_owned()],
+        )
+    );
 }

@@ -1,0 +1,198 @@
+use queue::Stats;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    config::QueueAddress,
+    executors::{
+        Server, events,
+        pods::{PodOrder, Work},
+        pools,
+    },
+    fixtures::pool_with,
+    keeper::{Coming, Snapshot},
+};
+
+/// The planner of a pool, and everybody it talks to.
+struct Hall {
+    fleet: Fleet,
+    pods: mpsc::Receiver<Work>,
+    pools: mpsc::Receiver<pools::Work>,
+    orders: mpsc::Receiver<Order>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    workers: mpsc::UnboundedSender<WorkerAnswer>,
+    outlook: watch::Sender<Arc<Outlook>>,
+    _jobs: mpsc::UnboundedSender<JobNews>,
+}
+
+impl Hall {
+    /// Of the pool `studio/sd15`, changed by `change`, whose queue is empty.
+    fn new(change: Value) -> Self {
+        let index = Index::default();
+        index.apply_pool(pool_with(change));
+        let key = PoolKey::new("studio", "sd15");
+        let record = index.pools.get(&key).unwrap();
+        let (pods, pod_orders) = Pods::held();
+        let (pool_writer, pool_orders) = PoolWriter::held();
+        let (keeper, orders, snapshot) = Keeper::held();
+        let (worker_sender, workers) = mpsc::unbounded_channel();
+        let (job_sender, jobs) = mpsc::unbounded_channel();
+        let queue = QueueAddress { url: "redis://queue".into(), tls: queue::Tls::default() };
+        let fleet = Fleet {
+            uid: Arc::clone(&record.uid),
+            changed: index.pool_changed(&key),
+            index,
+            given: Given { worker_image: "w".into(), queue: queue.into() },
+            keeper,
+            pods,
+            pools: pool_writer,
+            events: events::open(Server::nowhere(), "test").0,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            inbox: Inbox::new(workers, jobs),
+            pod_answers: mpsc::unbounded_channel(),
+            pool_answers: mpsc::unbounded_channel(),
+            state: State { memory: Some(Memory::default()), ..State::default() },
+            key,
+        };
+        let mut hall = Self {
+            fleet,
+            pods: pod_orders,
+            pools: pool_orders,
+            orders,
+            snapshot,
+            workers: worker_sender,
+            outlook: watch::channel(Arc::default()).0,
+            _jobs: job_sender,
+        };
+        hall.read(Stats::default());
+        hall
+    }
+
+    /// The keeper has read the queue.
+    fn read(&mut self, stats: Stats) {
+        let now = Timestamp::now();
+        let now_ms = u64::try_from(now.as_millisecond()).unwrap();
+        let stats = Stats { now_ms, ..stats };
+        let before = Arc::clone(&self.snapshot.borrow());
+        self.snapshot.send_replace(Arc::new(Snapshot::read(&before, Instant::now(), stats, now)));
+    }
+
+    /// Jobs are on their way to the queue.
+    fn coming(&self, jobs: u32) {
+        for n in 0..jobs {
+            let uid = format!("aaaaaaaa-0000-4000-8000-{n:012x}").parse().unwrap();
+            self.fleet.keeper.intake.add(uid, Coming::of(&job()).unwrap());
+        }
+    }
+
+    async fn beat(&mut self) {
+        self.fleet.hear();
+        let pool = self.fleet.index.pools.get(&self.fleet.key).unwrap();
+        self.fleet.prepare(&pool);
+        self.fleet.beat(&pool, &self.outlook).await;
+    }
+
+    /// The Pods that are to be created.
+    fn created(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Ok((_, order, _)) = self.pods.try_recv() {
+            if let PodOrder::Create(pod) = order {
+                names.extend(pod.metadata.name);
+            }
+        }
+        names
+    }
+}
+
+fn job() -> queue::Job {
+    let record = crate::fixtures::record();
+    let references = crate::imagejob::validate::References {
+        pool_key: Some(PoolKey::new("studio", "sd15")),
+        pool: Some(Arc::new(crate::fixtures::pool())),
+        allowed: true,
+        workflow: crate::imagejob::validate::WorkflowSource::Inline,
+        image_seconds: 4.0,
+    };
+    let spec = crate::fixtures::job().spec;
+    crate::imagejob::validate::validate(&record, &spec, &references, Timestamp::now()).unwrap().job
+}
+
+#[tokio::test]
+async fn jobs_on_their_way_get_workers_before_redis_has_answered_and_no_more_than_once() {
+    let mut hall = Hall::new(json!({}));
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0], "nothing to do");
+    hall.coming(200);
+    hall.beat().await;
+    let created = hall.created();
+    assert!(!created.is_empty());
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0], "they are coming");
+}
+
+#[tokio::test]
+async fn pods_that_are_refused_are_tried_again_more_rarely_and_the_pool_says_why() {
+    let mut hall = Hall::new(json!({}));
+    hall.coming(200);
+    hall.beat().await;
+    for name in hall.created() {
+        let why = "exceeded quota: gpus".to_owned();
+        hall.fleet.pod_answers.0.send(PodAnswer { name, created: Created::Refused(why) }).unwrap();
+    }
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0], "not at once");
+    let pool = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
+    assert!(!hall.fleet.rest(&pool).is_zero());
+}
+
+#[tokio::test]
+async fn a_pool_that_is_being_deleted_starts_nobody() {
+    let going = json!({"metadata": {"deletionTimestamp": crate::fixtures::CREATED, "finalizers": ["foregroundDeletion"]}});
+    let mut hall = Hall::new(going);
+    hall.coming(200);
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_queue_is_told_of_the_spec_and_of_each_change_once() {
+    let mut hall = Hall::new(json!({}));
+    let paused = |order: Order| match order {
+        Order::Configure(settings) => settings.paused,
+        other => panic!("{other:?}"),
+    };
+    hall.beat().await;
+    assert!(!paused(hall.orders.try_recv().unwrap()));
+    hall.beat().await;
+    assert!(hall.orders.try_recv().is_err());
+    hall.fleet.index.apply_pool(pool_with(json!({"spec": {"paused": true}, "metadata": {"generation": 2}})));
+    hall.beat().await;
+    assert!(paused(hall.orders.try_recv().unwrap()));
+}
+
+#[tokio::test]
+async fn a_worker_that_was_evicted_is_told_of_when_its_images_are_back() {
+    let mut hall = Hall::new(json!({}));
+    let worker = WorkerId("sd15-spot-0123456789".into());
+    let answer = WorkerAnswer::Evicted { worker, requeued: 2, at: Instant::now() };
+    hall.workers.send(answer).unwrap();
+    hall.beat().await;
+    assert_eq!(hall.fleet.metrics.requeued.with_label_values(&["studio/sd15", "evicted"]).get(), 2);
+}
+
+#[tokio::test]
+async fn a_pool_that_waits_is_not_written_again_for_what_only_adds_up() {
+    let mut hall = Hall::new(json!({}));
+    let mut writes = 0;
+    for _ in 0..20 {
+        hall.beat().await;
+        while let Ok((_, order, answers)) = hall.pools.try_recv() {
+            if matches!(order, PoolOrder::Status { .. }) {
+                writes += 1;
+                answers.send(PoolAnswer::Status(true)).unwrap();
+            }
+        }
+        hall.read(Stats::default());
+    }
+    assert_eq!(writes, 1);
+}

@@ -1,0 +1,111 @@
+//! How much the spot fleet sits idle, in short gaps as well as long ones.
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, Capacity, Decision, Phase, Template, Time, Why, Worker, demand::Demand, view::View};
+
+/// Idle time is forgotten over so many times `idle_after`: a fleet that is idle for less than a fifth of one
+/// worker is not too large.
+const FORGOTTEN_OVER: f64 = 5.0;
+
+/// Idle worker-seconds of the spot fleet beyond its minimum, forgotten slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IdleMeter {
+    /// Worker-seconds.
+    pub seconds: f64,
+    /// When it was last read.
+    pub at: Time,
+    /// Workers idle at that time.
+    pub idle: u32,
+}
+
+impl IdleMeter {
+    /// Adds the time since the last reading.
+    pub(crate) fn read(view: &View, demand: &Demand) -> Self {
+        let before = view.memory.idle;
+        let elapsed = view.now.since(before.at).as_secs_f64();
+        let memory = (FORGOTTEN_OVER * view.policy.scaling.idle_after.as_secs_f64()).max(1.0);
+        let kept = (-elapsed / memory).exp();
+        // What flowed in while it was forgotten is forgotten in part too.
+        let gathered = f64::from(before.idle) * memory * (1.0 - kept);
+        let idle = spare(view, demand, Capacity::Spot).min(over_minimum(view, Capacity::Spot));
+        Self {
+            seconds: before.seconds * kept + gathered,
+            at: view.now,
+            idle: u32::try_from(idle).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// How many workers too many the idle time amounts to.
+    pub(crate) fn too_many(&self, idle_after: Duration) -> usize {
+        if idle_after.is_zero() || self.idle == 0 {
+            return 0;
+        }
+        // `as` saturates.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let workers = (self.seconds / idle_after.as_secs_f64()) as usize;
+        workers
+    }
+
+    /// Whether a decision makes up for idle time.
+    pub(crate) const fn is_paid_by(decision: &Decision) -> bool {
+        matches!(decision.why, Why::Spare | Why::Idle { .. })
+    }
+
+    /// Takes off what was paid for by letting workers go. After a start all of it: it was needed after all.
+    pub(crate) fn settle(&mut self, decisions: &[Decision], idle_after: Duration) {
+        for decision in decisions {
+            let starts = matches!(decision.action, Action::Start { capacity: Capacity::Spot, .. });
+            if starts && decision.why != Why::Replacement {
+                self.seconds = 0.0;
+            } else if Self::is_paid_by(decision) {
+                self.seconds = (self.seconds - idle_after.as_secs_f64()).max(0.0);
+                self.idle = self.idle.saturating_sub(1);
+            }
+        }
+    }
+
+    /// When it will tell of a worker too many, if nothing changes.
+    pub(crate) fn full_at(&self, idle_after: Duration) -> Option<Time> {
+        let missing = (idle_after.as_secs_f64() - self.seconds).max(0.0);
+        let left = Duration::try_from_secs_f64(missing / f64::from(self.idle)).unwrap_or_default();
+        (self.idle > 1).then(|| self.at.plus(left))
+    }
+}
+
+/// Idle workers that claim, best to let go first.
+pub(crate) fn idle<'a>(view: &View<'a>, capacity: Capacity) -> Vec<&'a Worker> {
+    let mut idle: Vec<&Worker> =
+        view.placed(capacity).filter(|w| w.claims() && matches!(w.phase, Phase::Idle { .. })).collect();
+    let mut on_node: HashMap<&str, usize> = HashMap::new();
+    for node in view.workers.iter().filter_map(|worker| worker.node.as_deref()) {
+        *on_node.entry(node).or_default() += 1;
+    }
+    let mut in_zone: HashMap<Option<&str>, usize> = HashMap::new();
+    for worker in view.placed(capacity) {
+        *in_zone.entry(worker.zone.as_deref()).or_default() += 1;
+    }
+    idle.sort_by_cached_key(|worker| {
+        let on_node = worker.node.as_deref().and_then(|node| on_node.get(node)).copied().unwrap_or_default();
+        let in_zone = in_zone.get(&worker.zone.as_deref()).copied().unwrap_or_default();
+        let since = if let Phase::Idle { since } = worker.phase { since } else { view.now };
+        // Those that will be replaced anyway; the emptiest node, so that it can go; then the most crowded zone, so that
+        // the fleet stays spread.
+        (worker.template != Template::Outdated, on_node, Reverse(in_zone), since, worker.id.clone())
+    });
+    idle
+}
+
+/// How many idle workers the waiting tasks leave idle: all in a pool that is paused.
+pub(crate) fn spare(view: &View, demand: &Demand, capacity: Capacity) -> usize {
+    let idle = view.placed(capacity).filter(|w| w.claims() && matches!(w.phase, Phase::Idle { .. }));
+    let waiting = if view.policy.paused { 0 } else { demand.waiting_for(capacity) };
+    idle.count().saturating_sub(waiting)
+}
+
+/// Workers that claim beyond the fleet's minimum.
+pub(crate) fn over_minimum(view: &View, capacity: Capacity) -> usize {
+    view.placed(capacity).filter(|w| w.claims()).count().saturating_sub(view.min(capacity))
+}

@@ -1,0 +1,30 @@
+//! It is made from an older template, and its replacement is ready.
+use super::Leaving;
+use crate::{Capacity, Phase, Why, Worker, rollout};
+
+pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
+    let view = &leaving.known.view;
+    if view.policy.paused {
+        return;
+    }
+    let busy_from = view.memory.template_since.plus(view.policy.scaling.rollout_busy_after);
+    let outdated: Vec<&Worker> =
+        rollout::outdated(view, capacity).filter(|worker| !leaving.gone.contains(&worker.id)).collect();
+    let due = rollout::due(leaving.known, capacity, leaving.gap);
+    let spare = leaving.spare(capacity);
+    let (busy, idle): (Vec<&Worker>, Vec<&Worker>) =
+        outdated.into_iter().partition(|worker| worker.phase == Phase::Busy);
+    let idle = idle.into_iter().take(due.min(spare));
+    let mut left = due;
+    for worker in idle {
+        leaving.retire(worker, Why::Outdated);
+        left -= 1;
+    }
+    if view.now < busy_from && !busy.is_empty() {
+        leaving.later(busy_from);
+        return;
+    }
+    for worker in busy.into_iter().take(left) {
+        leaving.hold(worker, Why::Outdated);
+    }
+}

@@ -1,0 +1,230 @@
+//! Workers that do not come up, or break.
+use policy::{
+    Capacity, Fault, Lack, Memory, Phase, Policy, Refused, Sample, Seen, State, Time, Trouble, Worker, plan,
+};
+
+use crate::{
+    fixtures::{NOW, decide, done, fleet, idle_for, pool, retired, running, seen, started, waiting, worker},
+    world::secs,
+};
+
+fn trouble(fault: Fault, message: &str) -> Option<Trouble> {
+    Some(Trouble { fault, message: message.into() })
+}
+
+/// On a machine for so long.
+fn starting(id: &str, capacity: Capacity, s: u64) -> Worker {
+    let scheduled = NOW.minus(secs(s));
+    Worker { created: scheduled.minus(secs(20)), ..worker(id, capacity, Phase::Starting { scheduled }) }
+}
+
+fn failed(id: &str, created: Time) -> Worker {
+    let trouble = trouble(Fault::Machine, "OutOfnvidia.com/gpu on node n7");
+    Worker { created, trouble, ..worker(id, Capacity::Spot, Phase::Failed) }
+}
+
+fn single_zone() -> Policy {
+    Policy { spot: Some(fleet(0, 20, 900_000, &[])), ..pool() }
+}
+
+#[test]
+fn a_worker_that_is_not_up_in_time_is_replaced_elsewhere_and_its_zone_avoided() {
+    let after = |s| {
+        let work = seen(vec![waiting("relaxed", 3, 500)], vec![], vec![starting("s1", Capacity::Spot, s)]);
+        decide(&pool(), &work)
+    };
+    // 600 s for the engine, 300 s for the pull of its image.
+    assert_eq!(done(&after(890)), []);
+    let late = after(910);
+    assert_eq!(retired(&late), ["s1"]);
+    assert_eq!(late.report.short[0].zone, "a");
+    assert_eq!(late.report.short[0].shortage.lack, Lack::Workers);
+    assert_eq!(started(&late, Capacity::Spot), 0, "the next is tried 2 s later");
+    assert!(late.wake_after <= secs(2));
+    let next = plan(
+        NOW.plus(secs(3)),
+        &pool(),
+        &seen(vec![waiting("relaxed", 3, 500)], vec![], vec![]),
+        &late.memory,
+    );
+    assert_eq!(started(&next, Capacity::Spot), 1);
+    assert!(
+        next.actions
+            .iter()
+            .any(|d| matches!(&d.action, policy::Action::Start { zone: Some(zone), .. } if zone == "b"))
+    );
+}
+
+#[test]
+fn where_starting_is_known_to_take_long_it_is_given_longer() {
+    let mut memory = Memory::default();
+    for took in [1100, 1300].into_iter().cycle().take(30) {
+        memory.estimates.observe(&Sample::Started { capacity: Capacity::Spot, took: secs(took) });
+    }
+    let at = |s| {
+        let work = seen(vec![waiting("relaxed", 3, 500)], vec![], vec![starting("s1", Capacity::Spot, s)]);
+        retired(&plan(NOW, &pool(), &work, &memory)).len()
+    };
+    assert_eq!((at(1200), at(1600)), (0, 1));
+}
+
+#[test]
+fn on_demand_is_held_to_the_same_rule() {
+    let work = seen(vec![waiting("immediate", 1, 30)], vec![], vec![starting("o1", Capacity::OnDemand, 910)]);
+    let plan = decide(&pool(), &work);
+    assert_eq!(retired(&plan), ["o1"]);
+    assert_eq!(plan.report.short[0].capacity, Capacity::OnDemand);
+    assert!(!plan.report.ready);
+}
+
+#[test]
+fn a_worker_that_says_why_it_does_not_come_up_is_not_counted_on_and_goes_sooner() {
+    let mut stuck = starting("s1", Capacity::Spot, 40);
+    stuck.trouble = trouble(Fault::Machine, "ImagePullBackOff: manifest unknown");
+    let work = seen(vec![waiting("standard", 3, 200)], vec![], vec![stuck.clone()]);
+    let plan = decide(&single_zone(), &work);
+    assert_eq!(started(&plan, Capacity::OnDemand), 1, "falls back");
+    assert_eq!(started(&plan, Capacity::Spot), 0, "no further machine for the same");
+    let State::StartsFailing { said, .. } = &plan.report.state else { panic!("{:?}", plan.report.state) };
+    assert_eq!(said, "ImagePullBackOff: manifest unknown");
+    assert!(!plan.report.ready);
+    stuck.phase = Phase::Starting { scheduled: NOW.minus(secs(181)) };
+    let plan = decide(&single_zone(), &seen(vec![waiting("relaxed", 3, 200)], vec![], vec![stuck]));
+    assert_eq!(done(&plan), [("retire", "NeverReady")]);
+}
+
+/// Plays a pool whose Pods are refused by their machine as soon as they are created; gives the times of the starts.
+fn refused_by_the_kubelet(seconds: u64, tasks: u64) -> Vec<u64> {
+    let (mut memory, mut workers, mut starts) = (Memory::default(), Vec::new(), Vec::new());
+    let policy = Policy { on_demand: None, ..single_zone() };
+    for second in 0..seconds {
+        let now = NOW.plus(secs(second));
+        let work = seen(vec![waiting("relaxed", tasks, 590)], vec![], std::mem::take(&mut workers));
+        let plan = plan(now, &policy, &work, &memory);
+        for _ in 0..started(&plan, Capacity::Spot) {
+            starts.push(second);
+            workers.push(failed(&format!("w{}", starts.len()), now));
+        }
+        memory = plan.memory;
+    }
+    starts
+}
+
+#[test]
+fn pods_that_the_kubelet_refuses_are_tried_ever_more_rarely() {
+    for tasks in [4, 1000] {
+        let starts = refused_by_the_kubelet(1200, tasks);
+        let first_round = starts.iter().filter(|at| **at == 0).count();
+        let later: Vec<u64> = starts.iter().copied().filter(|at| *at > 0).collect();
+        let within_a_minute = starts.len() - starts.iter().filter(|at| **at >= 60).count();
+        assert!(within_a_minute <= first_round + 6, "{starts:?}");
+        let gaps: Vec<u64> = later.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.windows(2).all(|pair| pair[1] >= pair[0]), "growing: {gaps:?}");
+        let third = starts[2.min(first_round.max(3) - 1)];
+        let after_third = later.iter().filter(|at| **at > third).copied().collect::<Vec<_>>();
+        assert!(after_third.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{starts:?}");
+        assert!(gaps.last().is_some_and(|gap| *gap >= 200), "{gaps:?}");
+    }
+}
+
+#[test]
+fn what_fails_is_told_with_its_words_and_the_time_of_the_next_try() {
+    let workers = ["w1", "w2", "w3"].map(|id| failed(id, NOW.minus(secs(2)))).to_vec();
+    let plan = decide(&single_zone(), &seen(vec![waiting("relaxed", 3, 500)], vec![], workers));
+    assert_eq!(
+        plan.report.state.to_string(),
+        "3 workers in a row did not come up, the next is tried 2026-01-01T00:00:10Z: \
+         OutOfnvidia.com/gpu on node n7"
+    );
+    assert_eq!(retired(&plan), ["w1", "w2", "w3"], "none of them remains");
+}
+
+#[test]
+fn a_failed_worker_counts_once_however_long_it_is_seen() {
+    let work = seen(vec![waiting("relaxed", 3, 500)], vec![], vec![failed("w1", NOW)]);
+    let first = decide(&single_zone(), &work);
+    let again = plan(NOW.plus(secs(1)), &single_zone(), &work, &first.memory);
+    assert_eq!(again.memory.failures[&Capacity::Spot], first.memory.failures[&Capacity::Spot]);
+}
+
+#[test]
+fn one_that_comes_up_ends_the_doubt() {
+    let fails = ["w1", "w2", "w3"].map(|id| failed(id, NOW.minus(secs(30)))).to_vec();
+    let memory = decide(&single_zone(), &seen(vec![], vec![], fails)).memory;
+    let later = NOW.plus(secs(60));
+    let many = || vec![waiting("relaxed", 300, 590)];
+    let in_doubt = plan(later, &single_zone(), &seen(many(), vec![], vec![]), &memory);
+    assert_eq!(started(&in_doubt, Capacity::Spot), 1, "one at a time");
+    let up = Worker { created: NOW, ..worker("w4", Capacity::Spot, idle_for(0)) };
+    let trusted = plan(later, &single_zone(), &seen(many(), vec![], vec![up]), &memory);
+    assert!(started(&trusted, Capacity::Spot) > 3);
+}
+
+#[test]
+fn a_corrected_template_is_tried_at_once() {
+    let fails = ["w1", "w2", "w3"].map(|id| failed(id, NOW.minus(secs(30)))).to_vec();
+    let memory = decide(&single_zone(), &seen(vec![], vec![], fails)).memory;
+    let corrected = Policy { template: "corrected".into(), ..single_zone() };
+    let work = seen(vec![waiting("relaxed", 300, 590)], vec![], vec![]);
+    assert!(started(&plan(NOW, &corrected, &work, &memory), Capacity::Spot) > 3);
+}
+
+#[test]
+fn starts_that_the_cluster_refuses_are_put_off_and_told() {
+    let why = "pods is forbidden: exceeded quota: gpus".to_owned();
+    let (capacity, zone, at) = (Capacity::Spot, None, NOW);
+    let refused = vec![Refused { capacity, zone, workers: 5, at, why: why.clone() }];
+    let work = Seen { refused, ..seen(vec![waiting("relaxed", 300, 590)], vec![], vec![]) };
+    let plan = decide(&single_zone(), &work);
+    assert_eq!(started(&plan, Capacity::Spot), 0);
+    let failing = &plan.report.failing[0];
+    assert_eq!((failing.workers, &failing.said, failing.next_try), (0, &why, Some(NOW.plus(secs(2)))));
+    let again =
+        policy::plan(NOW.plus(secs(2)), &single_zone(), &Seen { refused: vec![], ..work }, &plan.memory);
+    assert!(started(&again, Capacity::Spot) > 3, "none exists that might fail");
+}
+
+#[test]
+fn a_broken_worker_is_no_supply_and_replaced() {
+    let mut broken = worker("s1", Capacity::Spot, idle_for(5));
+    broken.trouble = trouble(Fault::Worker, "3 tasks of different jobs failed here");
+    let work = seen(vec![waiting("standard", 3, 250)], vec![], vec![broken.clone()]);
+    let plan = decide(&single_zone(), &work);
+    assert_eq!(done(&plan), [("retire", "Broken")]);
+    assert!(plan.report.late.is_empty() || plan.report.wanted.spot == 0, "nothing is expected of it");
+    let well = Worker { created: NOW.minus(secs(600)), ..worker("s2", Capacity::Spot, Phase::Busy) };
+    let among_well_ones =
+        seen(vec![waiting("standard", 60, 250)], vec![running("s2", "standard")], vec![broken, well]);
+    let plan = decide(&single_zone(), &among_well_ones);
+    assert_eq!(retired(&plan), ["s1"]);
+    assert!(started(&plan, Capacity::Spot) > 1, "one among well ones puts nothing off");
+}
+
+#[test]
+fn when_the_pool_is_at_fault_no_machine_is_bought() {
+    let blames = |id: &str, s| {
+        let trouble = trouble(Fault::Pool, "bucket imagse does not exist");
+        Worker { trouble, ..starting(id, Capacity::Spot, s) }
+    };
+    let work = vec![waiting("standard", 100, 250), waiting("immediate", 2, 20)];
+    let workers = vec![blames("s1", 200), blames("s2", 190), blames("s3", 20)];
+    let plan = decide(&pool(), &seen(work.clone(), vec![], workers.clone()));
+    assert_eq!(done(&plan), [("retire", "PoolAtFault")], "one waits for it, one more for some minutes");
+    assert_eq!(retired(&plan), ["s2"]);
+    assert_eq!(
+        plan.report.state.to_string(),
+        "workers can't work, and no other is started: bucket imagse does not exist"
+    );
+    assert!(!plan.report.ready);
+    // It waits as long as it takes.
+    let ages = decide(&pool(), &seen(work.clone(), vec![], vec![blames("s1", 5000)]));
+    assert_eq!(done(&ages), []);
+    // One that blames the pool while others work is itself at fault.
+    let mut outvoted = worker("s1", Capacity::Spot, idle_for(61));
+    outvoted.trouble = workers[0].trouble.clone();
+    let well = ["w2", "w3"].map(|id| worker(id, Capacity::Spot, Phase::Busy)).to_vec();
+    let leases = ["w2", "w3"].map(|id| running(id, "standard")).to_vec();
+    let plan = decide(&pool(), &seen(work, leases, [vec![outvoted], well].concat()));
+    assert_eq!(retired(&plan), ["s1"]);
+    assert!(started(&plan, Capacity::Spot) > 0);
+}

@@ -1,0 +1,251 @@
+//! What holds in every world: machines that are short here and there, workers that fail, machines that go, pauses,
+//! changed templates, and work that comes as it likes.
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::{
+    Action, Capacity, Decision, Health, Order, Phase, Plan, Policy, Seen, Time, Why, Worker, WorkerId,
+};
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
+
+use crate::{
+    fixtures::{fleet, pool},
+    properties::config,
+    world::{Fault, Pace, World, secs},
+};
+
+/// Trouble and work come within this time, seconds; then all is well.
+const TROUBLED: u64 = 1200;
+/// By then all is done, and nobody is left beyond the minimum.
+const OVER: u64 = 4200;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Images { n: u32, class: &'static str },
+    Limit { capacity: Capacity, zone: &'static str, machines: Option<usize> },
+    Fault { capacity: Capacity, zone: &'static str, fault: Option<Fault> },
+    Strike { zone: &'static str, notice: Option<u64> },
+    Bucket { refuses: bool },
+    Pause(bool),
+    Template,
+}
+
+fn place() -> impl Strategy<Value = (Capacity, &'static str)> {
+    prop_oneof![
+        2 => Just((Capacity::Spot, "a")),
+        2 => Just((Capacity::Spot, "b")),
+        1 => Just((Capacity::OnDemand, "")),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let class = prop_oneof![1 => Just("immediate"), 3 => Just("standard"), 2 => Just("relaxed")];
+    let zone = prop_oneof![Just("a"), Just("b")];
+    let fault = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Fault::Refuses)),
+        1 => Just(Some(Fault::NoImage)),
+        1 => Just(Some(Fault::Silent)),
+        1 => Just(Some(Fault::Broken)),
+    ];
+    prop_oneof![
+        8 => (1..40u32, class).prop_map(|(n, class)| Event::Images { n, class }),
+        3 => (place(), proptest::option::of(0..4usize)).prop_map(|((capacity, zone), machines)| {
+            Event::Limit { capacity, zone, machines }
+        }),
+        2 => (place(), fault).prop_map(|((capacity, zone), fault)| Event::Fault { capacity, zone, fault }),
+        1 => (zone, proptest::option::of(10..120u64)).prop_map(|(zone, notice)| Event::Strike { zone, notice }),
+        1 => any::<bool>().prop_map(|refuses| Event::Bucket { refuses }),
+        1 => any::<bool>().prop_map(Event::Pause),
+        1 => Just(Event::Template),
+    ]
+}
+
+/// When what happens.
+type Story = Vec<(u64, Event)>;
+
+fn stories() -> impl Strategy<Value = Story> {
+    proptest::collection::vec((0..TROUBLED, event()), 4..24).prop_map(|mut story| {
+        story.sort_by_key(|(at, _)| *at);
+        story
+    })
+}
+
+fn happen(world: &mut World, event: &Event) {
+    match event {
+        Event::Images { n, class } => world.arrive(*n, class, "sd15"),
+        Event::Limit { capacity, zone, machines } => world.limit(*capacity, zone, *machines),
+        Event::Fault { capacity, zone, fault } => {
+            let place = (*capacity, (*zone).to_owned());
+            match fault {
+                Some(fault) => drop(world.market.faults.insert(place, *fault)),
+                None => drop(world.market.faults.remove(&place)),
+            }
+        }
+        Event::Strike { zone, notice: Some(s) } => {
+            let deadline = world.now.plus(secs(*s));
+            world.strike(zone, Health::Doomed { deadline });
+        }
+        Event::Strike { zone, notice: None } => world.strike(zone, Health::Gone),
+        Event::Bucket { refuses } => world.market.bucket_refuses = *refuses,
+        Event::Pause(paused) => world.policy.paused = *paused,
+        Event::Template => world.policy.template.push('+'),
+    }
+    world.change();
+}
+
+/// Plays a story, and lets all be well after it.
+fn play(world: &mut World, story: &Story, mut check: impl FnMut(&Seen, &Policy, &Plan)) {
+    let mut events = story.iter().peekable();
+    for second in 0..OVER {
+        while let Some((_, event)) = events.next_if(|(at, _)| *at <= second) {
+            happen(world, event);
+        }
+        if second == TROUBLED {
+            world.market.limits.clear();
+            world.market.faults.clear();
+            world.market.bucket_refuses = false;
+            world.policy.paused = false;
+            world.change();
+        }
+        if let Some((seen, plan)) = world.tick() {
+            check(&seen, &world.policy, &plan);
+        }
+    }
+}
+
+fn a_world(min: u32, speaks: bool) -> World {
+    let mut policy = pool();
+    policy.spot = Some(fleet(min, 20, 900_000, &["a", "b"]));
+    policy.scaling.engine_start = secs(120);
+    let mut world = World::learned(policy, Pace::default());
+    world.market.speaks = speaks;
+    world
+}
+
+/// Idle workers of a capacity that may claim.
+fn idle(seen: &Seen, capacity: Capacity) -> usize {
+    let idles = |worker: &&Worker| {
+        let well = worker.health == Health::Well && worker.order == Order::Work && worker.trouble.is_none();
+        worker.capacity == capacity && well && matches!(worker.phase, Phase::Idle { .. })
+    };
+    seen.workers.iter().filter(idles).count()
+}
+
+/// Tasks that wait and that a worker of this capacity may run.
+fn waiting(seen: &Seen, policy: &Policy, capacity: Capacity) -> usize {
+    let serves = policy.serves(capacity);
+    let backlog = seen.queue.iter().flat_map(|queue| &queue.backlog);
+    let tasks: u64 = backlog.filter(|bucket| serves.contains(&bucket.class)).map(|bucket| bucket.tasks).sum();
+    usize::try_from(tasks).unwrap_or(usize::MAX)
+}
+
+/// Whether workers of a capacity are started because the work asks for them.
+fn starts(plan: &Plan, of: Capacity) -> bool {
+    plan.actions.iter().any(|Decision { action, why, .. }| {
+        matches!(action, Action::Start { capacity, .. } if *capacity == of)
+            && !matches!(why, Why::Minimum | Why::Replacement)
+    })
+}
+
+/// Whether workers of a capacity go because there are too many.
+fn lets_go(seen: &Seen, plan: &Plan, of: Capacity) -> bool {
+    plan.actions.iter().any(|Decision { action, why, .. }| {
+        let too_many = matches!(
+            why,
+            Why::Idle { .. } | Why::Spare | Why::NotNeeded | Why::OnDemandOver | Why::SpotIsBack
+        );
+        let (Action::Retire { worker: id } | Action::Hold { worker: id }) = action else { return false };
+        too_many && seen.workers.iter().any(|worker| worker.id == *id && worker.capacity == of)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..config() })]
+
+    /// However it went, once all is well every image is made and nobody is left beyond the minimum.
+    #[test]
+    fn all_work_is_done_in_the_end(story in stories(), min in 0..3u32, speaks in any::<bool>()) {
+        let mut world = a_world(min, speaks);
+        play(&mut world, &story, |_, _, _| {});
+        prop_assert_eq!(world.unfinished(), 0, "{}", world.log());
+        prop_assert_eq!(world.workers(), min as usize, "{}", world.log());
+        prop_assert_eq!(world.outdated(), 0, "{}", world.log());
+    }
+
+    /// Nothing starts for work that those who idle can do, nor while others of the kind go as too many.
+    #[test]
+    fn nothing_starts_while_one_of_its_kind_idles_or_goes(story in stories(), speaks in any::<bool>()) {
+        let mut world = a_world(0, speaks);
+        let mut broken = Vec::new();
+        play(&mut world, &story, |seen, policy, plan| {
+            for capacity in Capacity::ALL.into_iter().filter(|capacity| starts(plan, *capacity)) {
+                let (idle, waiting) = (idle(seen, capacity), waiting(seen, policy, capacity));
+                if idle > waiting || (idle > 0 && waiting == 0) || lets_go(seen, plan, capacity) {
+                    broken.push(format!("{idle} idle, {waiting} waiting: {:?}", plan.actions));
+                }
+            }
+        });
+        prop_assert!(broken.is_empty(), "{broken:#?}\n{}", world.log());
+    }
+
+    /// Nobody is held because it is not needed, resumed, and held again within a minute.
+    #[test]
+    fn nobody_is_held_and_resumed_in_turn(story in stories(), speaks in any::<bool>()) {
+        let mut world = a_world(0, speaks);
+        let mut resumed: BTreeMap<WorkerId, Time> = BTreeMap::new();
+        let (mut broken, mut now) = (Vec::new(), Time::default());
+        play(&mut world, &story, |_, _, plan| {
+            for Decision { action, why, look_again } in &plan.actions {
+                now = now.max(look_again.minus(secs(5)));
+                match action {
+                    Action::Resume { worker } if *why == Why::NeededAgain => {
+                        resumed.insert(worker.clone(), now);
+                    }
+                    Action::Hold { worker }
+                        if *why == Why::SpotIsBack
+                            && resumed.get(worker).is_some_and(|at| now.since(*at) < secs(55)) =>
+                    {
+                        broken.push(format!("{worker} at {now}"));
+                    }
+                    _ => {}
+                }
+            }
+        });
+        prop_assert!(broken.is_empty(), "{broken:?}\n{}", world.log());
+    }
+
+    /// Where nothing comes up, ever fewer are started: no more than one in ten seconds once three failed in a row, and
+    /// hardly any in the end.
+    #[test]
+    fn a_failing_fleet_backs_off(
+        n in 1..300u32,
+        fault in prop_oneof![Just(Fault::Refuses), Just(Fault::NoImage), Just(Fault::Silent), Just(Fault::Broken)],
+        min in 0..3u32,
+    ) {
+        let mut world = a_world(min, false);
+        world.policy.on_demand = None;
+        for zone in ["a", "b"] {
+            world.market.faults.insert((Capacity::Spot, zone.into()), fault);
+        }
+        world.arrive(n, "relaxed", "sd15");
+        let (mut starts, mut failed) = (Vec::new(), BTreeSet::new());
+        for second in 0..3600u64 {
+            let Some((seen, plan)) = world.tick() else { continue };
+            let bad = |worker: &&Worker| worker.phase == Phase::Failed || worker.trouble.is_some();
+            failed.extend(seen.workers.iter().filter(bad).map(|worker| worker.id.clone()));
+            for decision in &plan.actions {
+                if let Action::Start { n, .. } = decision.action {
+                    starts.extend(std::iter::repeat_n((second, failed.len()), n as usize));
+                }
+            }
+        }
+        let doubted: Vec<u64> =
+            starts.iter().filter(|(_, failed)| *failed >= 3).map(|(second, _)| *second).collect();
+        prop_assert!(doubted.windows(2).all(|pair| pair[1] - pair[0] >= 10), "{starts:?}\n{}", world.log());
+        let last_half_hour = doubted.iter().filter(|second| **second >= 1800).count();
+        prop_assert!(last_half_hour <= 12, "{starts:?}\n{}", world.log());
+        prop_assert!(world.machines(Capacity::Spot) <= 1.max(min as usize), "{}", world.log());
+    }
+}
