@@ -11,8 +11,6 @@ CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
 
 # Long builds show progress on a terminal and stay readable in a log.
 export CARGO_TERM_PROGRESS_WHEN ?= auto
-# As build.sh builds the control plane: other flags would have Go build all of Kubernetes once more.
-export GOFLAGS ?= -trimpath -gcflags=all=-dwarf=false
 # Always the workspace, less what nobody asks for: of any other selection Cargo works out other features, and builds
 # all dependencies once more.
 WITHOUT_SIM := --workspace --exclude sim
@@ -40,15 +38,19 @@ down: ## stop what `make up` started
 test: programs ## run every test
 	cargo test --quiet --workspace --exclude e2e
 	cargo test --quiet --workspace --test e2e -- --test-threads=1
-	cd e2e/localcluster && go test ./...
+	e2e/localcluster/build.sh test ./...
+
+.PHONY: test-units
+test-units: redis ## the tests that need no cluster, so no Go: queue, store, policy, worker, operator, simulators
+	cargo test --quiet --workspace --exclude e2e --exclude crds
 
 .PHONY: faults
 faults: programs ## do what may go wrong; prints a table and writes target/faults/summary.json
 	@target/debug/faults
 
 .PHONY: bench
-bench: tools ## measure; prints tables and writes target/bench/summary.json
-	cargo build --profile fast $(WITHOUT_SIM) --bins
+bench: ## measure; prints tables and writes target/bench/summary.json
+	@$(MAKE) --no-print-directory --jobs=3 redis control-plane fast
 	cargo bench --quiet --profile fast $(WITHOUT_SIM) --bench queue
 	cargo bench --quiet --profile fast $(WITHOUT_SIM) --bench overhead
 	@target/fast/bench
@@ -64,20 +66,35 @@ lint: $(CARGO_DENY) ## format, lints, generated files, licences
 	cargo build $(WITHOUT_SIM) --bin crdgen
 	target/debug/crdgen --check
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources
-	cd e2e/localcluster && test -z "$$(gofmt -l .)" && go vet ./...
+	test -z "$$(gofmt -l e2e/localcluster)"
+	e2e/localcluster/build.sh vet ./...
 
 .PHONY: generate
 generate: ## write crds/yaml and docs/api.md from the Rust types
 	cargo build $(WITHOUT_SIM) --bin crdgen
 	target/debug/crdgen
 
+# All that the demo and the tests run. The control plane (Go) and our programs (Rust) are built side by side: each has
+# stretches in which it keeps one core busy at most.
 .PHONY: programs
-programs: tools # all that the demo and the tests run
-	cargo build $(WITHOUT_SIM) --bins
+programs:
+	@$(MAKE) --no-print-directory --jobs=3 redis control-plane rust
 
-.PHONY: tools
-tools: # redis-server and the control plane, built or found once
+.PHONY: rust
+rust: # without make's jobs, which cargo would share
+	@env -u MAKEFLAGS cargo build $(WITHOUT_SIM) --bins
+
+.PHONY: fast
+fast: # what is measured
+	@env -u MAKEFLAGS cargo build --profile fast $(WITHOUT_SIM) $(addprefix --bin=,operator gpu-worker comfyui-sim bench)
+	@env -u MAKEFLAGS cargo bench --no-run --quiet --profile fast $(WITHOUT_SIM) --bench queue --bench overhead
+
+.PHONY: redis
+redis: # redis-server, found or got once
 	@e2e/tools/redis.sh >/dev/null
+
+.PHONY: control-plane
+control-plane: # built once
 	@e2e/localcluster/build.sh >/dev/null
 
 $(CARGO_DENY):

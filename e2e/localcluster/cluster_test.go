@@ -16,12 +16,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"imagejob.dev/localcluster/internal/limits"
 )
 
 const groups = `
 deleteGoneAfter: 1s
 groups:
 - {name: gpu, capacityType: spot, zone: a, gpus: 1, max: 2}
+- {name: small, capacityType: on-demand, zone: a, max: 1, disk: 8Mi}
 `
 
 // TestCluster is the life of a cluster: a Pod with all that ours use, machines
@@ -42,6 +45,8 @@ func TestCluster(t *testing.T) {
 	t.Run("version", func(t *testing.T) { c.checkVersion(t) })
 	t.Run("pod", func(t *testing.T) { c.runWorker(t) })
 	t.Run("unknown image", func(t *testing.T) { c.runUnknownImage(t) })
+	t.Run("memory limit", func(t *testing.T) { c.exceedMemory(t) })
+	t.Run("full disk", func(t *testing.T) { c.fillDisk(t) })
 	t.Run("kill", func(t *testing.T) { c.killNode(t, r) })
 	t.Run("interrupt", func(t *testing.T) { c.interruptNode(t, r) })
 	t.Run("absent API server", func(t *testing.T) { c.restartAPIServer(t, r) })
@@ -204,6 +209,53 @@ func (c *testClient) runUnknownImage(t *testing.T) {
 	})
 	if message := pod.Status.ContainerStatuses[0].State.Waiting.Message; !strings.Contains(message, "not in the image table") {
 		t.Errorf("the message is %q", message)
+	}
+}
+
+// ended waits for a Pod's one container to end; how it did, and its last words.
+func (c *testClient) ended(t *testing.T, name string) *v1.ContainerStateTerminated {
+	t.Helper()
+	pod := c.await(t, name, func(p *v1.Pod) bool {
+		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Terminated != nil
+	})
+	return pod.Status.ContainerStatuses[0].State.Terminated
+}
+
+// exceedMemory: a container that takes more than its limit is killed for it.
+func (c *testClient) exceedMemory(t *testing.T) {
+	if memory, err := limits.NewMemory("localcluster-test"); err != nil {
+		t.Skipf("not enforced here: %v", err)
+	} else {
+		memory.Remove()
+	}
+	c.create(t, &v1.Pod{ObjectMeta: named("hungry"), Spec: v1.PodSpec{
+		RestartPolicy: v1.RestartPolicyNever,
+		Containers: []v1.Container{{Name: "main", Image: "test/hungry", Args: []string{"256"}, Resources: v1.ResourceRequirements{
+			Limits: v1.ResourceList{v1.ResourceMemory: resource.MustParse("128Mi")},
+		}}},
+	}})
+	if end := c.ended(t, "hungry"); end.Reason != "OOMKilled" || end.ExitCode != 137 {
+		t.Errorf("it ended with %d, %s", end.ExitCode, end.Reason)
+	}
+}
+
+// fillDisk: a machine's disk has an end, which its Pods meet as on any machine,
+// and can tell of.
+func (c *testClient) fillDisk(t *testing.T) {
+	if err := limits.CanMount(); err != nil {
+		t.Skipf("not bounded here: %v", err)
+	}
+	c.create(t, &v1.Pod{ObjectMeta: named("writer"), Spec: v1.PodSpec{
+		RestartPolicy: v1.RestartPolicyNever,
+		NodeSelector:  map[string]string{"karpenter.sh/nodepool": "small"},
+		Volumes:       []v1.Volume{{Name: "data", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}},
+		Containers: []v1.Container{{
+			Name: "main", Image: "test/writer", Args: []string{"/data/file", "16"},
+			VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/data"}},
+		}},
+	}})
+	if end := c.ended(t, "writer"); end.ExitCode != 1 || !strings.Contains(end.Message, "no space left on device") {
+		t.Errorf("it ended with %d: %q", end.ExitCode, end.Message)
 	}
 }
 

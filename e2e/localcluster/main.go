@@ -15,10 +15,10 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric of the components
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 
 	"imagejob.dev/localcluster/internal/control"
+	"imagejob.dev/localcluster/internal/controllers"
 	"imagejob.dev/localcluster/internal/node"
 	"imagejob.dev/localcluster/internal/supervisor"
 )
@@ -33,7 +33,7 @@ const usage = `localcluster runs a Kubernetes cluster of plain processes.
   localcluster traces restart --state DIR
 
 Also, as the first argument or the name of the program: etcd, kube-apiserver,
-kube-controller-manager, kube-scheduler, kubectl, localnode.
+kube-controllers, kube-scheduler, kubectl, localnode.
 `
 
 func main() { os.Exit(dispatch(os.Args)) }
@@ -63,10 +63,6 @@ var programs = map[string]func(argv []string) int{
 		os.Args = argv
 		return cli.Run(apiserver.NewAPIServerCommand())
 	},
-	"kube-controller-manager": func(argv []string) int {
-		os.Args = argv
-		return cli.Run(controllermanager.NewControllerManagerCommand())
-	},
 	"kube-scheduler": func(argv []string) int {
 		os.Args = argv
 		return cli.Run(scheduler.NewSchedulerCommand())
@@ -75,11 +71,12 @@ var programs = map[string]func(argv []string) int{
 		os.Args = argv
 		return cli.Run(kubectl.NewDefaultKubectlCommand())
 	},
-	"localnode":  node.Main,
-	"up":         supervisor.Up,
-	"down":       supervisor.Down,
-	"status":     supervisor.Status,
-	"node":       control.Node,
-	"components": control.Components,
-	"traces":     control.Traces,
+	"kube-controllers": controllers.Main,
+	"localnode":        node.Main,
+	"up":               supervisor.Up,
+	"down":             supervisor.Down,
+	"status":           supervisor.Status,
+	"node":             control.Node,
+	"components":       control.Components,
+	"traces":           control.Traces,
 }

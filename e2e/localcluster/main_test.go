@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +44,8 @@ var podPrograms = map[string]func(args []string) error{
 	"test-engine": engine,
 	"test-worker": worker,
 	"test-parent": parent,
+	"test-hungry": hungry,
+	"test-writer": writer,
 }
 
 // engine listens on the address it is given.
@@ -91,6 +95,37 @@ func parent([]string) error {
 	select {}
 }
 
+// hungry takes so many MiB.
+func hungry(args []string) error {
+	megabytes, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	var taken [][]byte
+	for range megabytes {
+		taken = append(taken, bytes.Repeat([]byte{1}, 1<<20))
+	}
+	fmt.Println("took", len(taken))
+	return nil
+}
+
+// writer writes a file of so many MiB. Why it can't are its last words.
+func writer(args []string) error {
+	megabytes, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	err = os.WriteFile(args[0], make([]byte, megabytes<<20), 0o600)
+	if err != nil {
+		// The words need a little room themselves.
+		_ = os.Remove(args[0])
+		if err := os.WriteFile(os.Getenv("LAST_WORDS"), []byte(err.Error()), 0o600); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // eventually waits until check returns nil.
 func eventually(t *testing.T, within time.Duration, what string, check func() error) {
 	t.Helper()
@@ -128,7 +163,9 @@ func startCluster(t *testing.T, provisioner string) *run {
 	}
 	r := &run{state: filepath.Join(dir, "s"), ended: make(chan error, 1)}
 	images := filepath.Join(dir, "images.yaml")
-	table := fmt.Sprintf("test/engine: {command: [%[1]q, test-engine]}\ntest/worker: {command: [%[1]q, test-worker], env: {GREETING: from the image}}\ntest/parent: {command: [%[1]q, test-parent]}\n", self)
+	table := fmt.Sprintf("test/engine: {command: [%[1]q, test-engine]}\ntest/worker: {command: [%[1]q, test-worker], env: {GREETING: from the image}}\ntest/parent: {command: [%[1]q, test-parent]}\n"+
+		"test/hungry: {command: [%[1]q, test-hungry]}\n"+
+		"test/writer: {command: [%[1]q, test-writer], env: {LAST_WORDS: $(LOCALCLUSTER_TERMINATION_LOG)}}\n", self)
 	groups := filepath.Join(dir, "groups.yaml")
 	for path, text := range map[string]string{images: table, groups: provisioner} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

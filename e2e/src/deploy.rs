@@ -37,7 +37,10 @@ pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOpti
     worker.extend(["--metadata-url", "$(LOCALCLUSTER_METADATA_URL)"].map(str::to_owned));
     let table = json!({ "images": {
         "imagejob/operator:*": { "command": program("operator") },
-        "imagejob/gpu-worker:*": { "command": worker },
+        "imagejob/gpu-worker:*": {
+            "command": worker,
+            "env": { "TERMINATION_LOG": "$(LOCALCLUSTER_TERMINATION_LOG)" },
+        },
         "comfyui:*": { "command": engine },
     }});
     let table = table["images"].clone();

@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// As `make` selects packages: of others Cargo works out other features, and builds all dependencies once more.
-const PROGRAMS: [&str; 6] = ["--workspace", "--exclude", "e2e", "--exclude", "sim", "--bins"];
+const PACKAGES: [&str; 5] = ["--workspace", "--exclude", "e2e", "--exclude", "sim"];
+/// What runs in Pods.
+const PROGRAMS: [&str; 3] = ["--bin=operator", "--bin=gpu-worker", "--bin=comfyui-sim"];
 
 /// Where the built programs are.
 #[derive(Debug, Clone)]
@@ -30,7 +32,8 @@ impl Programs {
         };
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        command.current_dir(workspace()).args(["build", "--quiet", "--profile", &profile]).args(PROGRAMS);
+        command.current_dir(workspace()).args(["build", "--quiet", "--profile", &profile]);
+        command.args(PACKAGES).args(PROGRAMS);
         let status = command.status().with_context(|| format!("can't run {command:?}"))?;
         ensure!(status.success(), "{command:?} failed; its words stand above");
         Ok(Self { directory })

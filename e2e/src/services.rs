@@ -4,6 +4,9 @@ use anyhow::Result;
 
 use crate::world::{BUCKET, World};
 
+/// What a worker writes to see whether the bucket takes anything.
+pub(crate) const PROBE: &str = ".probe";
+
 impl World {
     /// SIGKILLs Redis. What it acknowledged is in its append-only file.
     ///
@@ -53,12 +56,12 @@ impl World {
         uploads.iter().filter(upload).count()
     }
 
-    /// How many objects lie directly below a prefix that ends in a slash.
+    /// How many objects of jobs lie directly below a prefix that ends in a slash.
     ///
     /// # Errors
     /// When there never were any.
     pub async fn objects(&self, prefix: &str) -> Result<usize> {
         let below = std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?;
-        Ok(below.flatten().filter(|entry| entry.path().is_file()).count())
+        Ok(below.flatten().filter(|entry| entry.path().is_file() && entry.file_name() != PROBE).count())
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) tenant_gpu_seconds: CounterVec,
     pub(crate) tenant_cost: CounterVec,
     pub(crate) rebuilds: IntCounter,
+    pub(crate) dropped: IntCounter,
     pub(crate) job_seconds: Histogram,
 }
 
@@ -147,6 +148,13 @@ impl Metrics {
                 "imagejob_tenant_cost_total",
                 "What that GPU time cost, in the pool's currency",
                 &["pool", "tenant"],
+            )?,
+            dropped: add(
+                r,
+                IntCounter::new(
+                    "imagejob_queue_dropped_jobs_total",
+                    "Jobs that Redis dropped, by an eviction policy; they are queued again",
+                )?,
             )?,
             rebuilds: add(
                 r,

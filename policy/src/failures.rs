@@ -43,8 +43,10 @@ pub(crate) fn have_failed(view: &View, overdue: &BTreeSet<WorkerId>) -> Vec<Work
 /// image. One that says what is wrong is given less; one that blames the pool is no worse than another would be.
 pub(crate) fn up_by(view: &View, worker: &Worker) -> Option<Time> {
     let Phase::Starting { scheduled } = worker.phase else { return None };
+    let last_up = view.memory.last_up.get(&worker.id).copied().unwrap_or_default();
+    let scheduled = scheduled.max(last_up);
     let seconds = view.memory.estimates.start_seconds_at_most(worker.capacity).unwrap_or_default();
-    let usual = worker.created.plus(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let usual = worker.created.max(last_up).plus(Duration::try_from_secs_f64(seconds).unwrap_or_default());
     match worker.trouble.as_ref().map(|trouble| trouble.fault) {
         Some(Fault::Pool) => None,
         Some(Fault::Worker | Fault::Machine) => Some(usual.max(scheduled.plus(IN_TROUBLE))),

@@ -1,12 +1,15 @@
 //! What is learned from what is seen, before anything is decided.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    CapacityRule, Estimates, Health, Memory, Order, Refused, Time, Worker, failures, view::View, zones::Zones,
+    CapacityRule, Estimates, Health, Memory, Order, Refused, Time, Worker, WorkerId, failures, view::View,
+    zones::Zones,
 };
 
 /// A task tells its pace once so much of it is done.
 const TELLING: f64 = 0.1;
+/// When the queue could not be read for longer than this, who is up has yet to say so.
+const BLIND: Duration = Duration::from_secs(30);
 
 /// What is known once it was looked at what is seen.
 #[derive(Debug)]
@@ -30,10 +33,12 @@ pub(crate) fn learn(given: &View, refused: &[Refused]) -> Learned {
         memory.failures.clear();
         memory.replacements.clear();
     }
-    let overdue = failures::overdue(given);
-    let workers = failures::have_failed(given, &overdue);
+    memory.last_up = last_up(given);
     let fresh = memory.clone();
-    let view = View { memory: &fresh, workers: &workers, ..*given };
+    let watched = View { memory: &fresh, ..*given };
+    let overdue = failures::overdue(&watched);
+    let workers = failures::have_failed(&watched, &overdue);
+    let view = View { workers: &workers, ..watched };
     let mut zones = Zones::learn(&view);
     failures::learn(&view, &overdue, refused, &mut zones, &mut memory);
     zones.remember(&view, &mut memory);
@@ -41,6 +46,18 @@ pub(crate) fn learn(given: &View, refused: &[Refused]) -> Learned {
     memory.held.retain(|id, _| view.worker(id).is_some_and(|worker| worker.order == Order::Hold));
     let pace = pace(&view);
     Learned { memory, workers, zones, pace }
+}
+
+/// When each worker was last seen up. One that starts anew on its machine has its time again, and so have all of whom
+/// nothing could be seen for a while: the queue forgets whom it does not hear.
+fn last_up(given: &View) -> BTreeMap<WorkerId, Time> {
+    let blind = given.memory.inflow_at.is_none_or(|last| given.now.since(last) > BLIND);
+    let last = |worker: &Worker| {
+        let known = given.memory.last_up.get(&worker.id).copied();
+        if worker.is_up() || blind { Some(given.now) } else { known }
+    };
+    let with_machine = given.workers.iter().filter(|worker| worker.has_machine());
+    with_machine.filter_map(|worker| Some((worker.id.clone(), last(worker)?))).collect()
 }
 
 /// When work that must run on demand was last there.

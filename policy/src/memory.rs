@@ -18,6 +18,8 @@ pub struct Memory {
     pub failures: BTreeMap<Capacity, Failures>,
     /// The failed workers that are still seen, so that none counts twice.
     pub failed: BTreeSet<WorkerId>,
+    /// When each worker that is there was last seen up, or could not be seen: its time to come up counts from then.
+    pub last_up: BTreeMap<WorkerId, Time>,
     /// When a zone last lost a spot worker, by zone; kept for a while.
     pub losses: BTreeMap<String, Time>,
     /// How much the fleet sits idle.

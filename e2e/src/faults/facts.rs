@@ -15,7 +15,7 @@ use kube::{ResourceExt as _, api::ListParams};
 use serde::Deserialize;
 
 use super::verdict::Listed;
-use crate::{jobs::Studio, world::BUCKET};
+use crate::{jobs::Studio, services::PROBE, world::BUCKET};
 
 /// All that is known.
 #[derive(Debug, Default)]
@@ -153,14 +153,14 @@ async fn objects(studio: &Studio<'_>) -> Result<Vec<Object>> {
     Ok(keys.into_iter().map(object).collect())
 }
 
-/// The files below a folder, as keys; none if it isn't there.
+/// The files below a folder, as keys, without the workers' probe; none if it isn't there.
 fn walk(folder: &Path, root: &Path, keys: &mut Vec<String>) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
             walk(&path, root, keys)?;
-        } else {
+        } else if path.file_name().is_some_and(|name| name != PROBE) {
             keys.push(path.strip_prefix(root)?.display().to_string());
         }
     }

@@ -87,5 +87,6 @@ fn main() -> Result<ExitCode> {
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&one_by_one, trials);
     stage.close();
+    stage.print_times();
     Ok(conclusion.exit_code())
 }

@@ -1,6 +1,9 @@
 //! One World for all tests, one after the other. A World on which a test failed is not used again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use e2e::{EngineOptions, Studio, World, WorldOptions};
@@ -13,11 +16,13 @@ use tokio::runtime::Runtime;
 pub(crate) struct Stage {
     runtime: Runtime,
     world: Mutex<Option<World>>,
+    /// How long each test took, with the start of a World where it needed a new one.
+    times: Mutex<Vec<(String, Duration)>>,
 }
 
 impl Stage {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { runtime: Runtime::new()?, world: Mutex::new(None) }))
+        Ok(Arc::new(Self { runtime: Runtime::new()?, world: Mutex::new(None), times: Mutex::default() }))
     }
 
     /// A test under its name.
@@ -26,8 +31,7 @@ impl Stage {
         name: &str,
         test: impl AsyncFnOnce(&World) -> Result<()> + Send + 'static,
     ) -> Trial {
-        let stage = Arc::clone(self);
-        Trial::test(name, move || stage.play(test))
+        self.timed(name, move |stage| stage.play(test))
     }
 
     /// A test under its name that needs no World.
@@ -36,8 +40,33 @@ impl Stage {
         name: &str,
         test: impl AsyncFnOnce() -> Result<()> + Send + 'static,
     ) -> Trial {
-        let stage = Arc::clone(self);
-        Trial::test(name, move || stage.runtime.block_on(test()).map_err(|error| format!("{error:#}").into()))
+        self.timed(name, move |stage| {
+            stage.runtime.block_on(test()).map_err(|error| format!("{error:#}").into())
+        })
+    }
+
+    fn timed(
+        self: &Arc<Self>,
+        name: &str,
+        test: impl FnOnce(&Self) -> Result<(), Failed> + Send + 'static,
+    ) -> Trial {
+        let (stage, of) = (Arc::clone(self), name.to_owned());
+        Trial::test(name, move || {
+            let begun = Instant::now();
+            let result = test(&stage);
+            stage.times.lock().unwrap_or_else(PoisonError::into_inner).push((of, begun.elapsed()));
+            result
+        })
+    }
+
+    /// Prints how long each test took, the longest first.
+    #[allow(clippy::print_stdout, reason = "a test program's report")]
+    pub(crate) fn print_times(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+        for (name, took) in times.iter() {
+            println!("{:7.1} s  {name}", took.as_secs_f64());
+        }
     }
 
     /// Ends the World.

@@ -146,6 +146,7 @@ pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
             class,
             tenant,
             model: _,
+            work: _,
             units: _,
             accepted,
             sla_seconds,

@@ -15,7 +15,7 @@ use super::{
     listing::MAX_IMAGES,
     segments,
 };
-use crate::index::{JobRecord, PoolKey, Terms, units};
+use crate::index::{JobRecord, PoolKey, Terms, picture_work, units};
 
 /// A workflow's JSON, as it would be queued, may be so large.
 const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
@@ -126,6 +126,7 @@ pub(crate) fn validate(
         class: promise.class.as_str().into(),
         tenant: promise.tenant.as_str().into(),
         model: Some(made.model.as_str().into()),
+        work: Some(made.work.as_str().into()),
         units: Some(made.units),
         accepted: before.map_or(now, |terms| terms.accepted),
         sla_seconds: promise.sla_seconds,
@@ -329,7 +330,7 @@ fn work(
             let segments = segments(picture);
             Ok(Made {
                 units: units(picture),
-                work: format!("t:{}", picture.model),
+                work: picture_work(&picture.model),
                 unit_ms: GUESSED_UNIT_MS.0,
                 model: picture.model.clone(),
                 task: TaskSpec {

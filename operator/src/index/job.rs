@@ -78,6 +78,8 @@ pub(crate) struct Terms {
     pub(crate) tenant: Arc<str>,
     /// What a worker must have loaded; `None`: not known since the operator was started.
     pub(crate) model: Option<Arc<str>>,
+    /// What tells it from other work in how long it takes; likewise.
+    pub(crate) work: Option<Arc<str>>,
     /// Work in one image; likewise.
     pub(crate) units: Option<f64>,
     /// The due clock starts here.
@@ -187,6 +189,12 @@ impl JobRecord {
         accepted.or(self.spec.model.as_deref())
     }
 
+    /// What tells its work from other work in how long it takes, if it is known.
+    pub(crate) fn work(&self) -> Option<String> {
+        let accepted = self.told.terms.as_ref().and_then(|terms| terms.work.as_deref());
+        accepted.map(str::to_owned).or_else(|| self.spec.model.as_deref().map(picture_work))
+    }
+
     /// Work in one image, if it is known.
     pub(crate) fn units(&self) -> Option<f64> {
         self.told.terms.as_ref().and_then(|terms| terms.units).or(self.spec.units)
@@ -244,6 +252,11 @@ impl Told {
         let terms = self.terms.as_ref()?;
         self.arrival()?.checked_add(SignedDuration::from_secs(i64::from(terms.sla_seconds))).ok()
     }
+}
+
+/// The work of textToImage with a model.
+pub(crate) fn picture_work(model: &str) -> String {
+    format!("t:{model}")
 }
 
 /// Steps × width × height / 512²: what the time of an image grows with.
@@ -311,6 +324,7 @@ fn terms(status: &StatusSeen, namespace: &Arc<str>, created: Timestamp, names: &
         class: names.get(status.class.as_deref().unwrap_or_default()),
         tenant: status.tenant.as_deref().map_or_else(|| Arc::clone(namespace), |tenant| names.get(tenant)),
         model: None,
+        work: None,
         units: None,
         accepted: status.accepted_time.as_ref().map_or(created, |time| time.0),
         sla_seconds: status.sla_seconds.unwrap_or_default(),

@@ -27,7 +27,7 @@ mod workers;
 
 #[cfg(test)]
 pub(crate) use job::record;
-pub(crate) use job::{EndedJob, JobRecord, Terms, Told, units};
+pub(crate) use job::{EndedJob, JobRecord, Terms, Told, picture_work, units};
 pub(crate) use jobs::{Change, Jobs, Standing, Why};
 pub(crate) use listings::Listings;
 pub(crate) use pool::PoolKey;

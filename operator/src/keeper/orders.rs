@@ -319,6 +319,13 @@ impl Keeping {
                     return self.report(&error);
                 }
             };
+            if !page.lost.is_empty() {
+                let jobs = page.lost.len();
+                tracing::error!(pool = %self.key, jobs, "Redis has dropped jobs: set its maxmemory-policy to noeviction");
+                self.metrics.dropped.inc_by(jobs as u64);
+                let lost = page.lost.into_iter().map(|job| (job, queue::EventKind::Returned));
+                self.say(Said::Events(lost.collect())).await;
+            }
             self.say(Said::Known(page.jobs)).await;
             match page.next {
                 Some(next) => cursor = next,

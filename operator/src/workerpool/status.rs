@@ -84,10 +84,22 @@ fn reason(state: &State) -> PoolReason {
         State::NoMachines { .. } => PoolReason::NoMachines,
         State::AtMaximum { .. } => PoolReason::AtLimit,
         State::StartsFailing { .. } => PoolReason::StartupFailed,
-        State::PoolAtFault { .. } => PoolReason::WorkersFailing,
+        State::PoolAtFault { said } => at_fault(said),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
+    }
+}
+
+/// What of the pool is broken, by the words that the workers' S3 client has for it (`store/src/error.rs`).
+fn at_fault(said: &str) -> PoolReason {
+    match () {
+        () if !said.contains("the output: ") => PoolReason::WorkersFailing,
+        () if said.contains(" refused us ") => PoolReason::OutputDenied,
+        () if said.contains("there is no bucket") || said.contains("in another region") => {
+            PoolReason::OutputMissing
+        }
+        () => PoolReason::OutputFailed,
     }
 }
 

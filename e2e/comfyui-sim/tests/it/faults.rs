@@ -54,6 +54,7 @@ async fn out_of_memory_fails_one_prompt_and_a_cuda_error_all_until_a_restart() -
         let message = last_message(&failed)[1]["exception_message"].as_str().unwrap_or_default().to_owned();
         assert!(message.starts_with("CUDA error: an illegal memory access"), "{message}");
     }
+    assert_eq!(client.request("GET", "/system_stats").send().await?.status(), 500);
     sim.restart()?;
     sim.set_faults(Vec::new());
     assert_eq!(client.run(&text_to_image(3, 3, 64)).await?["status"]["completed"], true);

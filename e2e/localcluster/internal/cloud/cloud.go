@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"imagejob.dev/localcluster/internal/controlplane"
+	"imagejob.dev/localcluster/internal/limits"
 	"imagejob.dev/localcluster/internal/metadata"
 	"imagejob.dev/localcluster/internal/node"
 	"imagejob.dev/localcluster/internal/process"
@@ -42,6 +43,8 @@ type Options struct {
 	// Images is the path of the image table.
 	Images string
 	Config Config
+	// Memory makes the cgroups of containers with a memory limit.
+	Memory limits.Memory
 	// Log gets progress and trouble.
 	Log io.Writer
 }
@@ -167,8 +170,14 @@ func (c *Cloud) start(m *Machine) error {
 		"--tls-cert", serving.Cert,
 		"--tls-key", serving.Key,
 		"--pod-env", metadataVariable + "=" + block.metadataURL(),
+		"--memory-cgroups", c.Memory.Dir(),
+		"--restart-backoff", c.Config.RestartBackoff.Duration.String(),
 	}
-	cmd := &exec.Cmd{Path: c.Self, Args: args, Env: os.Environ()}
+	cmd := &exec.Cmd{Path: c.Self, Args: args, Env: os.Environ(), SysProcAttr: &syscall.SysProcAttr{}}
+	if m.Disk > 0 && limits.CanMount() == nil {
+		cmd.Args = append(cmd.Args, "--disk", fmt.Sprint(m.Disk))
+		limits.OwnMounts(cmd.SysProcAttr)
+	}
 	child, err := c.Spawner.StartChild("localnode "+m.Name, c.Layout.Log("node-"+m.Name), cmd)
 	if err != nil {
 		block.release()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
@@ -26,6 +27,10 @@ const (
 	defaultDeleteGoneAfter = 60 * time.Second
 	// defaultNotice is what AWS gives before it takes a spot machine.
 	defaultNotice = 120 * time.Second
+	// defaultRestartBackoff is short, since nobody wants to watch the kubelet's
+	// usual 10 s to 5 min.
+	defaultRestartBackoff = time.Second
+	maxRestartBackoff     = 5 * time.Minute
 )
 
 // Config is the provisioner file.
@@ -37,7 +42,10 @@ type Config struct {
 	Notice *metav1.Duration `json:"notice,omitempty"`
 	// DeleteGoneAfter is how long a vanished machine's Node object stays.
 	DeleteGoneAfter *metav1.Duration `json:"deleteGoneAfter,omitempty"`
-	Groups          []Group          `json:"groups,omitempty"`
+	// RestartBackoff is the longest wait before a container that crashed again
+	// is started again, at most the kubelet's own five minutes.
+	RestartBackoff *metav1.Duration `json:"restartBackoff,omitempty"`
+	Groups         []Group          `json:"groups,omitempty"`
 }
 
 // Group is machines of one shape in one place.
@@ -50,6 +58,9 @@ type Group struct {
 	Labels       map[string]string `json:"labels,omitempty"`
 	Taints       []v1.Taint        `json:"taints,omitempty"`
 	GPUs         int               `json:"gpus,omitempty"`
+	// Disk is what all Pods of a machine may write; without it, as much as
+	// there is.
+	Disk *resource.Quantity `json:"disk,omitempty"`
 	// Max is how many machines there may be at most.
 	Max int `json:"max"`
 	// StartDelay is how long a machine takes to boot.
@@ -96,6 +107,12 @@ func (c *Config) complete(dir string) error {
 	}
 	if c.Notice == nil {
 		c.Notice = &metav1.Duration{Duration: defaultNotice}
+	}
+	if c.RestartBackoff == nil {
+		c.RestartBackoff = &metav1.Duration{Duration: defaultRestartBackoff}
+	}
+	if d := c.RestartBackoff.Duration; d < time.Second || d > maxRestartBackoff {
+		return fmt.Errorf("restartBackoff %v: want 1s to %v", d, maxRestartBackoff)
 	}
 	if c.Metadata == "" {
 		c.Metadata = metadata.AWS

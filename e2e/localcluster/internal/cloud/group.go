@@ -42,8 +42,16 @@ func (g *Group) nodeLabels(name string) map[string]string {
 func (g *Group) spec(name string) Spec {
 	return Spec{
 		Name: name, Group: g.Name, Zone: g.Zone, CapacityType: g.CapacityType, InstanceType: g.InstanceType,
-		Labels: g.nodeLabels(name), Taints: g.Taints, GPUs: g.GPUs,
+		Labels: g.nodeLabels(name), Taints: g.Taints, GPUs: g.GPUs, Disk: g.disk(),
 	}
+}
+
+// disk is what its Pods may write, in bytes; 0 for as much as there is.
+func (g *Group) disk() int64 {
+	if g.Disk == nil {
+		return 0
+	}
+	return g.Disk.Value()
 }
 
 // template is the Node that a machine of this group will have.

@@ -19,6 +19,8 @@ type Spec struct {
 	Labels       map[string]string
 	Taints       []v1.Taint
 	GPUs         int
+	// Disk is what its Pods may write, in bytes; 0 for as much as there is.
+	Disk int64
 }
 
 // State is what has become of a machine.

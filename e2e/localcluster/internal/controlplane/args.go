@@ -4,10 +4,10 @@ import "fmt"
 
 // Names under which the binary runs a component.
 const (
-	etcd              = "etcd"
-	APIServer         = "kube-apiserver"
-	controllerManager = "kube-controller-manager"
-	scheduler         = "kube-scheduler"
+	etcd        = "etcd"
+	APIServer   = "kube-apiserver"
+	controllers = "kube-controllers"
+	scheduler   = "kube-scheduler"
 )
 
 const (
@@ -63,20 +63,10 @@ func apiserverArgs(l Layout, c *credentials, port int) []string {
 	}
 }
 
-func controllerManagerArgs(l Layout, c *credentials) []string {
-	kubeconfig := l.componentKubeconfig(controllerManager)
+func controllersArgs(l Layout, c *credentials) []string {
 	return []string{
-		"--kubeconfig=" + kubeconfig,
-		"--authentication-kubeconfig=" + kubeconfig,
-		"--authorization-kubeconfig=" + kubeconfig,
-		"--secure-port=0",
-		"--leader-elect=false",
-		"--use-service-account-credentials",
-		"--service-account-private-key-file=" + c.signingKey,
+		"--kubeconfig=" + l.Kubeconfig(),
 		"--root-ca-file=" + c.ca.CertPath(),
-		"--kube-api-qps=200",
-		"--kube-api-burst=400",
-		"--profiling=false",
 	}
 }
 

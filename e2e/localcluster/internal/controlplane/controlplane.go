@@ -76,7 +76,7 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	if err := cp.startAPIServer(ctx); err != nil {
 		return err
 	}
-	if err := cp.run(controllerManager, controllerManagerArgs(cp.layout, cp.creds)); err != nil {
+	if err := cp.run(controllers, controllersArgs(cp.layout, cp.creds)); err != nil {
 		return err
 	}
 	return cp.run(scheduler, schedulerArgs(cp.layout))
@@ -145,7 +145,7 @@ func (cp *ControlPlane) CAPath() string { return cp.creds.ca.CertPath() }
 // Components lists the components and whether each is running.
 func (cp *ControlPlane) Components() map[string]bool {
 	running := map[string]bool{}
-	for _, name := range []string{etcd, APIServer, controllerManager, scheduler} {
+	for _, name := range []string{etcd, APIServer, controllers, scheduler} {
 		running[name] = cp.alive(name)
 	}
 	return running
@@ -155,7 +155,7 @@ func (cp *ControlPlane) Components() map[string]bool {
 // not end on SIGTERM.
 func (cp *ControlPlane) Stop() {
 	var clients sync.WaitGroup
-	for _, name := range []string{controllerManager, scheduler} {
+	for _, name := range []string{controllers, scheduler} {
 		clients.Go(func() { cp.stop(name) })
 	}
 	clients.Wait()

@@ -16,11 +16,11 @@ type Layout struct {
 }
 
 // The kernel allows a unix socket's path 107 bytes. The longest ones are the
-// kubelets' nodes/<name>/pod-resources/kubelet.sock; maxState leaves room for
+// kubelets' nodes/<name>/disk/pod-resources/kubelet.sock; maxState leaves room for
 // names of 20 bytes.
 const (
 	maxSocket     = 107
-	kubeletSocket = "pod-resources/kubelet.sock"
+	kubeletSocket = "disk/pod-resources/kubelet.sock"
 	maxState      = maxSocket - len("/nodes//"+kubeletSocket) - 20
 )
 
@@ -130,19 +130,15 @@ func newCredentials(l Layout) (*credentials, error) {
 	return c, nil
 }
 
-// writeKubeconfigs writes those of the administrator and the components.
+// writeKubeconfigs writes those of the administrator, which the controllers use
+// too, and the scheduler.
 func (c *credentials) writeKubeconfigs(l Layout, server string) error {
 	admin := pki.Identity{CommonName: "localcluster-admin", Organizations: []string{"system:masters"}}
 	if err := c.ca.WriteKubeconfig(l.Kubeconfig(), "admin", server, admin); err != nil {
 		return err
 	}
-	for _, name := range []string{controllerManager, scheduler} {
-		id := pki.Identity{CommonName: "system:" + name}
-		if err := c.ca.WriteKubeconfig(l.componentKubeconfig(name), name, server, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	id := pki.Identity{CommonName: "system:" + scheduler}
+	return c.ca.WriteKubeconfig(l.componentKubeconfig(scheduler), scheduler, server, id)
 }
 
 func (l Layout) componentKubeconfig(name string) string {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 
 	"imagejob.dev/localcluster/internal/pki"
@@ -27,6 +28,10 @@ const (
 
 // podIPVariable tells a program the address it must listen on.
 const podIPVariable = "LOCALCLUSTER_POD_IP"
+
+// terminationLogVariable tells a program where its last words are read, for it
+// has no /dev of its own.
+const terminationLogVariable = "LOCALCLUSTER_TERMINATION_LOG"
 
 // inherited are the node's own variables that a process gets unless the image
 // or the container sets them.
@@ -52,6 +57,7 @@ func (r *Runtime) command(c *container) (*exec.Cmd, error) {
 	for _, arg := range c.config.GetArgs() {
 		argv = append(argv, tr.Text(arg))
 	}
+	argv = c.cgroup.Enter(argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = c.scratch
 	if dir, ok := tr.Path(c.config.GetWorkingDir()); ok {
@@ -85,6 +91,9 @@ func (r *Runtime) environment(c *container, imageEnv map[string]string, tr *tran
 	env[podIPVariable] = c.sandbox.ip.String()
 	if dir, ok := tr.Path(temporaryPath); ok {
 		env["TMPDIR"] = dir
+	}
+	if file, ok := tr.Path(v1.TerminationMessagePathDefault); ok {
+		env[terminationLogVariable] = file
 	}
 	own := map[string]string{}
 	for _, kv := range c.config.GetEnvs() {

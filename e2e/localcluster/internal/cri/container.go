@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"imagejob.dev/localcluster/internal/limits"
 )
 
 // container is one run of one container.
@@ -30,6 +32,9 @@ type container struct {
 	process    *os.Process
 	env        []string
 	logs       *containerLog
+	// cgroup bounds its memory; nil if nothing does.
+	cgroup    *limits.Cgroup
+	oomKilled bool
 	// ended is closed when the process is gone and its exit recorded.
 	ended chan struct{}
 }
@@ -90,6 +95,11 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 	if !ok {
 		return notFound("container", id)
 	}
+	cgroup, err := r.opts.Memory.Limit(c.id, c.config.GetLinux().GetResources().GetMemoryLimitInBytes())
+	if err != nil {
+		return fmt.Errorf("container %s: %w", c.config.GetMetadata().GetName(), err)
+	}
+	c.cgroup = cgroup
 	cmd, err := r.command(c)
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.config.GetMetadata().GetName(), err)
@@ -119,11 +129,13 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 		// What it forked ends with it, as in a container when process 1 ends.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		logs.finish()
+		oomKilled := cgroup.OOMKilled()
+		cgroup.Remove()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		c.state = runtimeapi.ContainerState_CONTAINER_EXITED
 		c.finishedAt = time.Now()
-		c.exitCode = exitCode(cmd.ProcessState)
+		c.exitCode, c.oomKilled = exitCode(cmd.ProcessState), oomKilled
 		close(c.ended)
 	}()
 	return nil
@@ -245,15 +257,19 @@ func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*runtim
 	if c.state == runtimeapi.ContainerState_CONTAINER_EXITED {
 		status.FinishedAt = c.finishedAt.UnixNano()
 		status.ExitCode = int32(c.exitCode)
-		status.Reason = "Completed"
-		if c.exitCode != 0 {
+		switch {
+		case c.oomKilled:
+			status.Reason = "OOMKilled"
+		case c.exitCode != 0:
 			status.Reason = "Error"
+		default:
+			status.Reason = "Completed"
 		}
 	}
 	return &runtimeapi.ContainerStatusResponse{Status: status}, nil
 }
 
-// UpdateContainerResources has no cgroup to update.
+// UpdateContainerResources is not done: limits are those of the start.
 func (r *Runtime) UpdateContainerResources(context.Context, string, *runtimeapi.ContainerResources) error {
 	return nil
 }

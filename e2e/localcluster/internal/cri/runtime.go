@@ -17,6 +17,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"imagejob.dev/localcluster/internal/images"
+	"imagejob.dev/localcluster/internal/limits"
 	"imagejob.dev/localcluster/internal/process"
 )
 
@@ -36,6 +37,8 @@ type Options struct {
 	Env []string
 	// Images says what to run.
 	Images *images.Table
+	// Memory makes the cgroups of containers with a memory limit.
+	Memory limits.Memory
 	// Spawner ties the processes' lives to the node's.
 	Spawner *process.Spawner
 }

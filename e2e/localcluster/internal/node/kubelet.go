@@ -107,7 +107,7 @@ func startKubelet(ctx context.Context, c config, block AddressBlock, clients *cl
 }
 
 // kubeletConfig is the defaults of a kubelet but for what has no place here:
-// cgroups, eviction by resource pressure and a resolver.
+// cgroups of its own making, eviction by resource pressure and a resolver.
 func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error) {
 	flags := options.NewKubeletFlags()
 	flags.RootDirectory = c.root
@@ -153,7 +153,7 @@ func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error)
 	k.EnableControllerAttachDetach = false
 	k.SerializeImagePulls = false
 	k.SyncFrequency.Duration = syncFrequency
-	k.CrashLoopBackOff.MaxContainerRestartPeriod = &metav1.Duration{Duration: restartDelay}
+	k.CrashLoopBackOff.MaxContainerRestartPeriod = &metav1.Duration{Duration: c.restartBackoff}
 	return &options.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *k}, nil
 }
 

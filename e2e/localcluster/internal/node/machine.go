@@ -43,10 +43,6 @@ func Capacity(gpus int) v1.ResourceList {
 // also how soon volumes follow their ConfigMap or Secret.
 const syncFrequency = 10 * time.Second
 
-// restartDelay is the longest wait before a container that crashed again is
-// started again: nobody wants to watch a kubelet's usual 10 s to 5 min.
-const restartDelay = time.Second
-
 // machine answers the kubelet's questions about the hardware.
 type machine struct {
 	*cadvisortest.Fake

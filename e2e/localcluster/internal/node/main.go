@@ -18,6 +18,7 @@ import (
 
 	"imagejob.dev/localcluster/internal/cri"
 	"imagejob.dev/localcluster/internal/images"
+	"imagejob.dev/localcluster/internal/limits"
 	"imagejob.dev/localcluster/internal/process"
 )
 
@@ -26,6 +27,8 @@ const (
 	stopGrace = 2 * time.Second
 	// gcPercent trades a little CPU for memory: many nodes share one machine.
 	gcPercent = 40
+	// diskFolder is where a node's disk is mounted in its folder.
+	diskFolder = "disk"
 )
 
 // config is a node's command line.
@@ -42,6 +45,13 @@ type config struct {
 	cert       string
 	key        string
 	podEnv     string
+	// memory is the folder of the containers' cgroups; empty for none.
+	memory string
+	// disk is what the node's Pods may write, in bytes; 0 for no limit.
+	disk int64
+	// restartBackoff is the longest wait before a container that crashed again
+	// is started again.
+	restartBackoff time.Duration
 }
 
 // Main runs a node until it is told to stop.
@@ -60,6 +70,9 @@ func Main(argv []string) int {
 	flags.StringVar(&c.cert, "tls-cert", "", "serving certificate of the kubelet")
 	flags.StringVar(&c.key, "tls-key", "", "key of the serving certificate")
 	flags.StringVar(&c.podEnv, "pod-env", "", "environment added to every process, NAME=VALUE,...")
+	flags.StringVar(&c.memory, "memory-cgroups", "", "folder for the cgroups of containers with a memory limit")
+	flags.Int64Var(&c.disk, "disk", 0, "bytes that the node's Pods may write; needs mounts of its own")
+	flags.DurationVar(&c.restartBackoff, "restart-backoff", time.Second, "longest wait before a crashed container is started again")
 	_ = flags.Parse(argv[1:]) // ExitOnError
 	if err := run(c); err != nil {
 		fmt.Fprintf(os.Stderr, "localnode %s: %v\n", c.name, err)
@@ -72,6 +85,12 @@ func run(c config) error {
 	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), klog.Background()), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if c.disk > 0 {
+		c.root = filepath.Join(c.root, diskFolder)
+		if err := limits.Disk(c.root, c.disk); err != nil {
+			return err
+		}
+	}
 	address, err := NewAddressBlock(c.index)
 	if err != nil {
 		return err
@@ -91,6 +110,7 @@ func run(c config) error {
 		Server:    clients.server,
 		Env:       splitList(c.podEnv),
 		Images:    table,
+		Memory:    limits.OpenMemory(c.memory),
 		Spawner: process.NewSpawner(
 			process.StateMarker+"="+os.Getenv(process.StateMarker),
 			process.RunMarker+"="+os.Getenv(process.RunMarker),

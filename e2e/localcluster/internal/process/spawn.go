@@ -40,7 +40,10 @@ func NewSpawner(marks ...string) *Spawner {
 // reach it) and has the kernel SIGKILL it when this process ends.
 func (s *Spawner) Start(cmd *exec.Cmd) error {
 	cmd.Env = slices.Concat(cmd.Env, s.marks)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 	req := start{cmd: cmd, done: make(chan error, 1)}
 	s.starts <- req
 	return <-req.done

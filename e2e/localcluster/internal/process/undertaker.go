@@ -8,7 +8,8 @@ import (
 )
 
 // undertake waits for a word on its standard input. When that ends without one,
-// whoever held it was killed, and every process with the marker is ended too.
+// whoever held it was killed, and every process with the marker is ended too,
+// and the folder of cgroups removed.
 const undertake = `
 read -r word && exit 0
 for round in 1 2 3; do
@@ -17,6 +18,7 @@ for round in 1 2 3; do
     grep -qxzF -- "$1" "$environ" 2>/dev/null && kill -9 "${pid%/environ}"
   done
 done
+[ -z "$2" ] || find "$2" -depth -type d -exec rmdir {} + 2>/dev/null
 exit 0
 `
 
@@ -27,9 +29,10 @@ type Undertaker struct {
 	stdin io.WriteCloser
 }
 
-// NewUndertaker watches over the processes that have the NAME=value marker.
-func NewUndertaker(marker string) (*Undertaker, error) {
-	cmd := exec.Command("sh", "-c", undertake, "undertaker", marker)
+// NewUndertaker watches over the processes that have the NAME=value marker, and
+// over a folder of cgroups, if there is one.
+func NewUndertaker(marker, cgroups string) (*Undertaker, error) {
+	cmd := exec.Command("sh", "-c", undertake, "undertaker", marker, cgroups)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"imagejob.dev/localcluster/internal/cloud"
 	"imagejob.dev/localcluster/internal/control"
 	"imagejob.dev/localcluster/internal/controlplane"
+	"imagejob.dev/localcluster/internal/limits"
 	"imagejob.dev/localcluster/internal/process"
 )
 
@@ -88,8 +89,11 @@ func up(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	run := process.RunMarker + "=" + rand.Text()
-	undertaker, err := process.NewUndertaker(run)
+	name := rand.Text()
+	memory := enforceLimits("localcluster-"+name, say)
+	defer memory.Remove()
+	run := process.RunMarker + "=" + name
+	undertaker, err := process.NewUndertaker(run, memory.Dir())
 	if err != nil {
 		return err
 	}
@@ -115,7 +119,7 @@ func up(ctx context.Context, o options) error {
 	}
 	machines := cloud.New(cloud.Options{
 		Client: client, Plane: plane, Layout: layout, Spawner: spawner, Self: self,
-		Images: images, Config: config, Log: os.Stderr,
+		Images: images, Config: config, Memory: memory, Log: os.Stderr,
 	})
 	cloudCtx, stopCloud := context.WithCancel(context.Background())
 	cloudDone := make(chan error, 1)
@@ -134,6 +138,20 @@ func up(ctx context.Context, o options) error {
 	}
 	say("stopped")
 	return failure
+}
+
+// enforceLimits says what the kernel lets this user enforce.
+func enforceLimits(name string, say func(string, ...any)) limits.Memory {
+	memory, err := limits.NewMemory(name)
+	if err != nil {
+		say("memory limits of containers are not enforced: %v", err)
+	} else {
+		say("memory limits of containers are enforced (%v)", memory)
+	}
+	if err := limits.CanMount(); err != nil {
+		say("disks of machines are not bounded: %v", err)
+	}
+	return memory
 }
 
 // serve waits until the cluster is usable, says so, and returns when it shall

@@ -3,6 +3,7 @@
 //! gathers the figures of all benchmarks in target/bench/summary.json.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
+mod bullmq;
 mod ceiling;
 mod pipeline;
 mod report;
@@ -14,6 +15,7 @@ use report::Figures;
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
     let mut figures = Figures::default();
+    bullmq::measure(&mut figures).await?;
     pipeline::measure(&mut figures).await?;
     report::finish(figures)
 }

@@ -7,25 +7,43 @@ use anyhow::{Context as _, Result};
 /// Figure by key.
 pub(crate) type Figures = BTreeMap<String, f64>;
 
-/// Key, aim, and whether more is better.
-const AIMS: [(&str, f64, Better); 11] = [
-    ("queue.lifecycle_per_s", 30_000.0, Better::More),
-    ("queue.lifecycle_batch_per_s", 60_000.0, Better::More),
-    ("queue.p99_ms", 5.0, Better::Less),
-    ("queue.growth", 1.3, Better::Less),
-    ("control.jobs_per_s", 150.0, Better::More),
-    ("control.jobs_vs_ceiling", 0.6, Better::More),
-    ("control.status_writes_per_job", 3.0, Better::Less),
-    ("control.burst_to_pods_p99_ms", 250.0, Better::Less),
-    ("control.rss_mb_10k", 40.0, Better::Less),
-    ("worker.overhead", 1.01, Better::Less),
-    ("worker.segments_overhead", 1.01, Better::Less),
+/// Keys and aims.
+const AIMS: [(&str, Aim); 21] = [
+    ("queue.single_per_s", Aim::None),
+    ("queue.single_vs_bullmq", Aim::AtLeast(1.5)),
+    ("queue.lifecycle_per_s", Aim::AtLeast(30_000.0)),
+    ("queue.lifecycle_batch_per_s", Aim::AtLeast(60_000.0)),
+    ("queue.lifecycle_vs_bullmq", Aim::AtLeast(5.0)),
+    ("queue.p99_ms", Aim::AtMost(5.0)),
+    ("queue.reap_ms_100k", Aim::AtMost(5.0)),
+    ("queue.growth", Aim::AtMost(1.3)),
+    ("control.jobs_per_s", Aim::AtLeast(150.0)),
+    ("control.jobs_vs_ceiling", Aim::AtLeast(0.85)),
+    ("control.status_writes_per_job", Aim::AtMost(3.0)),
+    ("control.status_writes_per_running_job_per_minute", Aim::AtMost(1.0)),
+    ("control.status_writes_per_waiting_pool_per_minute", Aim::AtMost(2.0)),
+    ("control.burst_to_pods_p99_ms", Aim::AtMost(250.0)),
+    ("control.rss_mb_10k", Aim::AtMost(40.0)),
+    ("control.rss_mb_100k_ended", Aim::AtMost(90.0)),
+    ("worker.overhead", Aim::AtMost(1.01)),
+    ("worker.segments_overhead", Aim::AtMost(1.01)),
+    ("worker.gap_ms", Aim::AtMost(10.0)),
+    ("worker.disk_growth_mb", Aim::AtMost(50.0)),
+    ("worker.history_growth", Aim::AtMost(10.0)),
+];
+
+/// Ratios of two figures: key, what is divided, by what.
+const RATIOS: [(&str, &str, &str); 2] = [
+    ("queue.single_vs_bullmq", "queue.single_per_s", "queue.bullmq_single_per_s"),
+    ("queue.lifecycle_vs_bullmq", "queue.lifecycle_batch_per_s", "queue.bullmq_bulk_per_s"),
 ];
 
 #[derive(Clone, Copy)]
-enum Better {
-    More,
-    Less,
+enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+    /// Published for comparison.
+    None,
 }
 
 /// Adds what the other benchmarks wrote, prints the table and writes the summary.
@@ -40,15 +58,21 @@ pub(crate) fn finish(mut figures: Figures) -> Result<()> {
             figures.extend(part);
         }
     }
-    println!("{:34} {:>12} {:>12}", "figure", "measured", "aim");
-    for (key, aim, better) in AIMS {
-        let aim = match better {
-            Better::More => format!(">= {aim}"),
-            Better::Less => format!("<= {aim}"),
+    for (key, of, by) in RATIOS {
+        if let (Some(of), Some(by)) = (figures.get(of), figures.get(by)) {
+            figures.insert(key.to_owned(), of / by);
+        }
+    }
+    println!("{:50} {:>12} {:>12}", "figure", "measured", "aim");
+    for (key, aim) in AIMS {
+        let aim = match aim {
+            Aim::AtLeast(aim) => format!(">= {aim}"),
+            Aim::AtMost(aim) => format!("<= {aim}"),
+            Aim::None => String::new(),
         };
         match figures.get(key) {
-            Some(value) => println!("{key:34} {value:>12.3} {aim:>12}"),
-            None => println!("{key:34} {:>12} {aim:>12}", "not measured"),
+            Some(value) => println!("{key:50} {value:>12.3} {aim:>12}"),
+            None => println!("{key:50} {:>12} {aim:>12}", "not measured"),
         }
     }
     let summary = directory.join("summary.json");

@@ -100,7 +100,13 @@ pub(crate) async fn down() -> Result<()> {
     };
     let status = Command::new("kill").arg(running.pid.to_string()).status()?;
     ensure!(status.success(), "can't stop process {}", running.pid);
-    wait_for("everything to stop", STOP, async || (!alive(running.pid)).then_some(())).await?;
+    let stopped = async || (!alive(running.pid)).then_some(());
+    if wait_for("everything to stop", STOP, stopped).await.is_err() {
+        // Nothing outlives it: its children end with it, and theirs are hunted down.
+        println!("It did not stop within {STOP:?}; killing it.");
+        Command::new("kill").args(["-9", &running.pid.to_string()]).status()?;
+        wait_for("everything to end", STOP, stopped).await?;
+    }
     println!("Stopped.");
     Ok(())
 }

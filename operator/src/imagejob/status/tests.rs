@@ -23,6 +23,7 @@ fn terms() -> Terms {
         class: "standard".into(),
         tenant: "studio".into(),
         model: Some("v1-5.safetensors".into()),
+        work: Some("t:v1-5.safetensors".into()),
         units: Some(20.0),
         accepted: at(0),
         sla_seconds: 300,
@@ -95,7 +96,7 @@ fn what_is_told_is_read_back_as_it_was() {
     let status = serde_json::to_value(shown(&record, &record.told)).unwrap();
     let read = record_with(json!({"status": status})).told;
     // What is not in the status is known until the operator is started again.
-    let terms = Terms { model: None, units: None, ..terms() };
+    let terms = Terms { model: None, work: None, units: None, ..terms() };
     assert_eq!(read, Told { terms: Some(terms.into()), ..record.told });
 }
 

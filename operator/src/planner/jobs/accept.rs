@@ -217,6 +217,7 @@ impl Jobs {
         terms.class = jobs.intern(&terms.class);
         terms.tenant = jobs.intern(&terms.tenant);
         terms.model = terms.model.map(|model| jobs.intern(&model));
+        terms.work = terms.work.map(|work| jobs.intern(&work));
         terms.output = terms.output.map(|output| jobs.intern_output(&output));
         terms
     }

@@ -156,10 +156,10 @@ impl Jobs {
         let pace = self.paces.entry(record.uid).or_default();
         let gpu_ms: Vec<u64> = tally.latest(pace.learned_ms).collect();
         pace.learned_ms = tally.last_ms().unwrap_or_default().max(pace.learned_ms);
-        let (Some(units), Some(model)) = (record.units(), record.model()) else { return };
+        let known = (record.units(), record.model(), record.work());
+        let (Some(units), Some(model), Some(work)) = known else { return };
         if !gpu_ms.is_empty() {
-            // Their kind of work is not kept with a job, so its model stands for it.
-            let (work, model) = (String::new(), model.to_owned());
+            let model = model.to_owned();
             // A closed channel means that the pool is gone.
             let _ = handle.news.send(JobNews::Took { work, model, units, gpu_ms });
         }

@@ -294,3 +294,29 @@ fn containers_that_will_not_come_up_by_waiting_are_trouble() {
     );
     assert_eq!(waiting("PodInitializing", Value::Null), None);
 }
+
+#[test]
+fn a_pod_that_ended_before_its_worker_spoke_failed_and_one_whose_machine_went_is_gone() {
+    let ended = |reason: &str| {
+        let status = json!({"phase": "Failed", "reason": reason, "message": "Pod was rejected"});
+        json!({"status": status})
+    };
+    let refused = one(&ended("OutOfnvidia.com/gpu"), stats(vec![], vec![]));
+    assert_eq!((refused.phase, refused.health), (Phase::Failed, Health::Well));
+    let trouble = refused.trouble.unwrap();
+    assert_eq!(trouble.message, "OutOfnvidia.com/gpu: Pod was rejected");
+    let went = one(&ended("NodeShutdown"), stats(vec![], vec![]));
+    assert_eq!(went.health, Health::Gone);
+    let spoke = one(&ended("OOMKilled"), stats(vec![seen("w", 3)], vec![]));
+    assert_eq!(spoke.health, Health::Gone);
+}
+
+#[test]
+fn a_worker_that_waits_for_something_is_not_ready_and_says_why() {
+    let trouble = queue::Trouble { fault: queue::Fault::Pool, message: "no such bucket".into() };
+    let waits = WorkerSeen { state: WorkerState::Starting, trouble: Some(trouble), ..seen("w", 1) };
+    let worker = one(&json!({}), stats(vec![waits], vec![]));
+    assert!(matches!(worker.phase, Phase::Starting { .. }));
+    let trouble = worker.trouble.unwrap();
+    assert_eq!((trouble.fault, trouble.message.as_str()), (policy::Fault::Pool, "no such bucket"));
+}

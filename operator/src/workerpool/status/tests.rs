@@ -177,3 +177,17 @@ fn the_last_decision_stays_until_the_next() {
     pool.status = Some(told(&pool, &seen, &plan, None, Some(decision.clone()), at(10)));
     assert_eq!(told(&pool, &seen, &plan, None, None, at(20)).last_decision, Some(decision));
 }
+
+#[test]
+fn what_workers_say_of_the_bucket_is_the_pools_reason() {
+    let table = [
+        ("the output: s3://a refused us (403): check the credentials", PoolReason::OutputDenied),
+        ("the output: there is no bucket for s3://a: create it", PoolReason::OutputMissing),
+        ("the output: the bucket of s3://a is in another region (301)", PoolReason::OutputMissing),
+        ("the output: s3://a is not available: timed out", PoolReason::OutputFailed),
+        ("the engine: ComfyUI 0.1 is too old", PoolReason::WorkersFailing),
+    ];
+    for (said, reason) in table {
+        assert_eq!(at_fault(said), reason, "{said}");
+    }
+}

@@ -4,9 +4,18 @@ use policy::{
 };
 
 use crate::{
-    fixtures::{NOW, decide, done, fleet, idle_for, pool, retired, running, seen, started, waiting, worker},
+    fixtures::{NOW, done, fleet, idle_for, pool, retired, running, seen, started, waiting, worker},
     world::secs,
 };
+
+/// With a pool that was looked at a moment ago.
+fn decide(policy: &Policy, seen: &Seen) -> policy::Plan {
+    plan(NOW, policy, seen, &watched())
+}
+
+fn watched() -> Memory {
+    Memory { inflow_at: Some(NOW.minus(secs(1))), ..Memory::default() }
+}
 
 fn trouble(fault: Fault, message: &str) -> Option<Trouble> {
     Some(Trouble { fault, message: message.into() })
@@ -57,7 +66,7 @@ fn a_worker_that_is_not_up_in_time_is_replaced_elsewhere_and_its_zone_avoided() 
 
 #[test]
 fn where_starting_is_known_to_take_long_it_is_given_longer() {
-    let mut memory = Memory::default();
+    let mut memory = watched();
     for took in [1100, 1300].into_iter().cycle().take(30) {
         memory.estimates.observe(&Sample::Started { capacity: Capacity::Spot, took: secs(took) });
     }
@@ -227,4 +236,21 @@ fn when_the_pool_is_at_fault_no_machine_is_bought() {
     let plan = decide(&pool(), &seen(work, leases, [vec![outvoted], well].concat()));
     assert_eq!(retired(&plan), ["s1"]);
     assert!(started(&plan, Capacity::Spot) > 0);
+}
+
+#[test]
+fn a_worker_that_was_up_has_its_time_anew_and_so_has_everybody_who_could_not_be_seen() {
+    let at = |memory: &Memory, phase| {
+        let worker = worker("s1", Capacity::Spot, phase);
+        let work = seen(vec![waiting("relaxed", 9, 500)], vec![], vec![worker]);
+        retired(&plan(NOW, &single_zone(), &work, memory)).len()
+    };
+    let hours_ago = Phase::Starting { scheduled: NOW.minus(secs(9000)) };
+    assert_eq!(at(&watched(), hours_ago), 1, "it never came up");
+    let last_up = [(policy::WorkerId("s1".into()), NOW.minus(secs(14)))].into();
+    assert_eq!(at(&Memory { last_up, ..watched() }, hours_ago), 0, "it was up until a moment ago");
+    // Redis was away, and no worker has told it yet that it is there.
+    let blind = Memory { inflow_at: Some(NOW.minus(secs(120))), ..Memory::default() };
+    assert_eq!(at(&blind, hours_ago), 0);
+    assert_eq!(at(&Memory::default(), hours_ago), 0, "a new leader that knows nothing");
 }
