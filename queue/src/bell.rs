@@ -3,9 +3,16 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use redis::aio::PubSub;
+use redis::{Value, aio::PubSub};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{Queue, Result, Ring, WorkerId};
+
+/// A connection over which nothing comes is asked this often whether it still is one: what lies between us and Redis may
+/// have forgotten it without a word.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
+/// It must answer within this.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Wakes one worker. A ring can be missed while the connection is being made anew, so a worker also looks
 /// now and then without one.
@@ -13,6 +20,7 @@ pub struct Bell {
     queue: Queue,
     worker: WorkerId,
     subscription: Option<PubSub>,
+    check_at: Instant,
 }
 
 impl std::fmt::Debug for Bell {
@@ -27,13 +35,15 @@ impl Bell {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn open(queue: &Queue, worker: &WorkerId) -> Result<Self> {
-        let mut bell = Self { queue: queue.clone(), worker: worker.clone(), subscription: None };
+        let check_at = Instant::now() + CHECK_EVERY;
+        let mut bell = Self { queue: queue.clone(), worker: worker.clone(), subscription: None, check_at };
         bell.subscribe().await?;
         Ok(bell)
     }
 
     async fn subscribe(&mut self) -> Result<()> {
         self.subscription = Some(self.queue.redis.subscribe(&self.queue.key("bell")).await?);
+        self.check_at = Instant::now() + CHECK_EVERY;
         Ok(())
     }
 
@@ -43,24 +53,31 @@ impl Bell {
     /// # Errors
     /// When Redis can't be reached; the next call tries again.
     pub async fn wait(&mut self, longest: Duration) -> Result<Option<Ring>> {
-        let end = tokio::time::Instant::now() + longest;
+        let end = Instant::now() + longest;
         loop {
             let Some(subscription) = &mut self.subscription else {
                 self.subscribe().await?;
                 return Ok(Some(Ring::Order));
             };
             let mut messages = subscription.on_message();
-            let Ok(message) = tokio::time::timeout_at(end, messages.next()).await else {
-                return Ok(None);
-            };
+            let message = timeout_at(end.min(self.check_at), messages.next()).await;
             drop(messages);
             match message {
-                Some(message) => {
+                Ok(Some(message)) => {
+                    self.check_at = Instant::now() + CHECK_EVERY;
                     if let Some(ring) = self.meaning(message.get_payload_bytes()) {
                         return Ok(Some(ring));
                     }
                 }
-                None => self.subscription = None,
+                Ok(None) => self.subscription = None,
+                Err(_) if end <= self.check_at => return Ok(None),
+                Err(_) => {
+                    self.check_at = Instant::now() + CHECK_EVERY;
+                    let answer = timeout(CHECK_TIMEOUT, subscription.ping::<Value>()).await;
+                    if !matches!(answer, Ok(Ok(_))) {
+                        self.subscription = None;
+                    }
+                }
             }
         }
     }

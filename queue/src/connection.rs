@@ -13,6 +13,7 @@ use redis::{
     aio::{ConnectionLike, MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
+    cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo},
     sentinel::{SentinelClientBuilder, SentinelServerType},
 };
 use tokio::sync::Mutex;
@@ -135,7 +136,8 @@ impl Redis {
         &self.shared.scripts
     }
 
-    /// A connection of one's own to the same Redis, made when first used; for commands that block.
+    /// A connection of one's own to the same Redis, made when first used: for commands that block, or that must not wait
+    /// behind others.
     pub(crate) fn dedicated(&self, response_timeout: Duration) -> Self {
         let Shared { target, tls, scripts, .. } = &*self.shared;
         Self::new(target.clone(), tls.clone(), response_timeout, Arc::clone(scripts))
@@ -151,6 +153,23 @@ impl Redis {
 
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         Ok(redis::from_redis_value(self.answer(command).await?)?)
+    }
+
+    /// On every node of a Cluster; else where the primary is.
+    pub(crate) async fn query_everywhere(&self, command: &Cmd) -> Result<()> {
+        let everywhere: RedisFuture<'_, Value> = Box::pin(async {
+            let mut live = self.live().await?;
+            let answer = match &mut live.connection {
+                Connection::Single(single) => command.query_async(single).await,
+                Connection::Cluster(cluster) => {
+                    let nodes = (MultipleNodeRoutingInfo::AllNodes, Some(ResponsePolicy::AllSucceeded));
+                    cluster.route_command(command.clone(), RoutingInfo::MultiNode(nodes)).await
+                }
+            };
+            self.watch(&live, answer)
+        });
+        everywhere.await?;
+        Ok(())
     }
 
     /// Boxed: the redis crate's futures are so deep that callers a few levels up would not compile.
@@ -211,7 +230,7 @@ impl Redis {
     async fn open(&self) -> RedisResult<Connection> {
         if let Target::Cluster(nodes) = &self.shared.target {
             let mut builder = ClusterClient::builder(nodes.clone())
-                .connection_timeout(CONNECT_TIMEOUT)
+                .connection_timeout(CONNECT_TIMEOUT.min(self.shared.response_timeout))
                 .response_timeout(self.shared.response_timeout);
             if let Some(tls) = &self.shared.tls {
                 builder = builder.certs(tls.clone());
@@ -219,7 +238,7 @@ impl Redis {
             return builder.build()?.get_async_connection().await.map(Connection::Cluster);
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT.min(self.shared.response_timeout)))
             .set_response_timeout(Some(self.shared.response_timeout));
         let client = self.client().await?;
         client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)

@@ -10,69 +10,66 @@
 //!             enqueue                claim                       complete
 //!   (unborn) ────────▶ waiting ─────────────▶ leased ─────────────────────▶ succeeded
 //!                      ▲  ▲  ▲                 │ │ │
-//!       redrive        │  │  └── to the front ─┘ │ │   Interrupted, lease ended or missing, worker evicted
-//!   dead ──────────────┘  └───── after a delay ──┘ │   Failed, retries left
+//!       redrive        │  │  └── to the front ─┘ │ │   Preempted, HandedBack, Doubted once, Withheld; lease ended
+//!   dead ──────────────┘  └───── after a delay ──┘ │   Failed (retries left), Crashed
 //!    ▲                                             │
-//!    └─────────────────────────────────────────────┘   Rejected, no retries left, or interrupted 21 times
+//!    └─────────────────────────────────────────────┘   Rejected, Doubted by two, no retries left, crashed 3 times,
+//!                                                      or preempted 21 times
 //! ```
 //! Cancelling a job stops its waiting tasks at once and its leased ones at their workers' next heartbeat.
 //! A lease lasts [`LEASE`]; each claim of a task has a higher attempt, and a write that names another worker or
-//! attempt than the lease changes nothing.
+//! attempt than the lease changes nothing. Whose fault it is that a task comes back is in [`Release`] and [`Reason`].
 //!
 //! # Who comes first
 //!
-//! A class has one lane. In it stand *lines*: a tenant's jobs for one model, the earliest due first. A lane serves
-//! the line with the lowest **tag**; all numbers are milliseconds:
+//! There is one choice, made by each claim (`src/lua/choose.lua`):
+//! 1. **Between classes** the one is served whose head has the earliest deadline: its due time, or, if its tenant was
+//!    served since it arrived, as if it had arrived then. But a class with a shorter promise that has work is passed over
+//!    for others at most [`PASSES`] times in a row.
+//! 2. **In a class** first what came back and is charged already (`returned`, the earliest due first); then one task each of
+//!    the tenants that were not served for their longest wait (`overdue`), [`MAX_WAIT_SLAS`] promises; then whose turn it is.
+//! 3. **Turns** are start-time fair queueing: each tenant has a tag, its virtual time in GPU ms ÷ weight, and the lowest
+//!    tag is served; of equal ones the tenant whose head is due first. A task moves its tenant's tag on by
+//!    `units × ms per unit ÷ weight`, where the ms per unit are learnt from all tasks of the same work key; at its end the
+//!    tag is corrected by what it really took. A tenant whose work comes in anew starts no lower than the last tag that
+//!    was served: nobody saves up turns by staying away, and to be late gives nobody more than its share.
+//! 4. Work that needs no **load** (its model is loaded, or it has none) is served before a head that does, while more than a
+//!    quarter of the head's promise is left and the other's tag is not far ahead. A head that came just now is left to an
+//!    idle worker that has its model.
+//! 5. A task that **excludes** a worker (it crashed there, or was refused or handed back) is not for it while another worker
+//!    that could take it lives.
+//! 6. A tenant that runs `max_running` tasks leaves the turns until one of them ends.
 //!
-//! ```text
-//!   when a tenant's line gets its first job:   tag  = max(vt, arrival + lead)
-//!   when a task of it is claimed:              lead = max(lead, tag − now)
-//!                                              vt   = tag + VIRTUAL_MS_PER_UNIT × units / weight
-//!                                              tag  = vt
-//! ```
-//! `vt` is the tenant's virtual time in this class (0 at first), `lead` how far the lane's clock is ahead of the
-//! real one (0 at first). This is start-time fair queueing: tenants who have work waiting get shares by weight,
-//! nobody saves up shares by staying away, nobody is punished for having used idle machines; and since
-//! [`VIRTUAL_MS_PER_UNIT`] is large against any wait, tenants below their share are served by arrival.
-//!
-//! These come before that:
-//! 1. A task that came back by **interruption** goes before everything, the earliest due first. It was charged
-//!    when it was first claimed and is not charged again: that is its tenant's refund.
-//! 2. A line whose tenant was not served for its **longest wait**, [`MAX_WAIT_SLAS`] × SLA after
-//!    max(arrival, last served), goes next. [`Queue::reap`] puts it first, up to 10 s early.
-//! 3. Between **classes** the head with the earliest max(arrival, last served) + SLA is taken.
-//! 4. A worker's **loaded model** is preferred among the first 64 lines of the classes it serves, as long as a quarter
-//!    of the head's SLA is left (counted as in 3), that is, until it presses. A job so fresh that less than a twelfth of
-//!    its SLA is over is left to another worker that has its model, if there is one.
-//! 5. Lines whose first job has used up three quarters of its SLA **press**: they go before those that don't, by tag
-//!    among themselves. So shares decide who waits, but nobody waits until it is too late while others could.
-//!
-//! A claim of many tasks gives each tenant some at once; who gets how many in the long run is the same. A tenant
-//! who runs `max_running` tasks has its lines parked, and one of each class is let in as a task ends.
+//! The reaper has no part in this: it only finds what became due, however often it looks.
 //!
 //! # Keys
 //!
-//! All begin with `ij1:{namespace/name}:`. A line's name is `class:model:tenant`, the last two as 64-bit digests:
-//! names are data, whatever they contain.
+//! All begin with `ij2:{namespace/name}:`. A flow is a tenant in a class, `CLASS:TENANT`; tenants and models stand in keys as
+//! 64-bit digests: names are data, whatever they contain. Scripts make these names from their one `KEYS[1]`; Redis, Valkey
+//! and their Clusters allow that, as all are in one slot (Dragonfly asks for `allow-undeclared-keys`).
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `job:UID` | hash | `s` record, `p` payload, `m` total, `n` next index, `b` given back, `k` succeeded, `d` dead, `x` cancelled, `i` interruptions, `r` retries, `t` started, `f` flags (`s`uspended, `c`ancelled, `r`echeck); by index a touched task: `A` attempts failures interruptions, `D` result, `X` error |
-//! | `lane:CLASS` | zset | lines by tag; `!UID/INDEX` what goes before everything |
-//! | `line:LINE` | zset | `UID` and `UID/INDEX` (given back) by due time |
-//! | `park:CLASS:TENANT`, `parked:TENANT` | zset, set | lines of a tenant without room; their classes |
-//! | `running` | hash | leased tasks of tenants with a limit |
-//! | `fair` | hash | `lead:CLASS`; `vt:` and `due:` (last served + SLA) by class and tenant |
-//! | `leases`, `active` | zset, hash | leased tasks: when the lease ends; attempt, worker, progress |
-//! | `back:UID`, `later` | zset | tasks given back, and of those with a delay when they may be claimed |
-//! | `dead`, `dead:UID` | zset | dead letters by time; of one job |
-//! | `backlog` | hash | waiting tasks by class, model, due time, size (see [`Queue::stats`]) |
-//! | `workers` | hash | order, last seen, idle since, loaded model |
-//! | `results` | stream | events for the operator |
-//! | `lanes`, `reaper` | set, hash | classes with a lane; where the reaper goes on |
-//! | `epoch` | string | the run of the server that the operator last filled |
-//! | `bell` | channel | wakes workers |
+//! | `job:UID` | hash | `record`, `counted` (total and backlog bucket), `payload` if small; `next` index, `returned`, `adopted`, `succeeded`, `failed`, `cancelled`, `interruptions`, `crashes`, `retries`, `started`; `closed` while nothing of it may be claimed (`suspended`, `stopped`, `unwanted`), `recheck`; by index each touched task: `held`, `back`, `done`, `dead` (lua/task.lua) |
+//! | `payload:UID` | string | a payload of more than 4 KiB |
+//! | `jobs` | set | all uids |
+//! | `returned:CLASS` | zset | tasks that came back and are charged, by due time |
+//! | `overdue:CLASS` | zset | tenants by when their longest wait was over |
+//! | `turns:CLASS` | zset | `DUE TENANT` by tag |
+//! | `clock`, `passes` | hash | by class: the largest tag served in turn; how often it was passed over |
+//! | `flow:FLOW` | hash | `place` in turns, `tag`, when it was `served` |
+//! | `lines:FLOW`, `line:FLOW:MODEL` | zset | a flow's models by their heads' due times; `UID` and `UID/INDEX` by due time |
+//! | `waits` | zset | flows by when to look whether they have waited too long |
+//! | `running`, `parked:TENANT` | hash, set | tasks of tenants with a limit; classes in which such a tenant waits for room |
+//! | `leases`, `held:WORKER` | zset, hash | `UID/INDEX@WORKER` by when they end; what a worker holds, and how far it is |
+//! | `back:UID`, `later` | zset | tasks given back; those of them with a delay, by when they may be claimed |
+//! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
+//! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learnt ms per unit by work key |
+//! | `workers`, `worker:NAME` | zset, hash | workers by when they were last heard of; order, state, capacity, model, trouble |
+//! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
+//! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
 
+pub mod access;
 mod bell;
 mod connection;
 mod epoch;
@@ -99,7 +96,8 @@ pub use error::Error;
 pub use jobs::JobPage;
 pub use library::PASSES;
 pub use queue::{
-    HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue, REAP_EVERY,
+    BEAT_TIMEOUT, HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue,
+    REAP_EVERY,
 };
 pub use results::Results;
 pub use script::scripts;

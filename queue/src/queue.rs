@@ -12,8 +12,11 @@ use crate::{
 
 /// How long a lease lasts unless renewed.
 pub const LEASE: Duration = Duration::from_secs(10);
-/// How often a worker sends a heartbeat: two may be lost before its leases end.
+/// How often a worker sends a heartbeat: two may be lost before its leases end, whether they are refused or not answered
+/// within [`BEAT_TIMEOUT`].
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
+/// For a heartbeat to be answered; then it is sent again.
+pub const BEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often to [`reap`](Queue::reap).
 pub const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How often one task may come back because its machine went away; once more and it is a dead letter, since
@@ -52,6 +55,8 @@ pub struct Queue {
 pub(crate) struct Shared {
     prefix: String,
     options: Options,
+    /// Heartbeats have a connection of their own: no large answer is in front of them.
+    beats: Redis,
     pub(crate) clock: ReaperClock,
     pub(crate) payloads: Payloads,
 }
@@ -67,6 +72,7 @@ impl Queue {
         let shared = Shared {
             prefix: names::prefix(pool),
             options,
+            beats: redis.dedicated(BEAT_TIMEOUT),
             clock: ReaperClock::default(),
             payloads: Payloads::default(),
         };
@@ -117,9 +123,23 @@ impl Queue {
         script: impl FnOnce(&Scripts) -> &Script,
         fill: impl FnOnce(&mut Cmd),
     ) -> Result<T> {
-        let script = script(self.redis.scripts());
+        self.run_over(&self.redis, script, fill).await
+    }
+
+    /// The same for a heartbeat.
+    pub(crate) async fn run_beat<T: FromRedisValue>(&self, fill: impl FnOnce(&mut Cmd)) -> Result<T> {
+        self.run_over(&self.shared.beats, |s| &s.beat, fill).await
+    }
+
+    async fn run_over<T: FromRedisValue>(
+        &self,
+        redis: &Redis,
+        script: impl FnOnce(&Scripts) -> &Script,
+        fill: impl FnOnce(&mut Cmd),
+    ) -> Result<T> {
+        let script = script(redis.scripts());
         let mut call = script.call(&self.shared.prefix);
         fill(&mut call);
-        script.run(&self.redis, &call, self.term).await
+        script.run(redis, &call, self.term).await
     }
 }

@@ -56,7 +56,7 @@ impl Queue {
                 call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);
             }
         };
-        let (order, left_ms, fates): (String, u64, Vec<String>) = self.run(|s| &s.beat, fill).await?;
+        let (order, left_ms, fates): (String, u64, Vec<String>) = self.run_beat(fill).await?;
         let fate = |fate: &String| match fate.as_str() {
             "keep" => Ok(Renewed::Keep),
             "cancelled" => Ok(Renewed::Cancelled),

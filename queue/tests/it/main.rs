@@ -1,9 +1,14 @@
 //! The queue's contract, against a real Redis.
 
+mod access;
+mod blame;
+mod fairness;
 mod fleet;
 mod lease;
+mod listing;
 mod order;
 mod outage;
 mod outcome;
+mod pool;
 mod results;
 mod setup;
