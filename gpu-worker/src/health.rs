@@ -48,16 +48,22 @@ struct Life {
 pub(crate) struct Part {
     name: &'static str,
     metrics: Metrics,
-    trouble: Mutex<Option<String>>,
+    condition: Mutex<Condition>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Condition {
+    Untried,
+    Works,
+    Fails(String),
 }
 
 impl Health {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let unknown = || Some("not reached yet".to_owned());
         Self {
-            redis: Part::new("redis", metrics, unknown()),
-            output: Part::new("output", metrics, unknown()),
-            disk: Part::new("disk", metrics, None),
+            redis: Part::new("redis", metrics, Condition::Untried),
+            output: Part::new("output", metrics, Condition::Untried),
+            disk: Part::new("disk", metrics, Condition::Works),
             breaker: Breaker::default(),
             state: Mutex::new(Life { state: WorkerState::Starting, engine_down_since: Some(Instant::now()) }),
         }
@@ -78,13 +84,13 @@ impl Health {
         if let Some(why) = self.breaker.why() {
             return trouble(Fault::Worker, why);
         }
-        if let Some(why) = self.disk.trouble() {
+        if let Some(why) = self.disk.failure() {
             return trouble(Fault::Machine, format!("the engine's disk: {why}"));
         }
         if let Some(fault) = self.fault_of(engine) {
             return trouble(fault, format!("the engine: {}", engine.trouble().unwrap_or_default()));
         }
-        let why = self.output.trouble()?;
+        let why = self.output.failure()?;
         trouble(Fault::Pool, format!("the output: {why}"))
     }
 
@@ -114,13 +120,13 @@ impl Health {
 }
 
 impl Part {
-    fn new(name: &'static str, metrics: &Metrics, trouble: Option<String>) -> Self {
-        metrics.part(name, trouble.is_none());
-        Self { name, metrics: metrics.clone(), trouble: Mutex::new(trouble) }
+    fn new(name: &'static str, metrics: &Metrics, condition: Condition) -> Self {
+        metrics.part(name, condition == Condition::Works);
+        Self { name, metrics: metrics.clone(), condition: Mutex::new(condition) }
     }
 
     pub(crate) fn works(&self) {
-        if self.lock().take().is_some() {
+        if self.becomes(Condition::Works) {
             tracing::info!("{} works", self.name);
             self.metrics.part(self.name, true);
         }
@@ -128,20 +134,38 @@ impl Part {
 
     pub(crate) fn fails(&self, why: impl std::fmt::Display) {
         let why = why.to_string();
-        let mut trouble = self.lock();
-        if trouble.as_ref() != Some(&why) {
+        if self.becomes(Condition::Fails(why.clone())) {
             tracing::warn!(why, "waiting for {}", self.name);
             self.metrics.part(self.name, false);
-            *trouble = Some(why);
         }
     }
 
+    /// Why it can't be used now.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.lock().clone()
+        match &*self.lock() {
+            Condition::Untried => Some("not reached yet".to_owned()),
+            Condition::Works => None,
+            Condition::Fails(why) => Some(why.clone()),
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same, once it was tried.
+    fn failure(&self) -> Option<String> {
+        match &*self.lock() {
+            Condition::Untried | Condition::Works => None,
+            Condition::Fails(why) => Some(why.clone()),
+        }
+    }
+
+    fn becomes(&self, next: Condition) -> bool {
+        let mut condition = self.lock();
+        let is_news = *condition != next;
+        *condition = next;
+        is_news
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Condition> {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -202,28 +202,22 @@ impl Held {
     /// look again.
     pub(crate) fn hand_back_late(&self, now: Instant) -> Option<Instant> {
         let mut inner = self.lock();
-        let waits = |entry: &Entry| matches!(entry.stage, Stage::Preparing | Stage::Queued);
-        let is_busy = inner.entries.iter().any(|entry| entry.stage.is_in_engine() && !waits(entry));
-        let mut next = None;
-        let mut late = false;
-        for entry in inner.entries.iter_mut().filter(|entry| waits(entry)) {
+        let mut next: Option<Instant> = None;
+        // In the order in which they were claimed, which is the engine's.
+        let mut in_engine = inner.entries.iter_mut().filter(|entry| entry.stage.is_in_engine());
+        let first = in_engine.next()?;
+        first.begin_by = None;
+        for entry in in_engine {
             match entry.begin_by {
-                // What was before it is out: it begins.
-                Some(_) if !is_busy => entry.begin_by = None,
                 Some(by) if by <= now => {
                     tracing::info!(task = %entry.lease.task, "the task before it takes too long: handing back");
                     entry.begin_by = None;
                     entry.stop.send_replace(Some(Stop::NotBegun));
-                    late = true;
+                    first.overran = true;
                 }
-                Some(by) => next = Some(next.map_or(by, |next: Instant| next.min(by))),
+                Some(by) => next = Some(next.map_or(by, |next| next.min(by))),
                 None => {}
             }
-        }
-        if late {
-            let busy = inner.entries.iter_mut().filter(|entry| entry.stage.is_in_engine());
-            busy.filter(|entry| !matches!(entry.stage, Stage::Preparing | Stage::Queued))
-                .for_each(|entry| entry.overran = true);
         }
         next
     }

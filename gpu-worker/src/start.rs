@@ -1,11 +1,6 @@
-use std::{
-    convert::Infallible,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use queue::{Queue, Redis, Tls};
 use store::Store;
 use tokio::{
@@ -166,21 +161,9 @@ async fn connected(config: &Config, duty: &Duty, part: &Part) -> anyhow::Result<
 }
 
 fn tls_of(config: &Config) -> anyhow::Result<Tls> {
-    let read = |name: &str, path: Option<PathBuf>| match path {
-        None => Ok(None),
-        Some(path) => match std::fs::read(&path) {
-            Ok(pem) => Ok(Some(pem)),
-            Err(error) => Err(error).with_context(|| format!("{name}: can't read {}", path.display())),
-        },
-    };
     let [ca, cert, key] = config.redis_files();
-    let ca = read("REDIS_CA_FILE", ca)?;
-    let client = match (read("REDIS_CERT_FILE", cert)?, read("REDIS_KEY_FILE", key)?) {
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (None, None) => None,
-        _ => bail!("of REDIS_CERT_FILE and REDIS_KEY_FILE only one is given: Redis needs both or none"),
-    };
-    Ok(Tls { ca, client })
+    Tls::read(ca.as_deref(), cert.as_deref(), key.as_deref())
+        .context("the files of REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE can't be used")
 }
 
 async fn reach(config: &Config, tls: Tls, part: &Part) -> anyhow::Result<Redis> {

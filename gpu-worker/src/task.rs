@@ -9,7 +9,7 @@ use crate::{
     deliver::Undelivered,
     ending::Ending,
     graph::Graph,
-    held::{Seat, Stage},
+    held::{Seat, Stage, Stop},
     latents::{Begun, Latents},
     worker::Worker,
 };
@@ -109,6 +109,8 @@ impl Worker {
                 Err(error @ queue::Error::Malformed { .. }) => {
                     return Err(Ending::rejected(Reason::BadPayload, error));
                 }
+                // The job was forgotten: nobody wants the image, and nobody waits for a word on it.
+                Err(queue::Error::Unknown { .. }) => return Err(Ending::Stopped(Stop::Cancelled)),
                 Err(error) => self.health.redis.fails(error),
             }
             backoff.wait().await;

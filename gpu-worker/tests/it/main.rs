@@ -3,11 +3,17 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
 mod backing_trouble;
+mod blame;
+mod cleaning;
 mod engine_trouble;
+mod ghosts;
 mod leaving;
 mod notice;
+mod outputs;
 mod replay;
 mod rig;
 mod segments;
+mod starting;
+mod unreadable;
 mod wire;
 mod working;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use comfyui_sim::{Options, Sim, Timing};
-use queue::{ClassSetting, Job, JobState, JobUid, Outcome, Queue, Settings, TaskSpec, TextToImage, Work};
+use queue::{
+    ClassSetting, Job, JobState, JobUid, Outcome, Queue, Settings, TaskSpec, TextToImage, Work, WorkerSeen,
+};
 use store::{Keys, Output, Store};
 use tempfile::NamedTempFile;
 use testkit::{Proxy, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
@@ -103,9 +105,14 @@ impl Rig {
         worker
     }
 
-    /// A worker process with more flags or environment (`NAME=value`).
+    /// A worker process with more flags or environment (`NAME=value`); of two equal flags the last one counts.
     pub(crate) fn worker_with(&self, more: &[&str]) -> Worker {
-        let id = format!("worker-{}", uuid::Uuid::new_v4().simple());
+        self.worker_called(&format!("worker-{}", uuid::Uuid::new_v4().simple()), more)
+    }
+
+    /// The same, with an id given.
+    pub(crate) fn worker_called(&self, id: &str, more: &[&str]) -> Worker {
+        let id = id.to_owned();
         let health = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let log = NamedTempFile::new().expect("a log file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-worker"));
@@ -202,6 +209,12 @@ impl Rig {
         })
         .await
         .expect("idle");
+    }
+
+    /// What the queue knows of a worker.
+    pub(crate) async fn seen(&self, worker: &Worker) -> Option<WorkerSeen> {
+        let stats = self.queue.stats().await.expect("stats");
+        stats.workers.into_iter().find(|seen| seen.worker.0 == worker.id)
     }
 
     /// Waits until the engine is at work.
