@@ -51,13 +51,14 @@ pub(crate) async fn a_job_waits_for_its_pool(world: &World) -> Result<()> {
     studio.complete("early", SOON).await?.check_made_once(world).await
 }
 
-pub(crate) async fn an_unknown_class_fails_the_job(world: &World) -> Result<()> {
+pub(crate) async fn a_job_waits_for_its_class(world: &World) -> Result<()> {
     let studio = studio(world).await?;
     let mut spec = text_to_image("hurry", 5, 1);
     spec["class"] = "yesterday".into();
-    let message = fails(&studio, "hurry", spec, JobReason::ClassNotFound).await?;
+    studio.submit("hurry", spec).await?;
+    let message = studio.reason("hurry", JobReason::ClassNotFound, SOON).await?;
     ensure!(message.contains("yesterday") && message.contains("immediate, standard, relaxed"), "{message}");
-    Ok(())
+    studio.delete("hurry").await
 }
 
 pub(crate) async fn what_the_engine_refuses_is_in_the_message(world: &World) -> Result<()> {
@@ -99,9 +100,12 @@ pub(crate) async fn a_job_waits_for_its_config_map(world: &World) -> Result<()> 
     studio.complete("patient", SOON).await?.check_made_once(world).await?;
 
     config_map(&studio, "prose", "once upon a time").await?;
-    let message = fails(&studio, "prose", spec("prose"), JobReason::ConfigMapInvalid).await?;
+    studio.submit("prose", spec("prose")).await?;
+    let message = studio.reason("prose", JobReason::ConfigMapInvalid, SOON).await?;
     ensure!(message.contains("not JSON") && message.contains("prose"), "{message}");
-    Ok(())
+    studio.api::<ConfigMap>().delete("prose", &DeleteParams::default()).await?;
+    config_map(&studio, "prose", &graph(MODEL).to_string()).await?;
+    studio.complete("prose", SOON).await?.check_made_once(world).await
 }
 
 /// Submits a job and waits until it has failed for this reason; what it says.

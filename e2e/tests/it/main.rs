@@ -50,7 +50,7 @@ fn main() -> Result<ExitCode> {
         promises::a_job_says_that_it_will_be_late_and_that_it_is,
         bad_input::nonsense_is_refused_at_admission,
         bad_input::a_job_waits_for_its_pool,
-        bad_input::an_unknown_class_fails_the_job,
+        bad_input::a_job_waits_for_its_class,
         bad_input::what_the_engine_refuses_is_in_the_message,
         bad_input::a_job_waits_for_its_config_map,
         bad_input::a_refused_worker_is_not_said_to_be_started,

@@ -120,7 +120,11 @@ struct State {
     /// What the queue was told of the pool's spec.
     settings: Option<queue::Settings>,
     secret: Option<SecretState>,
+    /// How many starts in a row have failed, as it was told.
+    failing: Vec<(policy::Capacity, u32)>,
     secret_at: Option<Instant>,
+    /// The decision to start workers of which no Pod was created yet.
+    starting: Option<PoolDecision>,
     last_decision: Option<PoolDecision>,
     status_at: Option<Instant>,
     status_under_way: bool,
@@ -217,7 +221,10 @@ impl Fleet {
     fn hear_pod(&mut self, answer: PodAnswer) {
         let PodAnswer { name, created } = answer;
         match created {
-            Created::Yes => self.state.refused = None,
+            Created::Yes => {
+                self.state.refused = None;
+                self.started();
+            }
             Created::Unanswered => {}
             Created::Refused(why) => {
                 self.state.recent.not_created(&name);

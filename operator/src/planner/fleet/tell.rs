@@ -9,7 +9,7 @@ use crds::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use policy::{Action, Memory, Phase, Plan};
+use policy::{Action, Memory, Phase, Plan, Why};
 use tokio::time::Instant;
 
 use super::{Fleet, Observed, owner};
@@ -49,6 +49,7 @@ impl Fleet {
         for notice in shortages::between(before, &plan.memory, &observed.seen) {
             self.notify(&notice);
         }
+        self.tell_of_workers(plan);
         self.measure(observed, plan);
         self.count_cost(pool, observed, now);
         self.write_status(pool, observed, plan, now);
@@ -71,15 +72,51 @@ impl Fleet {
         }
     }
 
+    /// Workers that fail tasks, and starts that fail: each is told when it is new.
+    fn tell_of_workers(&mut self, plan: &Plan) {
+        for decision in plan.actions.iter().filter(|decision| matches!(decision.why, Why::Broken { .. })) {
+            if let Action::Retire { worker } | Action::Hold { worker } = &decision.action {
+                let note = format!("{worker}: {}", decision.why);
+                self.notify(&Notice::warning(EventReason::WorkerUnhealthy, "Replace", note));
+            }
+        }
+        let failing: Vec<_> = plan.report.failing.iter().map(|f| (f.capacity, f.workers)).collect();
+        for (now, told) in plan.report.failing.iter().zip(&failing) {
+            // 0: the API server refused them, which is told of each Pod.
+            if told.1 > 0 && !self.state.failing.contains(told) {
+                let note = format!(
+                    "{} {} workers in a row were not ready in time: {}",
+                    now.workers, now.capacity, now.said
+                );
+                self.notify(&Notice::warning(EventReason::StartupFailed, "Start", note));
+            }
+        }
+        self.state.failing = failing;
+    }
+
     fn remember_decision(&mut self, plan: &Plan, now: Timestamp) {
         let scaled = |d: &&policy::Decision| matches!(d.action, Action::Start { .. } | Action::Retire { .. });
         let Some(first) = plan.actions.iter().find(scaled) else { return };
         let up = matches!(first.action, Action::Start { .. });
         let message = cut(&plan.report.message(&plan.actions), MAX_DECISION);
-        let reason = if up { EventReason::ScaledUp } else { EventReason::ScaledDown };
-        self.notify(&Notice::normal(reason, if up { "Start" } else { "Retire" }, message.clone()));
-        self.state.last_decision =
-            Some(PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message });
+        let decision = PoolDecision { time: Time(now), reason: first.why.reason().to_owned(), message };
+        if up {
+            self.state.starting = Some(decision);
+        } else {
+            self.tell_decision(EventReason::ScaledDown, "Retire", decision);
+        }
+    }
+
+    /// A Pod was created: now it can be said that workers are started.
+    pub(super) fn started(&mut self) {
+        if let Some(decision) = self.state.starting.take() {
+            self.tell_decision(EventReason::ScaledUp, "Start", decision);
+        }
+    }
+
+    fn tell_decision(&mut self, reason: EventReason, action: &'static str, decision: PoolDecision) {
+        self.notify(&Notice::normal(reason, action, decision.message.clone()));
+        self.state.last_decision = Some(decision);
     }
 
     /// A pool's trouble that only the operator sees.

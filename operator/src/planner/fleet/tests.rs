@@ -125,9 +125,12 @@ async fn jobs_on_their_way_get_workers_before_redis_has_answered_and_no_more_tha
     hall.coming(200);
     hall.beat().await;
     let created = hall.created();
-    assert!(!created.is_empty());
+    assert!(!created.is_empty() && hall.fleet.state.last_decision.is_none());
+    let answer = PodAnswer { name: created[0].clone(), created: Created::Yes };
+    hall.fleet.pod_answers.0.send(answer).unwrap();
     hall.beat().await;
     assert_eq!(hall.created(), [""; 0], "they are coming");
+    assert!(hall.fleet.state.last_decision.is_some(), "now it is so");
 }
 
 #[tokio::test]
@@ -141,6 +144,7 @@ async fn pods_that_are_refused_are_tried_again_more_rarely_and_the_pool_says_why
     }
     hall.beat().await;
     assert_eq!(hall.created(), [""; 0], "not at once");
+    assert_eq!(hall.fleet.state.last_decision, None, "nobody was started");
     let pool = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
     assert!(!hall.fleet.rest(&pool).is_zero());
 }
