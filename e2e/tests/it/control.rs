@@ -33,7 +33,7 @@ pub(crate) async fn cancel_keeps_what_was_made_and_stops_the_engine(world: &Worl
 
 pub(crate) async fn suspend_starts_nothing_more_until_resumed(world: &World) -> Result<()> {
     let studio = studio(world).await?;
-    let job = studio.submit("suspended", text_to_image("a river", 60, 8)).await?;
+    let job = studio.submit("suspended", text_to_image("a river", 60, 30)).await?;
     let queue = studio.queue().await?;
     made(&queue, &job, 1).await?;
     studio.change("suspended", json!({ "suspend": true })).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn suspend_starts_nothing_more_until_resumed(world: &World) -> 
         queue.job(&uid).await.ok()?.filter(|state| state.running == 0)
     })
     .await?;
-    ensure!(at_rest.succeeded < 8, "it was over before it was suspended");
+    ensure!(at_rest.succeeded < 30, "it was over before it was suspended");
     // The workers that are there take another job instead.
     studio.submit("meanwhile", text_to_image("a ferry", 10, 2)).await?;
     studio.complete("meanwhile", SOON).await?;
