@@ -11,7 +11,7 @@ constants! {
         Started,
         /// ImageJob: something that it refers to is missing; the job waits.
         Pending,
-        /// ImageJob: a machine went away, and its images are queued again.
+        /// ImageJob: a machine or its engine went away, and its images are queued again.
         Interrupted,
         /// ImageJob: an image failed and is tried again.
         ImageRetried,

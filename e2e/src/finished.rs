@@ -67,7 +67,7 @@ impl Finished {
         Ok(pixels)
     }
 
-    /// How often a machine went away under one of its images.
+    /// How often a machine or its engine went away under one of its images.
     #[must_use]
     pub fn interruptions(&self) -> u32 {
         self.job.status.as_ref().and_then(|status| status.interruptions).unwrap_or_default()

@@ -116,7 +116,7 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
 
-    /// How often an image was queued again because its machine went away.
+    /// How often an image was queued again because its machine or its engine went away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interruptions: Option<u32>,
 

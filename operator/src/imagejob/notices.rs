@@ -27,8 +27,10 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     };
     if let Some(n) = rise(|status| status.interruptions.unwrap_or_default()) {
         let note = match n {
-            1 => "a machine went away under an image, which goes to the next one".to_owned(),
-            n => format!("machines went away under images {n} times, which go to the next ones"),
+            1 => "a machine or its engine went away under an image, which goes to the next one".to_owned(),
+            n => format!(
+                "machines or their engines went away under images {n} times, which go to the next ones"
+            ),
         };
         notices.push(Notice::warning(EventReason::Interrupted, "Requeue", note));
     }
@@ -224,12 +226,12 @@ mod tests {
             (new(0, 0, 0), vec![]),
             (
                 new(1, 0, 0),
-                vec!["Interrupted: a machine went away under an image, which goes to the next one".into()],
+                vec!["Interrupted: a machine or its engine went away under an image, which goes to the next one".into()],
             ),
             (
                 new(3, 0, 0),
                 vec![
-                    "Interrupted: machines went away under images 3 times, which go to the next ones".into(),
+                    "Interrupted: machines or their engines went away under images 3 times, which go to the next ones".into(),
                 ],
             ),
             (new(0, 1, 0), vec!["ImageRetried: an image failed and is tried again".into()]),

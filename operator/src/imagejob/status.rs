@@ -70,7 +70,7 @@ pub(crate) fn following(
     told.estimated = prospect.done();
     told.counts = Some(counts(record, state));
     told.started = state.started_ms.and_then(time).map(|time| time.0);
-    told.interruptions = Some(state.interruptions);
+    told.interruptions = Some(interruptions(state));
     told.retries = Some(state.retries);
     suspension(&mut told, state.suspended, now);
     let done = state.succeeded + state.failed;
@@ -191,7 +191,7 @@ pub(crate) fn ended(
     let total = record.spec.count;
     told.counts = Some(Counts { waiting: 0, running: 0, ..counts(record, state) });
     told.started = state.started_ms.and_then(time).map(|time| time.0);
-    told.interruptions = Some(state.interruptions);
+    told.interruptions = Some(interruptions(state));
     told.retries = Some(state.retries);
     told.estimated = None;
     let completion = match end {
@@ -262,6 +262,11 @@ fn waiting(pool: &PoolSeen, open: impl FnOnce() -> String) -> (JobReason, String
         }
         PoolSeen::WithoutClass(message) => (JobReason::ClassNotFound, message.clone()),
     }
+}
+
+/// An engine that ended under an image and a machine that went away are one thing to whoever waits for the image.
+fn interruptions(state: &JobState) -> u32 {
+    state.interruptions.saturating_add(state.crashes)
 }
 
 /// The due clock stands still while the job is suspended.
