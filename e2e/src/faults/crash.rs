@@ -142,13 +142,19 @@ async fn submit(studio: &Studio<'_>) -> Result<()> {
         ("many", with("stamps", MANY, "class", json!("standard"))),
         ("small", with("a boat", 3, "class", json!("standard"))),
         ("hopeless", with(HOPELESS, 2, "class", json!("standard"))),
-        ("misfit", with("a boat", 1, "class", json!("yesterday"))),
+        ("misfit", misfit()),
         ("stopped", with("a road", 4, "suspend", json!(true))),
         ("deleted", with("a mistake", 4, "suspend", json!(true))),
     ] {
         studio.submit(name, spec).await?;
     }
     Ok(())
+}
+
+/// It sets an input that its node does not have.
+fn misfit() -> Value {
+    let graph = json!({ "1": { "class_type": "EmptyImage", "inputs": { "width": 64 } } });
+    json!({ "workflow": { "graph": graph, "inputs": { "1.widht": 128 } }, "count": 1 })
 }
 
 impl End {

@@ -9,8 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use queue::{
-    Claim, Lease, Queue, Reason, Release, StoredImage, TaskError, TaskResult, TextToImage, Work, WorkerId,
+    Claim, Lease, Queue, Reason, Release, StoredImage, StoredObject, TaskError, TaskKind, TaskResult,
+    TextToImage, Work, WorkerId,
 };
+use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Made;
@@ -20,6 +22,8 @@ use crate::{jobs::Studio, world::BUCKET};
 pub const HOPELESS: &str = "a round square";
 /// Width and height of its pictures.
 const SIZE: u32 = 8;
+/// Nobody asks for it.
+const ETAG: &str = "d41d8cd98f00b204e9800998ecf8427e";
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A worker that claims from a studio's queue until it is dropped.
@@ -66,7 +70,10 @@ impl Bench {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             for lease in leases {
-                self.make(&lease).await?;
+                match lease.kind {
+                    TaskKind::Image => self.make(&lease).await?,
+                    TaskKind::Listing => self.list(&lease).await?,
+                }
             }
         }
     }
@@ -87,14 +94,38 @@ impl Bench {
         Ok(())
     }
 
+    /// Writes the manifest of a job whose images are all made.
+    async fn list(&self, lease: &Lease) -> Result<()> {
+        let outcomes = self.queue.outcomes(&lease.task.job, 0, lease.task.index).await?;
+        let made = outcomes.iter().filter_map(|outcome| {
+            let image = outcome.result.as_ref().ok()?.images.first()?;
+            Some(json!({ "index": outcome.index, "key": image.key }))
+        });
+        let manifest = serde_json::to_vec(&json!({ "images": made.collect::<Vec<_>>() }))?;
+        let name = format!("{}.json", lease.task.job);
+        fs::write(self.folder.join(&name), &manifest)?;
+        let stored = StoredObject {
+            key: self.key(&name),
+            url: None,
+            etag: ETAG.to_owned(),
+            bytes: u64::try_from(manifest.len())?,
+        };
+        self.queue.complete_listing(&self.worker, &lease.task, lease.attempt, &stored).await?;
+        Ok(())
+    }
+
+    /// A file's key in the bucket.
+    fn key(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder.file_name().unwrap_or_default().display())
+    }
+
     fn result(&self, picture: &TextToImage, index: u32, name: &str) -> TaskResult {
         let seed = picture.seed + u64::from(index);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).step(&picture.prompt, seed, 1);
-        let folder = self.folder.file_name().unwrap_or_default().display().to_string();
         let image = StoredImage {
-            key: format!("{folder}/{name}"),
+            key: self.key(name),
             url: None,
-            etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+            etag: ETAG.to_owned(),
             bytes: 100,
             width: SIZE,
             height: SIZE,
