@@ -102,7 +102,8 @@ impl Bench {
             Some(json!({ "index": outcome.index, "key": image.key }))
         });
         let manifest = serde_json::to_vec(&json!({ "images": made.collect::<Vec<_>>() }))?;
-        let name = format!("{}.json", lease.task.job);
+        let name = format!("{}/manifest.json", lease.task.job);
+        fs::create_dir_all(self.folder.join(&lease.task.job.0))?;
         fs::write(self.folder.join(&name), &manifest)?;
         let stored = StoredObject {
             key: self.key(&name),
