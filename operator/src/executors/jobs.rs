@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use crds::{ImageJob, ImageJobStatus};
-use futures::StreamExt as _;
-
+use futures::{Stream, StreamExt as _};
 use kube::{
     Api, Resource as _,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -17,7 +16,7 @@ use kube::{
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Failure, Server, patch};
+use super::{Failure, Sender, Server, patch};
 use crate::index::Uid;
 
 /// The metrics' label of this executor.
@@ -65,40 +64,20 @@ pub(crate) enum Written {
 }
 
 /// Takes work.
-#[derive(Clone)]
-pub(crate) struct JobWriter {
-    sender: mpsc::Sender<(Target, Write)>,
-    server: Server,
-}
-
-impl JobWriter {
-    /// One whose orders the test takes.
-    #[cfg(test)]
-    pub(crate) fn held() -> (Self, mpsc::Receiver<(Target, Write)>) {
-        let (sender, orders) = mpsc::channel(WAITING);
-        (Self { sender, server: Server::nowhere() }, orders)
-    }
-
-    /// `false`: there is too much to do; try again.
-    pub(crate) fn order(&self, target: Target, write: Write) -> bool {
-        let taken = self.sender.try_send((target, write)).is_ok();
-        if !taken {
-            self.server.overflowed(NAME);
-        }
-        taken
-    }
-}
+pub(crate) type JobWriter = Sender<(Target, Write)>;
 
 /// The executor, its work, and where its answers come.
 pub(crate) fn open(server: Server) -> (JobWriter, impl Future<Output = ()>, mpsc::Receiver<(Uid, Written)>) {
-    let (sender, orders) = mpsc::channel(WAITING);
+    let (writer, orders) = Sender::new(server.clone(), NAME, WAITING);
     let (answers, answered) = mpsc::channel(WAITING);
-    let writer = JobWriter { sender, server: server.clone() };
     (writer, run(server, orders, answers), answered)
 }
 
-async fn run(server: Server, orders: mpsc::Receiver<(Target, Write)>, answers: mpsc::Sender<(Uid, Written)>) {
-    let orders = futures::stream::unfold(orders, async |mut orders| Some((orders.recv().await?, orders)));
+async fn run(
+    server: Server,
+    orders: impl Stream<Item = (Target, Write)>,
+    answers: mpsc::Sender<(Uid, Written)>,
+) {
     let carry_out = |(target, write): (Target, Write)| {
         let (server, answers) = (&server, &answers);
         async move {

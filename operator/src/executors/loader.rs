@@ -7,12 +7,12 @@ use std::{
 };
 
 use crds::{ImageJob, ImageJobSpec, Work};
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, api::ListParams, core::PartialObjectMeta};
 use tokio::sync::mpsc;
 
-use super::{Failure, Server};
+use super::{Failure, Sender, Server};
 use crate::{imagejob::validate::WorkflowSource, index::Uid};
 
 /// The metrics' label of this executor.
@@ -81,41 +81,16 @@ pub(crate) enum Missing {
 }
 
 /// Takes questions.
-#[derive(Clone)]
-pub(crate) struct Loader {
-    sender: mpsc::Sender<Question>,
-    server: Server,
-}
-
-impl Loader {
-    /// One whose questions the test takes.
-    #[cfg(test)]
-    pub(crate) fn held() -> (Self, mpsc::Receiver<Question>) {
-        let (sender, questions) = mpsc::channel(WAITING);
-        (Self { sender, server: Server::nowhere() }, questions)
-    }
-
-    /// `false`: there is too much to do; ask again.
-    pub(crate) fn ask(&self, question: Question) -> bool {
-        let taken = self.sender.try_send(question).is_ok();
-        if !taken {
-            self.server.overflowed(NAME);
-        }
-        taken
-    }
-}
+pub(crate) type Loader = Sender<Question>;
 
 /// The executor, its work, and where its answers come.
 pub(crate) fn open(server: Server) -> (Loader, impl Future<Output = ()>, mpsc::Receiver<Found>) {
-    let (sender, questions) = mpsc::channel(WAITING);
+    let (loader, questions) = Sender::new(server.clone(), NAME, WAITING);
     let (answers, answered) = mpsc::channel(AT_ONCE);
-    let loader = Loader { sender, server: server.clone() };
     (loader, run(server, questions, answers), answered)
 }
 
-async fn run(server: Server, questions: mpsc::Receiver<Question>, answers: mpsc::Sender<Found>) {
-    let questions =
-        stream::unfold(questions, async |mut questions| Some((questions.recv().await?, questions)));
+async fn run(server: Server, questions: impl Stream<Item = Question>, answers: mpsc::Sender<Found>) {
     questions.for_each_concurrent(AT_ONCE, |question| answer(&server, question, &answers)).await;
 }
 

@@ -21,8 +21,10 @@ pub(crate) mod loader;
 mod patch;
 pub(crate) mod pods;
 pub(crate) mod pools;
+mod sender;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use sender::Sender;
 
 /// Longest wait for the answer to one request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
@@ -79,11 +81,6 @@ impl Server {
                 Err(Failure::TimedOut)
             }
         }
-    }
-
-    /// Work did not fit into a channel and is tried again.
-    pub(crate) fn overflowed(&self, executor: &'static str) {
-        self.metrics.overflows.with_label_values(&[executor]).inc();
     }
 
     /// Has what is not urgent wait for Pods: as long as the answer is kept, but no longer than [`PODS_FIRST`].

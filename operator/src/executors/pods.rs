@@ -9,7 +9,7 @@ use kube::{
 };
 use tokio::sync::mpsc;
 
-use super::{Failure, Server};
+use super::{Failure, Sender, Server};
 use crate::{index::PoolKey, node::Protection};
 
 /// The metrics' label of this executor.
@@ -55,45 +55,14 @@ pub(crate) enum Created {
 
 pub(crate) type Work = (PoolKey, PodOrder, mpsc::UnboundedSender<PodAnswer>);
 
-/// Takes work.
-#[derive(Clone)]
-pub(crate) struct Pods {
-    sender: mpsc::Sender<Work>,
-    server: Server,
-}
-
-impl Pods {
-    /// One whose orders the test takes.
-    #[cfg(test)]
-    pub(crate) fn held() -> (Self, mpsc::Receiver<Work>) {
-        let (sender, orders) = mpsc::channel(WAITING);
-        (Self { sender, server: Server::nowhere() }, orders)
-    }
-
-    /// `false`: there is too much to do; the next plan orders it again.
-    pub(crate) fn order(
-        &self,
-        pool: &PoolKey,
-        order: PodOrder,
-        answers: &mpsc::UnboundedSender<PodAnswer>,
-    ) -> bool {
-        let taken = self.sender.try_send((pool.clone(), order, answers.clone())).is_ok();
-        if !taken {
-            self.server.overflowed(NAME);
-        }
-        taken
-    }
-}
+/// Takes work; the next plan orders again what does not fit.
+pub(crate) type Pods = Sender<Work>;
 
 /// The executor, and its work.
 pub(crate) fn open(server: Server) -> (Pods, impl Future<Output = ()>) {
-    let (sender, orders) = mpsc::channel(WAITING);
-    (Pods { sender, server: server.clone() }, run(server, orders))
-}
-
-async fn run(server: Server, orders: mpsc::Receiver<Work>) {
-    let orders = futures::stream::unfold(orders, async |mut orders| Some((orders.recv().await?, orders)));
-    orders.for_each_concurrent(AT_ONCE, |work| carry_out(&server, work)).await;
+    let (pods, orders) = Sender::new(server.clone(), NAME, WAITING);
+    let run = async move { orders.for_each_concurrent(AT_ONCE, |work| carry_out(&server, work)).await };
+    (pods, run)
 }
 
 async fn carry_out(server: &Server, (pool, order, answers): Work) {

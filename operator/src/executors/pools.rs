@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crds::{WorkerPool, WorkerPoolStatus, names};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     ByteString,
@@ -23,7 +23,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Failure, Server, patch};
+use super::{Failure, Sender, Server, patch};
 use crate::{index::PoolKey, workerpool::pod::secret_name};
 
 /// The metrics' label of this executor.
@@ -72,34 +72,7 @@ pub(crate) enum SecretState {
 pub(crate) type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
 
 /// Takes work.
-#[derive(Clone)]
-pub(crate) struct PoolWriter {
-    sender: mpsc::Sender<Work>,
-    server: Server,
-}
-
-impl PoolWriter {
-    /// One whose orders the test takes.
-    #[cfg(test)]
-    pub(crate) fn held() -> (Self, mpsc::Receiver<Work>) {
-        let (sender, orders) = mpsc::channel(WAITING);
-        (Self { sender, server: Server::nowhere() }, orders)
-    }
-
-    /// `false`: there is too much to do; try again.
-    pub(crate) fn order(
-        &self,
-        pool: &PoolKey,
-        order: PoolOrder,
-        answers: &mpsc::UnboundedSender<PoolAnswer>,
-    ) -> bool {
-        let taken = self.sender.try_send((pool.clone(), order, answers.clone())).is_ok();
-        if !taken {
-            self.server.overflowed(NAME);
-        }
-        taken
-    }
-}
+pub(crate) type PoolWriter = Sender<Work>;
 
 /// The name of the ConfigMap with what scaling has learnt.
 fn memory_name(pool: &str) -> String {
@@ -108,12 +81,11 @@ fn memory_name(pool: &str) -> String {
 
 /// The executor, and its work.
 pub(crate) fn open(server: Server) -> (PoolWriter, impl Future<Output = ()>) {
-    let (sender, orders) = mpsc::channel(WAITING);
-    (PoolWriter { sender, server: server.clone() }, run(server, orders))
+    let (writer, orders) = Sender::new(server.clone(), NAME, WAITING);
+    (writer, run(server, orders))
 }
 
-async fn run(server: Server, orders: mpsc::Receiver<Work>) {
-    let orders = futures::stream::unfold(orders, async |mut orders| Some((orders.recv().await?, orders)));
+async fn run(server: Server, orders: impl Stream<Item = Work>) {
     let carry_out = |(pool, order, answers): Work| {
         let server = &server;
         async move {

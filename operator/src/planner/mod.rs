@@ -165,7 +165,7 @@ impl Yard {
             for worker in workers.into_iter().filter(|worker| worker.owner.is_none() && !worker.deleting) {
                 tracing::info!(pool = %key, worker = worker.name, "deleting a worker whose pool is gone");
                 let order = PodOrder::Delete { name: worker.name, uid: worker.uid, grace: None };
-                self.pods.order(&key, order, &mpsc::unbounded_channel().0);
+                self.pods.order((key.clone(), order, mpsc::unbounded_channel().0));
             }
         }
     }

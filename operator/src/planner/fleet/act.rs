@@ -106,7 +106,11 @@ impl Fleet {
                     break;
                 }
             };
-            if !self.pods.order(&self.key, PodOrder::Create(Box::new(built)), &self.pod_answers.0) {
+            if !self.pods.order((
+                self.key.clone(),
+                PodOrder::Create(Box::new(built)),
+                self.pod_answers.0.clone(),
+            )) {
                 break;
             }
             let worker = NewWorker {
@@ -213,7 +217,7 @@ impl Fleet {
                 && self.state.recent.may_change(&record.name)
             {
                 let order = PodOrder::Protect { name: record.name.clone(), protection: right };
-                self.pods.order(&self.key, order, &self.pod_answers.0);
+                self.pods.order((self.key.clone(), order, self.pod_answers.0.clone()));
             }
         }
     }
@@ -247,7 +251,7 @@ impl Fleet {
     fn delete_pod(&mut self, record: &WorkerRecord, grace: Option<u32>) {
         if self.state.recent.may_change(&record.name) {
             let order = PodOrder::Delete { name: record.name.clone(), uid: record.uid.clone(), grace };
-            self.pods.order(&self.key, order, &self.pod_answers.0);
+            self.pods.order((self.key.clone(), order, self.pod_answers.0.clone()));
         }
     }
 

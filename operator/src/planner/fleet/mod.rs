@@ -271,7 +271,7 @@ impl Fleet {
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
         if self.state.memory.is_none() && due(self.state.recalled_at) {
             let order = PoolOrder::Recall { uid: pool.uid.to_string() };
-            if self.pools.order(&self.key, order, &self.pool_answers.0) {
+            if self.pools.order((self.key.clone(), order, self.pool_answers.0.clone())) {
                 self.state.recalled_at = Some(now + SECRET_EVERY);
             }
         }
@@ -279,7 +279,11 @@ impl Fleet {
             && let Some(owner) = owner(pool)
         {
             let data = workerpool::pod::secret_data(&self.given.queue);
-            if self.pools.order(&self.key, PoolOrder::Secret { owner, data }, &self.pool_answers.0) {
+            if self.pools.order((
+                self.key.clone(),
+                PoolOrder::Secret { owner, data },
+                self.pool_answers.0.clone(),
+            )) {
                 self.state.secret_at = Some(now + SECRET_EVERY);
             }
         }

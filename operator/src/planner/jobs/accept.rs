@@ -43,7 +43,7 @@ impl Jobs {
 
     fn load(&mut self, record: &JobRecord, spec: Option<Box<ImageJobSpec>>, labels: bool) {
         let question = Question::Job { place: place(record), spec, labels };
-        if self.out.loader.ask(question) {
+        if self.out.loader.order(question) {
             self.begin(record.uid, Step::Loading);
         } else {
             self.timers.set(record.uid, tokio::time::Instant::now() + FULL_AGAIN);
@@ -241,7 +241,7 @@ impl Jobs {
         }
         let free: Vec<Uid> = left.iter().copied().filter(|uid| !self.steps.contains_key(uid)).collect();
         self.fillings.insert(pool.clone(), Filling { run, left: left.into_iter().collect() });
-        if free.len() > ONE_BY_ONE && self.out.loader.ask(Question::Jobs(free.iter().copied().collect())) {
+        if free.len() > ONE_BY_ONE && self.out.loader.order(Question::Jobs(free.iter().copied().collect())) {
             free.into_iter().for_each(|uid| self.begin(uid, Step::Loading));
         } else {
             let records: Vec<JobRecord> =

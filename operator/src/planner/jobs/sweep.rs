@@ -49,7 +49,7 @@ impl Jobs {
         }
         if !unknown.is_empty() {
             // Asked again by the next sweep, if there is no room now.
-            self.out.loader.ask(Question::Gone(unknown));
+            self.out.loader.order(Question::Gone(unknown));
         }
     }
 
@@ -69,7 +69,7 @@ impl Jobs {
     /// A list does not show a job that was there.
     pub(super) fn ask_whether_there(&mut self, uid: Uid, namespace: Arc<str>, name: Box<str>) {
         // Asked again with the next list, if there is no room now.
-        self.out.loader.ask(Question::IsThere(Place { uid, namespace, name }));
+        self.out.loader.order(Question::IsThere(Place { uid, namespace, name }));
     }
 
     pub(super) fn is_there(&mut self, uid: Uid, there: bool) {

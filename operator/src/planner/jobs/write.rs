@@ -120,7 +120,7 @@ impl Jobs {
         if !self.take_slot(record.uid) {
             return;
         }
-        if !self.out.writer.order(target(record), Write::Status(Box::new(status.clone()))) {
+        if !self.out.writer.order((target(record), Write::Status(Box::new(status.clone())))) {
             self.slots += 1;
             self.timers.set(record.uid, Instant::now() + FULL_AGAIN);
             return;
@@ -267,7 +267,7 @@ impl Jobs {
             name: ended.name.clone(),
             version: ended.version,
         };
-        if !self.out.writer.order(target, write) {
+        if !self.out.writer.order((target, write)) {
             self.slots += 1;
             self.timers.set(uid, Instant::now() + FULL_AGAIN);
             return;
