@@ -133,36 +133,41 @@ impl Stage {
     }
 }
 
-/// Plays stories, each in a queue of its own; every claim's outcome is judged.
-fn play<J>(prepare: &impl AsyncFn(&Queue) -> anyhow::Result<()>, one_class: bool, judge: impl Fn() -> J)
-where
-    J: FnMut(&Stage, &Lease) -> Result<(), String>,
-{
+/// Draws stories and plays each; they share a Redis, and each has a number to name its queues by.
+fn each_story(play: &impl AsyncFn(&Redis, u32, &[Happening]) -> anyhow::Result<()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = runtime.block_on(testkit::Redis::start(testkit::RedisOptions::default())).unwrap();
     let redis = runtime.block_on(Redis::connect(&server.url())).unwrap();
-    let stages = std::cell::Cell::new(0);
+    let told = std::cell::Cell::new(0);
     let mut runner =
         TestRunner::new(Config { cases: STORIES, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&stories(), |story| {
-        stages.set(stages.get() + 1);
-        let played: anyhow::Result<()> = runtime.block_on(async {
-            let mut stage = Stage::open(&redis, &stages.get().to_string(), one_class, now_ms()).await?;
-            prepare(&stage.queue).await?;
-            let mut judge = judge();
-            let begun = vec![Happening::Claims { worker: 0 }; WARM_UP];
-            for happening in begun.iter().chain(&story) {
-                if let Some(lease) = stage.happen(happening, true).await? {
-                    judge(&stage, &lease).map_err(anyhow::Error::msg)?;
-                }
-            }
-            Ok(())
-        });
+        told.set(told.get() + 1);
+        let played = runtime.block_on(play(&redis, told.get(), &story));
         played.map_err(|error| TestCaseError::fail(error.to_string()))
     });
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+/// Plays stories, each in a queue of its own; every claim's outcome is judged.
+fn play<J>(prepare: &impl AsyncFn(&Queue) -> anyhow::Result<()>, one_class: bool, judge: impl Fn() -> J)
+where
+    J: FnMut(&Stage, &Lease) -> Result<(), String>,
+{
+    each_story(&async |redis, number, story| {
+        let mut stage = Stage::open(redis, &number.to_string(), one_class, now_ms()).await?;
+        prepare(&stage.queue).await?;
+        let mut judge = judge();
+        let begun = vec![Happening::Claims { worker: 0 }; WARM_UP];
+        for happening in begun.iter().chain(story) {
+            if let Some(lease) = stage.happen(happening, true).await? {
+                judge(&stage, &lease).map_err(anyhow::Error::msg)?;
+            }
+        }
+        Ok(())
+    });
 }
 
 fn weight_of(tenant: &str) -> f64 {
@@ -252,35 +257,21 @@ fn an_urgent_head_waits_for_few_claims_of_other_classes() {
 /// The reaper finds what became due. It is no part of the order.
 #[test]
 fn how_often_the_reaper_looks_changes_nothing() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let server = runtime.block_on(testkit::Redis::start(testkit::RedisOptions::default())).unwrap();
-    let redis = runtime.block_on(Redis::connect(&server.url())).unwrap();
-    let stages = std::cell::Cell::new(0);
-    let mut runner =
-        TestRunner::new(Config { cases: STORIES, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&stories(), |story| {
-        stages.set(stages.get() + 1);
-        let played: anyhow::Result<()> = runtime.block_on(async {
-            let began = now_ms();
-            let mut often = Stage::open(&redis, &format!("{} often", stages.get()), false, began).await?;
-            let mut never = Stage::open(&redis, &format!("{} never", stages.get()), false, began).await?;
-            steady_work(&often.queue, began).await?;
-            steady_work(&never.queue, began).await?;
-            for happening in &story {
-                often.queue.reap().await?;
-                let (one, other) =
-                    (often.happen(happening, true).await?, never.happen(happening, false).await?);
-                let task = |lease: Option<Lease>| lease.map(|lease| (lease.task, lease.attempt));
-                let (one, other) = (task(one), task(other));
-                anyhow::ensure!(one == other, "with the reaper {one:?}, without {other:?}");
-            }
-            Ok(())
-        });
-        played.map_err(|error| TestCaseError::fail(error.to_string()))
+    each_story(&async |redis, number, story| {
+        let began = now_ms();
+        let mut often = Stage::open(redis, &format!("{number} often"), false, began).await?;
+        let mut never = Stage::open(redis, &format!("{number} never"), false, began).await?;
+        steady_work(&often.queue, began).await?;
+        steady_work(&never.queue, began).await?;
+        for happening in story {
+            often.queue.reap().await?;
+            let (one, other) = (often.happen(happening, true).await?, never.happen(happening, false).await?);
+            let task = |lease: Option<Lease>| lease.map(|lease| (lease.task, lease.attempt));
+            let (one, other) = (task(one), task(other));
+            anyhow::ensure!(one == other, "with the reaper {one:?}, without {other:?}");
+        }
+        Ok(())
     });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
 }
 
 /// Late, or away for a day: neither is a reason to go before others.
