@@ -13,12 +13,9 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{
-    Abilities, Conditions, Error, ImageFacts, Keys, Manifest, Output, Place, Result, credentials::Clean,
-};
+use crate::{Abilities, Conditions, Error, ImageFacts, Keys, Output, Place, Result, credentials::Clean};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One quick second try hides a dropped connection; anything longer is the caller's to see and decide.
@@ -217,19 +214,10 @@ impl Store {
         Ok(unquoted(sent.e_tag()))
     }
 
-    /// Writes a JSON text over any earlier one. Returns the store's tag of it.
+    /// Writes a JSON text, such as a job's manifest, over any earlier one. Returns the store's tag of it.
     pub async fn put_json(&self, key: &str, json: Bytes) -> Result<String> {
         let body = Body { bytes: json, content_type: "application/json", cache: MANIFEST_CACHE };
         self.put(key, body, HashMap::new(), false, self.abilities()).await
-    }
-
-    /// Writes a job's manifest over any earlier one; its key is [`Output::manifest_key`].
-    pub async fn put_manifest<I: Serialize + Sync>(&self, manifest: &Manifest<I>) -> Result<String> {
-        let key = self.output.manifest_key(&manifest.uid);
-        let json = serde_json::to_vec(manifest)
-            .map_err(|error| Error::Unexpected { at: self.place(&key), cause: error.to_string() })?;
-        self.put_json(&key, json.into()).await?;
-        Ok(key)
     }
 
     /// What there is under a key. Credentials that may not list get [`Error::Denied`] for a missing key.

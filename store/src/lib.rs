@@ -10,7 +10,6 @@ mod credentials;
 mod error;
 mod facts;
 mod latent;
-mod manifest;
 mod output;
 
 pub use abilities::{Abilities, Conditions};
@@ -19,5 +18,4 @@ pub use credentials::Keys;
 pub use error::{Error, Place, Result};
 pub use facts::ImageFacts;
 pub use latent::Latent;
-pub use manifest::Manifest;
 pub use output::Output;
