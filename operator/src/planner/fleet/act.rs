@@ -106,11 +106,7 @@ impl Fleet {
                     break;
                 }
             };
-            if !self.pods.order((
-                self.key.clone(),
-                PodOrder::Create(Box::new(built)),
-                self.pod_answers.0.clone(),
-            )) {
+            if !self.order_pod(PodOrder::Create(Box::new(built))) {
                 break;
             }
             let worker = NewWorker {
@@ -217,7 +213,7 @@ impl Fleet {
                 && self.state.recent.may_change(&record.name)
             {
                 let order = PodOrder::Protect { name: record.name.clone(), protection: right };
-                self.pods.order((self.key.clone(), order, self.pod_answers.0.clone()));
+                self.order_pod(order);
             }
         }
     }
@@ -251,7 +247,7 @@ impl Fleet {
     fn delete_pod(&mut self, record: &WorkerRecord, grace: Option<u32>) {
         if self.state.recent.may_change(&record.name) {
             let order = PodOrder::Delete { name: record.name.clone(), uid: record.uid.clone(), grace };
-            self.pods.order((self.key.clone(), order, self.pod_answers.0.clone()));
+            self.order_pod(order);
         }
     }
 

@@ -28,7 +28,7 @@ use super::{JobNews, Yard};
 use crate::{
     executors::{
         events::Events,
-        pods::{Created, PodAnswer, Pods},
+        pods::{Created, PodAnswer, PodOrder, Pods},
         pools::{PoolAnswer, PoolOrder, PoolWriter, SecretState},
     },
     index::{Index, PoolKey, PoolRecord},
@@ -265,13 +265,23 @@ impl Fleet {
         }
     }
 
+    /// `false`: there is too much to do; the next beat orders it again.
+    fn order_pod(&self, order: PodOrder) -> bool {
+        self.pods.order((self.key.clone(), order, self.pod_answers.0.clone()))
+    }
+
+    /// As [`order_pod`](Self::order_pod).
+    fn order_pool(&self, order: PoolOrder) -> bool {
+        self.pools.order((self.key.clone(), order, self.pool_answers.0.clone()))
+    }
+
     /// What stands before the first worker: what scaling has learnt, and the Secret that workers read.
     fn prepare(&mut self, pool: &PoolRecord) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
         if self.state.memory.is_none() && due(self.state.recalled_at) {
             let order = PoolOrder::Recall { uid: pool.uid.to_string() };
-            if self.pools.order((self.key.clone(), order, self.pool_answers.0.clone())) {
+            if self.order_pool(order) {
                 self.state.recalled_at = Some(now + SECRET_EVERY);
             }
         }
@@ -279,11 +289,7 @@ impl Fleet {
             && let Some(owner) = owner(pool)
         {
             let data = workerpool::pod::secret_data(&self.given.queue);
-            if self.pools.order((
-                self.key.clone(),
-                PoolOrder::Secret { owner, data },
-                self.pool_answers.0.clone(),
-            )) {
+            if self.order_pool(PoolOrder::Secret { owner, data }) {
                 self.state.secret_at = Some(now + SECRET_EVERY);
             }
         }
@@ -307,7 +313,7 @@ impl Fleet {
         let template = self.template(pool);
         let observed = self.observe(pool, &template, now);
         self.learn_start_up(&observed, now);
-        let plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
+        let mut plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
         if let Some(stats) = &observed.stats {
             let why = plan.report.state.to_string();
             let estimates = plan.memory.estimates.clone();
@@ -315,7 +321,6 @@ impl Fleet {
             outlook.send_replace(Arc::new(new));
         }
         self.state.memory = Some(plan.memory.clone());
-        let mut plan = plan;
         if pool.is_going() {
             // Its workers go with it; what they hold is taken back as it ends.
             plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));

@@ -151,7 +151,7 @@ impl Fleet {
         }
         let version = pool.object.resource_version().unwrap_or_default();
         let order = PoolOrder::Status { version, status: Box::new(new) };
-        if self.pools.order((self.key.clone(), order, self.pool_answers.0.clone())) {
+        if self.order_pool(order) {
             self.state.status_under_way = true;
         }
     }
@@ -176,11 +176,7 @@ impl Fleet {
             return;
         }
         let (Some(owner), Ok(memory)) = (owner(pool), serde_json::to_string(&plan.memory)) else { return };
-        if self.pools.order((
-            self.key.clone(),
-            PoolOrder::Remember { owner, memory },
-            self.pool_answers.0.clone(),
-        )) {
+        if self.order_pool(PoolOrder::Remember { owner, memory }) {
             self.state.remembered = Some((Instant::now(), plan.memory.clone()));
         }
     }
