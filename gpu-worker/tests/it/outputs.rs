@@ -39,6 +39,19 @@ async fn the_prompt_is_not_published_with_the_picture_unless_asked_for() {
     }
 }
 
+/// Some nodes read the editor's file (`extra_pnginfo`) and fail where there is none. What marks a prompt as ours is for the
+/// engine's queue alone.
+#[tokio::test]
+async fn nodes_find_an_editors_file_and_no_picture_names_the_pool() {
+    let rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker_with(&["--embed-workflow=true"]);
+    worker.is_ready().await;
+    let image = made(&rig, with_key()).await.images.remove(0);
+    let file = rig.store.get(&image.key).await.expect("stored");
+    assert!(holds(&file, "workflow\0{") && holds(&file, "\"nodes\""), "as the editor writes it");
+    assert!(!holds(&file, "studio/sd15") && !holds(&file, &worker.id));
+}
+
 #[tokio::test]
 async fn a_workflow_whose_only_output_is_no_png_is_refused_after_one_run() {
     let rig = Rig::start(steps_of(0)).await;
