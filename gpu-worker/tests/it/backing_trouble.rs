@@ -141,7 +141,7 @@ async fn a_worker_waits_for_what_is_not_there_yet() {
     rig.s3.stop();
     rig.redis_proxy.set(Fault::Refuse).await;
     let worker = rig.worker_with(&[]);
-    for trouble in ["engine: ", "redis: Redis: ", "output: s3://images/"] {
+    for trouble in ["engine: ", "redis: Redis: ", "output: OutputFailed: s3://images/"] {
         worker.says("/readyz", 503, trouble).await;
     }
     worker.says("/healthz", 200, "ok").await;
