@@ -84,7 +84,7 @@ fn reason(state: &State) -> PoolReason {
         State::NoMachines { .. } => PoolReason::NoMachines,
         State::AtMaximum { .. } => PoolReason::AtLimit,
         State::StartsFailing { .. } => PoolReason::StartupFailed,
-        State::PoolAtFault { said } => at_fault(said),
+        State::PoolAtFault { message } => at_fault(message),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
@@ -92,11 +92,11 @@ fn reason(state: &State) -> PoolReason {
 }
 
 /// What of the pool is broken, by the words that the workers' S3 client has for it (`store/src/error.rs`).
-fn at_fault(said: &str) -> PoolReason {
+fn at_fault(message: &str) -> PoolReason {
     match () {
-        () if !said.contains("the output: ") => PoolReason::WorkersFailing,
-        () if said.contains(" refused us ") => PoolReason::OutputDenied,
-        () if said.contains("there is no bucket") || said.contains("in another region") => {
+        () if !message.contains("the output: ") => PoolReason::WorkersFailing,
+        () if message.contains(" refused us ") => PoolReason::OutputDenied,
+        () if message.contains("there is no bucket") || message.contains("in another region") => {
             PoolReason::OutputMissing
         }
         () => PoolReason::OutputFailed,

@@ -86,7 +86,7 @@ impl Fleet {
             if told.1 > 0 && !self.state.failing.contains(told) {
                 let note = format!(
                     "{} {} workers in a row were not ready in time: {}",
-                    now.workers, now.capacity, now.said
+                    now.workers, now.capacity, now.message
                 );
                 self.notify(&Notice::warning(EventReason::StartupFailed, "Start", note));
             }
