@@ -13,7 +13,7 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
                 leaving.retire(worker, Why::NeverReady { message });
             }
             Phase::Starting { .. } => {
-                leaving.agenda.look_again_at(startup_deadline(view, worker).unwrap_or(view.now))
+                leaving.agenda.look_again_at(startup_deadline(view, worker).unwrap_or(view.now));
             }
             _ => {}
         }
