@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use policy::{Clock, Time};
 use queue::Stats;
 use tokio::time::Instant;
+
+use crate::node;
 
 /// How a pool's queue stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,9 +59,9 @@ impl Snapshot {
 /// Redis' clock may be another than ours. Times that Redis wrote are moved by the difference; when something is due was
 /// written by us.
 fn in_our_time(mut stats: Stats, now: Timestamp) -> Stats {
-    let now_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-    let redis_now_ms = stats.now_ms;
-    let ours = |ms: u64| (now_ms + ms).saturating_sub(redis_now_ms);
+    let now = node::time(now);
+    let clock = Clock::new(Time::from_millis(stats.now_ms), now);
+    let ours = |ms: u64| clock.ours(Time::from_millis(ms)).as_millis();
     for worker in &mut stats.workers {
         worker.seen_ms = ours(worker.seen_ms);
         worker.idle_since_ms = worker.idle_since_ms.map(ours);
@@ -67,7 +70,7 @@ fn in_our_time(mut stats: Stats, now: Timestamp) -> Stats {
         lease.started_ms = ours(lease.started_ms);
         lease.expires_ms = ours(lease.expires_ms);
     }
-    stats.now_ms = now_ms;
+    stats.now_ms = now.as_millis();
     stats
 }
 

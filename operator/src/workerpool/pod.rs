@@ -110,6 +110,11 @@ pub(crate) fn build(
     })
 }
 
+/// Whether Pods can be made at all.
+pub(crate) fn check(pool: &WorkerPool) -> Result<(), PodTemplateError> {
+    parsed(pool).map(drop)
+}
+
 fn parsed(pool: &WorkerPool) -> Result<PodTemplateSpec, PodTemplateError> {
     pool.spec
         .pod_template

@@ -26,6 +26,7 @@ use tokio::{
 
 use super::{JobNews, Yard};
 use crate::{
+    capacity,
     executors::{
         events::Events,
         pods::{Created, PodAnswer, PodOrder, Pods},
@@ -38,10 +39,9 @@ use crate::{
     workerpool::{
         self,
         ledger::Ledger,
-        observe::{Observed, Sights, observe},
+        observe::{Observed, Sights, observe, waited_for_new_machine},
         outlook::Outlook,
         pod::{Given, Template},
-        refusal::Refusals,
     },
 };
 
@@ -109,14 +109,17 @@ struct State {
     remembered: Option<(Instant, Memory)>,
     ledger: Option<Ledger>,
     recent: Recent,
-    /// Of a generation of the pool's spec.
-    template: Option<(Option<i64>, Template)>,
+    template: Option<TemplateOf>,
     /// Why workers are evicted, to be told once they are.
     evictions: std::collections::HashMap<WorkerId, String>,
     /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
     up: Option<HashSet<WorkerId>>,
-    /// That Pods are refused, until none is or none is wanted.
-    refused: Option<Refusals>,
+    /// Workers seen on a machine, likewise.
+    placed: Option<HashSet<WorkerId>>,
+    /// Pods that the API server refused since the last plan.
+    refused: Vec<policy::Refused>,
+    /// Why Pods are refused, until one is not or none is wanted.
+    refusal: Option<String>,
     /// What the queue was told of the pool's spec.
     settings: Option<queue::Settings>,
     secret: Option<SecretState>,
@@ -128,6 +131,14 @@ struct State {
     last_decision: Option<PoolDecision>,
     status_at: Option<Instant>,
     status_under_way: bool,
+}
+
+/// What workers are made from by a generation of the pool's spec.
+struct TemplateOf {
+    generation: Option<i64>,
+    template: Template,
+    /// Why no worker can be made from it.
+    invalid: Option<String>,
 }
 
 impl Fleet {
@@ -222,14 +233,11 @@ impl Fleet {
         let PodAnswer { name, created } = answer;
         match created {
             Created::Yes => {
-                self.state.refused = None;
+                self.state.refusal = None;
                 self.started();
             }
             Created::Unanswered => {}
-            Created::Refused(why) => {
-                self.state.recent.not_created(&name);
-                self.refused(crds::conditions::PoolReason::PodsRefused, why);
-            }
+            Created::Refused(why) => self.refused(&name, why),
         }
     }
 
@@ -312,6 +320,7 @@ impl Fleet {
         let now = Timestamp::now();
         let template = self.template(pool);
         let observed = self.observe(pool, &template, now);
+        self.learn_placements(&observed);
         self.learn_start_up(&observed, now);
         let mut plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
         if let Some(stats) = &observed.stats {
@@ -321,6 +330,7 @@ impl Fleet {
             outlook.send_replace(Arc::new(new));
         }
         self.state.memory = Some(plan.memory.clone());
+        self.settle_refusal(&plan);
         if pool.is_going() {
             // Its workers go with it; what they hold is taken back as it ends.
             plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));
@@ -332,19 +342,21 @@ impl Fleet {
         self.tell(pool, &observed, &plan, &memory, now);
         let active = observed.stats.as_ref().is_none_or(|stats| !stats.leases.is_empty())
             || !observed.seen.workers.is_empty();
-        let wait = plan.wake_after.min(if active { BEAT } else { IDLE_BEAT });
-        let rest = self.rest(pool);
-        (if rest.is_zero() { wait } else { wait.min(rest) }).max(GATHER)
+        plan.wake_after.min(if active { BEAT } else { IDLE_BEAT }).max(GATHER)
     }
 
     /// Worked out once for each generation of the pool's spec.
     fn template(&mut self, pool: &PoolRecord) -> Template {
         let generation = pool.object.metadata.generation;
         match &self.state.template {
-            Some((of, template)) if *of == generation => template.clone(),
+            Some(known) if known.generation == generation => known.template.clone(),
             _ => {
                 let template = Template::of(&pool.object, &self.given);
-                self.state.template = Some((generation, template.clone()));
+                let invalid = workerpool::pod::check(&pool.object).err().map(|error| error.to_string());
+                if let Some(message) = &invalid {
+                    tracing::warn!(pool = %self.key, "no worker can be made: {message}");
+                }
+                self.state.template = Some(TemplateOf { generation, template: template.clone(), invalid });
                 template
             }
         }
@@ -364,12 +376,15 @@ impl Fleet {
         };
         let is_here = |id: &WorkerId| workers.iter().any(|worker| worker.name == id.0) || holds(id);
         self.state.recent.settle(snapshot.read_at, is_here);
+        // Each is told once, and while the queue can't be read nothing is learnt.
+        let refused = snapshot.stats.as_ref().map(|_| std::mem::take(&mut self.state.refused));
         let recent = &self.state.recent;
         observe(Sights {
             pool: &pool.object,
             stats: snapshot.stats.clone(),
             readable_for: snapshot.readable_for(),
             coming: self.keeper.intake.beyond(snapshot.read_at),
+            refused: refused.unwrap_or_default(),
             told: &|worker| recent.order_of(&WorkerId(worker.to_owned())),
             workers,
             template,
@@ -404,6 +419,22 @@ impl Fleet {
         };
         timer.observe_duration();
         planned
+    }
+
+    /// A worker seen on a machine for the first time tells how long machines take; not so those that were there before us.
+    fn learn_placements(&mut self, observed: &Observed) {
+        let first_look = self.state.placed.is_none();
+        let placed = self.state.placed.get_or_insert_default();
+        for record in observed.workers.values().filter(|record| record.node.is_some()) {
+            if placed.insert(WorkerId(record.name.clone()))
+                && !first_look
+                && let Some(took) = waited_for_new_machine(record)
+            {
+                let capacity = capacity::to_policy(record.capacity);
+                self.state.samples.push(Sample::Placed { capacity, took });
+            }
+        }
+        placed.retain(|id| observed.workers.contains_key(&id.0));
     }
 
     /// A worker seen ready for the first time tells how long starting takes; not so those that were there before us.

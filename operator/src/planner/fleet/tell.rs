@@ -20,7 +20,6 @@ use crate::{
     notice::Notice,
     workerpool::{
         ledger::KINDS,
-        refusal::Refusal,
         shortages,
         status::{self, News, Trouble},
     },
@@ -120,21 +119,27 @@ impl Fleet {
     }
 
     /// A pool's trouble that only the operator sees.
-    fn trouble(&self, observed: &Observed) -> Option<Trouble> {
-        let of = |reason, message: String| Some(Trouble { reason, message });
+    fn trouble(&self, observed: &Observed, plan: &Plan) -> Option<Trouble> {
+        let of = |reason, message: String| Some(Trouble { reason, message, ready: false });
         if let Some(SecretState::Conflict(message)) = &self.state.secret {
             return of(PoolReason::SecretConflict, message.clone());
         }
         if let Some(error) = &self.keeper.snapshot.borrow().error {
             return of(PoolReason::QueueUnavailable, error.clone());
         }
-        if let Some(refused) = &self.state.refused {
-            let Refusal { reason, message } = refused.last.clone();
-            return of(reason, message);
+        if let Some(message) = self.invalid_template() {
+            return of(PoolReason::PodTemplateInvalid, message.to_owned());
+        }
+        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+        let serves = observed.seen.workers.iter().any(up);
+        if let Some(message) = &self.state.refusal {
+            let next = plan.report.failing.iter().filter_map(|failing| failing.next_try).min();
+            let next = next.map_or_else(String::new, |next| format!("; the next is tried {next}"));
+            let (reason, message) = (PoolReason::PodsRefused, format!("{message}{next}"));
+            return Some(Trouble { reason, message, ready: serves });
         }
         // One bad worker among good ones is replaced in time; the pool serves.
-        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-        if observed.seen.workers.iter().any(up) {
+        if serves {
             return None;
         }
         let failing = observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message));
@@ -143,7 +148,7 @@ impl Fleet {
 
     fn write_status(&mut self, pool: &PoolRecord, observed: &Observed, plan: &Plan, now: Timestamp) {
         let Some(ledger) = &self.state.ledger else { return };
-        let trouble = self.trouble(observed);
+        let trouble = self.trouble(observed, plan);
         let last_decision = self.state.last_decision.clone();
         let new = status::status(&pool.object, observed, plan, trouble, last_decision, ledger, now);
         if self.state.status_under_way || !self.is_due(pool.object.status.as_ref(), &new) {

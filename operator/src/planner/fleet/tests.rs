@@ -92,6 +92,18 @@ impl Hall {
         self.fleet.beat(&pool, &self.outlook).await;
     }
 
+    /// The condition of the last status that was ordered.
+    fn ready(&mut self) -> crds::Condition {
+        let mut last = None;
+        while let Ok((_, order, _)) = self.pools.try_recv() {
+            if let PoolOrder::Status { status, .. } = order {
+                last = Some(status);
+            }
+        }
+        let conditions = last.unwrap().conditions;
+        crds::conditions::find_condition(&conditions, crds::conditions::ConditionType::Ready).unwrap().clone()
+    }
+
     /// The Pods that are to be created.
     fn created(&mut self) -> Vec<String> {
         let mut names = Vec::new();
@@ -136,17 +148,36 @@ async fn jobs_on_their_way_get_workers_before_redis_has_answered_and_no_more_tha
 #[tokio::test]
 async fn pods_that_are_refused_are_tried_again_more_rarely_and_the_pool_says_why() {
     let mut hall = Hall::new(json!({}));
+    let refuse = |hall: &mut Hall| {
+        for name in hall.created() {
+            let why = "exceeded quota: gpus".to_owned();
+            hall.fleet.pod_answers.0.send(PodAnswer { name, created: Created::Refused(why) }).unwrap();
+        }
+    };
     hall.coming(200);
     hall.beat().await;
-    for name in hall.created() {
-        let why = "exceeded quota: gpus".to_owned();
-        hall.fleet.pod_answers.0.send(PodAnswer { name, created: Created::Refused(why) }).unwrap();
-    }
+    refuse(&mut hall);
     hall.beat().await;
     assert_eq!(hall.created(), [""; 0], "not at once");
     assert_eq!(hall.fleet.state.last_decision, None, "nobody was started");
-    let pool = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
-    assert!(!hall.fleet.rest(&pool).is_zero());
+    let failures = &hall.fleet.state.memory.as_ref().unwrap().failures;
+    let spot = &failures[&policy::Capacity::Spot];
+    assert_eq!((spot.rounds, spot.workers), (1, 0), "one round, and no worker that failed");
+    assert!(spot.until > node::time(Timestamp::now()), "the policy decides when");
+    let ready = hall.ready();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "PodsRefused"));
+    assert!(ready.message.starts_with("exceeded quota: gpus; the next is tried 20"), "{}", ready.message);
+}
+
+#[tokio::test]
+async fn a_template_that_is_none_starts_nobody_and_the_pool_says_so_before_it_has_work() {
+    let template = json!({"spec": {"containers": "none"}});
+    let mut hall = Hall::new(json!({"spec": {"podTemplate": template}}));
+    hall.beat().await;
+    assert_eq!(hall.ready().reason, "PodTemplateInvalid");
+    hall.coming(200);
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0]);
 }
 
 #[tokio::test]
