@@ -7,6 +7,7 @@ use policy::{Clock, Time};
 use queue::Stats;
 use tokio::time::Instant;
 
+use super::RedisSeen;
 use crate::node;
 
 /// How a pool's queue stands.
@@ -20,27 +21,34 @@ pub(crate) struct Snapshot {
     pub(crate) read_at: Instant,
     /// Since when it could be read without a gap.
     readable_since: Option<Instant>,
+    pub(crate) redis: RedisSeen,
 }
 
 impl Snapshot {
     /// Nothing was read yet.
     pub(super) fn unread() -> Self {
-        Self { stats: None, error: None, read_at: Instant::now(), readable_since: None }
+        Self {
+            stats: None,
+            error: None,
+            read_at: Instant::now(),
+            readable_since: None,
+            redis: RedisSeen::default(),
+        }
     }
 
     pub(crate) fn read(before: &Self, begun: Instant, stats: Stats, now: Timestamp) -> Self {
         let stats = Some(in_our_time(stats, now));
-        Self { stats, error: None, read_at: begun, readable_since: before.readable_since.or(Some(begun)) }
+        Self { stats, ..Self::filling(before, begun) }
     }
 
     /// The queue can be read, but is being filled again.
     pub(super) fn filling(before: &Self, begun: Instant) -> Self {
         let readable_since = before.readable_since.or(Some(begun));
-        Self { stats: None, error: None, read_at: begun, readable_since }
+        Self { read_at: begun, readable_since, ..Self::unread() }
     }
 
     pub(super) fn failed(begun: Instant, error: &queue::Error) -> Self {
-        Self { stats: None, error: Some(error.to_string()), read_at: begun, readable_since: None }
+        Self { error: Some(error.to_string()), read_at: begun, ..Self::unread() }
     }
 
     /// For how long it could be read without a gap.

@@ -9,7 +9,7 @@
 //! | whose machine autoscalers must leave alone | `protection.rs` |
 //! | when the work should be done, job by job | `outlook.rs` |
 //! | what it costs | `prices.rs`, `ledger.rs` |
-//! | what the owner reads | `status.rs`, `shortages.rs` |
+//! | what the owner reads | `status.rs`, `shortages.rs`, `unhealthy.rs` |
 
 pub(crate) mod ledger;
 pub(crate) mod observe;
@@ -20,3 +20,4 @@ pub(crate) mod prices;
 pub(crate) mod protection;
 pub(crate) mod shortages;
 pub(crate) mod status;
+pub(crate) mod unhealthy;

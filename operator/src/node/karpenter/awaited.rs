@@ -65,7 +65,8 @@ pub(super) fn awaited(heard: &Heard, now: Timestamp) -> Awaited {
         return Awaited { machine: Machine::Launched { at: time(at) }, said: Some(said) };
     }
     let refusals = unschedulable.iter().map(|remark| (remark.last, said(remark)));
-    let refusals = refusals.chain(no_capacity.iter().map(|(claim, remark)| (remark.last, short(claim, remark))));
+    let refusals =
+        refusals.chain(no_capacity.iter().map(|(claim, remark)| (remark.last, short(claim, remark))));
     let Some((refused, said)) = refusals.max_by_key(|(at, _)| *at) else { return Awaited::default() };
     let hoped = nominations.iter().map(|remark| remark.last).max();
     if hoped.is_none_or(|hoped| refused >= hoped) || time(now).since(time(refused)) < REFUSED_FOR {
@@ -107,7 +108,8 @@ mod tests {
             json!({"type": kind, "status": status, "reason": kind, "message": "", "observedGeneration": 1,
                    "lastTransitionTime": "2026-01-01T00:00:10Z"})
         });
-        let status = json!({"conditions": conditions.collect::<Vec<_>>(), "nodeName": "", "imageID": "ami-1"});
+        let status =
+            json!({"conditions": conditions.collect::<Vec<_>>(), "nodeName": "", "imageID": "ami-1"});
         serde_json::from_value(json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": {"name": name},
             "spec": {"expireAfter": "720h", "nodeClassRef": {"group": "karpenter.k8s.aws"}}, "status": status,
@@ -125,7 +127,10 @@ mod tests {
     #[test]
     fn the_claim_that_a_pod_is_meant_for_is_named_by_the_event() {
         assert_eq!(nominated("Pod should schedule on: nodeclaim/gpu-spot-7xk2p"), Some("gpu-spot-7xk2p"));
-        assert_eq!(nominated("Pod should schedule on: nodeclaim/gpu-spot-7xk2p, node/n1"), Some("gpu-spot-7xk2p"));
+        assert_eq!(
+            nominated("Pod should schedule on: nodeclaim/gpu-spot-7xk2p, node/n1"),
+            Some("gpu-spot-7xk2p")
+        );
         assert_eq!(nominated("Pod should schedule on: node/n1"), None);
     }
 
@@ -142,7 +147,10 @@ mod tests {
         let on_its_way = of(launched("gpu-7xk2p"));
         assert_eq!(on_its_way.machine, Machine::Launched { at: time(at("2026-01-01T00:00:10Z")) });
         let said = on_its_way.said.unwrap();
-        assert!(said.contains("bought 2026-01-01T00:00:10Z") && said.contains("kubectl describe nodeclaim gpu-7xk2p"));
+        assert!(
+            said.contains("bought 2026-01-01T00:00:10Z")
+                && said.contains("kubectl describe nodeclaim gpu-7xk2p")
+        );
         assert_eq!(of(claim("gpu-7xk2p", &[("Launched", "Unknown")])), Awaited::default(), "not bought yet");
         let joined = claim("gpu-7xk2p", &[("Launched", "True"), ("Registered", "True")]);
         assert_eq!(of(joined), Awaited::default(), "the scheduler has the word");
@@ -172,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_pod_for_which_no_machine_would_do_is_refused_for_as_long_as_nothing_else_is_said() {
-        let words = "Failed to schedule pod, all available instance types exceed limits for nodepool: \"gpu-spot\"";
+        let words =
+            "Failed to schedule pod, all available instance types exceed limits for nodepool: \"gpu-spot\"";
         let mut heard = Heard { unschedulable: vec![remark(EARLY, words)], ..Heard::default() };
         let much_later = at("2026-01-01T00:30:00Z");
         let refused = awaited(&heard, much_later);

@@ -7,7 +7,13 @@ use serde::{Deserialize, Serialize};
 
 /// Nothing of a spec is read.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize)]
-#[kube(group = "karpenter.sh", version = "v1", kind = "NodeClaim", status = "NodeClaimStatus", schema = "disabled")]
+#[kube(
+    group = "karpenter.sh",
+    version = "v1",
+    kind = "NodeClaim",
+    status = "NodeClaimStatus",
+    schema = "disabled"
+)]
 pub(super) struct NodeClaimSpec {}
 
 /// See [`NodeClaim`].

@@ -64,7 +64,11 @@ fn what_is_said_elsewhere_and_what_it_means() {
         (
             "and is interrupted meanwhile",
             AWS,
-            Said { deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted, disruption: drifted.disruption, ..interrupted.clone() },
+            Said {
+                deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted,
+                disruption: drifted.disruption,
+                ..interrupted.clone()
+            },
             doomed("2026-01-01T00:02:50Z"),
         ),
         ("a NodeClaim that is deleted", AWS, deleted(None), doomed("2026-01-01T00:02:50Z")),

@@ -90,8 +90,13 @@ impl Reports {
         let names: Vec<&str> = nominations.iter().filter_map(|remark| nominated(&remark.words)).collect();
         let claims = names.iter().filter_map(|name| self.claims.get(&ObjectRef::new(name)));
         let claims = claims.map(|claim| (*claim).clone()).collect();
-        let refused =
-            |name: &&str| self.no_capacity.of(name).into_iter().map(|remark| ((*name).to_owned(), remark)).collect::<Vec<_>>();
+        let refused = |name: &&str| {
+            self.no_capacity
+                .of(name)
+                .into_iter()
+                .map(|remark| ((*name).to_owned(), remark))
+                .collect::<Vec<_>>()
+        };
         let no_capacity = names.iter().flat_map(refused).collect();
         let unschedulable = self.unschedulable.of(pod);
         awaited(&Heard { nominations, claims, unschedulable, no_capacity }, now)
@@ -135,16 +140,17 @@ impl Followed {
                 }
             })
         };
-        let claims = follow(Api::<NodeClaim>::all(client.clone()), watcher::Config::default(), |mut event| {
-            if let watcher::Event::Apply(claim) | watcher::Event::InitApply(claim) = &mut event {
-                (claim.metadata.managed_fields, claim.metadata.labels) = (None, None);
-            }
-            claims.apply_watcher_event(&event);
-            if let watcher::Event::Apply(claim) | watcher::Event::InitApply(claim) = &event {
-                claim.metadata.uid.as_deref().into_iter().for_each(&changed);
-                reports.meant_for(&claim.name_any()).iter().for_each(|pod| changed(pod));
-            }
-        });
+        let claims =
+            follow(Api::<NodeClaim>::all(client.clone()), watcher::Config::default(), |mut event| {
+                if let watcher::Event::Apply(claim) | watcher::Event::InitApply(claim) = &mut event {
+                    (claim.metadata.managed_fields, claim.metadata.labels) = (None, None);
+                }
+                claims.apply_watcher_event(&event);
+                if let watcher::Event::Apply(claim) | watcher::Event::InitApply(claim) = &event {
+                    claim.metadata.uid.as_deref().into_iter().for_each(&changed);
+                    reports.meant_for(&claim.name_any()).iter().for_each(|pod| changed(pod));
+                }
+            });
         tokio::join!(
             claims,
             events("SpotInterrupted", reports.interruptions.clone(), uid),
@@ -310,7 +316,9 @@ mod tests {
     fn a_node_that_is_to_be_replaced_says_why_and_takes_it_back() {
         let (reports, mut followed) = Reports::new();
         let node = node("aws:///us-east-1a/i-0abc", &owned());
-        for (reason, words) in [("Drifted", "drifted"), ("Empty", "empty"), ("Underutilized", "underutilized")] {
+        for (reason, words) in
+            [("Drifted", "drifted"), ("Empty", "empty"), ("Underutilized", "underutilized")]
+        {
             followed.claims.apply_watcher_event(&claim(&condition("DisruptionReason", reason)));
             assert!(reports.said(&node).disruption.unwrap().contains(words));
         }
@@ -326,7 +334,7 @@ mod tests {
         let meant = "Pod should schedule on: nodeclaim/gpu-spot-7xk2p";
         let pod = ("Pod", "sd15-spot-0123456789", POD);
         hear(&reports.nominations, uid, event("Nominated", pod, "2026-01-01T00:00:30Z", meant));
-        assert_eq!(reports.meant_for("gpu-spot-7xk2p"), [POD.into()]);
+        assert_eq!(reports.meant_for("gpu-spot-7xk2p"), [Box::<str>::from(POD)]);
         followed.claims.apply_watcher_event(&claim(&condition("Launched", "Launched")));
         let at_31 = crate::node::time(at("2026-01-01T00:00:31Z"));
         assert_eq!(reports.awaited(POD, now).machine, Machine::Launched { at: at_31 });

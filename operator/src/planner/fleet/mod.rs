@@ -27,13 +27,14 @@ use tokio::{
 use super::{JobNews, Yard};
 use crate::{
     capacity,
+    entrance::{OwnAddress, QueueAddress},
     executors::{
         events::Events,
         pods::{Created, PodAnswer, PodOrder, Pods},
         pools::{PoolAnswer, PoolOrder, PoolWriter, SecretState},
     },
     index::{Index, PoolKey, PoolRecord},
-    keeper::{Keeper, Order, WorkerAnswer},
+    keeper::{Access, Keeper, Order, WorkerAnswer},
     metrics::Metrics,
     node,
     workerpool::{
@@ -87,6 +88,9 @@ pub(super) struct Fleet {
     index: Index,
     changed: Arc<Notify>,
     given: Given,
+    /// The pool's own way to the queue, and the one of all pools.
+    own: Option<Arc<QueueAddress>>,
+    shared: Arc<QueueAddress>,
     keeper: Keeper,
     pods: Pods,
     pools: PoolWriter,
@@ -124,7 +128,7 @@ struct State {
     settings: Option<queue::Settings>,
     secret: Option<SecretState>,
     /// How many starts in a row have failed, as it was told.
-    failing: Vec<(policy::Capacity, u32)>,
+    failing: workerpool::unhealthy::Failures,
     secret_at: Option<Instant>,
     /// The decision to start workers of which no Pod was created yet.
     starting: Option<PoolDecision>,
@@ -142,13 +146,24 @@ struct TemplateOf {
 }
 
 impl Fleet {
-    pub(super) fn new(yard: &Yard, record: &PoolRecord, keeper: Keeper, inbox: Inbox) -> Self {
+    pub(super) fn new(
+        yard: &Yard,
+        record: &PoolRecord,
+        own: Option<OwnAddress>,
+        keeper: Keeper,
+        inbox: Inbox,
+    ) -> Self {
         let key = record.key.clone();
+        let own = own.map(|own| own.address);
+        let shared = Arc::clone(&yard.entrance.shared);
+        let queue = Arc::clone(own.as_ref().unwrap_or(&shared));
         Self {
             uid: Arc::clone(&record.uid),
             index: yard.index.clone(),
             changed: yard.index.pool_changed(&key),
-            given: yard.given.clone(),
+            given: Given { queue, ..yard.given.clone() },
+            own,
+            shared,
             keeper,
             pods: yard.pods.clone(),
             pools: yard.pools.clone(),
@@ -287,13 +302,15 @@ impl Fleet {
     fn prepare(&mut self, pool: &PoolRecord) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        let knows_entrance = self.knows_entrance();
         if self.state.memory.is_none() && due(self.state.recalled_at) {
             let order = PoolOrder::Recall { uid: pool.uid.to_string() };
             if self.order_pool(order) {
                 self.state.recalled_at = Some(now + SECRET_EVERY);
             }
         }
-        if due(self.state.secret_at)
+        if knows_entrance
+            && due(self.state.secret_at)
             && let Some(owner) = owner(pool)
         {
             let data = workerpool::pod::secret_data(&self.given.queue);
@@ -309,6 +326,21 @@ impl Fleet {
         }
         let now = Timestamp::now();
         self.state.ledger.get_or_insert_with(|| Ledger::of(&pool.object, now));
+    }
+
+    /// Whether it is known how the pool's workers get to the queue. Where Redis makes no users, they enter as all do.
+    fn knows_entrance(&mut self) -> bool {
+        let Some(access) = self.keeper.snapshot.borrow().redis.access else { return false };
+        let address = match (access, &self.own) {
+            (Access::Own, Some(own)) => own,
+            (Access::Own, None) | (Access::Shared, _) => &self.shared,
+        };
+        if !Arc::ptr_eq(address, &self.given.queue) {
+            self.given.queue = Arc::clone(address);
+            self.state.template = None;
+            self.state.secret_at = None;
+        }
+        true
     }
 
     /// One beat; when the next one is due.

@@ -3,14 +3,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::QueueAddress,
+    entrance::QueueAddress,
     executors::{
         Server, events,
         pods::{PodOrder, Work},
         pools,
     },
     fixtures::pool_with,
-    keeper::{Coming, Snapshot},
+    keeper::{Coming, RedisSeen, Snapshot},
 };
 
 /// The planner of a pool, and everybody it talks to.
@@ -22,6 +22,7 @@ struct Hall {
     snapshot: watch::Sender<Arc<Snapshot>>,
     workers: mpsc::UnboundedSender<WorkerAnswer>,
     outlook: watch::Sender<Arc<Outlook>>,
+    redis: RedisSeen,
     _jobs: mpsc::UnboundedSender<JobNews>,
 }
 
@@ -37,12 +38,15 @@ impl Hall {
         let (keeper, orders, snapshot) = Keeper::held();
         let (worker_sender, workers) = mpsc::unbounded_channel();
         let (job_sender, jobs) = mpsc::unbounded_channel();
-        let queue = QueueAddress { url: "redis://queue".into(), tls: queue::Tls::default() };
+        let address = |url: &str| Arc::new(QueueAddress { url: url.into(), tls: queue::Tls::default() });
+        let (own, shared) = (address("redis://own:pw@queue"), address("redis://queue"));
         let fleet = Fleet {
             uid: Arc::clone(&record.uid),
             changed: index.pool_changed(&key),
             index,
-            given: Given { worker_image: "w".into(), queue: queue.into() },
+            given: Given { worker_image: "w".into(), queue: Arc::clone(&own) },
+            own: Some(own),
+            shared,
             keeper,
             pods,
             pools: pool_writer,
@@ -62,6 +66,7 @@ impl Hall {
             snapshot,
             workers: worker_sender,
             outlook: watch::channel(Arc::default()).0,
+            redis: RedisSeen::default(),
             _jobs: job_sender,
         };
         hall.read(Stats::default());
@@ -74,7 +79,21 @@ impl Hall {
         let now_ms = u64::try_from(now.as_millisecond()).unwrap();
         let stats = Stats { now_ms, ..stats };
         let before = Arc::clone(&self.snapshot.borrow());
-        self.snapshot.send_replace(Arc::new(Snapshot::read(&before, Instant::now(), stats, now)));
+        let mut read = Snapshot::read(&before, Instant::now(), stats, now);
+        read.redis = self.redis.clone();
+        self.snapshot.send_replace(Arc::new(read));
+    }
+
+    /// The queue's URL in the Secret that is ordered.
+    fn secret(&mut self) -> Option<String> {
+        let mut url = None;
+        while let Ok((_, order, answers)) = self.pools.try_recv() {
+            if let PoolOrder::Secret { data, .. } = order {
+                url = Some(String::from_utf8(data["url"].0.clone()).unwrap());
+                answers.send(PoolAnswer::Secret(SecretState::Written)).unwrap();
+            }
+        }
+        url
     }
 
     /// Jobs are on their way to the queue.
@@ -95,9 +114,10 @@ impl Hall {
     /// The condition of the last status that was ordered.
     fn ready(&mut self) -> crds::Condition {
         let mut last = None;
-        while let Ok((_, order, _)) = self.pools.try_recv() {
+        while let Ok((_, order, answers)) = self.pools.try_recv() {
             if let PoolOrder::Status { status, .. } = order {
                 last = Some(status);
+                answers.send(PoolAnswer::Status(false)).unwrap();
             }
         }
         let conditions = last.unwrap().conditions;
@@ -156,6 +176,7 @@ async fn pods_that_are_refused_are_tried_again_more_rarely_and_the_pool_says_why
     };
     hall.coming(200);
     hall.beat().await;
+    hall.ready();
     refuse(&mut hall);
     hall.beat().await;
     assert_eq!(hall.created(), [""; 0], "not at once");
@@ -230,4 +251,26 @@ async fn a_pool_that_waits_is_not_written_again_for_what_only_adds_up() {
         hall.read(Stats::default());
     }
     assert_eq!(writes, 1);
+}
+
+#[tokio::test]
+async fn workers_are_told_their_pools_own_user_once_it_exists_or_the_one_of_all_pools() {
+    let mut hall = Hall::new(json!({}));
+    hall.beat().await;
+    assert_eq!(hall.secret(), None, "whether there is a user is not known yet");
+    hall.redis.access = Some(Access::Own);
+    hall.read(Stats::default());
+    hall.beat().await;
+    assert_eq!(hall.secret().as_deref(), Some("redis://own:pw@queue"));
+    let made_of = |hall: &Hall| hall.fleet.state.template.as_ref().unwrap().template.clone();
+    let before = made_of(&hall);
+    hall.redis.access = Some(Access::Shared);
+    hall.read(Stats::default());
+    hall.beat().await;
+    assert_eq!(
+        hall.secret().as_deref(),
+        Some("redis://queue"),
+        "Redis was replaced by one that makes no users"
+    );
+    assert_ne!(made_of(&hall), before, "workers that know the other one are replaced");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::QueueAddress,
+    entrance::QueueAddress,
     fixtures::{at, pool},
     index::worker_record,
     node::karpenter::Awaited,
@@ -83,7 +83,8 @@ fn observed_told(pods: &[Pod], stats: Option<Stats>, told: &[(&str, Order)]) -> 
 /// Of a Pod, with the healthy node `n1` in zone `a`.
 fn record(pod: &Pod) -> WorkerRecord {
     let labels = json!({"topology.kubernetes.io/zone": "a"});
-    let node = json!({"metadata": {"name": "n1", "labels": labels, "creationTimestamp": "2026-01-01T00:05:30Z"}});
+    let node =
+        json!({"metadata": {"name": "n1", "labels": labels, "creationTimestamp": "2026-01-01T00:05:30Z"}});
     let node = serde_json::from_value(node).unwrap();
     let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some("n1");
     worker_record(pod, on_it.then_some(&node), at(NOW))
@@ -159,7 +160,8 @@ fn a_worker_that_no_machine_would_do_for_does_not_make_machines_scarce() {
 #[test]
 fn what_the_autoscaler_says_of_a_machine_comes_before_what_the_scheduler_says() {
     let waiting = |message: &str| {
-        let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
         record(&pod_with("w", &json!({"spec": {"nodeName": null}, "status": {"conditions": [condition]}})))
     };
     let look = |record: WorkerRecord, machine, said: &str| {
