@@ -53,7 +53,7 @@ async fn run(key: PoolKey, queue: Queue) {
     match remove(&key, &queue).await {
         Ok(()) => tracing::info!(pool = %key, "removed the queue of a pool that is gone"),
         Err(error) => {
-            tracing::warn!(pool = %key, %error, "the queue of a pool that is gone is not removed yet")
+            tracing::warn!(pool = %key, %error, "the queue of a pool that is gone is not removed yet");
         }
     }
 }

@@ -63,7 +63,7 @@ mod tests {
     fn a_pool_is_unhealthy_when_no_worker_is_left_that_does_its_work() {
         let (bad, good) = (worker("bad", Some(Fault::Worker)), worker("good", None));
         let words = "worker bad: 3 images of different jobs failed in a row";
-        assert_eq!(all_unhealthy(&[bad.clone()]).as_deref(), Some(words));
+        assert_eq!(all_unhealthy(std::slice::from_ref(&bad)).as_deref(), Some(words));
         assert_eq!(all_unhealthy(&[bad, good]), None, "it is replaced in time");
         assert_eq!(all_unhealthy(&[worker("w", Some(Fault::Machine))]), None);
         assert_eq!(all_unhealthy(&[]), None);

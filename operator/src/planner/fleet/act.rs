@@ -102,11 +102,8 @@ impl Fleet {
             let name = format!("{}{}", pod::name_prefix(&self.key.name, fleet), &id[..NAME_DIGITS]);
             let shape =
                 Shape { name: name.clone(), capacity: fleet, zone: zone.as_deref(), model: model.as_deref() };
-            let built = match pod::build(&pool.object, &shape, &self.given, template) {
-                Ok(built) => built,
-                // Told by the pool's status, as long as it lasts.
-                Err(_) => break,
-            };
+            // What is wrong with it the pool's status says, as long as it lasts.
+            let Ok(built) = pod::build(&pool.object, &shape, &self.given, template) else { break };
             if !self.order_pod(PodOrder::Create(Box::new(built))) {
                 break;
             }
