@@ -15,6 +15,8 @@ use crate::workerpool::observe::Observed;
 pub(crate) struct Trouble {
     pub(crate) reason: PoolReason,
     pub(crate) message: String,
+    /// Whether the pool does its work all the same.
+    pub(crate) ready: bool,
 }
 
 pub(crate) fn status(
@@ -41,7 +43,7 @@ pub(crate) fn status(
     ));
     status.last_decision = last_decision.or(status.last_decision);
     let (ready, reason, message) = match trouble {
-        Some(Trouble { reason, message }) => (false, reason, message),
+        Some(Trouble { reason, message, ready }) => (ready, reason, message),
         None => (plan.report.ready, reason(&plan.report.state), plan.report.message(&plan.actions)),
     };
     let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::RollingOut { .. });
