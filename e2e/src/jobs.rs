@@ -1,4 +1,4 @@
-//! A namespace with a pool, as a team would have it, and its jobs.
+//! A namespace with a pool, as a team has it, and its jobs.
 
 use std::{
     ffi::OsStr,
@@ -27,28 +27,28 @@ use crate::{
     world::{BUCKET, World},
 };
 
-/// The model every engine has.
+/// The model that every engine has.
 pub const MODEL: &str = "v1-5-pruned.safetensors";
 const PRESENT: &str = "sd15";
 
 /// A namespace with a default pool `sd15`.
 pub struct Studio<'a> {
-    /// Where it is.
+    /// The world in which the namespace is.
     pub world: &'a World,
-    /// Its name.
+    /// The namespace's name.
     pub namespace: String,
     /// The uids of the jobs that were deleted.
     deleted: Mutex<Vec<String>>,
 }
 
-/// A worker in the middle of a picture.
+/// A worker that is making a picture.
 #[derive(Debug, Clone)]
 pub struct Caught {
-    /// What it works on.
+    /// The task that the worker works on.
     pub lease: LeaseSeen,
-    /// Its Pod.
+    /// The worker's Pod.
     pub pod: Pod,
-    /// Its machine.
+    /// The worker's machine.
     pub machine: String,
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod borders;
 mod control;
+mod documents;
 mod faults;
 mod machines;
 mod main_job;
@@ -34,6 +35,15 @@ macro_rules! trials {
 macro_rules! stands {
     ($stage:expr, $($module:ident::$test:ident),+ $(,)?) => {
         [$( $stage.alone(concat!(stringify!($module), "::", stringify!($test)), $module::$test) ),+]
+    };
+}
+
+/// Likewise, of tests that only read the repository.
+macro_rules! readings {
+    ($($module:ident::$test:ident),+ $(,)?) => {
+        [$( Trial::test(concat!(stringify!($module), "::", stringify!($test)), || {
+            $module::$test().map_err(|error| format!("{error:#}").into())
+        }) ),+]
     };
 }
 
@@ -81,9 +91,7 @@ fn main() -> Result<ExitCode> {
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
     ]);
-    let borders =
-        || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:#}").into());
-    trials.insert(0, Trial::test("borders::no_crate_knows_whom_it_should_not", borders));
+    trials.extend(readings![borders::no_crate_knows_whom_it_should_not, documents::name_only_what_exists,]);
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&one_by_one, trials);
     stage.close();

@@ -15,6 +15,8 @@ use crate::workerpool::observe::Observed;
 pub(crate) struct Trouble {
     pub(crate) reason: PoolReason,
     pub(crate) message: String,
+    /// Whether the pool does its work all the same.
+    pub(crate) ready: bool,
 }
 
 pub(crate) fn status(
@@ -41,7 +43,7 @@ pub(crate) fn status(
     ));
     status.last_decision = last_decision.or(status.last_decision);
     let (ready, reason, message) = match trouble {
-        Some(Trouble { reason, message }) => (false, reason, message),
+        Some(Trouble { reason, message, ready }) => (ready, reason, message),
         None => {
             let reason = reason(&plan.report.state, observed.stats.as_ref());
             (plan.report.ready, reason, plan.report.message(&plan.actions))
@@ -87,7 +89,7 @@ fn reason(state: &State, stats: Option<&Stats>) -> PoolReason {
         State::NoMachines { .. } => PoolReason::NoMachines,
         State::AtMaximum { .. } => PoolReason::AtLimit,
         State::StartsFailing { .. } => PoolReason::StartupFailed,
-        State::PoolAtFault { said } => at_fault(said, stats),
+        State::PoolAtFault { message } => at_fault(message, stats),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
@@ -95,9 +97,9 @@ fn reason(state: &State, stats: Option<&Stats>) -> PoolReason {
 }
 
 /// What of the pool is broken, by the reason that a worker gives beside these words.
-fn at_fault(said: &str, stats: Option<&Stats>) -> PoolReason {
+fn at_fault(message: &str, stats: Option<&Stats>) -> PoolReason {
     let mut troubles = stats.into_iter().flat_map(|stats| &stats.workers).filter_map(|w| w.trouble.as_ref());
-    match troubles.find(|trouble| trouble.message == said).map(|trouble| trouble.reason) {
+    match troubles.find(|trouble| trouble.message == message).map(|trouble| trouble.reason) {
         Some(Reason::OutputDenied) => PoolReason::OutputDenied,
         Some(Reason::OutputMissing) => PoolReason::OutputMissing,
         Some(Reason::OutputFailed) => PoolReason::OutputFailed,

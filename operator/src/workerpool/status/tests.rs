@@ -75,7 +75,7 @@ fn trouble_outdoes_what_scaling_says() {
         (PoolReason::WorkersUnschedulable, ["False", "True", "False"]),
         (PoolReason::PodTemplateInvalid, ["False", "False", "True"]),
     ] {
-        let trouble = Trouble { reason, message: "why".into() };
+        let trouble = Trouble { reason, message: "why".into(), ready: false };
         let status = made(&pool(), &observed(vec![], Some(Stats::default())), Some(trouble));
         assert_eq!(shown(&status), (conditions, reason.as_str()));
     }
