@@ -10,7 +10,9 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tempfile::TempDir;
-use testkit::{Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
+use testkit::{
+    Clock, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for,
+};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -35,11 +37,14 @@ pub struct WorldOptions {
     pub engine: EngineOptions,
     /// Replicas of the operator.
     pub operators: u32,
+    /// The clock that Redis goes by, if not the machine's.
+    pub clock: Option<Clock>,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
-        Self { cloud: CloudOptions::default(), engine: EngineOptions::default(), operators: 1 }
+        let (cloud, engine) = (CloudOptions::default(), EngineOptions::default());
+        Self { cloud, engine, operators: 1, clock: None }
     }
 }
 
@@ -80,14 +85,15 @@ impl World {
         Ok(world)
     }
 
-    /// The same without machines and operators: whoever asks for it plays their parts.
+    /// The same without machines and operators: whoever asks for it plays their parts. Redis goes by `clock`, if it is
+    /// given.
     ///
     /// # Errors
     /// When a part can't be built or does not get ready.
-    pub async fn bare() -> Result<Self> {
+    pub async fn bare(clock: Option<Clock>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
-        let options = WorldOptions { operators: 0, ..WorldOptions::default() };
+        let options = WorldOptions { operators: 0, clock, ..WorldOptions::default() };
         Self::furnish(programs, files, ClusterOptions::default(), &options).await
     }
 
@@ -97,7 +103,8 @@ impl World {
         cluster: ClusterOptions,
         options: &WorldOptions,
     ) -> Result<Self> {
-        let redis = RedisOptions { persistence: Persistence::AppendOnly, ..RedisOptions::default() };
+        let clock = options.clock.clone();
+        let redis = RedisOptions { persistence: Persistence::AppendOnly, clock, ..RedisOptions::default() };
         let s3 =
             S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
         let (cluster, redis, s3) =

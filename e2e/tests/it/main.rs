@@ -4,6 +4,7 @@ mod bad_input;
 mod borders;
 mod control;
 mod faults;
+mod faults_page;
 mod machines;
 mod main_job;
 mod notices;
@@ -73,6 +74,7 @@ fn main() -> Result<ExitCode> {
         operator::told_to_stop,
         services::pictures_are_made_while_the_api_server_is_away,
         services::a_picture_waits_for_s3,
+        faults::one_worker_of_four_has_no_models,
     ];
     trials.extend(stands![
         stage,
@@ -80,10 +82,19 @@ fn main() -> Result<ExitCode> {
         faults::operators_see_late_and_are_restarted_all_the_time,
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
+        faults::a_leader_without_the_api_server_does_no_harm,
+        faults::a_wiped_redis_and_a_job_that_ends_engines_cost_others_little,
     ]);
-    let borders =
-        || borders::no_crate_knows_whom_it_should_not().map_err(|error| format!("{error:#}").into());
-    trials.insert(0, Trial::test("borders::no_crate_knows_whom_it_should_not", borders));
+    let alone = |test: fn() -> Result<()>| move || test().map_err(|error| format!("{error:#}").into());
+    for (name, test) in [
+        (
+            "borders::no_crate_knows_whom_it_should_not",
+            borders::no_crate_knows_whom_it_should_not as fn() -> _,
+        ),
+        ("faults_page::every_test_that_it_names_is_there", faults_page::every_test_that_it_names_is_there),
+    ] {
+        trials.insert(0, Trial::test(name, alone(test)));
+    }
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&one_by_one, trials);
     stage.close();
