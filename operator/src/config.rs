@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use queue::Tls;
+use queue::{
+    Tls,
+    access::{has_user, password_in},
+};
+
+use crate::entrance::{Entrance, QueueAddress};
 
 /// What the operator is told at start; every flag has an environment variable, secrets come by the latter.
 #[derive(Parser, Debug, Clone)]
@@ -22,7 +27,8 @@ pub struct Config {
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
 
-    /// The same, as workers reach it; handed to them in a Secret [default: the operator's own URL]
+    /// The same, as workers reach it; handed to them in a Secret. With a user or password in it, that is theirs; else the
+    /// operator makes a user for each pool, if it has a password itself and may [default: the operator's own URL]
     #[arg(long, env = "WORKER_REDIS_URL", hide_env_values = true)]
     pub worker_redis_url: Option<String>,
 
@@ -68,14 +74,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// How workers reach the queue.
-#[derive(Debug, Clone)]
-pub(crate) struct QueueAddress {
-    /// May hold a password.
-    pub(crate) url: String,
-    pub(crate) tls: Tls,
-}
-
 impl Config {
     /// The operator's own certificates for Redis.
     pub(crate) fn tls(&self) -> anyhow::Result<Tls> {
@@ -88,10 +86,13 @@ impl Config {
         Ok(Tls { ca, client })
     }
 
-    /// How workers reach the queue.
-    pub(crate) fn queue_for_workers(&self, tls: Tls) -> QueueAddress {
-        let url = self.worker_redis_url.as_ref().unwrap_or(&self.redis_url).clone();
-        QueueAddress { url, tls }
+    /// How workers reach the queue. They get a user for each pool, unless their URL says who they are, or nobody needs
+    /// a password.
+    pub(crate) fn queue_for_workers(&self, tls: Tls) -> Entrance {
+        let given = self.worker_redis_url.as_deref();
+        let url = given.unwrap_or(&self.redis_url);
+        let secret = password_in(&self.redis_url).filter(|_| !given.is_some_and(has_user));
+        Entrance::new(QueueAddress { url: url.to_owned(), tls }, secret)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod capacity;
 mod config;
+mod entrance;
 mod executors;
 #[cfg(test)]
 mod fixtures;
@@ -24,7 +25,7 @@ mod words;
 mod workerpool;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -152,11 +153,14 @@ async fn work(
     let (answers, keepers) = mpsc::channel(ANSWERS);
     let (deposed, mut deposition) = mpsc::unbounded_channel();
     let handles = planner::Handles::default();
+    let entrance = config.queue_for_workers(tls);
     let yard = planner::Yard {
         given: Given {
             worker_image: config.worker_image.clone().into(),
-            queue: Arc::new(config.queue_for_workers(tls)),
+            queue: Arc::clone(&entrance.shared),
         },
+        entrance,
+        no_users: Arc::new(Once::new()),
         consumer: config.identity.clone(),
         index: index.clone(),
         redis,

@@ -38,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) tenant_cost: CounterVec,
     pub(crate) rebuilds: IntCounter,
     pub(crate) dropped: IntCounter,
+    pub(crate) evicts: IntGauge,
     pub(crate) job_seconds: Histogram,
 }
 
@@ -161,6 +162,13 @@ impl Metrics {
                 IntCounter::new(
                     "imagejob_queue_rebuilds_total",
                     "Times the queue was rebuilt from the ImageJobs",
+                )?,
+            )?,
+            evicts: add(
+                r,
+                IntGauge::new(
+                    "imagejob_queue_may_lose_data",
+                    "1 while Redis may drop what is queued, by its maxmemory-policy",
                 )?,
             )?,
             job_seconds: add(

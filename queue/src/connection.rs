@@ -151,6 +151,20 @@ impl Redis {
         Ok(self.query(&redis::cmd("PING")).await?)
     }
 
+    /// The policy by which Redis drops keys when its memory is full; `None`: it drops none, has no limit, or does not let
+    /// us know.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn eviction(&self) -> Result<Option<String>> {
+        let info: String = match self.query(redis::cmd("INFO").arg("memory")).await {
+            Ok(info) => info,
+            Err(error) if error.code() == Some("NOPERM") => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(eviction_in(&info).map(str::to_owned))
+    }
+
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         Ok(redis::from_redis_value(self.answer(command).await?)?)
     }
@@ -319,6 +333,13 @@ impl Redis {
     }
 }
 
+/// By Redis' own words (`INFO memory`): one `name:value` a line.
+fn eviction_in(info: &str) -> Option<&str> {
+    let field = |name: &str| info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    let policy = field("maxmemory_policy")?;
+    (policy != "noeviction" && field("maxmemory") != Some("0")).then_some(policy)
+}
+
 /// After a failover the old primary may still answer, but only to say that it takes no writes.
 fn is_lost(error: &RedisError) -> bool {
     use ServerErrorKind::{MasterDown, ReadOnly};
@@ -352,5 +373,21 @@ impl ConnectionLike for Connection {
             Self::Single(connection) => connection.get_db(),
             Self::Cluster(connection) => connection.get_db(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::eviction_in;
+
+    #[test]
+    fn a_policy_counts_where_there_is_a_limit() {
+        let info = |limit, policy| {
+            format!("# Memory\r\nused_memory:1\r\nmaxmemory:{limit}\r\nmaxmemory_policy:{policy}\r\n")
+        };
+        assert_eq!(eviction_in(&info("1000", "allkeys-lru")), Some("allkeys-lru"));
+        assert_eq!(eviction_in(&info("1000", "noeviction")), None);
+        assert_eq!(eviction_in(&info("0", "allkeys-lru")), None);
+        assert_eq!(eviction_in(""), None);
     }
 }

@@ -68,6 +68,8 @@
 //! | `workers`, `worker:NAME` | zset, hash | workers by when they were last heard of; order, state, capacity, model, trouble |
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
+//!
+//! Beside these, `ij2:pools` is the set of pools that have a queue (see [`pools`]).
 
 pub mod access;
 mod bell;
@@ -79,6 +81,7 @@ mod jobs;
 mod library;
 mod names;
 mod payload;
+pub mod pools;
 mod queue;
 mod results;
 mod script;

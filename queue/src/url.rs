@@ -57,6 +57,14 @@ impl Target {
     }
 }
 
+/// `scheme://`, then `user:password@` or nothing, then the rest of a URL.
+pub(crate) fn split(url: &str) -> Option<(&str, &str, &str)> {
+    let scheme = url.find("://")? + "://".len();
+    let authority = url[scheme..].find(['/', '?']).map_or(url.len(), |end| scheme + end);
+    let user = url[scheme..authority].rfind('@').map_or(scheme, |at| scheme + at + 1);
+    Some((&url[..scheme], &url[scheme..user], &url[user..]))
+}
+
 fn bad(why: &str) -> Error {
     Error::Url(why.to_owned())
 }

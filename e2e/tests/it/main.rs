@@ -3,8 +3,8 @@
 mod bad_input;
 mod borders;
 mod control;
+mod documents;
 mod faults;
-mod faults_page;
 mod machines;
 mod main_job;
 mod notices;
@@ -35,6 +35,15 @@ macro_rules! trials {
 macro_rules! stands {
     ($stage:expr, $($module:ident::$test:ident),+ $(,)?) => {
         [$( $stage.alone(concat!(stringify!($module), "::", stringify!($test)), $module::$test) ),+]
+    };
+}
+
+/// Likewise, of tests that only read the repository.
+macro_rules! readings {
+    ($($module:ident::$test:ident),+ $(,)?) => {
+        [$( Trial::test(concat!(stringify!($module), "::", stringify!($test)), || {
+            $module::$test().map_err(|error| format!("{error:#}").into())
+        }) ),+]
     };
 }
 
@@ -85,16 +94,7 @@ fn main() -> Result<ExitCode> {
         faults::a_leader_without_the_api_server_does_no_harm,
         faults::a_wiped_redis_and_a_job_that_ends_engines_cost_others_little,
     ]);
-    let alone = |test: fn() -> Result<()>| move || test().map_err(|error| format!("{error:#}").into());
-    for (name, test) in [
-        (
-            "borders::no_crate_knows_whom_it_should_not",
-            borders::no_crate_knows_whom_it_should_not as fn() -> _,
-        ),
-        ("faults_page::every_test_that_it_names_is_there", faults_page::every_test_that_it_names_is_there),
-    ] {
-        trials.insert(0, Trial::test(name, alone(test)));
-    }
+    trials.extend(readings![borders::no_crate_knows_whom_it_should_not, documents::name_only_what_exists,]);
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&one_by_one, trials);
     stage.close();

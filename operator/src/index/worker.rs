@@ -30,6 +30,10 @@ pub(crate) struct WorkerRecord {
     pub(crate) model: Option<String>,
     pub(crate) created: Option<Timestamp>,
     pub(crate) scheduled: Option<Timestamp>,
+    /// When its node came into being.
+    pub(crate) node_created: Option<Timestamp>,
+    /// What is said of the machine it waits for.
+    pub(crate) awaited: karpenter::Awaited,
     pub(crate) deleting: bool,
     /// What it was made from, as [`names::ANNOTATION_TEMPLATE`] says.
     pub(crate) template: Option<String>,
@@ -60,6 +64,7 @@ pub(super) fn record(
     pod: &Pod,
     node: Option<&Node>,
     karpenter: karpenter::Said,
+    awaited: karpenter::Awaited,
     now: Timestamp,
 ) -> WorkerRecord {
     let spec = pod.spec.as_ref();
@@ -80,6 +85,8 @@ pub(super) fn record(
         model: pod.annotations().get(names::ANNOTATION_MODEL).cloned(),
         created: pod.creation_timestamp().map(|time| time.0),
         scheduled: node::scheduled_at(pod),
+        node_created: node.and_then(|node| node.creation_timestamp()).map(|time| time.0),
+        awaited,
         deleting,
         template: pod.annotations().get(names::ANNOTATION_TEMPLATE).cloned(),
         sign: node::sign(&Signs { pod, node, karpenter, now }),
@@ -139,7 +146,7 @@ fn last_words(state: Option<&ContainerState>) -> Option<&str> {
 /// The record of a Pod on this node.
 #[cfg(test)]
 pub(crate) fn worker_record(pod: &Pod, node: Option<&Node>, now: Timestamp) -> WorkerRecord {
-    record(pod, node, karpenter::Said::default(), now)
+    record(pod, node, karpenter::Said::default(), karpenter::Awaited::default(), now)
 }
 
 #[cfg(test)]

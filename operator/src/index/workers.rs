@@ -51,7 +51,10 @@ impl Workers {
         };
         let record = |(pod, node): (Arc<Pod>, Option<Arc<Node>>)| {
             let said = node.as_deref().map(|node| self.karpenter.said(node)).unwrap_or_default();
-            record(&pod, node.as_deref(), said, now)
+            let waits = pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none());
+            let uid = pod.metadata.uid.as_deref().filter(|_| waits);
+            let awaited = uid.map(|uid| self.karpenter.awaited(uid, now)).unwrap_or_default();
+            record(&pod, node.as_deref(), said, awaited, now)
         };
         pods.into_iter().zip(nodes).map(record).collect()
     }
@@ -121,11 +124,16 @@ impl Workers {
         pools
     }
 
-    /// The pools that have workers on the node of this uid, or of the NodeClaim of this uid.
+    /// The pools that have workers on the node of this uid, or of the NodeClaim of this uid, or whose worker's Pod has it.
     pub(super) fn pools_by_report(&self, uid: &str) -> Vec<PoolKey> {
         let inner = lock(&self.inner);
         let nodes = inner.nodes.values().filter(|node| karpenter::is(node, uid));
-        nodes.flat_map(|node| inner.pools_on(&node.name_any())).collect()
+        let by_node = nodes.flat_map(|node| inner.pools_on(&node.name_any()));
+        let is_it = |pods: &HashMap<String, Arc<Pod>>| {
+            pods.values().any(|pod| pod.metadata.uid.as_deref() == Some(uid))
+        };
+        let by_pod = inner.pods.iter().filter(|(_, pods)| is_it(pods)).map(|(key, _)| key.clone());
+        by_node.chain(by_pod).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use queue::{Epoch, Queue, REAP_EVERY, ServerRun};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use crate::{index::PoolKey, metrics::Metrics};
@@ -18,15 +18,19 @@ mod intake;
 mod orders;
 pub(crate) mod results;
 mod snapshot;
+mod upkeep;
 
 pub(crate) use intake::{Coming, Intake};
 pub(crate) use orders::{Answer, Failure, Look, NewJob, Order, Said, WorkerAnswer};
 pub(crate) use snapshot::Snapshot;
+pub(crate) use upkeep::{Access, RedisSeen, User};
 
 /// Orders that wait at most.
 const ORDERS: usize = 4096;
 /// Orders carried out before the queue is tended again.
 const BATCH: usize = 512;
+/// Between two readings of how things stand while orders change it: however many come, they cost no more than this.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Until it is filled again, that Redis has lost something is told this often.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// A queue without work and workers is tended this often.
@@ -63,8 +67,15 @@ pub(crate) struct Keeping {
     /// The run of Redis that is being filled again, and when that was last told.
     filling: Option<(ServerRun, Instant)>,
     tended: Option<Instant>,
+    /// When it was last read how things stand.
+    looked: Instant,
+    /// Orders have changed something since.
+    changed: bool,
     /// What the pool's owner wants of the queue, and whether it was told.
     settings: Option<(queue::Settings, bool)>,
+    user: User,
+    redis: RedisSeen,
+    looked_after: Option<Instant>,
 }
 
 /// Where answers go: what concerns jobs, and what concerns workers.
@@ -77,7 +88,13 @@ pub(crate) struct Answers {
 }
 
 /// A pool's keeper, and its work.
-pub(crate) fn open(key: PoolKey, queue: Queue, answers: Answers, metrics: Arc<Metrics>) -> (Keeper, Keeping) {
+pub(crate) fn open(
+    key: PoolKey,
+    queue: Queue,
+    user: User,
+    answers: Answers,
+    metrics: Arc<Metrics>,
+) -> (Keeper, Keeping) {
     let (order_sender, orders) = mpsc::channel(ORDERS);
     let (snapshot_sender, snapshot) = watch::channel(Arc::new(Snapshot::unread()));
     let intake = Arc::<Intake>::default();
@@ -92,7 +109,12 @@ pub(crate) fn open(key: PoolKey, queue: Queue, answers: Answers, metrics: Arc<Me
         metrics,
         filling: None,
         tended: None,
+        looked: Instant::now(),
+        changed: false,
         settings: None,
+        user,
+        redis: RedisSeen::default(),
+        looked_after: None,
     };
     (keeper, keeping)
 }
@@ -104,6 +126,7 @@ impl Keeping {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         loop {
+            let look_at = self.looked + LOOK_EVERY;
             tokio::select! {
                 biased;
                 _ = ticks.tick() => {
@@ -111,14 +134,12 @@ impl Keeping {
                         self.tend().await;
                     }
                 }
+                () = sleep_until(look_at), if self.changed => self.look().await,
                 n = self.orders.recv_many(&mut batch, BATCH) => {
                     if n == 0 {
                         return;
                     }
-                    let changes = self.carry_out(std::mem::take(&mut batch)).await;
-                    if changes && self.orders.is_empty() {
-                        self.look().await;
-                    }
+                    self.changed |= self.carry_out(std::mem::take(&mut batch)).await;
                 }
             }
         }
@@ -143,6 +164,7 @@ impl Keeping {
     /// Reads how things stand.
     async fn look(&mut self) {
         let begun = Instant::now();
+        (self.looked, self.changed) = (begun, false);
         let now = jiff::Timestamp::now();
         let snapshot = match self.queue.stats().await {
             // Until it is filled again, the queue shows only a part of what there is.
@@ -156,7 +178,8 @@ impl Keeping {
         self.publish(snapshot);
     }
 
-    fn publish(&self, snapshot: Snapshot) {
+    fn publish(&self, mut snapshot: Snapshot) {
+        snapshot.redis = self.redis.clone();
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 
@@ -169,9 +192,11 @@ impl Keeping {
             }
             if !self.filling.as_ref().is_some_and(told) {
                 self.filling = Some((run.clone(), Instant::now()));
+                self.looked_after = None;
                 self.answer(Answer { pool: self.key.clone(), said: Said::Lost(run) }).await;
             }
         }
+        self.look_after_redis().await;
         self.configure(None).await;
         let reaped = self.queue.reap().await?;
         let taken_back = u64::from(reaped.expired) + u64::from(reaped.missing);

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use policy::{Clock, Time};
 use queue::Stats;
 use tokio::time::Instant;
+
+use super::RedisSeen;
+use crate::node;
 
 /// How a pool's queue stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,27 +21,34 @@ pub(crate) struct Snapshot {
     pub(crate) read_at: Instant,
     /// Since when it could be read without a gap.
     readable_since: Option<Instant>,
+    pub(crate) redis: RedisSeen,
 }
 
 impl Snapshot {
     /// Nothing was read yet.
     pub(super) fn unread() -> Self {
-        Self { stats: None, error: None, read_at: Instant::now(), readable_since: None }
+        Self {
+            stats: None,
+            error: None,
+            read_at: Instant::now(),
+            readable_since: None,
+            redis: RedisSeen::default(),
+        }
     }
 
     pub(crate) fn read(before: &Self, begun: Instant, stats: Stats, now: Timestamp) -> Self {
         let stats = Some(in_our_time(stats, now));
-        Self { stats, error: None, read_at: begun, readable_since: before.readable_since.or(Some(begun)) }
+        Self { stats, ..Self::filling(before, begun) }
     }
 
     /// The queue can be read, but is being filled again.
     pub(super) fn filling(before: &Self, begun: Instant) -> Self {
         let readable_since = before.readable_since.or(Some(begun));
-        Self { stats: None, error: None, read_at: begun, readable_since }
+        Self { read_at: begun, readable_since, ..Self::unread() }
     }
 
     pub(super) fn failed(begun: Instant, error: &queue::Error) -> Self {
-        Self { stats: None, error: Some(error.to_string()), read_at: begun, readable_since: None }
+        Self { error: Some(error.to_string()), read_at: begun, ..Self::unread() }
     }
 
     /// For how long it could be read without a gap.
@@ -56,9 +67,9 @@ impl Snapshot {
 /// Redis' clock may be another than ours. Times that Redis wrote are moved by the difference; when something is due was
 /// written by us.
 fn in_our_time(mut stats: Stats, now: Timestamp) -> Stats {
-    let now_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-    let redis_now_ms = stats.now_ms;
-    let ours = |ms: u64| (now_ms + ms).saturating_sub(redis_now_ms);
+    let now = node::time(now);
+    let clock = Clock::new(Time::from_millis(stats.now_ms), now);
+    let ours = |ms: u64| clock.to_local(Time::from_millis(ms)).as_millis();
     for worker in &mut stats.workers {
         worker.seen_ms = ours(worker.seen_ms);
         worker.idle_since_ms = worker.idle_since_ms.map(ours);
@@ -67,7 +78,7 @@ fn in_our_time(mut stats: Stats, now: Timestamp) -> Stats {
         lease.started_ms = ours(lease.started_ms);
         lease.expires_ms = ours(lease.expires_ms);
     }
-    stats.now_ms = now_ms;
+    stats.now_ms = now.as_millis();
     stats
 }
 

@@ -18,13 +18,17 @@ struct House {
     answers: mpsc::Receiver<Answer>,
     workers: mpsc::UnboundedReceiver<WorkerAnswer>,
     queue: Queue,
-    _redis: testkit::Redis,
+    server: testkit::Redis,
 }
 
 impl House {
     /// A keeper at work, whose queue is filled.
     async fn open() -> Self {
-        let server = testkit::Redis::start(RedisOptions::default()).await.unwrap();
+        Self::open_at(RedisOptions::default(), User::default()).await
+    }
+
+    async fn open_at(options: RedisOptions, user: User) -> Self {
+        let server = testkit::Redis::start(options).await.unwrap();
         let redis = queue::Redis::connect(&server.url()).await.unwrap();
         let queue = Queue::new(redis, "studio/sd15");
         let (jobs, answers) = mpsc::channel(64);
@@ -32,9 +36,9 @@ impl House {
         let (deposed, _) = mpsc::unbounded_channel();
         let to = Answers { jobs, workers: worker_sender, deposed };
         let metrics = Arc::new(Metrics::new().unwrap());
-        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), to, metrics);
+        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), user, to, metrics);
         tokio::spawn(keeping.run());
-        let mut house = Self { keeper, answers, workers, queue, _redis: server };
+        let mut house = Self { keeper, answers, workers, queue, server };
         let Said::Lost(run) = house.hears().await else { panic!("a new Redis was filled by nobody") };
         assert_eq!(house.keeper.snapshot.borrow().stats, None, "and counts as unreadable");
         let classes = vec![queue::ClassSetting {
@@ -60,6 +64,11 @@ impl House {
         let shows =
             async || self.keeper.snapshot.borrow().stats.as_ref().filter(|stats| what(stats)).map(drop);
         wait_for("the snapshot", SOON, shows).await.unwrap();
+    }
+
+    async fn finds(&self, what: impl Fn(&RedisSeen) -> bool) -> RedisSeen {
+        let finds = async || Some(self.keeper.snapshot.borrow().redis.clone()).filter(|redis| what(redis));
+        wait_for("what Redis is like", SOON, finds).await.unwrap()
     }
 
     async fn enqueue(&mut self, n: u8) -> Uid {
@@ -148,4 +157,73 @@ async fn what_came_of_a_job_is_added_up_when_it_is_over() {
     let Said::Seen { result, tally, .. } = house.hears().await else { panic!("another answer") };
     assert!(result.unwrap().unwrap().finished);
     assert_eq!(tally.unwrap().booked().made, 1);
+}
+
+fn own_user() -> User {
+    User { password: Some("own".into()), ..User::default() }
+}
+
+#[tokio::test]
+async fn a_pool_has_a_user_of_its_own_and_has_it_again_when_redis_was_restarted() {
+    let access = testkit::Access::Password("operators".into());
+    let mut house = House::open_at(RedisOptions { access, ..RedisOptions::default() }, own_user()).await;
+    assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Own));
+    let url = queue::access::url_of(&house.server.url(), "studio/sd15", "own");
+    let enters = async || queue::Redis::connect(&url).await.ok().map(drop);
+    wait_for("the worker to get in", SOON, enters).await.unwrap();
+    house.server.restart().await.unwrap();
+    wait_for("the worker to get in again", SOON, enters).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
+    let config = vec!["user default on nopass ~* &* +@all -acl".to_owned()];
+    let mut house = House::open_at(RedisOptions { config, ..RedisOptions::default() }, own_user()).await;
+    assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Shared));
+    house.enqueue(1).await;
+    let Said::Enqueued { result, .. } = house.hears().await else { panic!("another answer") };
+    assert_eq!(result.unwrap(), queue::Enqueued::New, "and all goes on");
+}
+
+#[tokio::test]
+async fn a_redis_that_drops_what_is_queued_is_told() {
+    let config = vec!["maxmemory-policy allkeys-lru".to_owned()];
+    let options = RedisOptions { max_memory: Some(64 << 20), config, ..RedisOptions::default() };
+    let house = House::open_at(options, User::default()).await;
+    assert_eq!(house.finds(|redis| redis.evicts.is_some()).await.evicts.as_deref(), Some("allkeys-lru"));
+}
+
+#[tokio::test]
+async fn however_many_orders_come_how_things_stand_is_not_read_more_often() {
+    const ORDERS: u64 = 200;
+    let mut house = House::open().await;
+    let calls = async |house: &House| {
+        let stats = house.server.command(&["INFO", "commandstats"]).await.unwrap();
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap().to_owned();
+        line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let (before, begun) = (calls(&house).await, Instant::now());
+    for n in 0..ORDERS {
+        let worker = WorkerId(format!("w{n}"));
+        house.order(Order::Retire { worker }).await;
+        house.workers.recv().await.unwrap();
+    }
+    let (more, ms) = (calls(&house).await - before - ORDERS, begun.elapsed().as_millis());
+    // Besides, what is done every second: epoch, reaping, reading.
+    let most = u64::try_from(ms / LOOK_EVERY.as_millis() + 2 + 4 * (ms / 1000 + 2)).unwrap();
+    assert!(more <= most, "{more} besides the orders in {ms} ms");
+}
+
+#[tokio::test]
+async fn a_job_that_redis_dropped_is_told_so_that_it_is_queued_again() {
+    let mut house = House::open().await;
+    let uid = house.enqueue(1).await;
+    house.hears().await;
+    let key = format!("ij2:{{studio/sd15}}:job:{uid}");
+    assert_eq!(house.server.command(&["DEL", &key]).await.unwrap(), "1");
+    house.order(Order::List).await;
+    let Said::Events(events) = house.hears().await else { panic!("another answer") };
+    assert_eq!(events, [(JobUid(uid.to_string()), queue::EventKind::Returned)]);
+    let Said::Known(known) = house.hears().await else { panic!("another answer") };
+    assert_eq!(known, []);
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Once,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,13 +22,14 @@ use tokio::{
 };
 
 use crate::{
+    entrance::Entrance,
     executors::{
         events::Events,
         pods::{PodOrder, Pods},
         pools::PoolWriter,
     },
     index::{Index, PoolKey, PoolRecord, Why},
-    keeper::{self, Answer, Answers, Keeper},
+    keeper::{self, Answer, Answers, Keeper, User},
     lock,
     metrics::Metrics,
     workerpool::{ledger::Images, outlook::Outlook, pod::Given},
@@ -36,9 +37,12 @@ use crate::{
 
 pub(crate) mod fleet;
 pub(crate) mod jobs;
+mod removal;
 mod timers;
 
-/// Between two looks for workers whose pool is gone.
+use removal::Removals;
+
+/// Between two looks for workers and queues whose pool is gone.
 const ORPHANS_EVERY: Duration = Duration::from_secs(60);
 
 /// What a pool's fleet hears of its jobs.
@@ -89,6 +93,9 @@ impl Handles {
 /// What every pool needs to work.
 pub(crate) struct Yard {
     pub(crate) given: Given,
+    pub(crate) entrance: Entrance,
+    /// Whether it was told that Redis makes no users.
+    pub(crate) no_users: Arc<Once>,
     /// The process's own name, as a reader of results.
     pub(crate) consumer: String,
     pub(crate) index: Index,
@@ -126,6 +133,8 @@ pub(crate) async fn run_pools(yard: Yard) -> anyhow::Result<()> {
     let mut ticks = interval(ORPHANS_EVERY);
     let mut tasks = JoinSet::new();
     let mut working: HashMap<PoolKey, Working> = HashMap::new();
+    let (found, mut registered) = mpsc::channel(1);
+    let mut removals = Removals::default();
     loop {
         members.mark_unchanged();
         let there: HashMap<PoolKey, PoolRecord> =
@@ -134,14 +143,26 @@ pub(crate) async fn run_pools(yard: Yard) -> anyhow::Result<()> {
             let stays = there.get(key).is_some_and(|record| record.uid == pool.uid);
             if !stays {
                 yard.stop(key);
+                if !there.contains_key(key) {
+                    removals.begin(key, &yard, &mut tasks);
+                }
             }
             stays
         });
         for (key, record) in there {
+            removals.stop(&key);
             working.entry(key).or_insert_with(|| yard.start(&record, &mut tasks));
         }
         tokio::select! {
-            _ = ticks.tick() => yard.remove_orphans(),
+            _ = ticks.tick() => {
+                yard.remove_orphans();
+                tasks.spawn(removal::find(yard.redis.clone(), found.clone()));
+            }
+            Some(keys) = registered.recv() => {
+                // Pools that were deleted while nobody led, and what could not be removed before.
+                let is_gone = |key: &PoolKey| yard.index.pools.get(key).is_none();
+                keys.iter().filter(|key| is_gone(key)).for_each(|key| removals.begin(key, &yard, &mut tasks));
+            }
             changed = members.changed() => if changed.is_err() {
                 return Ok(());
             },
@@ -175,13 +196,17 @@ impl Yard {
         let queue = Queue::new(self.redis.clone(), &key.to_string()).with_term(self.term);
         let (workers, worker_answers) = mpsc::unbounded_channel();
         let answers = Answers { jobs: self.answers.clone(), workers, deposed: self.deposed.clone() };
-        let (keeper, keeping) = keeper::open(key.clone(), queue.clone(), answers, Arc::clone(&self.metrics));
+        let own = self.entrance.of(&key, &record.uid);
+        let password = own.as_ref().map(|own| Arc::clone(&own.password));
+        let user = User { password, refusal: Arc::clone(&self.no_users) };
+        let (keeper, keeping) =
+            keeper::open(key.clone(), queue.clone(), user, answers, Arc::clone(&self.metrics));
         let consumer = self.consumer.clone();
         let results = keeper::results::read(key.clone(), queue, consumer, self.answers.clone());
         let (news, job_news) = mpsc::unbounded_channel();
         let (outlook_sender, outlook) = watch::channel(Arc::default());
         let fleet =
-            fleet::Fleet::new(self, record, keeper.clone(), fleet::Inbox::new(worker_answers, job_news));
+            fleet::Fleet::new(self, record, own, keeper.clone(), fleet::Inbox::new(worker_answers, job_news));
         let id = self.put_to_work.fetch_add(1, Ordering::Relaxed);
         let handle = PoolHandle { id, keeper, outlook, news };
         lock(&self.handles.0).insert(key.clone(), handle);

@@ -7,10 +7,9 @@
 //! | the owner's spec, as the policy takes it | `policy.rs` |
 //! | the Pod of one worker | `pod.rs` |
 //! | whose machine autoscalers must leave alone | `protection.rs` |
-//! | when Pods that were refused are tried again | `refusal.rs` |
 //! | when the work should be done, job by job | `outlook.rs` |
 //! | what it costs | `prices.rs`, `ledger.rs` |
-//! | what the owner reads | `status.rs`, `shortages.rs` |
+//! | what the owner reads | `status.rs`, `shortages.rs`, `unhealthy.rs` |
 
 pub(crate) mod ledger;
 pub(crate) mod observe;
@@ -19,6 +18,6 @@ pub(crate) mod pod;
 pub(crate) mod policy;
 pub(crate) mod prices;
 pub(crate) mod protection;
-pub(crate) mod refusal;
 pub(crate) mod shortages;
 pub(crate) mod status;
+pub(crate) mod unhealthy;

@@ -50,6 +50,8 @@ pub(crate) struct Sights<'a> {
     pub(crate) readable_for: Duration,
     /// Jobs that the queue does not show yet.
     pub(crate) coming: Vec<policy::Backlog>,
+    /// Pods that the API server refused since the last plan.
+    pub(crate) refused: Vec<policy::Refused>,
     /// What a worker was told that the queue does not show yet.
     pub(crate) told: &'a dyn Fn(&str) -> Option<Order>,
     pub(crate) template: &'a Template,
@@ -94,7 +96,7 @@ impl Clock {
 
 /// Puts together what is seen.
 pub(crate) fn observe(sights: Sights<'_>) -> Observed {
-    let Sights { pool, workers: records, stats, readable_for, coming, told, template, now } = sights;
+    let Sights { pool, workers: records, stats, readable_for, coming, refused, told, template, now } = sights;
     let by_queue: HashMap<&str, &WorkerSeen> =
         stats.iter().flat_map(|stats| &stats.workers).map(|seen| (seen.worker.0.as_str(), seen)).collect();
     let holders: HashSet<&str> =
@@ -122,13 +124,20 @@ pub(crate) fn observe(sights: Sights<'_>) -> Observed {
         _ => None,
     });
     Observed {
-        seen: Seen { queue: stats.as_ref().map(|stats| queue(stats, coming)), workers, refused: Vec::new() },
+        seen: Seen { queue: stats.as_ref().map(|stats| queue(stats, coming)), workers, refused },
         stats,
         workers: records.into_iter().map(|record| (record.name.clone(), record)).collect(),
         trouble,
         impossible,
         causes,
     }
+}
+
+/// How long a worker waited for a machine that was not there when it was made; `None`: it has none, or found one.
+pub(crate) fn waited_for_new_machine(record: &WorkerRecord) -> Option<Duration> {
+    let (created, scheduled) = (record.created?, record.scheduled?);
+    let is_new = record.node.is_some() && record.node_created? > created;
+    is_new.then(|| time(scheduled).since(time(created)))
 }
 
 /// The worst that anything says of the worker's machine.
@@ -148,8 +157,8 @@ fn worker(
     clock: Clock,
 ) -> Worker {
     let failed = ended_unheard(record, seen);
-    let health = sign.map_or(Health::Well, |sign| sign.health);
-    let health = if failed { Health::Well } else { health };
+    let health = sign.map_or(Health::Healthy, |sign| sign.health);
+    let health = if failed { Health::Healthy } else { health };
     let (id, capacity) = (policy::WorkerId(record.name.clone()), capacity::to_policy(record.capacity));
     Worker {
         zone: record.zone.clone(),
@@ -159,10 +168,7 @@ fn worker(
         health,
         order: order(record, seen, health, told),
         trouble: trouble(record, seen),
-        no_machine: match &record.start {
-            Start::Unplaced(Unplaced::NoMachine(why) | Unplaced::Impossible(why)) => Some(why.clone()),
-            Start::Fine | Start::Failing(_) | Start::Ended(_) => None,
-        },
+        no_machine: no_machine(record),
         ..Worker::new(id, capacity, waits_since(record, clock.now))
     }
 }
@@ -181,7 +187,7 @@ fn ended_unheard(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> bool {
 /// Why it can't work: in its own words, else in those of its containers.
 fn trouble(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> Option<policy::Trouble> {
     let said = seen.and_then(|seen| seen.trouble.as_ref()).and_then(|trouble| {
-        let fault = match trouble.fault {
+        let fault = match trouble.fault() {
             queue::Fault::Worker => policy::Fault::Worker,
             queue::Fault::Machine => policy::Fault::Machine,
             queue::Fault::Pool => policy::Fault::Pool,
@@ -196,6 +202,17 @@ fn trouble(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> Option<policy::T
         Start::Fine | Start::Unplaced(_) => None,
     };
     said.or_else(by_containers)
+}
+
+/// Why it has no machine, in the words of the autoscaler, else of the scheduler. What no machine would mend, the
+/// scheduler alone knows.
+fn no_machine(record: &WorkerRecord) -> Option<String> {
+    match (&record.start, &record.awaited.said) {
+        (Start::Unplaced(Unplaced::Impossible(why)), _) => Some(why.clone()),
+        (_, Some(said)) => Some(said.clone()),
+        (Start::Unplaced(Unplaced::NoMachine(why)), None) => Some(why.clone()),
+        (Start::Fine | Start::Failing(_) | Start::Ended(_), None) => None,
+    }
 }
 
 /// Whether it is made as the pool says now.
@@ -231,7 +248,11 @@ fn phase(record: &WorkerRecord, seen: Option<&WorkerSeen>, busy: bool, clock: Cl
         return Phase::Idle { since: Time::from_millis(seen.idle_since_ms.unwrap_or(seen.seen_ms)) };
     }
     match record.node {
-        None => Phase::Unscheduled { machine: policy::Machine::Unknown },
+        // What no machine would mend no autoscaler refuses.
+        None if matches!(record.start, Start::Unplaced(Unplaced::Impossible(_))) => {
+            Phase::Unscheduled { machine: policy::Machine::Unknown }
+        }
+        None => Phase::Unscheduled { machine: record.awaited.machine },
         Some(_) => Phase::Starting { scheduled: time(record.scheduled.unwrap_or(clock.now)) },
     }
 }
@@ -249,7 +270,7 @@ fn without_pod(
     let id = policy::WorkerId(holder.to_owned());
     Worker {
         phase: Phase::Busy,
-        health: if ours { Health::Gone } else { Health::Well },
+        health: if ours { Health::Gone } else { Health::Healthy },
         order: told(holder).unwrap_or(Order::Work),
         ..Worker::new(id, policy::Capacity::Spot, time(now))
     }

@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
-use crate::{capacity, config::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
+use crate::{capacity, entrance::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
 
 /// The keys of the pool's Secret: the queue's URL, the authorities to trust, and the certificate to show.
 const URL_KEY: &str = "url";
@@ -108,6 +108,11 @@ pub(crate) fn build(
         spec: Some(pod_spec(pool, shape, given, spec)),
         status: None,
     })
+}
+
+/// Whether Pods can be made at all.
+pub(crate) fn check(pool: &WorkerPool) -> Result<(), PodTemplateError> {
+    parsed(pool).map(drop)
 }
 
 fn parsed(pool: &WorkerPool) -> Result<PodTemplateSpec, PodTemplateError> {

@@ -34,20 +34,43 @@ fn deleted(termination_time: Option<&str>) -> Said {
     if let Some(time) = termination_time {
         change["annotations"] = json!({TERMINATION_TIME: time});
     }
-    Said { claim: claim(&change), ..Said::default() }
+    Said { deleted: claim(&change), ..Said::default() }
 }
 
 #[test]
 fn what_is_said_elsewhere_and_what_it_means() {
     let interrupted = Said { interrupted: Some(at("2026-01-01T00:00:55Z")), ..Said::default() };
     let advised = Said { rebalance: true, ..Said::default() };
+    let drifted = Said { disruption: Some("Karpenter: the node has drifted"), ..Said::default() };
     let both = Said { rebalance: true, ..interrupted.clone() };
     let table = [
         ("nothing", AWS, Said::default(), None),
-        ("an Event SpotInterrupted", AWS, interrupted, doomed("2026-01-01T00:02:55Z")),
+        ("an Event SpotInterrupted", AWS, interrupted.clone(), doomed("2026-01-01T00:02:55Z")),
         ("an Event SpotRebalanceRecommendation", AWS, advised, Some(Health::AtRisk)),
         ("both", AWS, both, doomed("2026-01-01T00:02:55Z")),
-        ("a NodeClaim that is not deleted", AWS, Said { claim: claim(&json!({})), ..Said::default() }, None),
+        ("a NodeClaim that is to be replaced", AWS, drifted.clone(), Some(Health::AtRisk)),
+        (
+            "and is deleted with a deadline of its own",
+            AWS,
+            Said { deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted, ..drifted.clone() },
+            doomed("2026-01-01T01:00:50Z"),
+        ),
+        (
+            "and without one",
+            AWS,
+            Said { deleted: deleted(None).deleted, ..drifted.clone() },
+            doomed("2026-01-01T00:02:50Z"),
+        ),
+        (
+            "and is interrupted meanwhile",
+            AWS,
+            Said {
+                deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted,
+                disruption: drifted.disruption,
+                ..interrupted.clone()
+            },
+            doomed("2026-01-01T00:02:50Z"),
+        ),
         ("a NodeClaim that is deleted", AWS, deleted(None), doomed("2026-01-01T00:02:50Z")),
         ("the same on Azure", AZURE, deleted(None), doomed("2026-01-01T00:01:20Z")),
         (
@@ -74,8 +97,8 @@ fn what_is_said_elsewhere_and_what_it_means() {
 fn signs_on_the_node_and_what_they_mean() {
     let going = |finalizer| json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:51Z", "finalizers": [finalizer]}});
     let table = [
-        (tainted("karpenter.sh/disrupted", "", "NoSchedule"), doomed("2026-01-01T00:03:00Z")),
-        (tainted("karpenter.sh/disruption", "disrupting", "NoSchedule"), doomed("2026-01-01T00:03:00Z")),
+        (tainted("karpenter.sh/disrupted", "", "NoSchedule"), Some(Health::AtRisk)),
+        (tainted("karpenter.sh/disruption", "disrupting", "NoSchedule"), Some(Health::AtRisk)),
         (tainted("karpenter.sh/unregistered", "", "NoExecute"), None),
         (going(FINALIZER), doomed("2026-01-01T00:02:51Z")),
         (going("example.com/other"), None),

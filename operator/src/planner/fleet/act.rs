@@ -1,10 +1,8 @@
 //! Carries out what the policy decided: orders Pods, and tells workers through the queue.
 
-use std::time::Duration;
-
-use crds::{conditions::PoolReason, events::EventReason};
+use crds::events::EventReason;
 use jiff::Timestamp;
-use policy::{Action, Decision, Phase};
+use policy::{Action, Decision, Phase, Plan};
 use queue::WorkerId;
 
 use super::{Fleet, Observed, recent::NewWorker};
@@ -18,7 +16,6 @@ use crate::{
     workerpool::{
         pod::{self, Shape, Template},
         protection::protection,
-        refusal::{Refusal, Refusals},
     },
 };
 
@@ -35,14 +32,11 @@ impl Fleet {
         decisions: Vec<Decision>,
         now: Timestamp,
     ) -> Vec<Decision> {
-        let rests = !self.rest(pool).is_zero();
-        if !rests && !decisions.iter().any(|decision| matches!(decision.action, Action::Start { .. })) {
-            self.state.refused = None;
-        }
+        let can_start = self.invalid_template().is_none();
         let mut done = Vec::new();
         for decision in decisions {
             let ordered = match &decision.action {
-                Action::Start { .. } if rests => None,
+                Action::Start { .. } if !can_start => None,
                 Action::Start { .. } => self.start(pool, template, &decision.action, now),
                 _ => self.order(observed, &decision).then(|| decision.action.clone()),
             };
@@ -53,27 +47,36 @@ impl Fleet {
         done
     }
 
-    /// Until Pods are tried again; zero: now.
-    pub(super) fn rest(&self, pool: &PoolRecord) -> Duration {
-        let generation = pool.object.metadata.generation;
-        let refused = self.state.refused.as_ref();
-        refused.map_or(Duration::ZERO, |refused| refused.rest(generation, std::time::Instant::now()))
+    /// Why no worker can be made of the pool's spec.
+    pub(super) fn invalid_template(&self) -> Option<&str> {
+        self.state.template.as_ref()?.invalid.as_deref()
     }
 
-    pub(super) fn refused(&mut self, reason: PoolReason, message: String) {
-        let Some(pool) = self.index.pools.get(&self.key) else { return };
-        let generation = pool.object.metadata.generation;
-        let now = std::time::Instant::now();
-        // Several Pods of one plan are one refusal.
-        if self.state.refused.as_ref().is_some_and(|refused| !refused.rest(generation, now).is_zero()) {
-            return;
+    /// The API server did not take a Pod. When it is tried again the policy decides.
+    pub(super) fn refused(&mut self, name: &str, why: String) {
+        let Some(worker) = self.state.recent.not_created(name) else { return };
+        if self.state.refusal.as_ref() != Some(&why) {
+            tracing::warn!(pool = %self.key, "a worker's Pod is refused: {why}");
+            self.notify(&Notice::warning(EventReason::PodRefused, "CreatePod", why.clone()));
+            self.state.refusal = Some(why.clone());
         }
-        tracing::warn!(pool = %self.key, reason = %reason, "no worker: {message}");
-        if reason == PoolReason::PodsRefused {
-            self.notify(&Notice::warning(EventReason::PodRefused, "CreatePod", message.clone()));
+        self.state.refused.push(policy::Refused {
+            capacity: capacity::to_policy(worker.capacity),
+            zone: worker.zone,
+            workers: 1,
+            // Those that were ordered together are refused together.
+            at: crate::node::time(worker.created.unwrap_or_else(Timestamp::now)),
+            why,
+        });
+    }
+
+    /// Forgets that Pods were refused once none is wanted.
+    pub(super) fn settle_refusal(&mut self, plan: &Plan) {
+        let waits = plan.report.failing.iter().any(|failing| failing.next_try.is_some());
+        let starts = plan.actions.iter().any(|decision| matches!(decision.action, Action::Start { .. }));
+        if !waits && !starts && self.state.refused.is_empty() {
+            self.state.refusal = None;
         }
-        let last = Refusal { reason, message };
-        self.state.refused = Some(Refusals::after(self.state.refused.take(), last, generation, now));
     }
 
     fn record(&self, done: Decision) -> Decision {
@@ -99,13 +102,8 @@ impl Fleet {
             let name = format!("{}{}", pod::name_prefix(&self.key.name, fleet), &id[..NAME_DIGITS]);
             let shape =
                 Shape { name: name.clone(), capacity: fleet, zone: zone.as_deref(), model: model.as_deref() };
-            let built = match pod::build(&pool.object, &shape, &self.given, template) {
-                Ok(built) => built,
-                Err(error) => {
-                    self.refused(PoolReason::PodTemplateInvalid, error.to_string());
-                    break;
-                }
-            };
+            // What is wrong with it the pool's status says, as long as it lasts.
+            let Ok(built) = pod::build(&pool.object, &shape, &self.given, template) else { break };
             if !self.order_pod(PodOrder::Create(Box::new(built))) {
                 break;
             }

@@ -26,22 +26,23 @@ use tokio::{
 
 use super::{JobNews, Yard};
 use crate::{
+    capacity,
+    entrance::{OwnAddress, QueueAddress},
     executors::{
         events::Events,
         pods::{Created, PodAnswer, PodOrder, Pods},
         pools::{PoolAnswer, PoolOrder, PoolWriter, SecretState},
     },
     index::{Index, PoolKey, PoolRecord},
-    keeper::{Keeper, Order, WorkerAnswer},
+    keeper::{Access, Keeper, Order, WorkerAnswer},
     metrics::Metrics,
     node,
     workerpool::{
         self,
         ledger::Ledger,
-        observe::{Observed, Sights, observe},
+        observe::{Observed, Sights, observe, waited_for_new_machine},
         outlook::Outlook,
         pod::{Given, Template},
-        refusal::Refusals,
     },
 };
 
@@ -87,6 +88,9 @@ pub(super) struct Fleet {
     index: Index,
     changed: Arc<Notify>,
     given: Given,
+    /// The pool's own way to the queue, and the one of all pools.
+    own: Option<Arc<QueueAddress>>,
+    shared: Arc<QueueAddress>,
     keeper: Keeper,
     pods: Pods,
     pools: PoolWriter,
@@ -109,19 +113,22 @@ struct State {
     remembered: Option<(Instant, Memory)>,
     ledger: Option<Ledger>,
     recent: Recent,
-    /// Of a generation of the pool's spec.
-    template: Option<(Option<i64>, Template)>,
+    template: Option<TemplateOf>,
     /// Why workers are evicted, to be told once they are.
     evictions: std::collections::HashMap<WorkerId, String>,
     /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
     up: Option<HashSet<WorkerId>>,
-    /// That Pods are refused, until none is or none is wanted.
-    refused: Option<Refusals>,
+    /// Workers seen on a machine, likewise.
+    placed: Option<HashSet<WorkerId>>,
+    /// Pods that the API server refused since the last plan.
+    refused: Vec<policy::Refused>,
+    /// Why Pods are refused, until one is not or none is wanted.
+    refusal: Option<String>,
     /// What the queue was told of the pool's spec.
     settings: Option<queue::Settings>,
     secret: Option<SecretState>,
     /// How many starts in a row have failed, as it was told.
-    failing: Vec<(policy::Capacity, u32)>,
+    failing: workerpool::unhealthy::Failures,
     secret_at: Option<Instant>,
     /// The decision to start workers of which no Pod was created yet.
     starting: Option<PoolDecision>,
@@ -130,14 +137,33 @@ struct State {
     status_under_way: bool,
 }
 
+/// What workers are made from by a generation of the pool's spec.
+struct TemplateOf {
+    generation: Option<i64>,
+    template: Template,
+    /// Why no worker can be made from it.
+    invalid: Option<String>,
+}
+
 impl Fleet {
-    pub(super) fn new(yard: &Yard, record: &PoolRecord, keeper: Keeper, inbox: Inbox) -> Self {
+    pub(super) fn new(
+        yard: &Yard,
+        record: &PoolRecord,
+        own: Option<OwnAddress>,
+        keeper: Keeper,
+        inbox: Inbox,
+    ) -> Self {
         let key = record.key.clone();
+        let own = own.map(|own| own.address);
+        let shared = Arc::clone(&yard.entrance.shared);
+        let queue = Arc::clone(own.as_ref().unwrap_or(&shared));
         Self {
             uid: Arc::clone(&record.uid),
             index: yard.index.clone(),
             changed: yard.index.pool_changed(&key),
-            given: yard.given.clone(),
+            given: Given { queue, ..yard.given.clone() },
+            own,
+            shared,
             keeper,
             pods: yard.pods.clone(),
             pools: yard.pools.clone(),
@@ -222,14 +248,11 @@ impl Fleet {
         let PodAnswer { name, created } = answer;
         match created {
             Created::Yes => {
-                self.state.refused = None;
+                self.state.refusal = None;
                 self.started();
             }
             Created::Unanswered => {}
-            Created::Refused(why) => {
-                self.state.recent.not_created(&name);
-                self.refused(crds::conditions::PoolReason::PodsRefused, why);
-            }
+            Created::Refused(why) => self.refused(&name, why),
         }
     }
 
@@ -279,13 +302,15 @@ impl Fleet {
     fn prepare(&mut self, pool: &PoolRecord) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        let knows_entrance = self.knows_entrance();
         if self.state.memory.is_none() && due(self.state.recalled_at) {
             let order = PoolOrder::Recall { uid: pool.uid.to_string() };
             if self.order_pool(order) {
                 self.state.recalled_at = Some(now + SECRET_EVERY);
             }
         }
-        if due(self.state.secret_at)
+        if knows_entrance
+            && due(self.state.secret_at)
             && let Some(owner) = owner(pool)
         {
             let data = workerpool::pod::secret_data(&self.given.queue);
@@ -303,6 +328,21 @@ impl Fleet {
         self.state.ledger.get_or_insert_with(|| Ledger::of(&pool.object, now));
     }
 
+    /// Whether it is known how the pool's workers get to the queue. Where Redis makes no users, they enter as all do.
+    fn knows_entrance(&mut self) -> bool {
+        let Some(access) = self.keeper.snapshot.borrow().redis.access else { return false };
+        let address = match (access, &self.own) {
+            (Access::Own, Some(own)) => own,
+            (Access::Own, None) | (Access::Shared, _) => &self.shared,
+        };
+        if !Arc::ptr_eq(address, &self.given.queue) {
+            self.given.queue = Arc::clone(address);
+            self.state.template = None;
+            self.state.secret_at = None;
+        }
+        true
+    }
+
     /// One beat; when the next one is due.
     async fn beat(&mut self, pool: &PoolRecord, outlook: &watch::Sender<Arc<Outlook>>) -> Duration {
         let Some(mut memory) = self.state.memory.take() else { return AGAIN };
@@ -312,6 +352,7 @@ impl Fleet {
         let now = Timestamp::now();
         let template = self.template(pool);
         let observed = self.observe(pool, &template, now);
+        self.learn_placements(&observed);
         self.learn_start_up(&observed, now);
         let mut plan = self.plan(pool, &observed, &template, memory.clone(), now).await;
         if let Some(stats) = &observed.stats {
@@ -321,6 +362,7 @@ impl Fleet {
             outlook.send_replace(Arc::new(new));
         }
         self.state.memory = Some(plan.memory.clone());
+        self.settle_refusal(&plan);
         if pool.is_going() {
             // Its workers go with it; what they hold is taken back as it ends.
             plan.actions.retain(|decision| matches!(decision.action, policy::Action::Evict { .. }));
@@ -332,19 +374,21 @@ impl Fleet {
         self.tell(pool, &observed, &plan, &memory, now);
         let active = observed.stats.as_ref().is_none_or(|stats| !stats.leases.is_empty())
             || !observed.seen.workers.is_empty();
-        let wait = plan.wake_after.min(if active { BEAT } else { IDLE_BEAT });
-        let rest = self.rest(pool);
-        (if rest.is_zero() { wait } else { wait.min(rest) }).max(GATHER)
+        plan.wake_after.min(if active { BEAT } else { IDLE_BEAT }).max(GATHER)
     }
 
     /// Worked out once for each generation of the pool's spec.
     fn template(&mut self, pool: &PoolRecord) -> Template {
         let generation = pool.object.metadata.generation;
         match &self.state.template {
-            Some((of, template)) if *of == generation => template.clone(),
+            Some(known) if known.generation == generation => known.template.clone(),
             _ => {
                 let template = Template::of(&pool.object, &self.given);
-                self.state.template = Some((generation, template.clone()));
+                let invalid = workerpool::pod::check(&pool.object).err().map(|error| error.to_string());
+                if let Some(message) = &invalid {
+                    tracing::warn!(pool = %self.key, "no worker can be made: {message}");
+                }
+                self.state.template = Some(TemplateOf { generation, template: template.clone(), invalid });
                 template
             }
         }
@@ -364,12 +408,15 @@ impl Fleet {
         };
         let is_here = |id: &WorkerId| workers.iter().any(|worker| worker.name == id.0) || holds(id);
         self.state.recent.settle(snapshot.read_at, is_here);
+        // Each is told once, and while the queue can't be read nothing is learnt.
+        let refused = snapshot.stats.as_ref().map(|_| std::mem::take(&mut self.state.refused));
         let recent = &self.state.recent;
         observe(Sights {
             pool: &pool.object,
             stats: snapshot.stats.clone(),
             readable_for: snapshot.readable_for(),
             coming: self.keeper.intake.beyond(snapshot.read_at),
+            refused: refused.unwrap_or_default(),
             told: &|worker| recent.order_of(&WorkerId(worker.to_owned())),
             workers,
             template,
@@ -404,6 +451,22 @@ impl Fleet {
         };
         timer.observe_duration();
         planned
+    }
+
+    /// A worker seen on a machine for the first time tells how long machines take; not so those that were there before us.
+    fn learn_placements(&mut self, observed: &Observed) {
+        let first_look = self.state.placed.is_none();
+        let placed = self.state.placed.get_or_insert_default();
+        for record in observed.workers.values().filter(|record| record.node.is_some()) {
+            if placed.insert(WorkerId(record.name.clone()))
+                && !first_look
+                && let Some(took) = waited_for_new_machine(record)
+            {
+                let capacity = capacity::to_policy(record.capacity);
+                self.state.samples.push(Sample::Placed { capacity, took });
+            }
+        }
+        placed.retain(|id| observed.workers.contains_key(&id.0));
     }
 
     /// A worker seen ready for the first time tells how long starting takes; not so those that were there before us.

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use queue::WorkerId;
 use tokio::time::Instant;
 
-use crate::index::{Start, WorkerRecord};
+use crate::{
+    index::{Start, WorkerRecord},
+    node::karpenter::Awaited,
+};
 
 /// A Pod that the watch does not show after this long is not there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(60);
@@ -69,6 +72,8 @@ impl Recent {
             model,
             created: Some(now),
             scheduled: None,
+            node_created: None,
+            awaited: Awaited::default(),
             deleting: false,
             template: Some(template),
             sign: None,
@@ -79,9 +84,9 @@ impl Recent {
         self.created.insert(name, Coming { record, ordered: Instant::now() });
     }
 
-    /// The API server did not take a Pod.
-    pub(super) fn not_created(&mut self, name: &str) {
-        self.created.remove(name);
+    /// The API server did not take a Pod; what it was to be.
+    pub(super) fn not_created(&mut self, name: &str) -> Option<WorkerRecord> {
+        self.created.remove(name).map(|coming| coming.record)
     }
 
     /// The workers that the watch shows, and those it will show in a moment.

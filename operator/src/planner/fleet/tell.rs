@@ -9,7 +9,7 @@ use crds::{
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use policy::{Action, Memory, Phase, Plan, Why};
+use policy::{Action, Memory, Phase, Plan};
 use tokio::time::Instant;
 
 use super::{Fleet, Observed, owner};
@@ -20,9 +20,9 @@ use crate::{
     notice::Notice,
     workerpool::{
         ledger::KINDS,
-        refusal::Refusal,
         shortages,
         status::{self, News, Trouble},
+        unhealthy,
     },
 };
 
@@ -74,24 +74,9 @@ impl Fleet {
 
     /// Workers that fail tasks, and starts that fail: each is told when it is new.
     fn tell_of_workers(&mut self, plan: &Plan) {
-        for decision in plan.actions.iter().filter(|decision| matches!(decision.why, Why::Broken { .. })) {
-            if let Action::Retire { worker } | Action::Hold { worker } = &decision.action {
-                let note = format!("{worker}: {}", decision.why);
-                self.notify(&Notice::warning(EventReason::WorkerUnhealthy, "Replace", note));
-            }
-        }
-        let failing: Vec<_> = plan.report.failing.iter().map(|f| (f.capacity, f.workers)).collect();
-        for (now, told) in plan.report.failing.iter().zip(&failing) {
-            // 0: the API server refused them, which is told of each Pod.
-            if told.1 > 0 && !self.state.failing.contains(told) {
-                let note = format!(
-                    "{} {} workers in a row were not ready in time: {}",
-                    now.workers, now.capacity, now.said
-                );
-                self.notify(&Notice::warning(EventReason::StartupFailed, "Start", note));
-            }
-        }
-        self.state.failing = failing;
+        let (failed, told) = unhealthy::failed_starts(&self.state.failing, &plan.report.failing);
+        self.state.failing = told;
+        unhealthy::replaced(&plan.actions).iter().chain(&failed).for_each(|notice| self.notify(notice));
     }
 
     fn remember_decision(&mut self, plan: &Plan, now: Timestamp) {
@@ -120,30 +105,49 @@ impl Fleet {
     }
 
     /// A pool's trouble that only the operator sees.
-    fn trouble(&self, observed: &Observed) -> Option<Trouble> {
-        let of = |reason, message: String| Some(Trouble { reason, message });
+    fn trouble(&self, observed: &Observed, plan: &Plan) -> Option<Trouble> {
+        let of = |reason, message: String| Some(Trouble { reason, message, ready: false });
         if let Some(SecretState::Conflict(message)) = &self.state.secret {
             return of(PoolReason::SecretConflict, message.clone());
         }
         if let Some(error) = &self.keeper.snapshot.borrow().error {
             return of(PoolReason::QueueUnavailable, error.clone());
         }
-        if let Some(refused) = &self.state.refused {
-            let Refusal { reason, message } = refused.last.clone();
-            return of(reason, message);
+        if let Some(message) = self.invalid_template() {
+            return of(PoolReason::PodTemplateInvalid, message.to_owned());
+        }
+        if let Some(message) = unhealthy::all_unhealthy(&observed.seen.workers) {
+            return of(PoolReason::WorkersUnhealthy, message);
+        }
+        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
+        let serves = observed.seen.workers.iter().any(up);
+        if let Some(message) = &self.state.refusal {
+            let next = plan.report.failing.iter().filter_map(|failing| failing.next_try).min();
+            let next = next.map_or_else(String::new, |next| format!("; the next is tried {next}"));
+            let (reason, message) = (PoolReason::PodsRefused, format!("{message}{next}"));
+            return Some(Trouble { reason, message, ready: serves });
         }
         // One bad worker among good ones is replaced in time; the pool serves.
-        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-        if observed.seen.workers.iter().any(up) {
-            return None;
-        }
-        let failing = observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message));
-        failing.or_else(|| of(PoolReason::WorkersUnschedulable, observed.impossible.clone()?))
+        let failing = || observed.trouble.clone().and_then(|message| of(PoolReason::WorkersFailing, message));
+        let impossible = || of(PoolReason::WorkersUnschedulable, observed.impossible.clone()?);
+        let up_in_vain = || if serves { None } else { failing().or_else(impossible) };
+        up_in_vain().or_else(|| self.queue_loses_data(plan))
+    }
+
+    /// A pool that does its work all the same says so, too: only its owner can change it.
+    fn queue_loses_data(&self, plan: &Plan) -> Option<Trouble> {
+        let policy = self.keeper.snapshot.borrow().redis.evicts.clone().filter(|_| plan.report.ready)?;
+        let message = format!(
+            "Redis has maxmemory-policy {policy} and may drop what is queued: set it to noeviction. What it drops is queued \
+             again within minutes; {}",
+            plan.report.message(&plan.actions)
+        );
+        Some(Trouble { reason: PoolReason::QueueLosesData, message, ready: true })
     }
 
     fn write_status(&mut self, pool: &PoolRecord, observed: &Observed, plan: &Plan, now: Timestamp) {
         let Some(ledger) = &self.state.ledger else { return };
-        let trouble = self.trouble(observed);
+        let trouble = self.trouble(observed, plan);
         let last_decision = self.state.last_decision.clone();
         let new = status::status(&pool.object, observed, plan, trouble, last_decision, ledger, now);
         if self.state.status_under_way || !self.is_due(pool.object.status.as_ref(), &new) {

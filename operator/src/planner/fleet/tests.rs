@@ -3,14 +3,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::QueueAddress,
+    entrance::QueueAddress,
     executors::{
         Server, events,
         pods::{PodOrder, Work},
         pools,
     },
     fixtures::pool_with,
-    keeper::{Coming, Snapshot},
+    keeper::{Coming, RedisSeen, Snapshot},
 };
 
 /// The planner of a pool, and everybody it talks to.
@@ -22,6 +22,7 @@ struct Hall {
     snapshot: watch::Sender<Arc<Snapshot>>,
     workers: mpsc::UnboundedSender<WorkerAnswer>,
     outlook: watch::Sender<Arc<Outlook>>,
+    redis: RedisSeen,
     _jobs: mpsc::UnboundedSender<JobNews>,
 }
 
@@ -37,12 +38,15 @@ impl Hall {
         let (keeper, orders, snapshot) = Keeper::held();
         let (worker_sender, workers) = mpsc::unbounded_channel();
         let (job_sender, jobs) = mpsc::unbounded_channel();
-        let queue = QueueAddress { url: "redis://queue".into(), tls: queue::Tls::default() };
+        let address = |url: &str| Arc::new(QueueAddress { url: url.into(), tls: queue::Tls::default() });
+        let (own, shared) = (address("redis://own:pw@queue"), address("redis://queue"));
         let fleet = Fleet {
             uid: Arc::clone(&record.uid),
             changed: index.pool_changed(&key),
             index,
-            given: Given { worker_image: "w".into(), queue: queue.into() },
+            given: Given { worker_image: "w".into(), queue: Arc::clone(&own) },
+            own: Some(own),
+            shared,
             keeper,
             pods,
             pools: pool_writer,
@@ -62,6 +66,7 @@ impl Hall {
             snapshot,
             workers: worker_sender,
             outlook: watch::channel(Arc::default()).0,
+            redis: RedisSeen::default(),
             _jobs: job_sender,
         };
         hall.read(Stats::default());
@@ -74,7 +79,21 @@ impl Hall {
         let now_ms = u64::try_from(now.as_millisecond()).unwrap();
         let stats = Stats { now_ms, ..stats };
         let before = Arc::clone(&self.snapshot.borrow());
-        self.snapshot.send_replace(Arc::new(Snapshot::read(&before, Instant::now(), stats, now)));
+        let mut read = Snapshot::read(&before, Instant::now(), stats, now);
+        read.redis = self.redis.clone();
+        self.snapshot.send_replace(Arc::new(read));
+    }
+
+    /// The queue's URL in the Secret that is ordered.
+    fn secret(&mut self) -> Option<String> {
+        let mut url = None;
+        while let Ok((_, order, answers)) = self.pools.try_recv() {
+            if let PoolOrder::Secret { data, .. } = order {
+                url = Some(String::from_utf8(data["url"].0.clone()).unwrap());
+                answers.send(PoolAnswer::Secret(SecretState::Written)).unwrap();
+            }
+        }
+        url
     }
 
     /// Jobs are on their way to the queue.
@@ -90,6 +109,19 @@ impl Hall {
         let pool = self.fleet.index.pools.get(&self.fleet.key).unwrap();
         self.fleet.prepare(&pool);
         self.fleet.beat(&pool, &self.outlook).await;
+    }
+
+    /// The condition of the last status that was ordered.
+    fn ready(&mut self) -> crds::Condition {
+        let mut last = None;
+        while let Ok((_, order, answers)) = self.pools.try_recv() {
+            if let PoolOrder::Status { status, .. } = order {
+                last = Some(status);
+                answers.send(PoolAnswer::Status(false)).unwrap();
+            }
+        }
+        let conditions = last.unwrap().conditions;
+        crds::conditions::find_condition(&conditions, crds::conditions::ConditionType::Ready).unwrap().clone()
     }
 
     /// The Pods that are to be created.
@@ -136,17 +168,37 @@ async fn jobs_on_their_way_get_workers_before_redis_has_answered_and_no_more_tha
 #[tokio::test]
 async fn pods_that_are_refused_are_tried_again_more_rarely_and_the_pool_says_why() {
     let mut hall = Hall::new(json!({}));
+    let refuse = |hall: &mut Hall| {
+        for name in hall.created() {
+            let why = "exceeded quota: gpus".to_owned();
+            hall.fleet.pod_answers.0.send(PodAnswer { name, created: Created::Refused(why) }).unwrap();
+        }
+    };
     hall.coming(200);
     hall.beat().await;
-    for name in hall.created() {
-        let why = "exceeded quota: gpus".to_owned();
-        hall.fleet.pod_answers.0.send(PodAnswer { name, created: Created::Refused(why) }).unwrap();
-    }
+    hall.ready();
+    refuse(&mut hall);
     hall.beat().await;
     assert_eq!(hall.created(), [""; 0], "not at once");
     assert_eq!(hall.fleet.state.last_decision, None, "nobody was started");
-    let pool = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
-    assert!(!hall.fleet.rest(&pool).is_zero());
+    let failures = &hall.fleet.state.memory.as_ref().unwrap().failures;
+    let spot = &failures[&policy::Capacity::Spot];
+    assert_eq!((spot.rounds, spot.workers), (1, 0), "one round, and no worker that failed");
+    assert!(spot.until > node::time(Timestamp::now()), "the policy decides when");
+    let ready = hall.ready();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "PodsRefused"));
+    assert!(ready.message.starts_with("exceeded quota: gpus; the next is tried 20"), "{}", ready.message);
+}
+
+#[tokio::test]
+async fn a_template_that_is_none_starts_nobody_and_the_pool_says_so_before_it_has_work() {
+    let template = json!({"spec": {"containers": "none"}});
+    let mut hall = Hall::new(json!({"spec": {"podTemplate": template}}));
+    hall.beat().await;
+    assert_eq!(hall.ready().reason, "PodTemplateInvalid");
+    hall.coming(200);
+    hall.beat().await;
+    assert_eq!(hall.created(), [""; 0]);
 }
 
 #[tokio::test]
@@ -199,4 +251,26 @@ async fn a_pool_that_waits_is_not_written_again_for_what_only_adds_up() {
         hall.read(Stats::default());
     }
     assert_eq!(writes, 1);
+}
+
+#[tokio::test]
+async fn workers_are_told_their_pools_own_user_once_it_exists_or_the_one_of_all_pools() {
+    let mut hall = Hall::new(json!({}));
+    hall.beat().await;
+    assert_eq!(hall.secret(), None, "whether there is a user is not known yet");
+    hall.redis.access = Some(Access::Own);
+    hall.read(Stats::default());
+    hall.beat().await;
+    assert_eq!(hall.secret().as_deref(), Some("redis://own:pw@queue"));
+    let made_of = |hall: &Hall| hall.fleet.state.template.as_ref().unwrap().template.clone();
+    let before = made_of(&hall);
+    hall.redis.access = Some(Access::Shared);
+    hall.read(Stats::default());
+    hall.beat().await;
+    assert_eq!(
+        hall.secret().as_deref(),
+        Some("redis://queue"),
+        "Redis was replaced by one that makes no users"
+    );
+    assert_ne!(made_of(&hall), before, "workers that know the other one are replaced");
 }

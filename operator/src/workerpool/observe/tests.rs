@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::QueueAddress,
+    entrance::QueueAddress,
     fixtures::{at, pool},
     index::worker_record,
+    node::karpenter::Awaited,
 };
 
 const NOW: i64 = 1000;
@@ -76,18 +77,27 @@ fn stats(workers: Vec<WorkerSeen>, leases: Vec<LeaseSeen>) -> Option<Stats> {
 
 /// These Pods, with a healthy node `n1` in zone `a`, and what workers were told of late.
 fn observed_told(pods: &[Pod], stats: Option<Stats>, told: &[(&str, Order)]) -> Observed {
-    let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "a"}}});
+    observed_records(pods.iter().map(record).collect(), stats, told)
+}
+
+/// Of a Pod, with the healthy node `n1` in zone `a`.
+fn record(pod: &Pod) -> WorkerRecord {
+    let labels = json!({"topology.kubernetes.io/zone": "a"});
+    let node =
+        json!({"metadata": {"name": "n1", "labels": labels, "creationTimestamp": "2026-01-01T00:05:30Z"}});
     let node = serde_json::from_value(node).unwrap();
-    let record = |pod: &Pod| {
-        let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some("n1");
-        worker_record(pod, on_it.then_some(&node), at(NOW))
-    };
+    let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some("n1");
+    worker_record(pod, on_it.then_some(&node), at(NOW))
+}
+
+fn observed_records(workers: Vec<WorkerRecord>, stats: Option<Stats>, told: &[(&str, Order)]) -> Observed {
     observe(Sights {
         pool: &pool(),
-        workers: pods.iter().map(record).collect(),
+        workers,
         stats,
         readable_for: Duration::from_secs(3600),
         coming: vec![],
+        refused: vec![],
         told: &|worker| told.iter().find(|(name, _)| *name == worker).map(|(_, order)| *order),
         template: &template(),
         now: at(NOW),
@@ -148,11 +158,68 @@ fn a_worker_that_no_machine_would_do_for_does_not_make_machines_scarce() {
 }
 
 #[test]
+fn what_the_autoscaler_says_of_a_machine_comes_before_what_the_scheduler_says() {
+    let waiting = |message: &str| {
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
+        record(&pod_with("w", &json!({"spec": {"nodeName": null}, "status": {"conditions": [condition]}})))
+    };
+    let look = |record: WorkerRecord, machine, said: &str| {
+        let awaited = Awaited { machine, said: Some(said.to_owned()) };
+        let record = WorkerRecord { awaited, ..record };
+        observed_records(vec![record], stats(vec![], vec![]), &[]).seen.workers.remove(0)
+    };
+    let few = "3 Insufficient nvidia.com/gpu";
+    let at = time(at(NOW));
+    for machine in [policy::Machine::Refused, policy::Machine::Launched { at }] {
+        let worker = look(waiting(few), machine, "NodePool gpu-spot: limits");
+        assert_eq!(worker.phase, Phase::Unscheduled { machine });
+        assert_eq!(worker.no_machine.as_deref(), Some("NodePool gpu-spot: limits"));
+    }
+    let claim = "persistentvolumeclaim \"models\" not found";
+    let worker = look(waiting(claim), policy::Machine::Refused, "no instance type");
+    assert_eq!(worker.phase, Phase::Unscheduled { machine: policy::Machine::Unknown }, "no machine would do");
+    assert_eq!(worker.no_machine.as_deref(), Some(claim));
+}
+
+#[test]
+fn only_a_machine_that_came_for_a_worker_tells_how_long_machines_take() {
+    let waited = |change: &Value| waited_for_new_machine(&record(&pod_with("w", change)));
+    assert_eq!(waited(&json!({})), Some(Duration::from_secs(60)), "made 30 s after the Pod, and joined");
+    let later = json!({"metadata": {"creationTimestamp": "2026-01-01T00:05:40Z"}});
+    assert_eq!(waited(&later), None, "it was there");
+    assert_eq!(waited(&json!({"spec": {"nodeName": null}})), None, "it has none");
+}
+
+#[test]
+fn pods_that_were_refused_are_handed_to_the_policy() {
+    let refused = policy::Refused {
+        capacity: policy::Capacity::Spot,
+        zone: Some("a".into()),
+        workers: 1,
+        at: time(at(NOW)),
+        why: "exceeded quota".into(),
+    };
+    let observed = observe(Sights {
+        pool: &pool(),
+        workers: vec![],
+        stats: stats(vec![], vec![]),
+        readable_for: Duration::from_secs(3600),
+        coming: vec![],
+        refused: vec![refused.clone()],
+        told: &|_| None,
+        template: &template(),
+        now: at(NOW),
+    });
+    assert_eq!(observed.seen.refused, [refused]);
+}
+
+#[test]
 fn where_a_worker_is_and_what_it_has_loaded() {
     let worker = one(&json!({}), stats(vec![seen("w", 3)], vec![]));
     assert_eq!((worker.node.as_deref(), worker.zone.as_deref()), (Some("n1"), Some("a")));
     assert_eq!(worker.model.as_deref(), Some("v1-5"), "as it says itself");
-    assert_eq!((worker.capacity, worker.health), (policy::Capacity::Spot, Health::Well));
+    assert_eq!((worker.capacity, worker.health), (policy::Capacity::Spot, Health::Healthy));
     let planned = json!({"spec": {"nodeName": null, "nodeSelector": {"topology.kubernetes.io/zone": "b"}},
                          "metadata": {"labels": {"imagejob.dev/capacity": "onDemand"}}});
     let worker = one(&planned, stats(vec![], vec![]));
@@ -213,7 +280,7 @@ fn a_lease_without_a_pod_is_held_by_one_of_ours_that_is_gone_or_by_one_that_runs
     let observed = observed(&[], held);
     let mut health: Vec<_> = observed.seen.workers.iter().map(|w| (w.id.0.as_str(), w.health)).collect();
     health.sort_unstable_by_key(|(name, _)| *name);
-    assert_eq!(health, [("desk-under-the-window", Health::Well), ("sd15-spot-0123456789", Health::Gone)]);
+    assert_eq!(health, [("desk-under-the-window", Health::Healthy), ("sd15-spot-0123456789", Health::Gone)]);
     assert!(observed.seen.workers.iter().all(|worker| worker.phase == Phase::Busy));
 }
 
@@ -302,7 +369,7 @@ fn a_pod_that_ended_before_its_worker_spoke_failed_and_one_whose_machine_went_is
         json!({"status": status})
     };
     let refused = one(&ended("OutOfnvidia.com/gpu"), stats(vec![], vec![]));
-    assert_eq!((refused.phase, refused.health), (Phase::Failed, Health::Well));
+    assert_eq!((refused.phase, refused.health), (Phase::Failed, Health::Healthy));
     let trouble = refused.trouble.unwrap();
     assert_eq!(trouble.message, "OutOfnvidia.com/gpu: Pod was rejected");
     let went = one(&ended("NodeShutdown"), stats(vec![], vec![]));
@@ -313,7 +380,7 @@ fn a_pod_that_ended_before_its_worker_spoke_failed_and_one_whose_machine_went_is
 
 #[test]
 fn a_worker_that_waits_for_something_is_not_ready_and_says_why() {
-    let trouble = queue::Trouble { fault: queue::Fault::Pool, message: "no such bucket".into() };
+    let trouble = queue::Trouble { reason: queue::Reason::OutputMissing, message: "no such bucket".into() };
     let waits = WorkerSeen { state: WorkerState::Starting, trouble: Some(trouble), ..seen("w", 1) };
     let worker = one(&json!({}), stats(vec![waits], vec![]));
     assert!(matches!(worker.phase, Phase::Starting { .. }));

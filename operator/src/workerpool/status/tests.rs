@@ -29,7 +29,7 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
 }
 
 fn idle(n: usize, capacity: Capacity) -> Worker {
-    worker(n, capacity, Phase::Idle { since: crate::node::time(at(0)) }, Order::Work, Health::Well)
+    worker(n, capacity, Phase::Idle { since: crate::node::time(at(0)) }, Order::Work, Health::Healthy)
 }
 
 fn planned(pool: &WorkerPool, observed: &Observed) -> Plan {
@@ -75,7 +75,7 @@ fn trouble_outdoes_what_scaling_says() {
         (PoolReason::WorkersUnschedulable, ["False", "True", "False"]),
         (PoolReason::PodTemplateInvalid, ["False", "False", "True"]),
     ] {
-        let trouble = Trouble { reason, message: "why".into() };
+        let trouble = Trouble { reason, message: "why".into(), ready: false };
         let status = made(&pool(), &observed(vec![], Some(Stats::default())), Some(trouble));
         assert_eq!(shown(&status), (conditions, reason.as_str()));
     }
@@ -88,12 +88,12 @@ fn workers_are_counted_by_what_they_do_and_paid_for_while_they_have_a_machine() 
     let doomed = Health::Doomed { deadline: crate::node::time(at(20)) };
     let workers = vec![
         idle(0, Spot),
-        worker(1, Spot, Phase::Busy, Order::Work, Health::Well),
-        worker(2, Spot, starting, Order::Work, Health::Well),
-        worker(3, Spot, UNSCHEDULED, Order::Work, Health::Well),
+        worker(1, Spot, Phase::Busy, Order::Work, Health::Healthy),
+        worker(2, Spot, starting, Order::Work, Health::Healthy),
+        worker(3, Spot, UNSCHEDULED, Order::Work, Health::Healthy),
         worker(4, Spot, Phase::Busy, Order::Work, doomed),
-        worker(5, Spot, UNSCHEDULED, Order::Work, Health::Well),
-        worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Well),
+        worker(5, Spot, UNSCHEDULED, Order::Work, Health::Healthy),
+        worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Healthy),
     ];
     let status = made(&pool(), &observed(workers, Some(Stats::default())), None);
     let PoolWorkers { spot, on_demand } = status.workers.unwrap();
@@ -119,7 +119,7 @@ fn a_shortage_is_told_in_the_schedulers_words() {
         vec![Worker {
             node: None,
             no_machine: Some(said.into()),
-            ..worker(0, Capacity::Spot, UNSCHEDULED, Order::Work, Health::Well)
+            ..worker(0, Capacity::Spot, UNSCHEDULED, Order::Work, Health::Healthy)
         }],
         Some(Stats::default()),
     );
@@ -144,7 +144,7 @@ fn what_cannot_be_read_stays_as_it_was_last_known() {
     pool.status = Some(made(&pool, &observed(vec![idle(0, Capacity::Spot)], Some(stats)), None));
     assert_eq!(pool.status.as_ref().unwrap().queue.as_ref().unwrap().oldest_seconds, Some(7));
     let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
-    let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Well);
+    let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Healthy);
     let status = made(&pool, &observed(vec![unheard], None), None);
     assert_eq!(status.workers, pool.status.as_ref().unwrap().workers);
     assert_eq!(status.queue, pool.status.unwrap().queue);
@@ -181,13 +181,26 @@ fn the_last_decision_stays_until_the_next() {
 #[test]
 fn what_workers_say_of_the_bucket_is_the_pools_reason() {
     let table = [
-        ("the output: s3://a refused us (403): check the credentials", PoolReason::OutputDenied),
-        ("the output: there is no bucket for s3://a: create it", PoolReason::OutputMissing),
-        ("the output: the bucket of s3://a is in another region (301)", PoolReason::OutputMissing),
-        ("the output: s3://a is not available: timed out", PoolReason::OutputFailed),
-        ("the engine: ComfyUI 0.1 is too old", PoolReason::WorkersFailing),
+        (Reason::OutputDenied, PoolReason::OutputDenied),
+        (Reason::OutputMissing, PoolReason::OutputMissing),
+        (Reason::OutputFailed, PoolReason::OutputFailed),
+        (Reason::EngineTooOld, PoolReason::WorkersFailing),
     ];
-    for (said, reason) in table {
-        assert_eq!(at_fault(said), reason, "{said}");
+    for (reason, expected) in table {
+        let blames = |worker: &str, reason, message: &str| queue::WorkerSeen {
+            worker: queue::WorkerId(worker.into()),
+            order: queue::Order::Work,
+            state: queue::WorkerState::Ready,
+            capacity: "spot".into(),
+            trouble: Some(queue::Trouble { reason, message: message.into() }),
+            loaded: None,
+            notice: None,
+            seen_ms: 1,
+            idle_since_ms: Some(1),
+        };
+        let workers = vec![blames("w0", Reason::DiskFull, "full"), blames("w1", reason, "as w1 says")];
+        let stats = Stats { workers, ..Stats::default() };
+        assert_eq!(at_fault("as w1 says", Some(&stats)), expected, "{reason}");
     }
+    assert_eq!(at_fault("what nobody says any more", None), PoolReason::WorkersFailing);
 }
