@@ -283,11 +283,14 @@ impl<'a> Studio<'a> {
     ///
     /// If the condition does not have the reason in time.
     pub async fn reason(&self, name: &str, reason: JobReason, within: Duration) -> Result<String> {
+        let mut last = String::new();
         let says = |job: &ImageJob| {
             let (is, message) = ready(job);
+            last = format!("at last: {is}: {message}");
             (is == reason.as_str()).then_some(message)
         };
-        self.until(name, reason.as_str(), within, says).await
+        let found = self.until(name, reason.as_str(), within, says).await;
+        found.context(last)
     }
 
     /// Every version of a job from its creation until it has ended, as a watcher sees them.

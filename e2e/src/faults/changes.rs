@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use crds::{
-    WorkerPool,
+    ImageJob, WorkerPool,
     conditions::{JobReason, PoolReason},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -57,6 +57,7 @@ async fn class(crew: &Crew<'_>) -> Result<()> {
     let mut renamed = before.clone();
     renamed[1].name = "normal".to_owned();
     studio.change_pool(json!({ "classes": renamed })).await?;
+    studio.reason("classified", JobReason::ClassNotFound, SOON).await?;
     studio.pool_says(|reason, _| reason == PoolReason::ClassNotFound.as_str(), SOON).await?;
     crew.submit_as("normal", 1, |spec| spec["class"] = "normal".into()).await?;
     studio.complete("normal", SOON).await?;
@@ -73,8 +74,10 @@ async fn config_map(stand: &Stand, crew: &Crew<'_>) -> Result<()> {
         create(studio, job, 1).await?;
         let reference = json!({ "name": job, "key": FLOW });
         studio.submit(job, json!({ "workflow": { "configMapRef": reference }, "count": IMAGES })).await?;
-        studio.reason(job, JobReason::Running, SOON).await?;
+        let accepted = |job: &ImageJob| job.status.as_ref()?.accepted_time.clone();
+        studio.until(job, "to be accepted", SOON, accepted).await?;
     }
+    crew.all_at_work().await?;
     for job in ["kept", "edited"] {
         maps.delete(job, &gone).await?;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use crds::conditions::JobReason;
+use crds::conditions::{JobReason, PoolReason};
 use testkit::wait_for;
 
 use super::{InstantEngine, Stand, Verdict};
@@ -12,6 +12,8 @@ use crate::{jobs::Studio, text_to_image};
 const JOBS: u32 = 6;
 const IMAGES: u32 = 5;
 const SOON: Duration = Duration::from_secs(60);
+/// What Redis is like is asked once a minute.
+const TOLD: Duration = Duration::from_secs(75);
 /// By then the operator has looked for what Redis dropped.
 const HEALED: Duration = Duration::from_secs(90);
 /// Less than Redis itself takes.
@@ -65,7 +67,9 @@ async fn fill_and_restart(stand: &Stand, name: &str) -> Result<Verdict> {
 /// When a job stays, or nobody is told.
 pub async fn evicted(stand: &Stand, name: &str) -> Result<Verdict> {
     let result = evict(stand, name).await;
-    stand.world.redis_command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await?;
+    for (name, value) in [("maxmemory", NO_LIMIT), ("maxmemory-policy", "noeviction")] {
+        stand.world.redis_command(&["CONFIG", "SET", name, value]).await?;
+    }
     result
 }
 
@@ -73,17 +77,19 @@ async fn evict(stand: &Stand, name: &str) -> Result<Verdict> {
     let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
     operator.leads().await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
+    for (name, value) in [("maxmemory", "1gb"), ("maxmemory-policy", "allkeys-lru")] {
+        stand.world.redis_command(&["CONFIG", "SET", name, value]).await?;
+    }
+    studio.pool_says(|reason, _| reason == PoolReason::QueueLosesData.as_str(), TOLD).await?;
     submit(&studio, "dropped").await?;
     for n in 0..JOBS {
         queued(&studio, &format!("dropped-{n}")).await?;
     }
-    stand.world.redis_command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await?;
     for keys in ["turns:*", "line:*"] {
         ensure!(drop_keys(stand, name, keys).await? > 0, "there are no keys like {keys}");
     }
     let uid = studio.until("dropped-0", "its uid", SOON, |job| job.metadata.uid.clone()).await?;
     ensure!(drop_keys(stand, name, &format!("job:{uid}")).await? == 1, "there is no record of job {uid}");
-    studio.pool_says(|reason, _| reason == "QueueLosesData", HEALED).await?;
     let engine = InstantEngine::start(&studio).await?;
     for n in 0..JOBS {
         studio.complete(&format!("dropped-{n}"), HEALED).await?;

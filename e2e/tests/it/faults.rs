@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::faults::{
-    Stand, Verdict,
-    crash::Crash,
-    operators, partition, poison,
-    split_brain::{self, OldLeader},
-    wipe::{self, Loss},
-    zone,
+use e2e::{
+    World,
+    faults::{
+        Stand, Verdict, bad_worker,
+        crash::Crash,
+        operators, partition, poison,
+        split_brain::{self, OldLeader},
+        wipe::{self, Loss},
+        zone,
+    },
 };
 
 /// One of ten is spent twice at most: one loss here is a larger share than in the suite's many.
@@ -60,6 +63,12 @@ pub(crate) async fn a_wiped_redis_and_a_job_that_ends_engines_cost_others_little
     let run = poison::beside_an_honest_tenant(&stand, "tenants").await?;
     clean(&run.verdict)?;
     ensure!(run.share <= POISON_SHARE, "{run:?}");
+    Ok(())
+}
+
+pub(crate) async fn one_worker_of_four_has_no_models(world: &World) -> Result<()> {
+    let run = bad_worker::among_four(world, "no-model", &bad_worker::no_models()).await?;
+    ensure!(run.lost == 0, "{run:?}");
     Ok(())
 }
 

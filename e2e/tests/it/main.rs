@@ -83,6 +83,7 @@ fn main() -> Result<ExitCode> {
         operator::told_to_stop,
         services::pictures_are_made_while_the_api_server_is_away,
         services::a_picture_waits_for_s3,
+        faults::one_worker_of_four_has_no_models,
     ];
     trials.extend(stands![
         stage,

@@ -309,7 +309,8 @@ impl Keeping {
         }
     }
 
-    async fn list(&self) {
+    /// Looks through the whole queue for what is not as it should be.
+    pub(super) async fn list(&self) {
         let mut cursor = 0;
         loop {
             let page = match self.queue.jobs(cursor).await {

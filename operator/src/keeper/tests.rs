@@ -213,8 +213,10 @@ async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
 async fn a_redis_that_drops_what_is_queued_is_told() {
     let config = vec!["maxmemory-policy allkeys-lru".to_owned()];
     let options = RedisOptions { max_memory: Some(64 << 20), config, ..RedisOptions::default() };
-    let house = House::open_at(options, User::default()).await;
+    let mut house = House::open_at(options, User::default()).await;
     assert_eq!(house.finds(|redis| redis.evicts.is_some()).await.evicts.as_deref(), Some("allkeys-lru"));
+    // And looked through without being asked.
+    assert!(matches!(house.hears().await, Said::Known(_)));
 }
 
 #[tokio::test]

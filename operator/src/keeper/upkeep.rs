@@ -58,7 +58,13 @@ impl Keeping {
             return;
         }
         match self.look_after().await {
-            Ok(()) => self.looked_after = Some(Instant::now()),
+            Ok(()) => {
+                self.looked_after = Some(Instant::now());
+                if self.redis.evicts.is_some() {
+                    // What it has dropped is not to wait for the next sweep.
+                    self.list().await;
+                }
+            }
             Err(error) => tracing::debug!(pool = %self.key, %error, "Redis is not as it should be yet"),
         }
     }

@@ -64,6 +64,7 @@ async fn suite(report: &mut Report) -> Result<()> {
     wrong::on_the_stand(report, &stand).await;
     drop(stand);
     report.case("notices on real machines", notices).await;
+    wrong::on_machines(report).await;
     Ok(())
 }
 

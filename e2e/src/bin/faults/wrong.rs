@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::faults::{
-    Stand, Verdict, clocks, memory, poison, slow_api,
-    split_brain::{self, OldLeader},
-    wipe::{self, Loss},
+use e2e::{
+    EngineOptions, World, WorldOptions,
+    faults::{
+        Stand, Verdict, bad_worker, changes, clocks, memory, never_up, poison, rollout, shares, slow_api,
+        split_brain::{self, OldLeader},
+        wipe::{self, Loss},
+    },
 };
 
 use super::report::{Case, Report};
@@ -41,6 +44,44 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
             Ok(Case::once(memory::full_and_restarted(stand, "full").await?))
         })
         .await;
+    report.case("Redis drops keys", async || Ok(Case::once(memory::evicted(stand, "evicted").await?))).await;
+    report
+        .case("late bulk job, fresh and urgent ones", async || {
+            Ok(Case::once(shares::beside_a_late_bulk_job(stand, "shares").await?))
+        })
+        .await;
+    report
+        .case("class, ConfigMap and pool removed", async || {
+            Ok(Case::once(changes::of_what_jobs_refer_to(stand, "changes").await?))
+        })
+        .await;
+}
+
+/// The cases with kubelets and machines.
+pub(crate) async fn on_machines(report: &mut Report) {
+    const BAD: &str = "one bad worker among four";
+    const NEVER: &str = "workers that never come up";
+    const ROLLOUT: &str = "template changed under load";
+    if ![BAD, NEVER, ROLLOUT].iter().any(|name| report.selects(name)) {
+        return;
+    }
+    let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
+    let options = WorldOptions {
+        engine: EngineOptions { args, ..EngineOptions::default() },
+        ..WorldOptions::default()
+    };
+    let world = match World::start(&options).await {
+        Ok(world) => world,
+        Err(error) => return report.fail("a cluster with machines", &error),
+    };
+    report.case(BAD, async || bad_workers(&world).await).await;
+    report.case(NEVER, async || never(&world).await).await;
+    report
+        .case(ROLLOUT, async || {
+            let run = rollout::under_load(&world, "rollout").await?;
+            Ok(Case::new(format!("{} replaced, {} at work", run.replaced, run.least), Verdict::default()))
+        })
+        .await;
 }
 
 async fn split_brains(stand: &Stand) -> Result<Case> {
@@ -73,6 +114,27 @@ async fn poisoned(stand: &Stand) -> Result<Case> {
     let run = poison::beside_an_honest_tenant(stand, "tenants").await?;
     let done = format!("{} engines died", run.deaths);
     Ok(Case::new(done, run.verdict).at_most("faults.poison_share", run.share, POISON))
+}
+
+async fn bad_workers(world: &World) -> Result<Case> {
+    let runs = [
+        bad_worker::among_four(world, "no-model", &bad_worker::no_models()).await?,
+        bad_worker::among_four(world, "no-node", &bad_worker::no_sampler()).await?,
+    ];
+    let lost: usize = runs.iter().map(|run| run.lost).sum();
+    let images = runs.iter().map(|run| run.images).sum();
+    let out = runs.map(|run| format!("{:.0}", run.taken_out.as_secs_f64())).join(", ");
+    let verdict = Verdict { jobs: 2 * 3, images, lost, ..Verdict::default() };
+    Ok(Case::new(format!("out after {out} s"), verdict).at_most("faults.bad_worker_lost", number(lost), 0.0))
+}
+
+async fn never(world: &World) -> Result<Case> {
+    let mut told = Vec::new();
+    for block in never_up::blocks() {
+        let took = never_up::blocked(world, &block).await?;
+        told.push(format!("{:.0}", took.as_secs_f64()));
+    }
+    Ok(Case::new(format!("told after {} s", told.join(", ")), Verdict::default()))
 }
 
 #[allow(clippy::cast_precision_loss)]
