@@ -90,6 +90,8 @@ fn main() -> Result<ExitCode> {
         faults::operators_see_late_and_are_restarted_all_the_time,
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
+        faults::a_leader_without_the_api_server_does_no_harm,
+        faults::a_wiped_redis_and_a_job_that_ends_engines_cost_others_little,
     ]);
     trials.extend(readings![borders::no_crate_knows_whom_it_should_not, documents::name_only_what_exists,]);
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };

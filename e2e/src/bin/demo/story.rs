@@ -49,7 +49,13 @@ pub(crate) async fn show() -> Result<()> {
 /// The demo's cluster.
 pub(crate) async fn world(engine: &Engine) -> Result<World> {
     let cloud = CloudOptions { boot: Duration::from_secs(3), ..CloudOptions::default() };
-    World::start(&WorldOptions { cloud, engine: engine.options.clone(), operators: 1 }).await
+    World::start(&WorldOptions {
+        cloud,
+        engine: engine.options.clone(),
+        operators: 1,
+        ..WorldOptions::default()
+    })
+    .await
 }
 
 async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<()> {

@@ -55,7 +55,8 @@ pub(crate) async fn show() -> Result<()> {
     let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
     let engine = EngineOptions { args, command: None };
     println!("Starting the control plane, Redis, S3 and the operator …");
-    let world = World::start(&WorldOptions { cloud, engine, operators: 1 }).await?;
+    let world =
+        World::start(&WorldOptions { cloud, engine, operators: 1, ..WorldOptions::default() }).await?;
     let studio = Studio::open(&world, "studio", pool).await?;
     warm_up(&studio).await?;
 
