@@ -10,7 +10,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tempfile::TempDir;
-use testkit::{Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
+use testkit::{Access, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -97,7 +97,9 @@ impl World {
         cluster: ClusterOptions,
         options: &WorldOptions,
     ) -> Result<Self> {
-        let redis = RedisOptions { persistence: Persistence::AppendOnly, ..RedisOptions::default() };
+        // With a password, so that each pool has a user of its own, as in production.
+        let access = Access::Password("operators".to_owned());
+        let redis = RedisOptions { persistence: Persistence::AppendOnly, access, ..RedisOptions::default() };
         let s3 =
             S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
         let (cluster, redis, s3) =

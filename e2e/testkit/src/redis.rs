@@ -132,12 +132,16 @@ impl Redis {
         &self.process
     }
 
-    /// Sends one command; for a Redis that is open and reached without TLS.
+    /// Sends one command; for a Redis without TLS that is open or has a password.
     ///
     /// # Errors
     /// When it does not answer, or with an error.
     pub async fn command(&self, words: &[&str]) -> Result<String> {
-        resp::command(self.port, words).await
+        let password = match &self.access {
+            Access::Password(password) => Some(password.as_str()),
+            Access::Open | Access::User { .. } => None,
+        };
+        resp::command(self.port, password, words).await
     }
 
     /// SIGKILL.
