@@ -60,11 +60,13 @@ sim: ## scaling on recorded spot markets: tables, plots and target/sim/summary.j
 	@cargo run --quiet --profile fast --package sim
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## format, lints, generated files, licences
+lint: $(CARGO_DENY) ## format, lints (Lua's too), generated files, licences
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- --deny warnings
-	cargo build $(WITHOUT_SIM) --bin crdgen
+	cargo build $(WITHOUT_SIM) --bin crdgen --bin queue-scripts
 	target/debug/crdgen --check
+	target/debug/queue-scripts target/lua
+	luacheck=$$(e2e/tools/luacheck.sh) && "$$luacheck" --quiet --no-color target/lua
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources
 	test -z "$$(gofmt -l e2e/localcluster)"
 	e2e/localcluster/build.sh vet ./...

@@ -1,4 +1,4 @@
-//! Machines that come and go: node groups, and what may happen to a machine.
+//! The machines of the cluster: node groups, and what can be done to a machine.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use testkit::Cluster;
 
-/// The cloud the cluster's machines come from.
+/// The cloud from which the cluster's machines come.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
-    /// The zones with spot machines.
+    /// The zones that have spot machines.
     pub zones: Vec<String>,
-    /// Spot machines per zone, at most.
+    /// The largest number of spot machines per zone.
     pub spot: u32,
-    /// Fewer of them at times, as recorded; every zone goes by it.
+    /// The recorded spot market that limits the machines of every zone.
     pub spot_trace: Option<SpotTrace>,
-    /// On-demand machines, at most.
+    /// The largest number of on-demand machines.
     pub on_demand: u32,
-    /// How long a machine takes to boot.
+    /// The time that a machine takes to boot.
     pub boot: Duration,
-    /// How long an empty machine stays.
+    /// The time after which an empty machine is removed.
     pub keep_empty: Duration,
-    /// How long the Node object of a machine that vanished stays.
+    /// The time after which the Node object of a dead machine is removed.
     pub keep_gone: Duration,
 }
 
@@ -44,12 +44,12 @@ impl Default for CloudOptions {
     }
 }
 
-/// A recorded spot market, in the format that the local cluster's README tells.
+/// A recorded spot market, in the format that the local cluster's README describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpotTrace {
-    /// The recording.
+    /// The file of the recording.
     pub file: PathBuf,
-    /// Recorded time over ours.
+    /// How many times faster than recorded the market runs.
     pub speed: u32,
 }
 
@@ -58,7 +58,7 @@ pub struct SpotTrace {
 pub struct Machine {
     /// The node's name.
     pub name: String,
-    /// The node group it belongs to.
+    /// The machine's node group.
     #[serde(default)]
     pub group: String,
 }
@@ -93,17 +93,17 @@ fn seconds(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
 
-/// Does something to the machines of a cluster: `localcluster node VERB`.
+/// Runs a command on the machines of a cluster: `localcluster node VERB`.
 pub(crate) fn node(cluster: &Cluster, verb: &str, args: &[&str]) -> Result<String> {
     localcluster(cluster, "node", verb, args)
 }
 
-/// Has the recorded spot markets begin now: `localcluster traces restart`.
+/// Starts the recorded spot markets from their beginning: `localcluster traces restart`.
 pub(crate) fn restart_traces(cluster: &Cluster) -> Result<()> {
     localcluster(cluster, "traces", "restart", &[]).map(drop)
 }
 
-/// Stops or starts a part of the control plane: `localcluster components VERB`.
+/// Stops or starts a component of the control plane: `localcluster components VERB`.
 pub(crate) fn component(cluster: &Cluster, verb: &str, name: &str) -> Result<String> {
     localcluster(cluster, "components", verb, &[name])
 }

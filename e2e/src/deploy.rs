@@ -1,4 +1,4 @@
-//! Deploys the operator as a user would: the manifests, with an overlay of our own.
+//! Deploys the operator as a user does: with the manifests and an overlay.
 
 use std::{
     fs,
@@ -11,15 +11,15 @@ use testkit::Cluster;
 
 use crate::programs::{Programs, workspace};
 
-/// The namespace of the operator.
+/// The operator's namespace.
 pub(crate) const SYSTEM: &str = "imagejob-system";
 
-/// How fast the simulated engine works.
+/// The engine in the workers' Pods.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
-    /// The container's arguments, besides where to listen.
+    /// The arguments of the container, without the address to listen on.
     pub args: Vec<String>,
-    /// The program instead of the simulator, with its first arguments.
+    /// The program that runs instead of the simulator, with its first arguments.
     pub command: Option<Vec<String>>,
 }
 
@@ -29,7 +29,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// The table of programs that run in place of container images.
+/// Writes the table of the programs that run in place of container images.
 pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOptions) -> Result<()> {
     let program = |name: &str| vec![programs.path(name).display().to_string()];
     let engine = engine.command.clone().unwrap_or_else(|| program("comfyui-sim"));
@@ -47,7 +47,7 @@ pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOpti
     fs::write(file, serde_json::to_vec_pretty(&table)?).with_context(|| format!("write {}", file.display()))
 }
 
-/// Applies the base with the address of our Redis, and returns once the API server took all of it.
+/// Applies the base with the address of the test's Redis, and returns when the API server has accepted all objects.
 pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replicas: u32) -> Result<()> {
     let overlay = directory.join("overlay");
     fs::create_dir_all(&overlay)?;
@@ -73,7 +73,8 @@ fn write_yaml(file: &Path, value: &Value) -> Result<()> {
     fs::write(file, serde_yaml_ng::to_string(value)?).with_context(|| format!("write {}", file.display()))
 }
 
-/// `to`, as seen from the folder `from`; both absolute and without links. Kustomize takes no absolute folders.
+/// The path of `to`, relative to the folder `from`; both are absolute and without links. Kustomize accepts no absolute
+/// folders.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| Component::ParentDir);

@@ -1,4 +1,4 @@
-//! A job that has ended, and what must hold of it.
+//! A job that has ended, and checks of its images.
 
 use std::collections::HashSet;
 
@@ -14,11 +14,11 @@ use crate::world::World;
 /// A job that has ended.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// The job, as last seen.
+    /// The job, as last read.
     pub job: ImageJob,
 }
 
-/// The job, if it has ended.
+/// Returns the job if it has ended.
 pub(crate) fn finished(job: &ImageJob) -> Option<Finished> {
     let conditions = &job.status.as_ref()?.conditions;
     let ended = is_true(conditions, ConditionType::Complete) || is_true(conditions, ConditionType::Failed);
@@ -34,7 +34,7 @@ pub fn ready(job: &ImageJob) -> (String, String) {
 }
 
 impl Finished {
-    /// The reason and message of its Ready condition.
+    /// The reason and message of the job's Ready condition.
     #[must_use]
     pub fn ready(&self) -> (String, String) {
         ready(&self.job)
@@ -49,16 +49,18 @@ impl Finished {
     /// The image with this index.
     ///
     /// # Errors
-    /// When there is none.
+    ///
+    /// If the job has no such image.
     pub fn image(&self, index: u32) -> Result<&Image> {
         let image = self.images().iter().find(|image| image.index == index);
         image.with_context(|| format!("{} has no image {index}: {:#?}", self.job.name_any(), self.images()))
     }
 
-    /// The pixels of an image, as its address gives them.
+    /// The pixels of an image, downloaded from its address.
     ///
     /// # Errors
-    /// When there is none, or it is no PNG.
+    ///
+    /// If there is no such image, or if it is not a PNG.
     pub async fn pixels(&self, index: u32) -> Result<Vec<u8>> {
         let bytes = reqwest::get(&self.image(index)?.url).await?.error_for_status()?.bytes().await?;
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
@@ -67,7 +69,7 @@ impl Finished {
         Ok(pixels)
     }
 
-    /// How often a machine or its engine went away under one of its images.
+    /// How often a machine or its engine died under one of the job's images.
     #[must_use]
     pub fn interruptions(&self) -> u32 {
         self.job.status.as_ref().and_then(|status| status.interruptions).unwrap_or_default()
@@ -79,10 +81,11 @@ impl Finished {
         self.job.status.as_ref().and_then(|status| status.retries).unwrap_or_default()
     }
 
-    /// Checks its images as [`check_images`](Self::check_images) does, and that each was uploaded once and no more.
+    /// Checks the images as [`check_images`](Self::check_images) does, and checks that each was uploaded exactly once.
     ///
     /// # Errors
-    /// If not; it says which.
+    ///
+    /// If a check fails; the error names the image.
     pub async fn check_made_once(&self, world: &World) -> Result<()> {
         self.check_images().await?;
         for image in self.images() {
@@ -92,11 +95,12 @@ impl Finished {
         Ok(())
     }
 
-    /// Checks that there is every image once, each at its own address, and that each can be fetched and is a
-    /// PNG of the size the status gives.
+    /// Checks that every image exists once and has an address of its own, and that each can be downloaded and is a PNG
+    /// of the size in the status.
     ///
     /// # Errors
-    /// If not; it says which.
+    ///
+    /// If a check fails; the error names the image.
     pub async fn check_images(&self) -> Result<()> {
         let count = usize::try_from(self.job.spec.count)?;
         let images = self.images();

@@ -1,4 +1,4 @@
-//! A namespace with a pool, as a team would have it, and its jobs.
+//! A namespace with a pool, as a team has it, and its jobs.
 
 use std::{
     ffi::OsStr,
@@ -27,42 +27,43 @@ use crate::{
     world::{BUCKET, World},
 };
 
-/// The model every engine has.
+/// The model that every engine has.
 pub const MODEL: &str = "v1-5-pruned.safetensors";
 const PRESENT: &str = "sd15";
 
 /// A namespace with a default pool `sd15`.
 pub struct Studio<'a> {
-    /// Where it is.
+    /// The world in which the namespace is.
     pub world: &'a World,
-    /// Its name.
+    /// The namespace's name.
     pub namespace: String,
     /// The uids of the jobs that were deleted.
     deleted: Mutex<Vec<String>>,
 }
 
-/// A worker in the middle of a picture.
+/// A worker that is making a picture.
 #[derive(Debug, Clone)]
 pub struct Caught {
-    /// What it works on.
+    /// The task that the worker works on.
     pub lease: LeaseSeen,
-    /// Its Pod.
+    /// The worker's Pod.
     pub pod: Pod,
-    /// Its machine.
+    /// The worker's machine.
     pub machine: String,
 }
 
 impl<'a> Studio<'a> {
-    /// One that is there.
+    /// The studio of a namespace that exists already.
     #[must_use]
     pub fn of(world: &'a World, namespace: &str) -> Self {
         Self { world, namespace: namespace.to_owned(), deleted: Mutex::default() }
     }
 
-    /// Makes the namespace and its pool; `change` may change the pool's spec first.
+    /// Creates the namespace and its pool; `change` may edit the pool's spec before.
     ///
     /// # Errors
-    /// When the API server refuses any of it.
+    ///
+    /// If the API server refuses one of the objects.
     pub async fn open(world: &'a World, namespace: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let studio = Self::of(world, namespace);
         let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
@@ -79,10 +80,11 @@ impl<'a> Studio<'a> {
         Ok(studio)
     }
 
-    /// Makes a pool; `change` may change its spec first.
+    /// Creates a pool; `change` may edit its spec before.
     ///
     /// # Errors
-    /// When the API server refuses it.
+    ///
+    /// If the API server refuses it.
     pub async fn add_pool(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut pool = self.pool(name);
         change(&mut pool["spec"]);
@@ -159,10 +161,11 @@ impl<'a> Studio<'a> {
         self.api().create(&PostParams::default(), &job).await.with_context(|| format!("create {name}"))
     }
 
-    /// Creates a job from any spec, valid or not, with kubectl; what it says.
+    /// Creates a job from any spec, valid or not, with kubectl, and returns kubectl's output.
     ///
     /// # Errors
-    /// When the API server refuses it; its message is in the error.
+    ///
+    /// If the API server refuses the job; the error contains its message.
     pub fn create_as_user(&self, name: &str, spec: &Value) -> Result<String> {
         let metadata = json!({ "name": name, "namespace": self.namespace });
         let job = json!({ "apiVersion": "imagejob.dev/v1alpha1", "kind": "ImageJob", "metadata": metadata, "spec": spec });
@@ -206,10 +209,11 @@ impl<'a> Studio<'a> {
         Ok(Queue::new(redis, &format!("{}/{PRESENT}", self.namespace)))
     }
 
-    /// Waits until a worker of the pool is in the middle of a picture, or has been at one for a second.
+    /// Waits until a worker of the pool is in the middle of a picture, or has worked on one for a second.
     ///
     /// # Errors
-    /// When none is in time.
+    ///
+    /// If no worker is in time.
     pub async fn caught(&self, within: Duration) -> Result<Caught> {
         const AT_IT_MS: u64 = 1000;
         let queue = self.queue().await?;
@@ -225,10 +229,11 @@ impl<'a> Studio<'a> {
         .await
     }
 
-    /// Waits until a job's Ready condition has this reason; its message.
+    /// Waits until a job's Ready condition has this reason, and returns the condition's message.
     ///
     /// # Errors
-    /// When it hasn't in time.
+    ///
+    /// If the condition does not have the reason in time.
     pub async fn reason(&self, name: &str, reason: JobReason, within: Duration) -> Result<String> {
         let says = |job: &ImageJob| {
             let (is, message) = ready(job);
@@ -268,10 +273,11 @@ impl<'a> Studio<'a> {
         Ok(events.into_iter().filter_map(|event| event.reason).collect())
     }
 
-    /// Waits until a job shows what `look` looks for.
+    /// Waits until `look` returns a value for the job, and returns that value.
     ///
     /// # Errors
-    /// When it doesn't in time.
+    ///
+    /// If it returns none in time.
     pub async fn until<T>(
         &self,
         name: &str,
@@ -285,18 +291,20 @@ impl<'a> Studio<'a> {
         found.await
     }
 
-    /// Waits until a job has ended, however.
+    /// Waits until a job has ended with any result.
     ///
     /// # Errors
-    /// When it hasn't in time.
+    ///
+    /// If the job has not ended in time.
     pub async fn ended(&self, name: &str, within: Duration) -> Result<Finished> {
         self.until(name, "to end", within, finished).await
     }
 
-    /// The job, if it has ended.
+    /// Returns a job if it has ended.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    ///
+    /// If the API server does not answer.
     pub async fn if_ended(&self, name: &str) -> Result<Option<Finished>> {
         Ok(finished(&self.api().get(name).await?))
     }
@@ -313,7 +321,8 @@ impl<'a> Studio<'a> {
     /// Waits until a job is Complete.
     ///
     /// # Errors
-    /// When it fails, or isn't in time.
+    ///
+    /// If the job fails, or is not Complete in time.
     pub async fn complete(&self, name: &str, within: Duration) -> Result<Finished> {
         let finished = self.ended(name, within).await?;
         let (reason, message) = finished.ready();
@@ -321,19 +330,21 @@ impl<'a> Studio<'a> {
         Ok(finished)
     }
 
-    /// The worker Pods there are.
+    /// The Pods of all workers.
     ///
     /// # Errors
-    /// When the API server does not answer.
+    ///
+    /// If the API server does not answer.
     pub async fn workers(&self) -> Result<Vec<Pod>> {
         let workers = ListParams::default().labels(&format!("imagejob.dev/pool={PRESENT}"));
         Ok(self.api::<Pod>().list(&workers).await?.items)
     }
 
-    /// Waits until the pool has no workers left.
+    /// Waits until the pool has no workers.
     ///
     /// # Errors
-    /// When it keeps some.
+    ///
+    /// If it has workers after that time.
     pub async fn back_to_zero(&self, within: Duration) -> Result<()> {
         let gone = wait_for("the pool to go back to zero", within, async || {
             self.workers().await.ok().filter(Vec::is_empty)
@@ -342,7 +353,7 @@ impl<'a> Studio<'a> {
     }
 }
 
-/// The spec of a plain picture job.
+/// The spec of a job with plain pictures.
 #[must_use]
 pub fn text_to_image(prompt: &str, steps: u32, count: u32) -> Value {
     json!({

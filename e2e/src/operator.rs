@@ -1,4 +1,4 @@
-//! The operator as a process of its own, outside of the cluster it serves.
+//! Runs the operator as a process outside the cluster that it serves.
 
 use std::{
     ffi::OsString,
@@ -15,17 +15,17 @@ use crate::programs::Programs;
 
 const READY: Duration = Duration::from_secs(60);
 
-/// How an operator reaches what it needs, and who it is.
+/// The addresses that an operator uses, and its identity.
 #[derive(Debug, Clone)]
 pub struct OperatorOptions<'a> {
-    /// Whose cluster, and by which way.
+    /// The kubeconfig of the cluster that the operator serves.
     pub kubeconfig: &'a Path,
-    /// The queue.
+    /// The address of the queue.
     pub redis_url: &'a str,
-    /// Its name in the leader election. One that is killed and starts again under its old name need not wait for the
-    /// end of its Lease: so it is with a container that is restarted in its Pod.
+    /// The operator's name in the leader election. An operator that is killed and starts again under its old name need
+    /// not wait until its Lease expires, like a container that is restarted in its Pod.
     pub identity: &'a str,
-    /// Where its log goes, added to what is there; by default nowhere.
+    /// The file to which the log is appended; `None`: the log is discarded.
     pub log: Option<PathBuf>,
 }
 
@@ -36,10 +36,11 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it.
+    /// Starts an operator.
     ///
     /// # Errors
-    /// When it can't be started.
+    ///
+    /// If the program can't be started.
     pub fn spawn(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], testkit::free_port()?));
         let variable = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
@@ -60,26 +61,28 @@ impl Operator {
         Ok(Self { process, address })
     }
 
-    /// Starts it and waits until it leads.
+    /// Starts an operator and waits until it leads.
     ///
     /// # Errors
-    /// When it can't be started, or does not lead in time.
+    ///
+    /// If the program can't be started, or if it does not lead in time.
     pub async fn start(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
         let operator = Self::spawn(programs, options)?;
         operator.leads().await?;
         Ok(operator)
     }
 
-    /// Waits until it leads.
+    /// Waits until the operator leads.
     ///
     /// # Errors
-    /// When it doesn't in time.
+    ///
+    /// If it does not lead in time.
     pub async fn leads(&self) -> Result<()> {
         let leads = async || self.metric("imagejob_leader").await.ok().filter(|leads| *leads > 0.0);
         wait_for("the operator to lead", READY, leads).await.map(drop)
     }
 
-    /// Its process.
+    /// The operator's process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -87,7 +90,8 @@ impl Operator {
     /// The sum of a metric over all its labels.
     ///
     /// # Errors
-    /// When it does not answer.
+    ///
+    /// If the operator does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(self.address, name).await
     }
@@ -100,10 +104,11 @@ impl Operator {
         metric_where(self.address, name, |line| line.contains(label)).await
     }
 
-    /// Its resident memory, MB (10^6 bytes).
+    /// The operator's resident memory, in MB (10^6 bytes).
     ///
     /// # Errors
-    /// When it has ended.
+    ///
+    /// If the process has ended.
     pub fn rss_mb(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;

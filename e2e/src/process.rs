@@ -1,4 +1,4 @@
-//! The processes that run in place of a Pod's containers.
+//! Finds the processes that run in place of a Pod's containers.
 
 use std::fs;
 
@@ -12,13 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 pub struct PodProcess(Pid);
 
 impl PodProcess {
-    /// The Pod's process of this program.
+    /// The Pod's process that runs this program.
     ///
     /// # Errors
-    /// When it runs none.
+    ///
+    /// If the Pod has no such process.
     pub fn of(pod: &Pod, program: &str) -> Result<Self> {
         let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-        // Addresses of Pods are unique on the machine, whatever clusters there are.
+        // The addresses of Pods are unique on the machine, even with several clusters.
         let mark = format!("LOCALCLUSTER_POD_IP={}", ip.context("the Pod has no address yet")?);
         let ours = |pid: &Pid| {
             let file = |name| fs::read(format!("/proc/{}/{name}", pid.as_raw_nonzero())).unwrap_or_default();
@@ -31,26 +32,29 @@ impl PodProcess {
         found.map(Self).with_context(|| format!("no {program} runs in Pod {}", pod.name_any()))
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     ///
     /// # Errors
-    /// When it has ended.
+    ///
+    /// If the process has ended.
     pub fn kill(self) -> Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// SIGSTOP: it does nothing until [`resume`](Self::resume).
+    /// Sends SIGSTOP: the process does nothing until [`resume`](Self::resume).
     ///
     /// # Errors
-    /// When it has ended.
+    ///
+    /// If the process has ended.
     pub fn pause(self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// SIGCONT, after [`pause`](Self::pause).
+    /// Sends SIGCONT, after [`pause`](Self::pause).
     ///
     /// # Errors
-    /// When it has ended.
+    ///
+    /// If the process has ended.
     pub fn resume(self) -> Result<()> {
         self.signal(Signal::CONT)
     }

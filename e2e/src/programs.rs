@@ -1,4 +1,4 @@
-//! The programs under test, built from this checkout.
+//! Builds the programs under test from this checkout.
 
 use std::{
     env,
@@ -8,22 +8,24 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// As `make` selects packages: of others Cargo works out other features, and builds all dependencies once more.
+/// The packages that `make` selects. With other packages Cargo selects other features and compiles all dependencies
+/// again.
 const PACKAGES: [&str; 5] = ["--workspace", "--exclude", "e2e", "--exclude", "sim"];
-/// What runs in Pods.
+/// The programs that run in Pods.
 const PROGRAMS: [&str; 3] = ["--bin=operator", "--bin=gpu-worker", "--bin=comfyui-sim"];
 
-/// Where the built programs are.
+/// The folder of the built programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     directory: PathBuf,
 }
 
 impl Programs {
-    /// Builds them, in the profile this program was built in; instant when they are up to date.
+    /// Builds the programs in the profile of this program. It returns at once if they are up to date.
     ///
     /// # Errors
-    /// When they do not compile.
+    ///
+    /// If they do not compile.
     pub fn build() -> Result<Self> {
         let directory = beside_us()?;
         let profile = match directory.file_name().and_then(|name| name.to_str()) {
@@ -39,7 +41,7 @@ impl Programs {
         Ok(Self { directory })
     }
 
-    /// The path of one.
+    /// The path of a program.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -51,7 +53,7 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Programs lie in target/PROFILE, tests in target/PROFILE/deps.
+/// The folder of the built programs: a program is in target/PROFILE, a test in target/PROFILE/deps.
 fn beside_us() -> Result<PathBuf> {
     let us = env::current_exe().context("where are we?")?;
     let directory = us.parent().context("we are in no directory")?;

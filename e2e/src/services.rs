@@ -1,51 +1,55 @@
-//! Redis and S3 that go away and come back, and what lies in S3.
+//! Stops and starts Redis and S3, and looks at the objects in S3.
 
 use anyhow::Result;
 
 use crate::world::{BUCKET, World};
 
-/// What a worker writes to see whether the bucket takes anything.
+/// The object that a worker writes to find out whether the bucket accepts writes.
 pub(crate) const PROBE: &str = ".probe";
 
 impl World {
-    /// SIGKILLs Redis. What it acknowledged is in its append-only file.
+    /// Sends SIGKILL to Redis. What it acknowledged is in its append-only file.
     ///
     /// # Errors
-    /// When it can't be killed.
+    ///
+    /// If it can't be killed.
     pub async fn kill_redis(&self) -> Result<()> {
         self.redis.lock().await.kill9()
     }
 
-    /// Starts Redis again, with what it has on disk.
+    /// Starts Redis again with its data on disk.
     ///
     /// # Errors
-    /// When it does not start.
+    ///
+    /// If it does not start.
     pub async fn start_redis(&self) -> Result<()> {
         self.redis.lock().await.restart().await
     }
 
-    /// Wipes Redis: FLUSHALL.
+    /// Deletes all data of Redis (FLUSHALL).
     ///
     /// # Errors
-    /// When it does not answer.
+    ///
+    /// If Redis does not answer.
     pub async fn wipe_redis(&self) -> Result<()> {
         self.redis.lock().await.command(&["FLUSHALL"]).await.map(drop)
     }
 
-    /// Takes S3 off the network; the objects stay.
+    /// Disconnects S3 from the network; its objects stay.
     pub async fn stop_s3(&self) {
         self.s3.lock().await.stop();
     }
 
-    /// Puts S3 back.
+    /// Connects S3 again.
     ///
     /// # Errors
-    /// When its port was taken meanwhile.
+    ///
+    /// If another process has taken its port.
     pub async fn start_s3(&self) -> Result<()> {
         self.s3.lock().await.restart().await
     }
 
-    /// How often an object was made and sent, whether it was taken or there already.
+    /// The number of uploads of an object, whether S3 stored the object or had it already.
     pub async fn uploads(&self, key: &str) -> usize {
         const THERE_ALREADY: u16 = 412;
         let path = format!("/{BUCKET}/{key}");
@@ -56,10 +60,11 @@ impl World {
         uploads.iter().filter(upload).count()
     }
 
-    /// How many objects of jobs lie directly below a prefix that ends in a slash.
+    /// The number of jobs' objects directly below a prefix that ends with a slash.
     ///
     /// # Errors
-    /// When there never were any.
+    ///
+    /// If there never was such an object.
     pub async fn objects(&self, prefix: &str) -> Result<usize> {
         let below = std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?;
         Ok(below.flatten().filter(|entry| entry.path().is_file() && entry.file_name() != PROBE).count())

@@ -1,4 +1,4 @@
-//! Everything the product needs around it, and the product itself, on one machine.
+//! The product and everything that it needs, on one machine.
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
@@ -26,14 +26,14 @@ pub use crate::deploy::EngineOptions;
 pub(crate) const BUCKET: &str = "images";
 const OPERATOR_READY: Duration = Duration::from_secs(60);
 
-/// What is particular to a world.
+/// The options of a world.
 #[derive(Debug, Clone)]
 pub struct WorldOptions {
-    /// Where machines come from.
+    /// The cloud from which machines come.
     pub cloud: CloudOptions,
     /// The engine in the workers' Pods.
     pub engine: EngineOptions,
-    /// Replicas of the operator.
+    /// The number of the operator's replicas.
     pub operators: u32,
 }
 
@@ -43,8 +43,8 @@ impl Default for WorldOptions {
     }
 }
 
-/// A cluster with machines that come and go, Redis, S3, and the operator deployed on it. All of it ends with
-/// this value, and with the process.
+/// A cluster with machines that come and go, Redis, S3, and the operator deployed on it. All of it ends with this
+/// value, and with the process.
 pub struct World {
     /// The control plane and the machines.
     pub cluster: Cluster,
@@ -52,7 +52,7 @@ pub struct World {
     pub client: Client,
     /// The programs under test.
     pub programs: Programs,
-    /// The queue's; survives a kill with its data.
+    /// The Redis of the queue, which keeps its data when it is killed.
     pub(crate) redis: Mutex<Redis>,
     redis_url: String,
     pub(crate) s3: Mutex<S3>,
@@ -65,7 +65,8 @@ impl World {
     /// Starts everything and waits until the operator is ready.
     ///
     /// # Errors
-    /// When a part can't be built or does not get ready.
+    ///
+    /// If a part can't be built or is not ready in time.
     pub async fn start(options: &WorldOptions) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
@@ -80,10 +81,11 @@ impl World {
         Ok(world)
     }
 
-    /// The same without machines and operators: whoever asks for it plays their parts.
+    /// Starts a world without machines and operators; the caller acts in their place.
     ///
     /// # Errors
-    /// When a part can't be built or does not get ready.
+    ///
+    /// If a part can't be built or is not ready in time.
     pub async fn bare() -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
@@ -120,13 +122,13 @@ impl World {
         })
     }
 
-    /// A folder that goes with the world.
+    /// A folder that is removed with the world.
     #[must_use]
     pub fn files(&self) -> &Path {
         self.files.path()
     }
 
-    /// Where Redis is; it stays there when it is killed and started again.
+    /// The address of Redis, which a restart does not change.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         &self.redis_url
@@ -143,7 +145,8 @@ impl World {
     /// Waits until the operator's Deployment is available.
     ///
     /// # Errors
-    /// When it does not get there in time; its Pods and log are in the error.
+    ///
+    /// If it is not available in time; the error contains its Pods and log.
     pub async fn operator_ready(&self) -> Result<()> {
         let available = ["-n", deploy::SYSTEM, "get", "deployment", "imagejob-operator", "-o"];
         let path = "jsonpath={.status.availableReplicas}";
@@ -155,7 +158,7 @@ impl World {
         ready.map(drop).with_context(|| self.dump())
     }
 
-    /// What a person would look at when something is wrong.
+    /// The facts that a person would look at if something is wrong.
     #[must_use]
     pub fn dump(&self) -> String {
         let mut dump = String::new();
@@ -182,7 +185,8 @@ impl World {
     /// The sum of a metric over all its labels and all operators.
     ///
     /// # Errors
-    /// When one does not answer.
+    ///
+    /// If an operator does not answer.
     pub async fn operator_metric(&self, name: &str) -> Result<f64> {
         const PORT: u16 = 8080;
         let mut sum = 0.0;
@@ -193,59 +197,65 @@ impl World {
         Ok(sum)
     }
 
-    /// Kills a machine: it vanishes, and nobody says goodbye.
+    /// Kills a machine without notice.
     ///
     /// # Errors
-    /// When there is no such machine.
+    ///
+    /// If there is no such machine.
     pub fn kill_machine(&self, name: &str) -> Result<()> {
         cloud::node(&self.cluster, "kill", &[name]).map(drop)
     }
 
-    /// Takes a spot machine away as a cloud does: a notice, then the end.
+    /// Takes a spot machine away as a cloud does: it gives notice and then stops the machine.
     ///
     /// # Errors
-    /// When there is no such machine.
+    ///
+    /// If there is no such machine.
     pub fn interrupt_machine(&self, name: &str, notice: Duration) -> Result<()> {
         let notice = format!("{}s", notice.as_secs());
         cloud::node(&self.cluster, "interrupt", &[name, "--notice", &notice]).map(drop)
     }
 
-    /// Has the recorded spot markets begin now.
+    /// Starts the recorded spot markets from their beginning.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    ///
+    /// If the cluster does not answer.
     pub fn restart_spot_traces(&self) -> Result<()> {
         cloud::restart_traces(&self.cluster)
     }
 
-    /// The machines there are.
+    /// All machines of the cluster.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    ///
+    /// If the cluster does not answer.
     pub fn machines(&self) -> Result<Vec<Machine>> {
         let json = cloud::node(&self.cluster, "list", &["--output", "json"])?;
         serde_json::from_str(&json).with_context(|| format!("not a list of machines: {json}"))
     }
 
-    /// Stops or starts a part of the control plane.
+    /// Stops or starts a component of the control plane.
     ///
     /// # Errors
-    /// When there is no such part.
+    ///
+    /// If there is no such component.
     pub fn control_plane(&self, verb: &str, component: &str) -> Result<()> {
         cloud::component(&self.cluster, verb, component).map(drop)
     }
 }
 
-/// Our own HTTPS clients and kube's use one TLS provider.
+/// Installs the TLS provider that our own HTTPS clients and kube's share.
 fn install_tls_provider() {
-    // An error means that it is installed already.
+    // An error means that the provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// A client of the cluster that a kubeconfig names.
+/// A client of the cluster that a kubeconfig describes.
 ///
 /// # Errors
-/// When it can't be read.
+///
+/// If the kubeconfig can't be read.
 pub async fn client(kubeconfig: &Path) -> Result<Client> {
     install_tls_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;

@@ -26,45 +26,11 @@ exec 9>"$cache/.lock"
 if command -v flock >/dev/null; then flock 9; fi
 if [ -x "$server" ] && new_enough "$server"; then echo "$server"; exit; fi
 
-if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
-    say "no redis-server of version 7 or later. Install one (brew install redis, dnf install redis, apk add redis)"
-    say "or set REDIS_SERVER to the path of one."
+if ! "$(dirname "$0")/packages.sh" redis-server "$cache/root"; then
+    say "no redis-server of version 7 or later. Install one (apt-get install redis-server, brew install redis, dnf install"
+    say "redis, apk add redis) or set REDIS_SERVER to the path of one."
     exit 1
 fi
-
-work=$(mktemp -d "$cache/.unpack.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/debs" "$work/root"
-apt=(apt-get -o "APT::Sandbox::User=$(id -un)" -o "Dir::Cache=$work/cache" -o Debug::NoLocking=1)
-
-# What `apt-get install` would bring in: redis-server and those of its libraries that this machine lacks.
-missing_packages() {
-    "${apt[@]}" --simulate --no-install-recommends install redis-server 2>/dev/null |
-        sed -n 's/^Inst \([^ ]*\) .*/\1/p' | grep -v -x -e adduser -e passwd
-}
-download() {
-    local packages
-    mapfile -t packages < <(missing_packages)
-    [ ${#packages[@]} -gt 0 ] && (cd "$work/debs" && "${apt[@]}" download "${packages[@]}" >>"$work/apt.log" 2>&1)
-}
-
-mkdir -p "$work/cache/archives/partial"
-say "getting redis-server from the distribution's packages"
-if ! download; then
-    # The machine's own package lists are absent or stale: fetch private ones, leaving the machine's alone.
-    mkdir -p "$work/lists/partial"
-    apt+=(-o "Dir::State::lists=$work/lists")
-    "${apt[@]}" update >"$work/apt.log" 2>&1 || true # a post-update hook may want root; the download tells
-    if ! download; then
-        cat "$work/apt.log" >&2 || true
-        say "could not get it. Install it (apt-get install redis-server) or set REDIS_SERVER to the path of one."
-        exit 1
-    fi
-fi
-for deb in "$work"/debs/*.deb; do dpkg-deb --extract "$deb" "$work/root"; done
-
-rm -rf "$cache/root" "$cache/bin"
-mv "$work/root" "$cache/root"
 mkdir -p "$cache/bin"
 libs=$(find "$cache/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
 cat >"$server" <<WRAPPER

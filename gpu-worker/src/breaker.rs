@@ -1,69 +1,59 @@
 //! Whether this worker itself is to blame for what does not work on it.
 //!
 //! One whose models are not there, or whose GPU computes nonsense, fails whatever it is given, quicker than others
-//! work. A task that does not work here is therefore tried elsewhere, and what comes of it there tells who was right.
+//! work. A task that does not work here is therefore tried elsewhere, and the queue counts what came of it there.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use queue::{LEASE, Outcome, Queue, TaskError, TaskId, WorkerId};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use queue::{JobUid, TaskError};
+use tokio::time::Instant;
 
-use crate::worker::Worker;
-
-/// So many tasks that did not work here and did elsewhere, and the worker is to blame.
-const MADE_ELSEWHERE: u32 = 3;
+/// So many tasks that did not work here and that others made, and the worker is to blame.
+const MADE_ELSEWHERE: usize = 3;
 /// So many jobs in a row that did not work here while nobody has found out better, and the worker may be to blame.
-const IN_A_ROW: usize = 3;
-/// Where there is nobody who could find out.
-const IN_A_ROW_ALONE: usize = 5;
+const IN_A_ROW: usize = 5;
 /// What others do with a task shows by then, as a rule.
-const SHOWN_AFTER: Duration = Duration::from_secs(20);
-/// A suspicion that came to nothing for so long is dropped.
+const SHOWN_AFTER: Duration = Duration::from_secs(15);
+/// A suspicion of which nothing was heard for so long is dropped.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+/// What lies further back says little of a worker that has made many pictures since.
+const REFUTED_WITHIN: Duration = Duration::from_secs(3600);
 /// More suspicions than this say no more.
 const REMEMBERED: usize = 32;
-/// Between two looks at what became of the tasks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Counts what did not work here, until it opens for good: then no more tasks are taken.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker {
-    inner: Mutex<Inner>,
-    changed: Notify,
-}
+pub(crate) struct Breaker(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    suspicions: Vec<Suspicion>,
-    made_elsewhere: u32,
+    /// The oldest first.
+    suspicions: VecDeque<Suspicion>,
+    /// When it was heard that another worker had made a task.
+    refuted_at: VecDeque<Instant>,
+    /// What the queue had counted of this worker; before the first answer nothing is known.
+    known: Option<Counts>,
     open: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    refuted: u32,
+    confirmed: u32,
+}
+
 /// A task that did not work here.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Suspicion {
-    task: TaskId,
-    error: TaskError,
+    job: JobUid,
+    message: String,
     since: Instant,
     /// Nothing has worked here since.
     in_a_row: bool,
-}
-
-/// What became of a task elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// Another worker made it.
-    Made,
-    /// It worked nowhere.
-    Failed,
-    Open,
 }
 
 impl Breaker {
@@ -73,16 +63,14 @@ impl Breaker {
     }
 
     /// A task did not work here, and it may be this worker's fault.
-    pub(crate) fn suspect(&self, task: &TaskId, error: &TaskError) {
+    pub(crate) fn suspect(&self, job: &JobUid, error: &TaskError, now: Instant) {
         let suspicion =
-            Suspicion { task: task.clone(), error: error.clone(), since: Instant::now(), in_a_row: true };
+            Suspicion { job: job.clone(), message: error.message.clone(), since: now, in_a_row: true };
         let mut inner = self.lock();
         if inner.suspicions.len() >= REMEMBERED {
-            inner.suspicions.remove(0);
+            inner.suspicions.pop_front();
         }
-        inner.suspicions.push(suspicion);
-        drop(inner);
-        self.changed.notify_one();
+        inner.suspicions.push_back(suspicion);
     }
 
     /// A picture was made here.
@@ -90,152 +78,132 @@ impl Breaker {
         self.lock().suspicions.iter_mut().for_each(|suspicion| suspicion.in_a_row = false);
     }
 
-    /// Takes in what became of the tasks elsewhere. `alone`: there is no other worker.
-    fn judge(&self, fates: &[(TaskId, Fate)], alone: bool, now: Instant) {
+    /// Takes in what the queue has counted of this worker, as in [`BeatReply`](queue::BeatReply). What was counted before
+    /// this process began is not its.
+    pub(crate) fn heard(&self, refuted: u32, confirmed: u32, now: Instant) {
         let mut inner = self.lock();
-        let fate = |task: &TaskId| {
-            fates.iter().find(|(known, _)| known == task).map_or(Fate::Open, |(_, fate)| *fate)
-        };
-        let mut made = 0;
-        inner.suspicions.retain(|suspicion| match fate(&suspicion.task) {
-            Fate::Made => {
-                made += 1;
-                false
-            }
-            // Where nobody else could try, it says nothing of this worker.
-            Fate::Failed if !alone => false,
-            Fate::Failed | Fate::Open => now - suspicion.since < FORGOTTEN_AFTER,
-        });
-        inner.made_elsewhere += made;
-        let in_a_row: Vec<_> = inner.suspicions.iter().filter(|suspicion| suspicion.in_a_row).collect();
-        let jobs: HashSet<_> = in_a_row.iter().map(|suspicion| &suspicion.task.job).collect();
-        let shown = in_a_row.first().is_some_and(|first| now - first.since >= SHOWN_AFTER);
-        let last = in_a_row.last().map(|suspicion| suspicion.error.message.as_str()).unwrap_or_default();
-        let why = if inner.made_elsewhere >= MADE_ELSEWHERE {
-            format!("{} tasks that do not work here were made by other workers", inner.made_elsewhere)
-        } else if jobs.len() >= IN_A_ROW_ALONE || jobs.len() >= IN_A_ROW && shown && !alone {
-            format!("tasks of {} jobs in a row do not work here, the last one for: {last}", jobs.len())
-        } else {
-            return;
-        };
+        let known = inner.known.replace(Counts { refuted, confirmed });
+        let known = known.unwrap_or(Counts { refuted, confirmed });
+        let (refuted, confirmed) =
+            (refuted.saturating_sub(known.refuted), confirmed.saturating_sub(known.confirmed));
+        inner.settle(refuted, confirmed, now);
+        let Some(why) = inner.verdict(now) else { return };
         if inner.open.is_none() {
             tracing::error!(why, "this worker takes no more tasks and should be replaced");
             inner.open = Some(why);
         }
     }
 
-    fn open_suspicions(&self) -> Vec<TaskId> {
-        let inner = self.lock();
-        if inner.open.is_some() {
-            return Vec::new();
-        }
-        inner.suspicions.iter().map(|suspicion| suspicion.task.clone()).collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Looks what becomes of the tasks that did not work here, for ever.
-pub(crate) async fn watch(worker: Arc<Worker>) {
-    let breaker = &worker.health.breaker;
-    loop {
-        let tasks = breaker.open_suspicions();
-        if tasks.is_empty() {
-            breaker.changed.notified().await;
-            continue;
+impl Inner {
+    /// Others see to the oldest task first.
+    fn settle(&mut self, refuted: u32, confirmed: u32, now: Instant) {
+        for _ in 0..refuted.saturating_add(confirmed) {
+            if self.suspicions.pop_front().is_none() {
+                break;
+            }
         }
-        match look(&worker.queue, &worker.id, &tasks).await {
-            Ok((fates, alone)) => breaker.judge(&fates, alone, Instant::now()),
-            Err(error) => tracing::debug!(%error, "can't see what became of tasks elsewhere"),
+        let refuted = usize::try_from(refuted).unwrap_or(usize::MAX).min(MADE_ELSEWHERE);
+        self.refuted_at.extend(std::iter::repeat_n(now, refuted));
+        self.refuted_at.retain(|at| now - *at < REFUTED_WITHIN);
+        self.suspicions.retain(|suspicion| now - suspicion.since < FORGOTTEN_AFTER);
+    }
+
+    fn verdict(&self, now: Instant) -> Option<String> {
+        let refuted = self.refuted_at.len();
+        if refuted >= MADE_ELSEWHERE {
+            return Some(format!("{refuted} tasks that do not work here were made by other workers"));
         }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-async fn look(queue: &Queue, me: &WorkerId, tasks: &[TaskId]) -> queue::Result<(Vec<(TaskId, Fate)>, bool)> {
-    let mut fates = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let outcomes = queue.outcomes(&task.job, task.index, 1).await?;
-        fates.push((task.clone(), outcomes.first().map_or(Fate::Open, |outcome| fate(outcome, me))));
-    }
-    let stats = queue.stats().await?;
-    let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-    let lives = |seen_ms: u64| stats.now_ms.saturating_sub(seen_ms) <= lease_ms;
-    let alone = !stats.workers.iter().any(|other| other.worker != *me && lives(other.seen_ms));
-    Ok((fates, alone))
-}
-
-fn fate(outcome: &Outcome, me: &WorkerId) -> Fate {
-    match &outcome.result {
-        Ok(result) if result.worker == *me => Fate::Failed,
-        Ok(_) => Fate::Made,
-        Err(_) => Fate::Failed,
+        let in_a_row = || self.suspicions.iter().filter(|suspicion| suspicion.in_a_row);
+        let jobs: HashSet<_> = in_a_row().map(|suspicion| &suspicion.job).collect();
+        let (first, last) = (in_a_row().next()?, in_a_row().next_back()?);
+        let (jobs, last) = (jobs.len(), &last.message);
+        (jobs >= IN_A_ROW && now - first.since >= SHOWN_AFTER)
+            .then(|| format!("tasks of {jobs} jobs in a row do not work here, the last one for: {last}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use queue::{JobUid, Reason, TaskError, TaskId};
+    use std::time::Duration;
+
+    use queue::{JobUid, Reason, TaskError};
     use tokio::time::Instant;
 
-    use super::{Breaker, Fate, IN_A_ROW, IN_A_ROW_ALONE, SHOWN_AFTER};
+    use super::{Breaker, IN_A_ROW, REFUTED_WITHIN, SHOWN_AFTER};
 
-    fn task(job: usize, index: u32) -> TaskId {
-        TaskId { job: JobUid(format!("job-{job}")), index }
-    }
-
-    fn suspecting(tasks: impl IntoIterator<Item = TaskId>) -> Breaker {
+    /// That has failed tasks of these jobs.
+    fn suspecting(jobs: impl IntoIterator<Item = usize>, now: Instant) -> Breaker {
         let breaker = Breaker::default();
-        let error = TaskError { reason: Reason::ValueNotInList, message: "no such model".into() };
-        tasks.into_iter().for_each(|task| breaker.suspect(&task, &error));
+        breaker.heard(0, 0, now);
+        let error = TaskError { reason: Reason::EngineError, message: "no such model".into() };
+        jobs.into_iter().for_each(|job| breaker.suspect(&JobUid(format!("job-{job}")), &error, now));
         breaker
     }
 
-    /// Whether it opens, now or once it should have shown what others do.
-    fn opens(breaker: &Breaker, fates: &[(TaskId, Fate)], alone: bool) -> bool {
-        breaker.judge(fates, alone, Instant::now());
-        breaker.judge(fates, alone, Instant::now() + SHOWN_AFTER);
+    /// Whether it is open once it should have shown what others do.
+    fn opens(breaker: &Breaker, (refuted, confirmed): (u32, u32), now: Instant) -> bool {
+        breaker.heard(refuted, confirmed, now);
+        breaker.heard(refuted, confirmed, now + SHOWN_AFTER);
         breaker.why().is_some()
     }
 
     #[test]
     fn tasks_that_others_make_are_this_workers_fault_even_of_one_job() {
-        let tasks = [task(0, 0), task(0, 1), task(0, 2)];
-        let breaker = suspecting(tasks.clone());
-        breaker.judge(&tasks.clone().map(|task| (task, Fate::Made)), false, Instant::now());
+        let now = Instant::now();
+        let breaker = suspecting([0, 0, 0], now);
+        breaker.heard(2, 0, now);
+        assert_eq!(breaker.why(), None);
+        breaker.heard(3, 0, now);
         assert!(breaker.why().expect("open").contains("made by other workers"));
-        assert!(!opens(&suspecting(tasks.clone()), &[(tasks[0].clone(), Fate::Made)], false));
     }
 
     #[test]
     fn what_works_here_in_between_does_not_hide_it() {
-        let tasks = [task(0, 0), task(1, 0), task(2, 0)];
-        let breaker = suspecting(tasks.clone());
+        let now = Instant::now();
+        let breaker = suspecting([0, 1, 2], now);
         breaker.worked();
-        breaker.judge(&tasks.map(|task| (task, Fate::Made)), false, Instant::now());
-        assert!(breaker.why().is_some());
+        assert!(opens(&breaker, (3, 0), now));
+    }
+
+    #[test]
+    fn a_few_that_others_made_in_the_course_of_weeks_are_not() {
+        let now = Instant::now();
+        let breaker = suspecting([], now);
+        for n in 1..10 {
+            let later = now + n * REFUTED_WITHIN / 2;
+            breaker.heard(n, 0, later);
+            assert_eq!(breaker.why(), None, "{n}");
+        }
+    }
+
+    #[test]
+    fn what_was_counted_before_this_process_began_is_not_its() {
+        let breaker = Breaker::default();
+        assert!(!opens(&breaker, (7, 3), Instant::now()));
     }
 
     #[test]
     fn jobs_that_work_nowhere_are_not_this_workers_fault() {
-        let tasks: Vec<_> = (0..10).map(|job| task(job, 0)).collect();
-        let nowhere: Vec<_> = tasks.iter().map(|task| (task.clone(), Fate::Failed)).collect();
-        assert!(!opens(&suspecting(tasks), &nowhere, false));
+        let now = Instant::now();
+        assert!(!opens(&suspecting(0..10, now), (0, 8), now));
     }
 
     #[test]
     fn jobs_in_a_row_are_enough_where_nobody_finds_out_better() {
-        let jobs = |count| (0..count).map(|job| task(job, 0));
-        assert!(opens(&suspecting(jobs(IN_A_ROW)), &[], false));
-        assert!(!opens(&suspecting((0..9).map(|index| task(0, index))), &[], false), "all of one job");
-        let recovered = suspecting(jobs(IN_A_ROW));
+        let now = Instant::now();
+        assert!(opens(&suspecting(0..IN_A_ROW, now), (0, 0), now));
+        assert!(!opens(&suspecting(1..IN_A_ROW, now), (0, 0), now), "too few");
+        assert!(!opens(&suspecting([0; 9], now), (0, 0), now), "all of one job");
+        let recovered = suspecting(0..IN_A_ROW, now);
         recovered.worked();
-        assert!(!opens(&recovered, &[], false));
-
-        assert!(!opens(&suspecting(jobs(IN_A_ROW_ALONE - 1)), &[], true));
-        let dead: Vec<_> = jobs(IN_A_ROW_ALONE).map(|task| (task, Fate::Failed)).collect();
-        assert!(opens(&suspecting(jobs(IN_A_ROW_ALONE)), &dead, true), "by its own word alone");
+        assert!(!opens(&recovered, (0, 0), now));
+        let recent = suspecting(0..IN_A_ROW, now);
+        recent.heard(0, 0, now + Duration::from_secs(1));
+        assert_eq!(recent.why(), None, "others may still find out");
     }
 }

@@ -11,7 +11,6 @@ use crate::{
     backoff::Backoff,
     comfyui::State,
     duty::Now,
-    ending::of_the_bucket,
     held::{Ahead, Loaded},
     orphans, task,
     worker::Worker,
@@ -196,7 +195,7 @@ impl Worker {
                 true
             }
             Err(error) => {
-                self.health.output.fails(of_the_bucket(&error));
+                self.health.output_fails(&error);
                 false
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     backoff::Backoff,
     collect::{Lost, collect, is_black},
     comfyui::Output,
-    ending::{Ending, of_the_bucket},
+    ending::Ending,
     picture::Picture,
     task::Made,
     worker::Worker,
@@ -66,7 +66,7 @@ impl Worker {
             match self.store.head(&key).await {
                 Ok(found) => return Some(found),
                 Err(Error::NotFound { .. } | Error::Denied { .. }) => return None,
-                Err(error) => self.health.output.fails(of_the_bucket(&error)),
+                Err(error) => self.health.output_fails(&error),
             }
             backoff.wait().await;
         }
@@ -138,7 +138,7 @@ impl Worker {
             if matches!(error, Error::Unexpected { .. }) && self.store.probe().await.is_ok() {
                 return Err(Undelivered::Ended(Ending::rejected(Reason::OutputFailed, error)));
             }
-            self.health.output.fails(of_the_bucket(&error));
+            self.health.output_fails(&error);
             backoff.wait().await;
         }
     }

@@ -110,13 +110,11 @@ impl Ending {
     }
 }
 
-/// What its owner has to know of a bucket that does not take pictures. One that is only away comes back by itself.
-pub(crate) fn of_the_bucket(error: &store::Error) -> String {
-    let reason = match error {
-        store::Error::Unavailable { .. } => return error.to_string(),
+/// Why a bucket does not take pictures, as its owner has to know it.
+pub(crate) fn of_the_bucket(error: &store::Error) -> Reason {
+    match error {
         store::Error::Denied { .. } => Reason::OutputDenied,
         store::Error::NoSuchBucket { .. } | store::Error::Elsewhere { .. } => Reason::OutputMissing,
         _ => Reason::OutputFailed,
-    };
-    format!("{reason}: {error}")
+    }
 }

@@ -1,18 +1,20 @@
 //! How the worker is, told to the operator by its heartbeats and to everybody else over HTTP.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use queue::{Fault, Trouble, WorkerState};
+use queue::{Reason, Trouble, WorkerState};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     breaker::Breaker,
     comfyui::{self, Engine},
     duty::{Duty, Now},
+    ending::of_the_bucket,
     metrics::Metrics,
     text::cut,
 };
@@ -55,7 +57,24 @@ pub(crate) struct Part {
 enum Condition {
     Untried,
     Works,
-    Fails(String),
+    Fails(Failure),
+}
+
+/// Why a part does not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    /// What the operator is told; it hears nothing of a Redis that can't be reached.
+    reason: Option<Reason>,
+    why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason {
+            Some(reason) => write!(f, "{reason}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 impl Health {
@@ -78,23 +97,30 @@ impl Health {
         self.life().state
     }
 
-    /// Why no tasks are taken, as the operator has to know it: the worst first.
-    pub(crate) fn trouble(&self, engine: &comfyui::State) -> Option<Trouble> {
-        let trouble = |fault, message: String| Some(Trouble { fault, message: cut(&message, MESSAGE) });
-        if let Some(why) = self.breaker.why() {
-            return trouble(Fault::Worker, why);
-        }
-        if let Some(why) = self.disk.failure() {
-            return trouble(Fault::Machine, format!("the engine's disk: {why}"));
-        }
-        if let Some(fault) = self.fault_of(engine) {
-            return trouble(fault, format!("the engine: {}", engine.trouble().unwrap_or_default()));
-        }
-        let why = self.output.failure()?;
-        trouble(Fault::Pool, format!("the output: {why}"))
+    /// The bucket does not take pictures.
+    pub(crate) fn output_fails(&self, error: &store::Error) {
+        self.output.fails_for(of_the_bucket(error), error);
     }
 
-    fn fault_of(&self, engine: &comfyui::State) -> Option<Fault> {
+    /// Why no tasks are taken, as the operator has to know it: the worst first.
+    pub(crate) fn trouble(&self, engine: &comfyui::State) -> Option<Trouble> {
+        let trouble = |reason, message: String| Trouble { reason, message: cut(&message, MESSAGE) };
+        let by_breaker = || Some(trouble(Reason::WorkerUnhealthy, self.breaker.why()?));
+        let by_engine = || {
+            let reason = self.engine_trouble(engine)?;
+            Some(trouble(reason, format!("the engine: {}", engine.trouble()?)))
+        };
+        let by_part = |part: &Part, name: &str| {
+            let Failure { reason, why } = part.failure()?;
+            Some(trouble(reason?, format!("{name}: {why}")))
+        };
+        by_breaker()
+            .or_else(|| by_part(&self.disk, "the engine's disk"))
+            .or_else(by_engine)
+            .or_else(|| by_part(&self.output, "the output"))
+    }
+
+    fn engine_trouble(&self, engine: &comfyui::State) -> Option<Reason> {
         let mut life = self.life();
         let patience = match life.state {
             WorkerState::Starting => ENGINE_START_PATIENCE,
@@ -105,11 +131,12 @@ impl Health {
                 life.engine_down_since = None;
                 None
             }
-            // All workers of the pool have the same.
-            comfyui::State::Unsupported { .. } => Some(Fault::Pool),
+            comfyui::State::Unsupported { .. } => Some(Reason::EngineTooOld),
             comfyui::State::Down { .. } | comfyui::State::Unhealthy { .. } => {
                 let since = *life.engine_down_since.get_or_insert_with(Instant::now);
-                (since.elapsed() >= patience).then_some(Fault::Machine)
+                let is_down = matches!(engine, comfyui::State::Down { .. });
+                let reason = if is_down { Reason::EngineDown } else { Reason::EngineUnhealthy };
+                (since.elapsed() >= patience).then_some(reason)
             }
         }
     }
@@ -132,9 +159,18 @@ impl Part {
         }
     }
 
-    pub(crate) fn fails(&self, why: impl std::fmt::Display) {
-        let why = why.to_string();
-        if self.becomes(Condition::Fails(why.clone())) {
+    pub(crate) fn fails(&self, why: impl fmt::Display) {
+        self.fail(Failure { reason: None, why: why.to_string() });
+    }
+
+    /// Likewise, and its owner can do something about it.
+    pub(crate) fn fails_for(&self, reason: Reason, why: impl fmt::Display) {
+        self.fail(Failure { reason: Some(reason), why: why.to_string() });
+    }
+
+    fn fail(&self, failure: Failure) {
+        let why = failure.to_string();
+        if self.becomes(Condition::Fails(failure)) {
             tracing::warn!(why, "waiting for {}", self.name);
             self.metrics.part(self.name, false);
         }
@@ -145,15 +181,15 @@ impl Part {
         match &*self.lock() {
             Condition::Untried => Some("not reached yet".to_owned()),
             Condition::Works => None,
-            Condition::Fails(why) => Some(why.clone()),
+            Condition::Fails(failure) => Some(failure.to_string()),
         }
     }
 
     /// The same, once it was tried.
-    fn failure(&self) -> Option<String> {
+    fn failure(&self) -> Option<Failure> {
         match &*self.lock() {
             Condition::Untried | Condition::Works => None,
-            Condition::Fails(why) => Some(why.clone()),
+            Condition::Fails(failure) => Some(failure.clone()),
         }
     }
 

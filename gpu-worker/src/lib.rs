@@ -8,7 +8,6 @@
 //! - [`drain`] hands back what won't be done in time once the machine has to go;
 //! - [`comfyui::Engine::keep_connected`] keeps the socket to the engine;
 //! - [`orphans`] clears what workers that are gone have left in the engine;
-//! - [`breaker`] finds out whether this worker is to blame for what does not work on it;
 //! - [`health`] shows all of that to the world.
 //!
 //! A task's way: [`task`] reads what is to be done, [`graph`] makes a graph of it, [`comfyui`] runs it, [`collect`] and

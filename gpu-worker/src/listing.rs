@@ -5,11 +5,7 @@ use std::time::Duration;
 use queue::{JobUid, Lease, Outcome, StoredImage, StoredObject};
 use serde::Serialize;
 
-use crate::{
-    backoff::Backoff,
-    ending::{Ending, of_the_bucket},
-    worker::Worker,
-};
+use crate::{backoff::Backoff, ending::Ending, worker::Worker};
 
 /// Outcomes read at once.
 const PAGE: u32 = 500;
@@ -88,7 +84,7 @@ impl Worker {
                     let url = Some(self.store.output().url(&key));
                     return Ending::Listed(StoredObject { key, url, etag, bytes: json.len() as u64 });
                 }
-                Err(error) => self.health.output.fails(of_the_bucket(&error)),
+                Err(error) => self.health.output_fails(&error),
             }
             backoff.wait().await;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use queue::{Lease, Release, StoredObject, TaskResult, Written};
+use tokio::time::Instant;
 
 use crate::{
     backoff::Backoff,
@@ -26,7 +27,7 @@ impl Worker {
     /// Tells the queue, for as long as it takes to reach it. Nothing is said of a lease that is not ours.
     pub(crate) async fn report(&self, lease: &Lease, ending: Ending, seat: &Seat) {
         if let Some(error) = ending.suspicion() {
-            self.health.breaker.suspect(&lease.task, error);
+            self.health.breaker.suspect(&lease.task.job, error, Instant::now());
         }
         let word = match ending {
             Ending::Stopped(Stop::Cancelled) => return self.metrics.task(Outcome::Cancelled),

@@ -12,13 +12,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     backoff::Backoff,
-    breaker, claiming,
+    claiming,
     collect::Budget,
     comfyui::{Client, Engine, Mark},
     config::Config,
     drain,
     duty::{Duty, Now},
-    ending::of_the_bucket,
     health::{self, Health, Pages, Part},
     heartbeat,
     held::Held,
@@ -85,16 +84,15 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
     let working = async {
         let connected = tokio::select! {
             connected = connected(&config, &duty, &health.redis) => connected?,
-            never = keep_trying(&store, &health.output) => match never {},
+            never = keep_trying(&store, &health) => match never {},
         };
-        let Some((redis, for_beats)) = connected else { return Ok(()) };
+        let Some(redis) = connected else { return Ok(()) };
         let worker = Arc::new(Worker {
             id,
             pool: config.pool.clone(),
             warm_model: config.warm_model(),
             capacity: config.capacity,
             queue: Queue::new(redis, &config.pool),
-            beats: Queue::new(for_beats, &config.pool),
             store,
             engine,
             budget: Budget::new(config.output_budget_mib),
@@ -110,7 +108,6 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
         let _beating = spawn(heartbeat::run(worker.clone()));
         let _listening = spawn(heartbeat::listen(worker.clone()));
         let _draining = spawn(drain::watch(duty.clone(), worker.held.clone()));
-        let _judging = spawn(breaker::watch(worker.clone()));
         let _clearing = spawn(orphans::watch(worker.clone()));
         Box::pin(claiming::run(&worker)).await
     };
@@ -132,11 +129,11 @@ fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> A
 }
 
 /// Shows how the bucket is while Redis is waited for.
-async fn keep_trying(store: &Store, part: &Part) -> Infallible {
+async fn keep_trying(store: &Store, health: &Health) -> Infallible {
     loop {
         match store.probe().await {
-            Ok(_) => part.works(),
-            Err(error) => part.fails(of_the_bucket(&error)),
+            Ok(_) => health.output.works(),
+            Err(error) => health.output_fails(&error),
         }
         sleep(BACKOFF.1).await;
     }
@@ -146,16 +143,12 @@ async fn keep_connected(engine: Arc<Engine>) {
     engine.keep_connected().await;
 }
 
-/// Two connections to Redis, once it answers; `None` if the worker has to go before that.
-async fn connected(config: &Config, duty: &Duty, part: &Part) -> anyhow::Result<Option<(Redis, Redis)>> {
+/// Redis, once it answers; `None` if the worker has to go before that.
+async fn connected(config: &Config, duty: &Duty, part: &Part) -> anyhow::Result<Option<Redis>> {
     let tls = tls_of(config)?;
     let mut orders = duty.watch();
-    let connect = async {
-        let redis = reach(config, tls.clone(), part).await?;
-        Ok(Some((redis, reach(config, tls, part).await?)))
-    };
     tokio::select! {
-        connected = connect => connected,
+        connected = reach(config, tls, part) => connected.map(Some),
         _ = orders.wait_for(|now| matches!(now, Now::Leave { .. })) => Ok(None),
     }
 }

@@ -189,7 +189,7 @@ impl Worker {
         match trouble {
             // What waited behind another picture has nothing to do with it.
             Trouble::Died(_) | Trouble::Unhealthy(_) if begun => self.metrics.engine_deaths.inc(),
-            Trouble::DiskFull(why) => self.health.disk.fails(why),
+            Trouble::DiskFull(why) => self.health.disk.fails_for(Reason::DiskFull, why),
             _ => {}
         }
         Ending::of(trouble, begun)

@@ -19,8 +19,6 @@ pub(crate) struct Worker {
     pub(crate) warm_model: Option<String>,
     pub(crate) capacity: Capacity,
     pub(crate) queue: Queue,
-    /// The same queue over a connection of its own: a heartbeat waits behind no large answer.
-    pub(crate) beats: Queue,
     pub(crate) store: Store,
     pub(crate) engine: Arc<Engine>,
     pub(crate) budget: Budget,

@@ -1,68 +1,68 @@
-//! What a plan asks for.
+//! The actions that a plan asks for, and when the next plan is due.
 use std::time::Duration;
 
 use crate::{Capacity, Time, Why, WorkerId};
 
-/// Shows its effect, or that it was refused, within this time.
-const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// An action takes effect, or is refused, within this time.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One thing to do, and why.
+/// An action and its reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// What.
+    /// What the caller has to do.
     pub action: Action,
-    /// Why; its `Display` is a sentence for people.
+    /// The reason; its `Display` is a sentence for people.
     pub why: Why,
-    /// When it should have shown its effect: what comes of it is looked at then, if nothing happens before.
+    /// The time by which the action should have taken effect. The next plan is due then, if nothing happens before.
     pub look_again: Time,
 }
 
-/// One thing to do.
+/// An order of the plan to its caller.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Create workers.
+    /// Creates workers of one kind.
     Start {
-        /// On what capacity.
+        /// The capacity that they run on.
         capacity: Capacity,
-        /// In which zone; `None`: wherever the scheduler finds room.
+        /// The zone that they run in; `None`: any zone in which the scheduler finds room.
         zone: Option<String>,
-        /// How many, ≥ 1.
+        /// The number of workers, ≥ 1.
         n: u32,
-        /// The model to load before the first claim.
+        /// The model that each worker loads before its first claim.
         model: Option<String>,
     },
-    /// Take a worker that holds no lease away: by the queue's `try_retire`, which refuses if it claimed in the
-    /// meantime, then its Pod. One that never came up is just deleted.
+    /// Removes a worker that holds no lease: first by the queue's `try_retire`, which refuses if the worker has claimed
+    /// a task in the meantime, then by deleting its Pod. A worker that never came up is deleted at once.
     Retire {
-        /// Which.
+        /// The worker to remove.
         worker: WorkerId,
     },
-    /// Let a worker finish what it holds and claim nothing more, for now.
+    /// Lets a worker finish what it holds; it claims nothing more until it is resumed.
     Hold {
-        /// Which.
+        /// The worker to hold.
         worker: WorkerId,
     },
-    /// Let a held worker claim again.
+    /// Lets a held worker claim again.
     Resume {
-        /// Which.
+        /// The worker to resume.
         worker: WorkerId,
     },
-    /// Tell a worker that its machine goes away.
+    /// Tells a worker that its machine is about to stop.
     Doom {
-        /// Which.
+        /// The worker to tell.
         worker: WorkerId,
-        /// When it stops.
+        /// The time at which the machine stops.
         deadline: Time,
     },
-    /// Requeue all that a dead worker held, now.
+    /// Requeues at once all tasks that a dead worker holds.
     Evict {
-        /// Which.
+        /// The dead worker.
         worker: WorkerId,
     },
 }
 
 impl Action {
-    /// For metric labels.
+    /// The action's name in metric labels, one of a fixed set.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
@@ -87,7 +87,7 @@ impl Action {
     }
 }
 
-/// What a plan does, in this order, and when the next one is due if nothing happens before.
+/// The plan's actions in the order in which they are carried out, and the time at which the next plan is due.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Agenda {
     pub(crate) decisions: Vec<Decision>,
@@ -100,25 +100,25 @@ impl Agenda {
         Self { decisions: Vec::new(), now, look_again: Time::NEVER }
     }
 
-    /// Does one thing now.
+    /// Adds an action that is carried out now.
     pub(crate) fn add(&mut self, action: Action, why: Why) {
         let look_again = match &action {
-            // Until then it finishes what fits.
+            // The worker finishes what it can until then.
             Action::Doom { deadline, .. } => *deadline,
-            _ => self.now.plus(SHOWS_WITHIN),
+            _ => self.now.plus(EFFECT_TIMEOUT),
         };
-        self.look_at(look_again);
+        self.look_again_at(look_again);
         self.decisions.push(Decision { action, why, look_again });
     }
 
-    /// Something will be due then that is not due yet.
-    pub(crate) fn look_at(&mut self, time: Time) {
+    /// Makes the next plan due at `time`, if no plan is due before. A time that has passed changes nothing.
+    pub(crate) fn look_again_at(&mut self, time: Time) {
         if time > self.now {
             self.look_again = self.look_again.min(time);
         }
     }
 
-    /// Until the next plan is due.
+    /// How long the caller may wait before the next plan.
     pub(crate) fn wake_after(&self) -> Duration {
         self.look_again.since(self.now)
     }

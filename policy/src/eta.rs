@@ -1,52 +1,52 @@
-//! When work will be done.
+//! Forecasts when the waiting work will be done.
 use crate::{
     Time,
-    gap::{Gap, started},
-    known::Known,
+    gap::{Gap, planned_slots},
     schedule::Schedule,
-    supply::{Prospect, supply},
+    situation::Situation,
+    supply::{Assumption, supply},
 };
 
-/// When the waiting work will be done, as things stand.
+/// The times at which the waiting work will be done, if nothing changes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forecast {
     buckets: Vec<Eta>,
 }
 
-/// When the waiting tasks of one class and kind of work that are due at one time will be done.
+/// The forecast for waiting tasks of one class and kind of work that are due at the same time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eta {
-    /// Their class.
+    /// The tasks' class.
     pub class: String,
-    /// Their model.
+    /// The tasks' model.
     pub model: String,
-    /// What kind of work they are ([`crate::Backlog::work`]).
+    /// The tasks' kind of work ([`crate::Backlog::work`]).
     pub work: String,
-    /// When they are due.
+    /// The time at which the tasks are due.
     pub due: Time,
-    /// How many.
+    /// The number of tasks.
     pub tasks: u64,
-    /// How many of them will not be done in time.
+    /// The number of tasks that will not be done in time.
     pub late: u64,
-    /// When the last of them should be done; `None`: not before something changes (no capacity it may use).
+    /// The time at which the last task should be done; `None`: the pool has no capacity for these tasks at present.
     pub done: Option<Time>,
 }
 
-/// By the workers there are and those the plan starts now or later.
-pub(crate) fn foretell(known: &Known, gap: &Gap) -> Forecast {
-    let view = &known.view;
-    let mut slots = supply(view, known.zones, Prospect::Expected);
-    slots.extend(started(known, gap, Prospect::Expected));
+/// Forecasts with the workers that exist and those that the plan starts now or later.
+pub(crate) fn forecast(situation: &Situation, gap: &Gap) -> Forecast {
+    let view = &situation.view;
+    let mut slots = supply(view, situation.zones, Assumption::Expected);
+    slots.extend(planned_slots(situation, gap, Assumption::Expected));
     if view.policy.paused {
-        // They finish what they hold.
+        // A paused pool finishes what its workers hold and begins nothing.
         slots.clear();
     }
     let mut schedule = Schedule::new(slots);
     let mut buckets = Vec::new();
-    for bucket in known.demand.in_full() {
-        let bucket = bucket.as_expected();
-        let in_time = schedule.manages(&bucket, view.until(bucket.due)).min(bucket.tasks);
-        let done = schedule.place(&bucket).map(|seconds| view.at(seconds));
+    for bucket in situation.demand.all() {
+        let bucket = bucket.with_mean_time();
+        let in_time = schedule.tasks_within(&bucket, view.seconds_until(bucket.due)).min(bucket.tasks);
+        let done = schedule.place(&bucket).map(|seconds| view.time_in(seconds));
         if !bucket.expected {
             buckets.push(Eta {
                 class: bucket.class.to_owned(),
@@ -63,16 +63,17 @@ pub(crate) fn foretell(known: &Known, gap: &Gap) -> Forecast {
 }
 
 impl Forecast {
-    /// All buckets, in the order in which they are due.
+    /// All buckets, sorted by due time.
     pub fn buckets(&self) -> &[Eta] {
         &self.buckets
     }
 
-    /// When the waiting tasks of a job (its class, model and due time as enqueued) will all be done; `None`:
-    /// nothing of it waits, or no capacity is in sight. What the job has running may take longer.
+    /// The time at which all waiting tasks of a job will be done. The job is given by its class, model and due time as
+    /// enqueued. `None`: no task of it waits, or there is no capacity for it. Tasks of the job that run already may
+    /// take longer.
     pub fn job_done(&self, class: &str, model: &str, due: Time) -> Option<Time> {
         let alike = self.buckets.iter().filter(|b| b.class == class && b.model == model);
-        // Due times are rounded down to buckets.
+        // Buckets round due times down.
         alike.filter(|b| b.due <= due).max_by_key(|b| b.due).and_then(|b| b.done)
     }
 }

@@ -1,4 +1,4 @@
-//! What is learned from what is seen, before anything is decided.
+//! Learns from the snapshot before anything is decided.
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
@@ -6,61 +6,63 @@ use crate::{
     zones::Zones,
 };
 
-/// A task tells its pace once so much of it is done.
-const TELLING: f64 = 0.1;
-/// When the queue could not be read for longer than this, who is up has yet to say so.
-const BLIND: Duration = Duration::from_secs(30);
+/// A running task shows its pace once this fraction of it is done.
+const PACE_SHOWS_AT: f64 = 0.1;
+/// After the queue was unreadable for longer than this, workers have not reported yet that they are up.
+const UNREADABLE_FOR: Duration = Duration::from_secs(30);
 
-/// What is known once it was looked at what is seen.
+/// The result of the learning step.
 #[derive(Debug)]
 pub(crate) struct Learned {
-    /// What was remembered, and what was learned since.
+    /// The memory, updated with the snapshot.
     pub(crate) memory: Memory,
-    /// The workers; one that is not up when it should be has failed.
+    /// The workers; those whose time to come up is over are in [`crate::Phase::Failed`].
     pub(crate) workers: Vec<Worker>,
-    /// Where machines are to be had.
+    /// The zones and their shortages.
     pub(crate) zones: Zones,
-    /// How long things take, by what was learned and by what is under way.
+    /// How long things take, from finished tasks and from those that run.
     pub(crate) pace: Estimates,
 }
 
-pub(crate) fn learn(given: &View, refused: &[Refused]) -> Learned {
-    let mut memory = given.memory.clone();
-    if memory.template != given.policy.template {
-        given.policy.template.clone_into(&mut memory.template);
-        memory.template_since = given.now;
+pub(crate) fn learn(observed: &View, refused: &[Refused]) -> Learned {
+    let mut memory = observed.memory.clone();
+    if memory.template != observed.policy.template {
+        observed.policy.template.clone_into(&mut memory.template);
+        memory.template_since = observed.now;
         memory.short.clear();
         memory.failures.clear();
         memory.replacements.clear();
     }
-    memory.last_up = last_up(given);
-    let fresh = memory.clone();
-    let watched = View { memory: &fresh, ..*given };
-    let overdue = failures::overdue(&watched);
-    let workers = failures::have_failed(&watched, &overdue);
-    let view = View { workers: &workers, ..watched };
+    memory.last_up = last_up(observed);
+    let updated = memory.clone();
+    let with_last_up = View { memory: &updated, ..*observed };
+    let overdue = failures::overdue(&with_last_up);
+    let workers = failures::mark_failed(&with_last_up, &overdue);
+    let view = View { workers: &workers, ..with_last_up };
     let mut zones = Zones::learn(&view);
     failures::learn(&view, &overdue, refused, &mut zones, &mut memory);
-    zones.remember(&view, &mut memory);
+    zones.save(&view, &mut memory);
     memory.on_demand_work = last_on_demand_work(&view);
     memory.held.retain(|id, _| view.worker(id).is_some_and(|worker| worker.order == Order::Hold));
     let pace = pace(&view);
     Learned { memory, workers, zones, pace }
 }
 
-/// When each worker was last seen up. One that starts anew on its machine has its time again, and so have all of whom
-/// nothing could be seen for a while: the queue forgets whom it does not hear.
-fn last_up(given: &View) -> BTreeMap<WorkerId, Time> {
-    let blind = given.memory.inflow_at.is_none_or(|last| given.now.since(last) > BLIND);
+/// The time at which each worker was last up. A worker that restarts on its machine has its full start-up time again.
+/// So has every worker after the queue was unreadable for a while, because the queue forgets workers that it does not
+/// hear from.
+fn last_up(observed: &View) -> BTreeMap<WorkerId, Time> {
+    let was_unreadable =
+        observed.memory.inflow_at.is_none_or(|last| observed.now.since(last) > UNREADABLE_FOR);
     let last = |worker: &Worker| {
-        let known = given.memory.last_up.get(&worker.id).copied();
-        if worker.is_up() || blind { Some(given.now) } else { known }
+        let known = observed.memory.last_up.get(&worker.id).copied();
+        if worker.is_up() || was_unreadable { Some(observed.now) } else { known }
     };
-    let with_machine = given.workers.iter().filter(|worker| worker.has_machine());
+    let with_machine = observed.workers.iter().filter(|worker| worker.has_machine());
     with_machine.filter_map(|worker| Some((worker.id.clone(), last(worker)?))).collect()
 }
 
-/// When work that must run on demand was last there.
+/// The last time at which work that must run on demand waited or ran.
 fn last_on_demand_work(view: &View) -> Option<Time> {
     let on_demand = |class: &str| view.class(class).is_some_and(|c| c.capacity == CapacityRule::OnDemand);
     let waits = view.backlog().iter().any(|b| b.tasks > 0 && on_demand(&b.class));
@@ -69,12 +71,12 @@ fn last_on_demand_work(view: &View) -> Option<Time> {
     if waits || runs { Some(view.now) } else { last.filter(|last| is_recent(view, *last)) }
 }
 
-/// Whether on-demand workers stay for what was there then.
+/// Whether on-demand work ended so recently that its workers stay.
 pub(crate) fn is_recent(view: &View, last: Time) -> bool {
     view.now.since(last) < view.policy.scaling.idle_after || last == view.now
 }
 
-/// The first tasks of a kind that takes far longer than guessed tell so while they run.
+/// The estimates, corrected by running tasks that already take longer than expected.
 fn pace(view: &View) -> Estimates {
     let mut pace = view.memory.estimates.clone();
     for worker in view.workers.iter().filter(|worker| worker.health == Health::Well) {
@@ -82,7 +84,7 @@ fn pace(view: &View) -> Estimates {
         let ran = view.now.since(task.started).saturating_sub(load(&task.model)).as_secs_f64();
         let done = task.progress.filter(|(_, all)| *all > 0);
         let done = done.map_or(0.0, |(done, all)| f64::from(done) / f64::from(all));
-        let whole = if done >= TELLING { ran / done.min(1.0) } else { ran };
+        let whole = if done >= PACE_SHOWS_AT { ran / done.min(1.0) } else { ran };
         pace.takes_at_least(&task.work, &task.model, task.units, whole);
     }
     pace

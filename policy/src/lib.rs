@@ -1,21 +1,22 @@
-//! Decides how many GPU workers a pool should have, of what kind and where, and why.
+//! Decides how many GPU workers a pool has, on which capacity and in which zones, and why.
 //!
-//! Everything here is pure: [`plan`] turns a snapshot ([`Seen`]), the owner's wishes ([`Policy`]) and what was
-//! learned before ([`Memory`]) into [`Action`]s and a [`Report`]. Same input, same output: time is an argument.
+//! The crate is pure: [`plan`] turns a snapshot ([`Seen`]), the owner's settings ([`Policy`]) and what earlier plans
+//! learned ([`Memory`]) into [`Action`]s and a [`Report`]. The same input gives the same output: the time is an
+//! argument.
 //!
-//! A plan is made in steps (`plan.rs`), a file each:
+//! [`plan`] makes a plan in steps. Each step has a file:
 //!
 //! | file | step |
 //! |---|---|
-//! | `signs.rs` | 1. pass on what the nodes' signals say |
-//! | `learn.rs` (by `failures.rs`, `zones.rs`) | 2. learn who did not come up, where machines are short, how long things take |
-//! | `demand.rs`, `inflow.rs` | 3. count the work in the order in which it is due, and what will come between |
-//! | `supply.rs`, `gap.rs` (by `need.rs`, `schedule.rs`, `on_demand.rs`, `rollout.rs`) | 4. find when each worker is free, and what is missing for everything to be done in time |
-//! | `start.rs` | 5. resume or start it: zone and model |
-//! | `leave/` (by `idleness.rs`) | 6. let go of what is broken or not needed, a file for each reason |
-//! | `eta.rs`, `report.rs`, `state.rs` | 7. say when the work will be done, and why all this |
+//! | `signs.rs` | 1. pass the nodes' signs on to the workers |
+//! | `learn.rs` (with `failures.rs`, `zones.rs`) | 2. learn which workers failed, which zones are short of machines, how long things take |
+//! | `demand.rs`, `inflow.rs` | 3. count the work in the order of its due times, and what will arrive in between |
+//! | `supply.rs`, `gap.rs` (with `need.rs`, `schedule.rs`, `on_demand.rs`, `rollout.rs`) | 4. find when each worker is free, and how many workers are missing for all work to be done in time |
+//! | `start.rs` | 5. resume held workers or start new ones, each in a zone and with a model |
+//! | `leave/` (with `idleness.rs`) | 6. remove broken workers and those that are not needed; each reason has a file |
+//! | `eta.rs`, `report.rs`, `state.rs` | 7. forecast when the work will be done, and report why |
 //!
-//! When to look again goes with what is done, and with what is not due yet (`action.rs`).
+//! `action.rs` holds the result: the actions, and the time at which the next plan is due.
 mod action;
 mod demand;
 mod estimates;
@@ -24,7 +25,6 @@ mod failures;
 mod gap;
 mod idleness;
 mod inflow;
-mod known;
 mod learn;
 mod leave;
 mod memory;
@@ -37,13 +37,14 @@ mod rollout;
 mod schedule;
 mod seen;
 mod signs;
+mod situation;
 mod start;
 mod state;
 mod supply;
+mod text;
 mod time;
 mod view;
 mod why;
-mod words;
 mod zones;
 
 pub use action::{Action, Decision};
@@ -51,10 +52,10 @@ pub use demand::Unserved;
 pub use estimates::{Estimates, Sample};
 pub use eta::{Eta, Forecast};
 pub use idleness::IdleMeter;
-pub use memory::{Failures, Held, Lack, Memory, Shortage};
+pub use memory::{Failures, HoldReason, Lack, Memory, Shortage};
 pub use plan::{Plan, plan};
 pub use policy::{Capacity, CapacityRule, Class, Fleet, Policy, Scaling};
-pub use report::{Counts, Failing, Late, Report, Short};
+pub use report::{Counts, Failing, Late, Report, ZoneShortage};
 pub use seen::{
     Backlog, Fault, Health, Machine, Order, Phase, Queue, Refused, Running, Seen, Template, Trouble, Worker,
     WorkerId,

@@ -1,75 +1,76 @@
-//! What the policy remembers from plan to plan. Small, and kept with the WorkerPool, so a new leader goes on where the
-//! old one stopped.
+//! The policy's memory from plan to plan. It is small and stored with the WorkerPool, so a new leader continues where
+//! the old one stopped.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Capacity, Estimates, IdleMeter, Time, WorkerId};
 
-/// What the policy remembers.
+/// What the policy remembers from plan to plan.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
-    /// How long things take here. The caller feeds it: [`Estimates::observe`].
+    /// How long things take in this pool. The caller adds samples with [`Estimates::observe`].
     pub estimates: Estimates,
-    /// Zones that are avoided, by capacity and zone (the empty name when the fleet names none).
+    /// Shortages by capacity and zone; the zone's name is empty if the fleet names no zones.
     pub short: BTreeMap<Capacity, BTreeMap<String, Shortage>>,
     /// Workers that did not come up, by capacity.
     pub failures: BTreeMap<Capacity, Failures>,
-    /// The failed workers that are still seen, so that none counts twice.
+    /// Failed workers that the snapshot still contains, so that each is counted once.
     pub failed: BTreeSet<WorkerId>,
-    /// When each worker that is there was last seen up, or could not be seen: its time to come up counts from then.
+    /// The time at which each worker was last up, or at which the queue was last unreadable. A worker's time to come up
+    /// starts then.
     pub last_up: BTreeMap<WorkerId, Time>,
-    /// When a zone last lost a spot worker, by zone; kept for a while.
+    /// The time at which each zone last lost a spot worker; dropped after a while.
     pub losses: BTreeMap<String, Time>,
-    /// How much the fleet sits idle.
+    /// The idle time of the spot fleet.
     pub idle: IdleMeter,
-    /// When work that must run on demand was last there.
+    /// The last time at which work that must run on demand waited or ran.
     pub on_demand_work: Option<Time>,
-    /// When an on-demand worker was last started or resumed.
+    /// The last time at which an on-demand worker was started or resumed for work.
     pub on_demand_wanted: Option<Time>,
-    /// Engine seconds of work that arrive per second, by class …
+    /// Engine seconds of work that arrive per second, by class.
     pub inflow: BTreeMap<String, f64>,
-    /// … and when that was last read.
+    /// The time at which `inflow` was last updated; `None` before the first plan.
     pub inflow_at: Option<Time>,
-    /// Why workers were held.
-    pub held: BTreeMap<WorkerId, Held>,
-    /// What workers are made of …
+    /// The reason why each held worker is held.
+    pub held: BTreeMap<WorkerId, HoldReason>,
+    /// The template of the last plan ([`crate::Policy::template`]).
     pub template: String,
-    /// … and since when.
+    /// The time at which the template last changed.
     pub template_since: Time,
-    /// Workers started in place of older ones that are still there, by capacity.
+    /// Workers that were started to replace older ones which still exist, by capacity.
     pub replacements: BTreeMap<Capacity, u32>,
 }
 
-/// No workers come up in a zone.
+/// A zone in which workers of a capacity do not come up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shortage {
-    /// When it began.
+    /// The time at which the shortage began.
     pub since: Time,
-    /// The zone is avoided until then, and for as long as a worker waits there.
+    /// The zone is avoided until this time, and as long as a worker waits there.
     pub until: Time,
-    /// How many in a row, without a machine in between.
+    /// The number of shortages in a row, without a new machine in between.
     pub times: u32,
-    /// What is lacking.
+    /// What the zone lacks.
     #[serde(default)]
     pub lack: Lack,
-    /// In the words of who says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub said: Option<String>,
+    /// The message of the autoscaler, scheduler or worker that reports the shortage.
+    #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What a zone lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Lack {
-    /// Machines.
+    /// The zone has no machines.
     #[default]
     Machines,
     /// A machine was bought and does not join the cluster.
     Joining,
-    /// There are machines, but no worker comes up on them.
+    /// The zone has machines, but workers do not come up on them.
     Workers,
 }
 
@@ -77,28 +78,28 @@ pub enum Lack {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
-    /// Since one came up last.
+    /// The number of failed workers since one last came up.
     pub workers: u32,
-    /// How often workers failed that were created after the failure before, some time back.
+    /// The number of rounds: workers that were created together and fail together are one round.
     pub rounds: u32,
-    /// When the first of these was created: one that was created later and comes up ends it.
+    /// The creation time of the first of these workers. The count ends when a worker that was created later comes up.
     pub since: Time,
-    /// When the last was seen.
+    /// The time of the last failure.
     pub last: Time,
-    /// No other is started before then.
+    /// No worker is started before this time.
     pub until: Time,
-    /// Why the last one failed.
+    /// The message of the last failure.
     pub why: String,
 }
 
-/// Why a worker was held.
+/// The reason why a worker is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Held {
-    /// Its node may go; it is resumed once the sign clears.
+pub enum HoldReason {
+    /// Its node may go; it is resumed when the sign clears.
     AtRisk,
-    /// It is not needed; it is resumed if it is again, and goes once it is through.
+    /// It is not needed; it is resumed if it is needed again, and is removed once it holds no task.
     NotNeeded,
-    /// It is made from an older template, and goes once it is through.
+    /// It is made from an older template, and is removed once it holds no task.
     Outdated,
 }

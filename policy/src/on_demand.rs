@@ -1,5 +1,5 @@
-//! Whether the on-demand workers there are still needed: they are dear, and would otherwise eat spot's work
-//! for ever.
+//! Decides whether the existing on-demand workers are still needed. They are expensive, and without this decision they
+//! would keep doing work that spot can do.
 use crate::{
     Capacity, CapacityRule, Phase,
     demand::{Bucket, Demand},
@@ -7,78 +7,79 @@ use crate::{
     idleness::over_minimum,
     learn::is_recent,
     need::{Limit, Question},
-    supply::{Prospect, Slot, supply},
+    supply::{Assumption, Slot, supply},
     view::View,
     zones::Zones,
 };
 
-/// What becomes of the on-demand workers.
+/// Whether the work needs the existing on-demand workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnDemand {
-    /// Needed for work only they may run.
-    Kept,
-    /// Needed because there is no spot; as soon as there is, they go.
+pub(crate) enum OnDemandNeed {
+    /// They are needed for work that only they may run, or by the fleet's minimum.
+    Needed,
+    /// They stand in for spot and are removed as soon as spot has machines.
     StandsIn,
-    /// Not needed, but what waits is so little that starting spot for it would cost more.
+    /// They are not needed, but so little work waits that starting spot for it would cost more.
     Finishing,
-    /// Not needed: spot is started as if they weren't there.
-    Over,
+    /// They are not needed: the plan starts spot workers as if they did not exist.
+    NotNeeded,
 }
 
-pub(crate) fn on_demand(view: &View, demand: &Demand, zones: &Zones) -> OnDemand {
+pub(crate) fn on_demand_need(view: &View, demand: &Demand, zones: &Zones) -> OnDemandNeed {
     let none_may_go = over_minimum(view, Capacity::OnDemand) == 0;
     let had_work = view.memory.on_demand_work.is_some_and(|last| is_recent(view, last));
     if none_may_go || had_work || view.max(Capacity::Spot) == 0 {
-        return OnDemand::Kept;
+        return OnDemandNeed::Needed;
     }
     let trusted = Gate::of(view, Capacity::Spot).is_trusted(view, Capacity::Spot);
-    let room = view.placed(Capacity::Spot).count() < view.max(Capacity::Spot);
+    let room = view.in_fleet(Capacity::Spot).count() < view.max(Capacity::Spot);
     let can_grow = zones.any_open(Capacity::Spot) && room && trusted;
     let carried = spot_carries(view, demand, zones);
-    let stands_in = !zones.trusted(Capacity::Spot) && with_machine(view, Capacity::Spot) == 0;
+    let stands_in = !zones.has_no_shortage(Capacity::Spot) && with_machine(view, Capacity::Spot) == 0;
     match (carried, can_grow) {
-        (true, _) if stands_in => OnDemand::StandsIn,
-        (true, _) => OnDemand::Over,
-        (false, false) => OnDemand::StandsIn,
-        (false, true) if cheaper_to_finish(view, demand) => OnDemand::Finishing,
-        (false, true) => OnDemand::Over,
+        (true, _) if stands_in => OnDemandNeed::StandsIn,
+        (true, _) => OnDemandNeed::NotNeeded,
+        (false, false) => OnDemandNeed::StandsIn,
+        (false, true) if cheaper_to_finish(view, demand) => OnDemandNeed::Finishing,
+        (false, true) => OnDemandNeed::NotNeeded,
     }
 }
 
-/// Whether the spot workers that have a machine (and the minimum on demand) do all they may run in time.
+/// Whether the spot workers that have a machine, with the on-demand minimum, do all work that spot may run in time.
 pub(crate) fn spot_carries(view: &View, demand: &Demand, zones: &Zones) -> bool {
     let question = Question {
         view,
-        demand: &demand.foreseen,
-        slots: without_on_demand(view, supply(view, zones, Prospect::WithMachine)),
+        demand: &demand.with_arrivals,
+        slots: without_on_demand(view, supply(view, zones, Assumption::WithMachine)),
         capacity: Capacity::Spot,
-        prospect: Prospect::Planned,
+        assumption: Assumption::Planned,
         limit: Limit::Soft,
-        asks: |bucket| bucket.rule != CapacityRule::OnDemand,
+        required: |bucket| bucket.rule != CapacityRule::OnDemand,
         room: 0,
     };
     let falls_back = |bucket: &Bucket| bucket.rule == CapacityRule::SpotThenOnDemand;
-    question.misses().is_none() && !Question { asks: falls_back, ..question }.too_late()
+    question.first_missed().is_none() && !Question { required: falls_back, ..question }.is_unreachable()
 }
 
-/// On-demand workers with a machine that spot does not replace yet: what arrives keeps more busy than there are on spot.
-/// Else a fleet would go as soon as the backlog is done, and come back, start-ups and all, when there is one again.
+/// The number of on-demand workers that arriving work keeps busy, because the spot workers with a machine do not
+/// suffice for it. Without this number the on-demand fleet would be removed after each backlog and started again for
+/// the next one.
 pub(crate) fn kept_busy(view: &View, demand: &Demand) -> usize {
     let arrives = |capacity| demand.inflow.for_spot(view, capacity);
     let spot = with_machine(view, Capacity::Spot) as f64;
     let busy = (arrives(Capacity::Spot) - spot).min(arrives(Capacity::OnDemand));
-    // `as` saturates and cuts off.
+    // `as` saturates and rounds down.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let workers = busy as usize;
     workers.min(with_machine(view, Capacity::OnDemand).saturating_sub(view.min(Capacity::OnDemand)))
 }
 
-/// How many workers claim, or will once their machine is up, and have one.
+/// The number of workers that have a machine and claim tasks, now or once they are up.
 fn with_machine(view: &View, capacity: Capacity) -> usize {
-    view.placed(capacity).filter(|worker| worker.claims() && worker.has_machine()).count()
+    view.in_fleet(capacity).filter(|worker| worker.claims() && worker.has_machine()).count()
 }
 
-/// All but the on-demand workers beyond the fleet's minimum.
+/// The slots without the on-demand workers beyond the fleet's minimum.
 pub(crate) fn without_on_demand<'a>(view: &View, slots: Vec<Slot<'a>>) -> Vec<Slot<'a>> {
     let mut kept = view.min(Capacity::OnDemand);
     slots
@@ -93,9 +94,9 @@ pub(crate) fn without_on_demand<'a>(view: &View, slots: Vec<Slot<'a>>) -> Vec<Sl
         .collect()
 }
 
-/// What the higher price of finishing the work on demand comes to, against a spot start-up.
+/// Whether finishing the work on demand costs less than a spot start-up.
 fn cheaper_to_finish(view: &View, demand: &Demand) -> bool {
-    let up = view.placed(Capacity::OnDemand).any(|w| matches!(w.phase, Phase::Busy | Phase::Idle { .. }));
+    let up = view.in_fleet(Capacity::OnDemand).any(|w| matches!(w.phase, Phase::Busy | Phase::Idle { .. }));
     let extra = demand.seconds() * (view.price(Capacity::OnDemand) - view.price(Capacity::Spot));
     up && extra < view.pace.start_seconds(Capacity::Spot) * view.price(Capacity::Spot)
 }

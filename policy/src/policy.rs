@@ -1,97 +1,98 @@
-//! What the pool's owner wants: classes, capacity, knobs.
+//! The settings of a pool's owner: classes, fleets and scaling.
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Everything the owner of a pool decided.
+/// The settings of one pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// The classes tasks may have.
+    /// The classes that tasks may have.
     pub classes: Vec<Class>,
-    /// Machines that may vanish at any moment; `None`: the pool has no such capacity.
+    /// The fleet on machines that may be taken away at any time; `None`: the pool has no spot capacity.
     pub spot: Option<Fleet>,
-    /// Machines that stay; `None`: the pool has no such capacity.
+    /// The fleet on machines that stay; `None`: the pool has no on-demand capacity.
     pub on_demand: Option<Fleet>,
-    /// How the fleet follows the work.
+    /// How the fleets follow the work.
     pub scaling: Scaling,
-    /// Start nothing, and let go of what holds no work: it may claim none.
+    /// Whether the pool is paused: no worker starts and no task is claimed, so workers without a task are removed.
     pub paused: bool,
-    /// What workers are made of now, in short (a hash). Shortages and failures of another template are forgotten, and
-    /// workers made from it are replaced bit by bit.
+    /// A hash of the template from which workers are made now. When it changes, shortages and failures of the old
+    /// template are forgotten, and workers made from it are replaced step by step.
     pub template: String,
 }
 
-/// How urgent a task is.
+/// A class of tasks: how urgent they are and where they may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
-    /// Its name, also that of the lane its tasks wait in.
+    /// The class's name, which is also the name of its lane in the queue.
     pub name: String,
-    /// The promise: due = arrival + sla.
+    /// The promise: a task is due this long after its arrival.
     pub sla: Duration,
-    /// What its tasks may run on.
+    /// The capacity that the class's tasks may run on.
     pub capacity: CapacityRule,
 }
 
-/// What the tasks of a class may run on, and what may be started for them.
+/// Which capacity the tasks of a class may run on, and which capacity may be started for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CapacityRule {
-    /// On-demand only, started at once.
+    /// The tasks run on demand only; on-demand workers are started at once.
     OnDemand,
-    /// Spot; on-demand is started when spot can't make it in time any more.
+    /// The tasks run on spot; on-demand workers are started when spot can't finish in time.
     SpotThenOnDemand,
-    /// Only spot is ever started for it (an on-demand worker that is there anyway may run it).
+    /// Only spot workers are started for the tasks. An on-demand worker that exists anyway may run them.
     Spot,
 }
 
-/// The two kinds of capacity.
+/// The two kinds of machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Capacity {
-    /// Cheap, may be taken away at any moment.
+    /// A cheap machine that may be taken away at any time.
     Spot,
-    /// Dear, stays.
+    /// An expensive machine that stays.
     OnDemand,
 }
 
-/// The workers of one capacity.
+/// The limits, prices and zones of the workers of one capacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
-    /// Kept even with nothing to do.
+    /// The number of workers that stay even without work.
     pub min: u32,
-    /// Never more than this (workers on doomed or gone nodes aside: they are on their way out).
+    /// The largest number of workers. Workers on doomed or dead nodes do not count, since they are about to disappear.
     pub max: u32,
-    /// Price of one worker's machine per hour, in millionths of the pool's currency.
+    /// The price of one worker's machine per hour, in millionths of the pool's currency.
     pub price_per_hour_micros: u64,
-    /// Where workers may be started, to be spread over; empty: the scheduler chooses.
+    /// The zones over which workers are spread; empty: the scheduler chooses.
     pub zones: Vec<String>,
-    /// Price per hour where it is another one than the fleet's, in millionths.
+    /// Prices per hour of zones that differ from `price_per_hour_micros`, in millionths of the pool's currency.
     pub zone_prices: BTreeMap<String, u64>,
 }
 
 impl Fleet {
-    /// Price of one worker's machine in a zone, per hour, in millionths of the pool's currency.
+    /// The price of one worker's machine in a zone per hour, in millionths of the pool's currency.
     pub fn price_in(&self, zone: &str) -> u64 {
         self.zone_prices.get(zone).copied().unwrap_or(self.price_per_hour_micros)
     }
 }
 
-/// How the fleet follows the work.
+/// How the fleets follow the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scaling {
-    /// Longest time a worker sits idle before it goes; also the idle worker-seconds a fleet may gather in
-    /// short gaps before it is found one worker too large.
+    /// The longest time that a worker idles before it is removed. It is also the number of idle worker-seconds in short
+    /// gaps after which the spot fleet counts as one worker too large.
     pub idle_after: Duration,
-    /// Time kept free before every due time, for what no estimate foresees.
+    /// Time that the plan keeps free before every due time, for what the estimates do not foresee.
     pub margin: Duration,
-    /// A worker that finds no machine for this long tells of a shortage in its zone, unless new machines are known to
-    /// take longer here.
+    /// A worker that has waited for a machine for this long reports a shortage in its zone, unless new machines are
+    /// known to take longer in this pool.
     pub shortage_after: Duration,
-    /// How long a zone is avoided after its first shortage; doubles with each one that follows, to 16 times.
+    /// How long a zone is avoided after its first shortage. It doubles with each further shortage in a row, up to 16
+    /// times.
     pub shortage_backoff: Duration,
-    /// How long an engine may take to start once its image is there.
+    /// The longest time that an engine may take to start after its image is pulled.
     pub engine_start: Duration,
-    /// Workers made from an older template that are busy all the time are replaced as well once the template is this
-    /// old; until then those that idle.
+    /// The age of a template from which on busy workers of older templates are replaced too; before that, only idle
+    /// ones are.
     pub rollout_busy_after: Duration,
 }
 
@@ -117,13 +118,13 @@ impl Policy {
         }
     }
 
-    /// The class of that name, if the pool has it.
+    /// The class with this name, if the pool has it.
     pub fn class(&self, name: &str) -> Option<&Class> {
         self.classes.iter().find(|class| class.name == name)
     }
 
-    /// The classes a worker of this capacity serves, most urgent first. On-demand workers run anything while
-    /// they are there; spot workers never run on-demand classes.
+    /// The names of the classes that a worker of this capacity serves, most urgent first. On-demand workers serve all
+    /// classes; spot workers do not serve on-demand classes.
     pub fn serves(&self, capacity: Capacity) -> Vec<String> {
         let mut classes: Vec<&Class> = self.classes.iter().filter(|c| c.capacity.runs_on(capacity)).collect();
         classes.sort_by(|a, b| a.sla.cmp(&b.sla).then_with(|| a.name.cmp(&b.name)));
@@ -132,22 +133,22 @@ impl Policy {
 }
 
 impl CapacityRule {
-    /// Whether a worker of that capacity may run such tasks.
+    /// Whether a worker of this capacity may run the class's tasks.
     pub fn runs_on(self, capacity: Capacity) -> bool {
         !matches!((self, capacity), (Self::OnDemand, Capacity::Spot))
     }
 
-    /// Whether a worker of that capacity may be started for such tasks.
+    /// Whether a worker of this capacity may be started for the class's tasks.
     pub fn may_start(self, capacity: Capacity) -> bool {
         !matches!((self, capacity), (Self::OnDemand, Capacity::Spot) | (Self::Spot, Capacity::OnDemand))
     }
 }
 
 impl Capacity {
-    /// Both, the cheap one first.
+    /// Both capacities, the cheap one first.
     pub const ALL: [Self; 2] = [Self::Spot, Self::OnDemand];
 
-    /// For metric labels and the queue's results: `spot` or `onDemand`.
+    /// The capacity's name in metric labels and in the queue's results: `spot` or `onDemand`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Spot => "spot",

@@ -1,74 +1,77 @@
-//! Why the plan is what it is, in types. The one source for the pool's conditions, events, metric labels and
-//! `lastDecision`: `reason()` is the constant for machines, `Display` the sentence for people.
+//! Reports why the plan is what it is. The report is the one source for the pool's conditions, events, metric labels
+//! and `lastDecision`: `reason()` is the constant for programs, `Display` the sentence for people.
 use crate::{
     Action, Capacity, CapacityRule, Decision, Forecast, Health, Shortage, State, Time, Unserved, Why, Worker,
-    demand::remaining,
+    demand::remaining_seconds,
     failures::{Gate, pool_at_fault},
     gap::Gap,
-    known::Known,
-    on_demand::OnDemand,
+    on_demand::OnDemandNeed,
     rollout,
+    situation::Situation,
+    text::{images, wait, workers},
     view::View,
-    words::images,
 };
 
-/// What the plan found.
+/// What a plan found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The pool in one word.
+    /// The pool's state.
     pub state: State,
-    /// Whether the pool does its work, or would if there was any.
+    /// Whether the pool does its work, or would do it if there was any.
     pub ready: bool,
-    /// Work waiting and running, engine seconds, model loads included.
+    /// Engine seconds of the waiting and running work, model loads included.
     pub work_seconds: f64,
-    /// Workers that count as capacity now or soon, per capacity.
+    /// The number of workers that claim, now or once they are up, per capacity.
     pub capacity: Counts,
-    /// Workers the plan wants to have, per capacity (what it counts plus what it starts, less what it lets go).
+    /// The number of workers that the plan wants, per capacity: `capacity`, plus those that it starts, less those that
+    /// it removes.
     pub wanted: Counts,
-    /// What the pool's machines cost per hour, in millionths of the pool's currency.
+    /// The cost of the pool's machines per hour, in millionths of the pool's currency.
     pub cost_per_hour_micros: u64,
-    /// What they would cost were they all on demand; at the spot price in a pool without on-demand machines.
+    /// The cost of the same machines per hour at the on-demand price, or at the spot price in a pool without on-demand
+    /// capacity.
     pub on_demand_cost_per_hour_micros: u64,
-    /// Tasks that can't be done in time, worst first; known before they are late.
+    /// Tasks that can't be done in time, by class, the class with the most of them first. They are reported before they
+    /// are late.
     pub late: Vec<Late>,
     /// Tasks that wait in classes which the pool does not have.
     pub unserved: Vec<Unserved>,
-    /// Where no workers come up.
-    pub short: Vec<Short>,
+    /// Zones in which workers do not come up.
+    pub shortages: Vec<ZoneShortage>,
     /// Capacities of which workers do not come up.
     pub failing: Vec<Failing>,
 }
 
-/// A number per capacity.
+/// A number of workers per capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// On spot.
+    /// The number of spot workers.
     pub spot: u32,
-    /// On demand.
+    /// The number of on-demand workers.
     pub on_demand: u32,
 }
 
 /// Tasks of a class that can't be done in time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Late {
-    /// Their class.
+    /// The tasks' class.
     pub class: String,
-    /// When the first of them is due.
+    /// The time at which the first of them is due.
     pub due: Time,
-    /// When the last of them should be done.
+    /// The time at which the last of them should be done; `None`: the pool has no capacity for them at present.
     pub done: Option<Time>,
-    /// How many.
+    /// The number of late tasks.
     pub tasks: u64,
 }
 
-/// A zone in which no workers of a capacity come up.
+/// A zone in which workers of a capacity do not come up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Short {
+pub struct ZoneShortage {
     /// The capacity.
     pub capacity: Capacity,
-    /// The zone; empty when the fleet names none.
+    /// The zone's name; empty if the fleet names no zones.
     pub zone: String,
-    /// What it lacks, since when, and until when it is avoided.
+    /// What the zone lacks, since when, and until when it is avoided.
     pub shortage: Shortage,
 }
 
@@ -77,20 +80,22 @@ pub struct Short {
 pub struct Failing {
     /// The capacity.
     pub capacity: Capacity,
-    /// So many in a row; 0: the cluster refuses to create them.
+    /// The number of failures in a row; 0: the cluster refuses to create the workers' Pods.
     pub workers: u32,
-    /// Why the last one did not, in the words of who says so.
-    pub said: String,
-    /// When the next is tried; none: it is coming up.
+    /// The message of the last failure.
+    pub message: String,
+    /// The time of the next try; `None`: a worker is coming up.
     pub next_try: Option<Time>,
 }
 
 impl Report {
-    /// The sentence for `lastDecision` and the pool's condition: what is done and why, or how things stand. It does not
-    /// change by the clock alone.
+    /// The sentence for `lastDecision` and the pool's condition: the changes with their reasons, or the state if
+    /// nothing changes. It does not change with the time alone.
     pub fn message(&self, decisions: &[Decision]) -> String {
         let mut parts = changes(decisions);
-        if parts.is_empty() || !self.ready {
+        // With late images, "the work will be done in time" is not the whole truth.
+        let contradicts = self.state == State::OnTime && !self.late.is_empty();
+        if (parts.is_empty() || !self.ready) && !contradicts {
             parts.push(self.state.to_string());
         }
         if !matches!(self.state, State::ClassUnknown { .. }) {
@@ -103,21 +108,25 @@ impl Report {
 
 /// One sentence per kind of change and reason.
 fn changes(decisions: &[Decision]) -> Vec<String> {
-    let mut counted: Vec<(String, u32, &Why)> = Vec::new();
+    let mut counted: Vec<(&str, Option<Capacity>, &Why, u32)> = Vec::new();
     for Decision { action, why, .. } in decisions {
-        let (verb, n) = match action {
-            Action::Start { capacity, n, .. } => (format!("start {capacity}"), *n),
-            other => (other.label().to_owned(), 1),
+        let (verb, capacity, n) = match action {
+            Action::Start { capacity, n, .. } => (action.label(), Some(*capacity), *n),
+            other => (other.label(), None, 1),
         };
-        match counted.iter_mut().find(|(v, _, w)| *v == verb && w.reason() == why.reason()) {
-            Some((_, sum, _)) => *sum += n,
-            None => counted.push((verb, n, why)),
+        let same = |(v, c, w, _): &&mut (&str, Option<Capacity>, &Why, u32)| {
+            *v == verb && *c == capacity && w.reason() == why.reason()
+        };
+        match counted.iter_mut().find(same) {
+            Some((.., sum)) => *sum += n,
+            None => counted.push((verb, capacity, why, n)),
         }
     }
-    counted.into_iter().map(|(verb, n, why)| format!("{verb} {n}: {why}")).collect()
+    let sentence = |(verb, capacity, why, n)| format!("{verb} {}: {why}", workers(n, capacity));
+    counted.into_iter().map(sentence).collect()
 }
 
-/// What is reported while the queue can't be read.
+/// The report for a plan without a readable queue.
 pub(crate) fn unknown_queue(view: &View) -> Report {
     Report {
         state: State::QueueUnknown,
@@ -129,19 +138,24 @@ pub(crate) fn unknown_queue(view: &View) -> Report {
         on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: Vec::new(),
         unserved: Vec::new(),
-        short: Vec::new(),
+        shortages: Vec::new(),
         failing: Vec::new(),
     }
 }
 
-/// What a plan found.
-pub(crate) fn report(known: &Known, gap: &Gap, forecast: &Forecast, decisions: &[Decision]) -> Report {
-    let Known { view, zones, demand } = known;
-    let running = view.running().iter().map(|task| remaining(view, task)).sum::<f64>();
-    let state = state(known, gap, decisions);
-    let short = |capacity| {
-        let zones = zones.short(capacity);
-        zones.map(move |(zone, shortage)| Short {
+/// The report of a plan.
+pub(crate) fn report(
+    situation: &Situation,
+    gap: &Gap,
+    forecast: &Forecast,
+    decisions: &[Decision],
+) -> Report {
+    let Situation { view, zones, demand } = situation;
+    let running = view.running().iter().map(|task| remaining_seconds(view, task)).sum::<f64>();
+    let state = state(situation, gap, decisions);
+    let shortages = |capacity| {
+        let zones = zones.shortages(capacity);
+        zones.map(move |(zone, shortage)| ZoneShortage {
             capacity,
             zone: zone.to_owned(),
             shortage: shortage.clone(),
@@ -157,23 +171,23 @@ pub(crate) fn report(known: &Known, gap: &Gap, forecast: &Forecast, decisions: &
         on_demand_cost_per_hour_micros: on_demand_cost(view),
         late: late(forecast),
         unserved: demand.unserved.clone(),
-        short: Capacity::ALL.into_iter().flat_map(short).collect(),
+        shortages: Capacity::ALL.into_iter().flat_map(shortages).collect(),
         failing: failing(view),
     }
 }
 
-/// The first that is true, from the outside in.
-fn state(known: &Known, gap: &Gap, decisions: &[Decision]) -> State {
-    let Known { view, demand, .. } = known;
+/// The pool's state: the first that applies, from causes outside the pool to those inside.
+fn state(situation: &Situation, gap: &Gap, decisions: &[Decision]) -> State {
+    let Situation { view, demand, .. } = situation;
     let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
     let outdated = || Capacity::ALL.into_iter().map(|capacity| rollout::outdated(view, capacity).count());
     if view.policy.paused {
         State::Paused
-    } else if let Some(said) = pool_at_fault(view) {
-        State::PoolAtFault { said: said.to_owned() }
-    } else if let Some(failing) = fails(known, gap) {
+    } else if let Some(message) = pool_at_fault(view) {
+        State::PoolAtFault { message: message.to_owned() }
+    } else if let Some(failing) = starts_failing(situation, gap) {
         failing
-    } else if let Some(shortage) = shortage(known, gap, decisions) {
+    } else if let Some(shortage) = shortage(situation, gap, decisions) {
         shortage
     } else if let Some(capacity) = gap.at_maximum {
         State::AtMaximum { capacity }
@@ -183,7 +197,7 @@ fn state(known: &Known, gap: &Gap, decisions: &[Decision]) -> State {
         State::RollingOut { left: u32::try_from(outdated().sum::<usize>()).unwrap_or(u32::MAX) }
     } else if retires {
         State::Shrinking
-    } else if Capacity::ALL.into_iter().any(|capacity| view.coming(capacity).next().is_some()) {
+    } else if Capacity::ALL.into_iter().any(|capacity| view.coming_up(capacity).next().is_some()) {
         State::Growing
     } else if !demand.waiting.is_empty() || !view.running().is_empty() {
         State::OnTime
@@ -195,18 +209,18 @@ fn state(known: &Known, gap: &Gap, decisions: &[Decision]) -> State {
     }
 }
 
-/// Whether workers do not come up, none is there, and some are wanted. One that failed says little.
-fn fails(known: &Known, gap: &Gap) -> Option<State> {
-    let view = &known.view;
+/// The state in which workers do not come up although some are needed, and none is up. A single failure does not count.
+fn starts_failing(situation: &Situation, gap: &Gap) -> Option<State> {
+    let view = &situation.view;
     let up = view.workers.iter().any(|worker| worker.claims() && worker.is_up());
-    let wanted = !known.demand.waiting.is_empty() || !gap.missing.is_empty();
+    let wanted = !situation.demand.waiting.is_empty() || !gap.missing.is_empty();
     let lasts = |failing: &Failing| {
         let gate = Gate::of(view, failing.capacity);
         failing.workers == 0 || gate == Gate::OneAtATime || !gate.is_trusted(view, failing.capacity)
     };
     let failing = failing(view).into_iter().filter(lasts).max_by_key(|failing| failing.workers);
-    let Failing { capacity: _, workers, said, next_try } = failing.filter(|_| wanted && !up)?;
-    Some(State::StartsFailing { workers, next_try, said })
+    let Failing { capacity: _, workers, message, next_try } = failing.filter(|_| wanted && !up)?;
+    Some(State::StartsFailing { workers, next_try, message })
 }
 
 fn failing(view: &View) -> Vec<Failing> {
@@ -215,58 +229,63 @@ fn failing(view: &View) -> Vec<Failing> {
         let next_try = if let Gate::ClosedUntil(time) = gate { Some(time) } else { None };
         let known = view.memory.failures.get(&capacity);
         let (workers, last) = known.map_or((0, ""), |known| (known.workers, &known.why));
-        let coming = || view.coming(capacity).find_map(|worker| worker.complaint());
-        let said = coming().unwrap_or(last).to_owned();
+        let coming = || view.coming_up(capacity).find_map(|worker| worker.trouble_message());
+        let message = coming().unwrap_or(last).to_owned();
         let fails = matches!(gate, Gate::OneAtATime | Gate::ClosedUntil(_));
         fails.then_some(Failing {
             capacity,
             workers: workers.max(u32::from(coming().is_some())),
-            said,
+            message,
             next_try,
         })
     };
     Capacity::ALL.into_iter().filter_map(of).collect()
 }
 
-/// What is short of the machines that work waits for.
-fn shortage(known: &Known, gap: &Gap, decisions: &[Decision]) -> Option<State> {
-    let Known { view, zones, demand } = known;
+/// The state in which work waits for a capacity that has no machines.
+fn shortage(situation: &Situation, gap: &Gap, decisions: &[Decision]) -> Option<State> {
+    let Situation { view, zones, demand } = situation;
     let none = |capacity| view.fleet(capacity).is_some() && !zones.any_open(capacity);
-    let goes = |worker: &Worker| decisions.iter().any(|d| d.action == Action::retire(&worker.id));
+    let is_removed = |worker: &Worker| decisions.iter().any(|d| d.action == Action::retire(&worker.id));
     let waiting =
-        |capacity| view.placed(capacity).find(|worker| zones.hopeless(view, worker) && !goes(worker));
-    let lack = |capacity| zones.short(capacity).map(|(_, shortage)| shortage.lack).next().unwrap_or_default();
-    let said = |capacity| {
+        |capacity| view.in_fleet(capacity).find(|worker| zones.is_stuck(view, worker) && !is_removed(worker));
+    let lack =
+        |capacity| zones.shortages(capacity).map(|(_, shortage)| shortage.lack).next().unwrap_or_default();
+    let message = |capacity| {
         let worker: Option<&Worker> = waiting(capacity);
         let words = worker.and_then(|worker| worker.no_machine.clone());
-        words.or_else(|| zones.short(capacity).find_map(|(_, shortage)| shortage.said.clone()))
+        words.or_else(|| zones.shortages(capacity).find_map(|(_, shortage)| shortage.message.clone()))
     };
     let falls_back = gap.missing.iter().any(|m| m.after <= 0.0 && matches!(m.why, Why::FallBack { .. }));
-    let stands_in = gap.on_demand == OnDemand::StandsIn || falls_back;
+    let stands_in = gap.on_demand == OnDemandNeed::StandsIn || falls_back;
     let work = demand.waiting.iter().any(|bucket| bucket.rule.may_start(Capacity::Spot));
     let spot = none(Capacity::Spot) && (work || stands_in);
     let urgent = demand.waiting.iter().any(|bucket| bucket.rule == CapacityRule::OnDemand);
     let on_demand = none(Capacity::OnDemand) && (urgent || waiting(Capacity::OnDemand).is_some());
-    let both = || match (said(Capacity::Spot), said(Capacity::OnDemand)) {
+    let both = || match (message(Capacity::Spot), message(Capacity::OnDemand)) {
         (Some(spot), Some(on_demand)) if spot != on_demand => Some(format!("{spot}; {on_demand}")),
         (spot, on_demand) => spot.or(on_demand),
     };
-    let of = |capacity| (lack(capacity), said(capacity));
+    let of = |capacity| (lack(capacity), message(capacity));
     Some(match (spot, on_demand) {
-        (true, true) => State::NoMachines { lack: lack(Capacity::Spot), said: both() },
+        (true, true) => State::NoMachines { lack: lack(Capacity::Spot), message: both() },
         (true, false) => {
-            let (lack, said) = of(Capacity::Spot);
-            if stands_in { State::FallenBack { lack, said } } else { State::SpotShortage { lack, said } }
+            let (lack, message) = of(Capacity::Spot);
+            if stands_in {
+                State::FallenBack { lack, message }
+            } else {
+                State::SpotShortage { lack, message }
+            }
         }
         (false, true) => {
-            let (lack, said) = of(Capacity::OnDemand);
-            State::OnDemandShortage { lack, said }
+            let (lack, message) = of(Capacity::OnDemand);
+            State::OnDemandShortage { lack, message }
         }
         (false, false) => return None,
     })
 }
 
-/// Whether the work there is gets done, some of it at least.
+/// Whether at least some of the work gets done.
 fn is_ready(view: &View, state: &State) -> bool {
     let serves = || view.workers.iter().any(|worker| worker.claims() && worker.is_up());
     match state {
@@ -287,20 +306,20 @@ fn is_ready(view: &View, state: &State) -> bool {
 }
 
 fn claiming(view: &View, capacity: Capacity) -> usize {
-    view.placed(capacity).filter(|worker| worker.claims()).count()
+    view.in_fleet(capacity).filter(|worker| worker.claims()).count()
 }
 
 fn wanted(view: &View, capacity: Capacity, gap: &Gap, decisions: &[Decision]) -> usize {
-    let leaves = |worker: &&Worker| {
+    let is_removed = |worker: &&Worker| {
         decisions.iter().any(|d| {
             matches!(&d.action, Action::Retire { worker: id } | Action::Hold { worker: id } if *id == worker.id)
         })
     };
-    let leaving = view.placed(capacity).filter(|w| w.claims()).filter(leaves).count();
-    claiming(view, capacity) + gap.starts(capacity) - leaving
+    let removed = view.in_fleet(capacity).filter(|w| w.claims()).filter(is_removed).count();
+    claiming(view, capacity) + gap.starts_now(capacity) - removed
 }
 
-/// Of every worker that has a machine, until that is gone.
+/// The cost of all workers that have a machine, until the machine is gone.
 fn cost(view: &View) -> u64 {
     on_machines(view).filter_map(|w| view.fleet(w.capacity)).map(|fleet| fleet.price_per_hour_micros).sum()
 }
@@ -315,7 +334,7 @@ fn on_machines<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Worker> {
     view.workers.iter().filter(|worker| worker.has_machine()).filter(lives)
 }
 
-/// By class, the class with the most late images first.
+/// The late tasks by class, the class with the most of them first.
 fn late(forecast: &Forecast) -> Vec<Late> {
     let mut late: Vec<Late> = Vec::new();
     for eta in forecast.buckets().iter().filter(|eta| eta.late > 0) {
@@ -334,19 +353,21 @@ fn late(forecast: &Forecast) -> Vec<Late> {
 }
 
 impl Late {
-    /// A sentence for people.
+    /// The sentence for people.
     pub fn message(&self) -> String {
         let Self { class, due, done, tasks } = self;
-        let done =
-            done.map_or_else(|| "and no capacity is in sight".to_owned(), |done| format!("done {done}"));
+        let done = done.map_or_else(
+            || "and the pool has no capacity for them".to_owned(),
+            |done| format!("done {done}"),
+        );
         format!("{} of class {class} will be late: due {due}, {done}", images(*tasks))
     }
 }
 
 impl Unserved {
-    /// A sentence for people.
+    /// The sentence for people.
     pub fn message(&self) -> String {
-        format!("{} of class {} wait, which the pool does not have", images(self.tasks), self.class)
+        format!("{} in class {}, which the pool does not have", wait(self.tasks), self.class)
     }
 }
 

@@ -1,82 +1,83 @@
-//! The queue's order, foretold: tasks go to the workers that are free first, earliest due first.
+//! Forecasts the order of the queue: the earliest due task goes to the worker that is free first.
 //!
-//! Workers that are alike are one group, so that what a forecast costs hangs on how much they differ and not on how
-//! many they are.
+//! Equal workers form one group, so the cost of a forecast depends on the number of groups and not on the number of
+//! workers.
 use std::cmp::Ordering;
 
 use crate::{demand::Bucket, supply::Slot};
 
-/// Workers and when each is free, as tasks are given to them.
+/// Groups of workers and the time at which each is free, while tasks are assigned to them.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule<'a> {
     groups: Vec<Slot<'a>>,
-    /// Groups closer to each other are made one when there are more than this.
-    many: usize,
+    /// With more groups than this, similar groups are merged.
+    merge_above: usize,
 }
 
-/// Finish times closer than this are one, seconds.
+/// Finish times closer than this count as equal, in seconds.
 const RESOLUTION: f64 = 1e-3;
-/// Up to so many tasks it is quicker to place them one by one.
+/// Up to this many tasks are placed one by one, which is quicker than [`Schedule::place_many`].
 const FEW: u64 = 12;
-/// Up to so many groups are kept apart however close they are.
+/// Up to this many groups are kept apart, however similar they are.
 const GROUPS: usize = 64;
-/// Workers of one group become free within so many seconds.
-const ALIKE: f64 = 0.5;
+/// The workers of one group become free within this many seconds.
+const SIMILAR: f64 = 0.5;
 
 impl<'a> Schedule<'a> {
     pub(crate) fn new(groups: Vec<Slot<'a>>) -> Self {
-        let mut schedule = Self { groups, many: GROUPS };
-        schedule.tidy();
+        let mut schedule = Self { groups, merge_above: GROUPS };
+        schedule.merge_similar();
         schedule
     }
 
-    /// Gives a bucket's tasks to the workers that are through with them first; says when the last is done,
-    /// seconds from now (`None`: no worker may run it).
+    /// Assigns a bucket's tasks to the workers that finish them first. Returns when the last task is done, in seconds
+    /// from now; `None`: no worker may run it.
     pub(crate) fn place(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
         if bucket.expected {
-            return self.spend(bucket);
+            return self.place_expected(bucket);
         }
         let done = if bucket.tasks > FEW { self.place_many(bucket) } else { self.place_few(bucket) };
-        if self.groups.len() > self.many {
-            self.tidy();
+        if self.groups.len() > self.merge_above {
+            self.merge_similar();
         }
         done
     }
 
-    /// How many of a bucket's tasks all workers together manage in so many seconds.
-    pub(crate) fn manages(&self, bucket: &Bucket, seconds: f64) -> u64 {
+    /// The number of a bucket's tasks that all workers together finish within `seconds` from now.
+    pub(crate) fn tasks_within(&self, bucket: &Bucket, seconds: f64) -> u64 {
         let ready: Vec<f64> = self.groups.iter().map(|group| ready(group, bucket)).collect();
-        self.manage(bucket, &ready, seconds)
+        self.count_within(bucket, &ready, seconds)
     }
 
-    /// Work of which only the sum is known takes its part of every worker's time, the first free first.
-    fn spend(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
-        self.groups.sort_by(|a, b| a.free.total_cmp(&b.free));
-        // All who are free before a common time work until then.
+    /// Takes expected work, of which only the sum is known, from every worker's time, beginning with the worker that is
+    /// free first.
+    fn place_expected(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
+        self.groups.sort_by(|a, b| a.free_in.total_cmp(&b.free_in));
+        // All workers that are free before a common time work until then.
         let (mut sum, mut workers, mut until) = (bucket.seconds(), 0, 0.0);
         for group in self.groups.iter().filter(|group| bucket.rule.runs_on(group.capacity)) {
-            if workers > 0 && until <= group.free {
+            if workers > 0 && until <= group.free_in {
                 break;
             }
-            sum += group.free * group.workers as f64;
+            sum += group.free_in * group.workers as f64;
             workers += group.workers;
             until = sum / workers as f64;
         }
         let able = self.groups.iter_mut().filter(|group| bucket.rule.runs_on(group.capacity));
-        able.for_each(|group| group.free = group.free.max(until));
+        able.for_each(|group| group.free_in = group.free_in.max(until));
         (workers > 0).then_some(until)
     }
 
-    /// One task after another.
+    /// Places one task after another.
     fn place_few(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
         let mut last = None;
         for _ in 0..bucket.tasks {
             let ready = |group: &Slot| ready(group, bucket);
             let able = self.groups.iter().enumerate().filter(|(_, group)| ready(group).is_finite());
-            let (place, first) = able.min_by(|(_, a), (_, b)| before((ready(a), a), (ready(b), b)))?;
+            let (place, first) = able.min_by(|(_, a), (_, b)| by_ready((ready(a), a), (ready(b), b)))?;
             let done = ready(first) + bucket.each;
             last = Some(last.map_or(done, |last: f64| last.max(done)));
-            let busy = Slot { free: done, model: Some(bucket.model), workers: 1, ..*first };
+            let busy = Slot { free_in: done, model: Some(bucket.model), workers: 1, ..*first };
             if first.workers == 1 {
                 self.groups[place] = busy;
             } else {
@@ -87,8 +88,8 @@ impl<'a> Schedule<'a> {
         last
     }
 
-    /// All at once: as the tasks are alike, it is enough to find the earliest time by which all workers together
-    /// manage as many.
+    /// Places all tasks at once. They are alike, so it suffices to find the earliest time by which all workers together
+    /// finish them.
     fn place_many(&mut self, bucket: &Bucket<'a>) -> Option<f64> {
         let ready: Vec<f64> = self.groups.iter().map(|group| ready(group, bucket)).collect();
         let done = self.earliest(bucket, &ready)?;
@@ -96,10 +97,10 @@ impl<'a> Schedule<'a> {
         let shares: Vec<u64> = ready.iter().map(share).collect();
         let finish = |i: usize| ready[i] + shares[i] as f64 * bucket.each;
         let given = self.groups.iter().zip(&shares).map(|(group, share)| group.workers * share).sum::<u64>();
-        // Several workers may finish one at the last moment; those that aren't needed give it back.
+        // Several workers may finish a task at the last moment; those whose last task is not needed give it back.
         let mut over = given.saturating_sub(bucket.tasks);
         let mut busy: Vec<usize> = (0..ready.len()).filter(|i| shares[*i] > 0).collect();
-        busy.sort_by(|a, b| before((finish(*b), &self.groups[*b]), (finish(*a), &self.groups[*a])));
+        busy.sort_by(|a, b| by_ready((finish(*b), &self.groups[*b]), (finish(*a), &self.groups[*a])));
         for place in busy {
             let group = self.groups[place];
             let fewer = over.min(group.workers);
@@ -107,8 +108,8 @@ impl<'a> Schedule<'a> {
             let with = |share: u64, workers: u64| match share {
                 0 => Slot { workers, ..group },
                 _ => {
-                    let free = ready[place] + share as f64 * bucket.each;
-                    Slot { free, model: Some(bucket.model), workers, ..group }
+                    let free_in = ready[place] + share as f64 * bucket.each;
+                    Slot { free_in, model: Some(bucket.model), workers, ..group }
                 }
             };
             let share = shares[place];
@@ -124,13 +125,13 @@ impl<'a> Schedule<'a> {
         Some(done)
     }
 
-    /// The earliest time by which all tasks are done.
+    /// The earliest time by which all tasks are done, in seconds from now.
     fn earliest(&self, bucket: &Bucket, ready: &[f64]) -> Option<f64> {
         let mut low = ready.iter().copied().min_by(f64::total_cmp).filter(|low| low.is_finite())?;
         let mut high = low + bucket.seconds() + RESOLUTION;
         while high - low > RESOLUTION {
             let middle = f64::midpoint(low, high);
-            if self.manage(bucket, ready, middle) >= bucket.tasks {
+            if self.count_within(bucket, ready, middle) >= bucket.tasks {
                 high = middle;
             } else {
                 low = middle;
@@ -139,19 +140,19 @@ impl<'a> Schedule<'a> {
         Some(high)
     }
 
-    fn manage(&self, bucket: &Bucket, ready: &[f64], seconds: f64) -> u64 {
+    fn count_within(&self, bucket: &Bucket, ready: &[f64], seconds: f64) -> u64 {
         let groups = self.groups.iter().zip(ready);
         let tasks = groups.map(|(group, ready)| group.workers.saturating_mul(fits(*ready, bucket, seconds)));
         tasks.fold(0, u64::saturating_add)
     }
 
-    /// Makes one of groups that are alike, if there are many.
-    fn tidy(&mut self) {
+    /// Merges similar groups, if there are many.
+    fn merge_similar(&mut self) {
         if self.groups.len() <= GROUPS {
             return;
         }
         self.groups.sort_by(|a, b| {
-            (a.capacity, a.model).cmp(&(b.capacity, b.model)).then_with(|| a.free.total_cmp(&b.free))
+            (a.capacity, a.model).cmp(&(b.capacity, b.model)).then_with(|| a.free_in.total_cmp(&b.free_in))
         });
         let mut first = f64::NEG_INFINITY;
         let mut tidy: Vec<Slot> = Vec::with_capacity(self.groups.len());
@@ -159,37 +160,38 @@ impl<'a> Schedule<'a> {
             match tidy.last_mut() {
                 Some(last)
                     if (last.capacity, last.model) == (group.capacity, group.model)
-                        && group.free - first <= ALIKE =>
+                        && group.free_in - first <= SIMILAR =>
                 {
-                    let seconds = last.free * last.workers as f64 + group.free * group.workers as f64;
+                    let seconds = last.free_in * last.workers as f64 + group.free_in * group.workers as f64;
                     last.workers += group.workers;
-                    last.free = seconds / last.workers as f64;
+                    last.free_in = seconds / last.workers as f64;
                 }
                 _ => {
-                    first = group.free;
+                    first = group.free_in;
                     tidy.push(*group);
                 }
             }
         }
         self.groups = tidy;
-        self.many = (2 * self.groups.len()).max(GROUPS);
+        self.merge_above = (2 * self.groups.len()).max(GROUPS);
     }
 }
 
-/// When a group could begin with a bucket's tasks, seconds from now; never if it may not run them.
+/// The time at which a group can begin with a bucket's tasks, in seconds from now; infinite if it may not run them.
 fn ready(group: &Slot, bucket: &Bucket) -> f64 {
     let load = if group.model == Some(bucket.model) { 0.0 } else { bucket.load };
-    if bucket.rule.runs_on(group.capacity) { group.free + load } else { f64::INFINITY }
+    if bucket.rule.runs_on(group.capacity) { group.free_in + load } else { f64::INFINITY }
 }
 
-/// Among equals on-demand workers stay free for what only they may run.
-fn before((a, group_a): (f64, &Slot), (b, group_b): (f64, &Slot)) -> Ordering {
+/// Orders groups by the time at which they are ready. At equal times spot comes first, so that on-demand workers stay
+/// free for tasks that only they may run.
+fn by_ready((a, group_a): (f64, &Slot), (b, group_b): (f64, &Slot)) -> Ordering {
     a.total_cmp(&b).then(group_a.capacity.cmp(&group_b.capacity))
 }
 
-/// How many of a bucket's tasks one worker manages in so many seconds.
+/// The number of a bucket's tasks that one worker finishes within `seconds` from now.
 fn fits(ready: f64, bucket: &Bucket, seconds: f64) -> u64 {
-    // `as` saturates: nothing below zero, and more than there are is enough.
+    // `as` saturates: a negative number becomes 0, and more tasks than the bucket has are cut below.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let tasks = ((seconds - ready) / bucket.each) as u64;
     tasks.min(bucket.tasks)
@@ -216,17 +218,17 @@ mod tests {
         }
     }
 
-    fn slot(free: f64, model: Option<&'static str>) -> Slot<'static> {
-        Slot { capacity: Capacity::Spot, free, model, workers: 1 }
+    fn slot(free_in: f64, model: Option<&'static str>) -> Slot<'static> {
+        Slot { capacity: Capacity::Spot, free_in, model, workers: 1 }
     }
 
     fn near(got: Option<f64>, want: f64) {
         assert!(got.is_some_and(|got| (got - want).abs() < 0.01), "{got:?} instead of {want}");
     }
 
-    /// Each worker's time, smallest first.
+    /// The free time of each worker, smallest first.
     fn times(schedule: &Schedule) -> Vec<f64> {
-        let each = |group: &Slot| vec![group.free; usize::try_from(group.workers).unwrap()];
+        let each = |group: &Slot| vec![group.free_in; usize::try_from(group.workers).unwrap()];
         let mut times: Vec<f64> = schedule.groups.iter().flat_map(each).collect();
         times.sort_by(f64::total_cmp);
         times

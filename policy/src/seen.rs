@@ -1,19 +1,19 @@
-//! What is seen of the world at one moment.
+//! The snapshot of the world from which a plan is made.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Capacity, Time};
 
-/// A snapshot: what waits, what runs, who is there. All times are by the clock of whoever plans ([`crate::Clock`]).
+/// A snapshot of queue and workers at one moment. All times are by the planner's clock ([`crate::Clock`]).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Seen {
-    /// The queue; `None` when it could not be read. Then nothing is started and nothing is retired: an
-    /// unreadable queue is not an empty one.
+    /// The queue; `None` if it could not be read. Then the plan starts and retires nothing, because an unreadable queue
+    /// may hold work.
     pub queue: Option<Queue>,
-    /// Every worker of the pool whose Pod exists, and every one that holds a lease.
+    /// Every worker of the pool that has a Pod or holds a lease.
     pub workers: Vec<Worker>,
-    /// Starts that were refused since the last plan; each is told once.
+    /// Starts that the cluster refused since the last plan; each is given to one plan only.
     pub refused: Vec<Refused>,
 }
 
@@ -26,60 +26,61 @@ pub struct Queue {
     pub running: Vec<Running>,
 }
 
-/// Waiting tasks of one class and kind of work that are due at about one time.
+/// Waiting tasks of one class and kind of work that are due at about the same time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backlog {
-    /// Their class. It may be one that the pool no longer has.
+    /// The tasks' class. The pool may no longer have it.
     pub class: String,
-    /// The model a worker must load for them; empty when it can't be told.
+    /// The model that a worker must load for the tasks; empty if it is unknown.
     pub model: String,
-    /// What tasks that take alike have in common: their pace is learnt by it. Empty: the model.
+    /// The kind of work: tasks of one kind take about equally long, and their pace is learned together. Empty: the
+    /// model is the kind.
     pub work: String,
-    /// When they are due.
+    /// The time at which the tasks are due.
     pub due: Time,
-    /// How many.
+    /// The number of tasks.
     pub tasks: u64,
-    /// Their work in all, in units.
+    /// The work of all these tasks, in units.
     pub units: f64,
 }
 
-/// A leased task. A worker runs one at a time; a second one it holds was fetched ahead.
+/// A leased task. A worker runs one task at a time; a second one that it holds was claimed ahead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Running {
-    /// Who holds it.
+    /// The worker that holds the lease.
     pub worker: WorkerId,
-    /// Its class.
+    /// The task's class.
     pub class: String,
-    /// Its model.
+    /// The task's model.
     pub model: String,
-    /// As in [`Backlog::work`].
+    /// The kind of work ([`Backlog::work`]).
     pub work: String,
-    /// Its work, in units.
+    /// The task's work, in units.
     pub units: f64,
-    /// When it is due.
+    /// The time at which the task is due.
     pub due: Time,
-    /// When it was claimed.
+    /// The time at which the task was claimed.
     pub started: Time,
-    /// Steps done and steps in all, when known.
+    /// The number of steps done and of all steps, if known.
     pub progress: Option<(u32, u32)>,
 }
 
-/// Workers that could not be created: the cluster refused their Pods.
+/// Workers whose Pods the cluster refused to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// On what they were to run.
+    /// The capacity of the workers.
     pub capacity: Capacity,
-    /// Where, if that was said.
+    /// The zone of the workers, if one was chosen.
     pub zone: Option<String>,
-    /// How many, ≥ 1.
+    /// The number of workers, ≥ 1.
     pub workers: u32,
-    /// When.
+    /// The time of the refusal.
     pub at: Time,
-    /// Why, in the words of who refused.
+    /// The cluster's message.
     pub why: String,
 }
 
-/// A worker: the name of its Pod.
+/// The id of a worker: the name of its Pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkerId(pub String);
@@ -90,37 +91,37 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// One worker. Which classes it serves follows from its capacity.
+/// A worker. The classes that it serves follow from its capacity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
-    /// Its name, unique in the pool for all time.
+    /// The worker's id, which no other worker of the pool ever has.
     pub id: WorkerId,
-    /// What it runs on.
+    /// The capacity that the worker runs on.
     pub capacity: Capacity,
-    /// Its zone: the node's, or the one it was started for while it has none.
+    /// The zone of the worker's node; before it has one, the zone in which it was started.
     pub zone: Option<String>,
-    /// Its node, once it has one.
+    /// The worker's node, once it has one.
     pub node: Option<String>,
-    /// The model loaded, or the one it was started to warm.
+    /// The model that the worker has loaded, or loads first.
     pub model: Option<String>,
-    /// When it was created.
+    /// The time at which the worker was created.
     pub created: Time,
-    /// How far it is in its life.
+    /// How far the worker is in its life.
     pub phase: Phase,
-    /// What the signals of its node say.
+    /// The state of the worker's node, from its signs.
     pub health: Health,
-    /// What it was last told.
+    /// The last order that the worker was given.
     pub order: Order,
-    /// Whether it is made as the pool's spec says now.
+    /// Whether the worker is made from the pool's present template.
     pub template: Template,
-    /// Why it can't work, if it or its containers say so.
+    /// The reason why the worker can't work, if it or its containers report one.
     pub trouble: Option<Trouble>,
-    /// Why it has no machine, in the words of the autoscaler or the scheduler.
+    /// The message of the autoscaler or scheduler, if the worker gets no machine.
     pub no_machine: Option<String>,
 }
 
 impl Worker {
-    /// One that was just created: without a machine, and nothing is wrong with it.
+    /// A worker that was just created: it has no machine and no trouble.
     pub const fn new(id: WorkerId, capacity: Capacity, created: Time) -> Self {
         Self {
             id,
@@ -142,99 +143,100 @@ impl Worker {
 /// How far a worker is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// No machine for it yet.
+    /// It has no machine yet.
     Unscheduled {
-        /// What is known of the one it will get.
+        /// What is known about the machine that it will get.
         machine: Machine,
     },
-    /// On a machine, pulling images, starting the engine or waiting for what it needs.
+    /// It has a machine and pulls images, starts the engine or waits for what it needs.
     Starting {
-        /// When it got its machine.
+        /// The time at which it got its machine.
         scheduled: Time,
     },
-    /// It ended, or its machine refused it, before it was ever heard of. Not so one whose machine went away.
+    /// It ended, or its machine refused it, before its first heartbeat. A worker whose machine was taken away is not
+    /// failed.
     Failed,
-    /// Ready, and holding no lease.
+    /// It is ready and holds no lease.
     Idle {
-        /// Since when.
+        /// The time since which it idles.
         since: Time,
     },
-    /// Holding a lease.
+    /// It holds a lease.
     Busy,
 }
 
-/// What is known of the machine that a worker will get.
+/// What is known about the machine that a worker will get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
-    /// Nothing: there may be one soon or never.
+    /// Nothing is known: a machine may come soon or never.
     Unknown,
-    /// It was bought, and has yet to join the cluster.
+    /// The machine was bought and has not joined the cluster yet.
     Launched {
-        /// When it was bought.
+        /// The time at which it was bought.
         at: Time,
     },
-    /// The autoscaler said that none is to be had.
+    /// The autoscaler says that there is no machine.
     Refused,
 }
 
-/// What the signals of a worker's node say.
+/// The state of a worker's node, from its signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing amiss.
+    /// No sign reports a problem.
     Well,
-    /// The node may go: the worker finishes what it holds and claims nothing more, until the sign clears.
+    /// The node may go: the worker finishes what it holds and claims nothing more until the sign clears.
     AtRisk,
-    /// The node will die.
+    /// The node is about to stop.
     Doomed {
-        /// When it stops.
+        /// The time at which it stops.
         deadline: Time,
     },
     /// The node or the Pod is dead.
     Gone,
 }
 
-/// What a worker was last told, as the queue keeps it.
+/// The last order that a worker was given, as the queue keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Go on.
+    /// The worker claims and works.
     Work,
-    /// Claim nothing more for now.
+    /// The worker claims nothing more for now.
     Hold,
-    /// Claim nothing more, exit when idle (its Pod may be terminating already).
+    /// The worker claims nothing more and exits when it holds nothing. Its Pod may be terminating already.
     Retire,
-    /// Its machine goes away: finish what fits, hand back the rest.
+    /// The worker's machine is about to stop: it finishes what it can and hands back the rest.
     Doomed,
-    /// What it held was requeued; its Pod only has to disappear.
+    /// The worker's tasks were requeued; only its Pod still has to disappear.
     Evicted,
 }
 
-/// Whether a worker is made as the pool's spec says now.
+/// Whether a worker is made from the pool's present template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
-    /// It is.
+    /// The worker is made from it.
     Current,
-    /// But for where it may run, which matters while it has no machine.
+    /// Only the placement (selector, tolerations, zones) differs, which matters as long as the worker has no machine.
     Moved,
-    /// What it runs is another.
+    /// The worker runs something else.
     Outdated,
 }
 
-/// Why a worker can't work.
+/// The reason why a worker can't work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// What is to be done about it hangs on this.
+    /// What is broken; the policy's reaction depends on it.
     pub fault: Fault,
-    /// In the words of who says so.
+    /// The message of the worker, kubelet or engine that reports the trouble.
     pub message: String,
 }
 
 /// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The worker: another one would do.
+    /// The worker is broken: another worker would work.
     Worker,
-    /// Its machine: one elsewhere would do.
+    /// The worker's machine is broken: a worker on another machine would work.
     Machine,
-    /// Something that all workers of the pool need: another would have it no better.
+    /// Something that all workers of the pool need is broken: another worker would not work either.
     Pool,
 }

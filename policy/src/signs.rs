@@ -1,48 +1,50 @@
-//! What the signs of the machines ask for, whatever the work.
+//! Passes the nodes' signs on to the workers, whatever the work is.
 use crate::{
-    Action, Capacity, Health, Held, Order, Phase, Template, Why, Worker, action::Agenda, view::View,
+    Action, Capacity, Health, HoldReason, Order, Phase, Template, Why, Worker, action::Agenda, view::View,
 };
 
-/// Tells workers what becomes of their machines, each once.
-pub(crate) fn answer(view: &View, agenda: &mut Agenda) {
+/// Passes each new sign on to its worker, once.
+pub(crate) fn pass_on(view: &View, agenda: &mut Agenda) {
     for worker in view.workers {
-        if let Some((action, why)) = answer_one(view, worker) {
+        if let Some((action, why)) = sign_action(view, worker) {
             agenda.add(action, why);
         }
     }
 }
 
-fn answer_one(view: &View, worker: &Worker) -> Option<(Action, Why)> {
+fn sign_action(view: &View, worker: &Worker) -> Option<(Action, Why)> {
     let Worker { id, health, order, .. } = worker;
     Some(match (*health, *order) {
         (Health::Gone, Order::Evicted) => return None,
         (Health::Gone, _) => (Action::Evict { worker: id.clone() }, Why::NodeGone),
         (Health::Doomed { .. }, Order::Doomed | Order::Evicted) => return None,
-        // Its Pod goes before a replacement comes: an autoscaler that saw both would buy two machines.
-        (Health::Doomed { deadline }, Order::Work | Order::Hold) if holds_nothing(view, worker) => {
+        // The Pod is deleted before its replacement is created: an autoscaler that saw both would buy two machines.
+        (Health::Doomed { deadline }, Order::Work | Order::Hold)
+            if is_known_to_hold_nothing(view, worker) =>
+        {
             (Action::retire(id), Why::NodeDoomed { deadline })
         }
         (Health::Doomed { deadline }, _) => {
             (Action::Doom { worker: id.clone(), deadline }, Why::NodeDoomed { deadline })
         }
         (Health::AtRisk, Order::Work) => (Action::hold(id), Why::AtRisk),
-        (Health::Well, Order::Hold) if may_go_on(view, worker) => (Action::resume(id), Why::RiskPassed),
+        (Health::Well, Order::Hold) if hold_is_over(view, worker) => (Action::resume(id), Why::RiskPassed),
         _ => return None,
     })
 }
 
-/// Without the queue nobody can say.
-fn holds_nothing(view: &View, worker: &Worker) -> bool {
+/// Whether the worker is known to hold no task. Without the queue this is unknown.
+fn is_known_to_hold_nothing(view: &View, worker: &Worker) -> bool {
     view.queue.is_some() && worker.phase != Phase::Busy
 }
 
-/// Whether what a worker was held for is over. Whether one that was not needed is needed again is for the work to tell.
-fn may_go_on(view: &View, worker: &Worker) -> bool {
+/// Whether the reason for holding a worker is over. A worker that was not needed is resumed by `start::resume`.
+fn hold_is_over(view: &View, worker: &Worker) -> bool {
     match view.memory.held.get(&worker.id) {
-        Some(Held::AtRisk) => true,
-        Some(Held::Outdated) => worker.template != Template::Outdated,
-        Some(Held::NotNeeded) => false,
-        // Nobody remembers: spot workers are held for nothing else.
+        Some(HoldReason::AtRisk) => true,
+        Some(HoldReason::Outdated) => worker.template != Template::Outdated,
+        Some(HoldReason::NotNeeded) => false,
+        // The reason was lost; a spot worker is held for signs only.
         None => worker.capacity == Capacity::Spot,
     }
 }

@@ -1,89 +1,89 @@
-//! A pool in one word, and in one sentence.
+//! The state of a pool, as a constant for programs and a sentence for people.
 use std::fmt;
 
 use crate::{
     Capacity, Lack, Time,
-    words::{images, said_by},
+    text::{quoted, wait},
 };
 
-/// The pool in one word.
+/// The state of a pool.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
-    /// Nothing to do.
+    /// No work waits or runs.
     Empty,
-    /// The workers there are do the work in time.
+    /// The existing workers do the work in time.
     OnTime,
     /// Workers are coming up.
     Growing,
     /// Workers made from an older template are being replaced.
     RollingOut {
-        /// How many are left.
+        /// The number of outdated workers that are left.
         left: u32,
     },
-    /// Workers are let go.
+    /// Workers are being removed.
     Shrinking,
-    /// There is no spot capacity, and work waits that may only run there.
+    /// There is no spot capacity, and work waits that may run on spot only.
     SpotShortage {
-        /// What is lacking.
+        /// What spot lacks.
         lack: Lack,
-        /// In the words of who says so, the autoscaler as a rule.
-        said: Option<String>,
+        /// The message of the autoscaler or scheduler, if there is one.
+        message: Option<String>,
     },
     /// There is no on-demand capacity, and work waits for it.
     OnDemandShortage {
-        /// What is lacking.
+        /// What on-demand lacks.
         lack: Lack,
-        /// In the words of who says so.
-        said: Option<String>,
+        /// The message of the autoscaler or scheduler, if there is one.
+        message: Option<String>,
     },
     /// There is neither spot nor on-demand capacity, and work waits.
     NoMachines {
         /// What spot lacks.
         lack: Lack,
-        /// In the words of who says so.
-        said: Option<String>,
+        /// The messages of the autoscaler or scheduler, if there are any.
+        message: Option<String>,
     },
-    /// Spot is short, on-demand stands in.
+    /// There is no spot capacity, and on-demand workers stand in.
     FallenBack {
         /// What spot lacks.
         lack: Lack,
-        /// In the words of who says so.
-        said: Option<String>,
+        /// The message of the autoscaler or scheduler, if there is one.
+        message: Option<String>,
     },
-    /// More workers are wanted than the pool may have.
+    /// The work needs more workers than the pool may have.
     AtMaximum {
-        /// Of this capacity.
+        /// The capacity at its maximum.
         capacity: Capacity,
     },
-    /// Workers do not come up, one after another, and nobody does the work.
+    /// Workers do not come up, one after another, and no worker is up.
     StartsFailing {
-        /// So many in a row.
+        /// The number of failures in a row; 0: the cluster refuses to create the workers' Pods.
         workers: u32,
-        /// When the next is tried; none: it is coming up.
+        /// The time of the next try; `None`: a worker is coming up.
         next_try: Option<Time>,
-        /// Why, in the words of who says so.
-        said: String,
+        /// The message of the last failure.
+        message: String,
     },
-    /// Something that all workers need is broken: none is started.
+    /// Something that all workers need is broken, so none is started.
     PoolAtFault {
-        /// In the words of a worker.
-        said: String,
+        /// The message of one of the workers.
+        message: String,
     },
-    /// All that waits is of classes which the pool does not have.
+    /// All waiting tasks are in classes that the pool does not have.
     ClassUnknown {
-        /// The class with the most.
+        /// The missing class with the most tasks.
         class: String,
-        /// How many images wait in all such classes.
+        /// The number of images that wait in all missing classes.
         tasks: u64,
     },
-    /// Paused: nothing is started.
+    /// The pool is paused: nothing is started.
     Paused,
-    /// The queue can't be read: nothing is started, nothing is retired.
+    /// The queue can't be read: nothing is started or retired.
     QueueUnknown,
 }
 
 impl State {
-    /// For conditions and metric labels: one of a fixed set.
+    /// The state's name in conditions and metric labels, one of a fixed set.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Empty => "Empty",
@@ -108,57 +108,60 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("nothing to do"),
+            Self::Empty => f.write_str("no work waits or runs"),
             Self::OnTime => f.write_str("the work will be done in time"),
             Self::Growing => f.write_str("workers are coming up"),
             Self::RollingOut { left } => {
                 write!(f, "workers made from an older template are being replaced: {left} are left")
             }
-            Self::Shrinking => f.write_str("workers are let go"),
-            Self::SpotShortage { lack, said } => {
-                write!(f, "{}{}", short_of(Capacity::Spot, *lack), said_by(said.as_deref()))
+            Self::Shrinking => f.write_str("workers are being removed"),
+            Self::SpotShortage { lack, message } => {
+                write!(f, "{}{}", lack.message(Capacity::Spot), quoted(message.as_deref()))
             }
-            Self::OnDemandShortage { lack, said } => {
-                write!(f, "{}{}", short_of(Capacity::OnDemand, *lack), said_by(said.as_deref()))
+            Self::OnDemandShortage { lack, message } => {
+                write!(f, "{}{}", lack.message(Capacity::OnDemand), quoted(message.as_deref()))
             }
-            Self::NoMachines { lack, said } => {
-                let (spot, said) = (short_of(Capacity::Spot, *lack), said_by(said.as_deref()));
-                write!(f, "{spot}, and on-demand workers wait for a machine as well{said}")
+            Self::NoMachines { lack, message } => {
+                let (spot, message) = (lack.message(Capacity::Spot), quoted(message.as_deref()));
+                write!(f, "{spot}, and on-demand workers wait for machines too{message}")
             }
-            Self::FallenBack { lack, said } => {
-                let (spot, said) = (short_of(Capacity::Spot, *lack), said_by(said.as_deref()));
-                write!(f, "{spot}, on-demand stands in{said}")
+            Self::FallenBack { lack, message } => {
+                let (spot, message) = (lack.message(Capacity::Spot), quoted(message.as_deref()));
+                write!(f, "{spot}, so on-demand workers stand in{message}")
             }
             Self::AtMaximum { capacity } => {
-                write!(f, "more {capacity} workers are wanted than the pool may have")
+                write!(f, "the work needs more {capacity} workers than the pool may have")
             }
-            Self::StartsFailing { workers: n, next_try, said } => {
+            Self::StartsFailing { workers: n, next_try, message } => {
                 match n {
-                    0 => f.write_str("workers can't be created")?,
-                    1 => f.write_str("a worker does not come up")?,
+                    0 => f.write_str("the cluster refuses to create workers")?,
+                    1 => f.write_str("a worker did not come up")?,
                     n => write!(f, "{n} workers in a row did not come up")?,
                 }
                 if let Some(next) = next_try {
-                    write!(f, ", the next is tried {next}")?;
+                    write!(f, ", the next one is tried at {next}")?;
                 }
-                f.write_str(&said_by(Some(said)))
+                f.write_str(&quoted(Some(message)))
             }
-            Self::PoolAtFault { said } => {
-                write!(f, "workers can't work, and no other is started{}", said_by(Some(said)))
+            Self::PoolAtFault { message } => {
+                write!(f, "workers can't work, so no more are started{}", quoted(Some(message)))
             }
             Self::ClassUnknown { class, tasks } => {
-                write!(f, "{} of class {class} wait, which the pool does not have", images(*tasks))
+                write!(f, "{} in class {class}, which the pool does not have", wait(*tasks))
             }
-            Self::Paused => f.write_str("no work is begun and no workers are started"),
+            Self::Paused => f.write_str("the pool is paused: no image and no worker is started"),
             Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
         }
     }
 }
 
-fn short_of(capacity: Capacity, lack: Lack) -> String {
-    match lack {
-        Lack::Machines => format!("no {capacity} machines are to be had"),
-        Lack::Joining => format!("{capacity} machines are bought and do not join the cluster"),
-        Lack::Workers => format!("no worker comes up on {capacity} machines"),
+impl Lack {
+    /// The sentence for people, without the zone.
+    pub fn message(self, capacity: Capacity) -> String {
+        match self {
+            Self::Machines => format!("no {capacity} machines are available"),
+            Self::Joining => format!("{capacity} machines were bought but do not join the cluster"),
+            Self::Workers => format!("workers do not come up on {capacity} machines"),
+        }
     }
 }

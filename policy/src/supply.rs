@@ -1,110 +1,112 @@
-//! When each worker is free to take the next task.
+//! Finds when each worker is free to take the next task.
 use crate::{
-    Capacity, Estimates, Machine, Phase, Running, Worker, demand::remaining, view::View, zones::Zones,
+    Capacity, Estimates, Machine, Phase, Running, Worker, demand::remaining_seconds, view::View, zones::Zones,
 };
 
-/// Workers that will claim tasks, alike in all that counts, and when they are free to.
+/// Workers that claim tasks and have the same capacity, model and free time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Slot<'a> {
     pub(crate) capacity: Capacity,
-    /// Seconds from now.
-    pub(crate) free: f64,
-    /// The model they have loaded, or will have when they are up.
+    /// The time at which they are free, in seconds from now.
+    pub(crate) free_in: f64,
+    /// The model that they have loaded, or will have loaded when they are up.
     pub(crate) model: Option<&'a str>,
     pub(crate) workers: u64,
 }
 
-/// How to look at workers that are coming up.
+/// How a forecast counts workers that are coming up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Prospect {
-    /// As if they were here: sizes a fleet for tasks that can't wait for a start-up.
+pub(crate) enum Assumption {
+    /// They count as up now. This sizes a fleet for tasks that can't wait for a start-up.
     AtOnce,
-    /// When they should be up; those in a zone without machines, and those in trouble, never.
+    /// They are up after the mean start-up time. Workers in trouble and those in a zone without machines never come up.
     Expected,
-    /// When they will be up in five cases of six.
+    /// They are up after the start-up time that five of six workers stay below.
     Planned,
-    /// Likewise, with doubt in spot workers without a machine: each moment without one puts it off, and while some zone
-    /// has no spot machines none is counted on. Those in trouble never.
+    /// Like `Planned`, with less trust: workers in trouble never come up, a spot worker without a machine is put off as
+    /// long as it has none, and while a zone is short of spot machines it never comes up.
     Doubtful,
-    /// Likewise, but those that have no machine yet carry no work.
+    /// Like `Planned`, but workers in trouble and workers without a machine never come up.
     WithMachine,
 }
 
-/// Share of the start-up still ahead of a worker without a machine: the rest is creating and scheduling.
+/// The fraction of the start-up that is still ahead of a worker without a machine; the rest is creation and scheduling.
 const AHEAD_WITHOUT_MACHINE: f64 = 0.75;
-/// Share of the start-up still ahead of a worker that is late with it.
+/// The fraction of the start-up that is still ahead of a worker that is late.
 const AHEAD_WHEN_LATE: f64 = 0.1;
 
-/// Every worker that will claim tasks.
-pub(crate) fn supply<'a>(view: &View<'a>, zones: &Zones, prospect: Prospect) -> Vec<Slot<'a>> {
-    let claiming = view.workers.iter().filter(|worker| worker.claims() && !zones.gives_up(view, worker));
+/// A slot for every worker that claims tasks, now or once it is up.
+pub(crate) fn supply<'a>(view: &View<'a>, zones: &Zones, assumption: Assumption) -> Vec<Slot<'a>> {
+    let claiming = view.workers.iter().filter(|worker| worker.claims() && !zones.is_replaced(view, worker));
     let slot = |worker: &'a Worker| {
-        let free = free_in(view, zones, worker, prospect)?;
-        Some(Slot { capacity: worker.capacity, free, model: worker.model.as_deref(), workers: 1 })
+        let free_in = seconds_until_free(view, zones, worker, assumption)?;
+        Some(Slot { capacity: worker.capacity, free_in, model: worker.model.as_deref(), workers: 1 })
     };
     claiming.filter_map(slot).collect()
 }
 
-/// Seconds until a worker is free; `None`: it is not counted on.
-fn free_in(view: &View, zones: &Zones, worker: &Worker, prospect: Prospect) -> Option<f64> {
-    let sure = matches!(prospect, Prospect::AtOnce | Prospect::Planned);
-    if worker.is_coming() && worker.trouble.is_some() && !sure {
+/// Seconds until a worker is free; `None`: the forecast does not count on it.
+fn seconds_until_free(view: &View, zones: &Zones, worker: &Worker, assumption: Assumption) -> Option<f64> {
+    let sure = matches!(assumption, Assumption::AtOnce | Assumption::Planned);
+    if worker.is_coming_up() && worker.trouble.is_some() && !sure {
         return None;
     }
     let machine = match worker.phase {
         Phase::Idle { .. } => return Some(0.0),
         Phase::Busy => return Some(busy_seconds(view, worker)),
         Phase::Failed => return None,
-        Phase::Starting { .. } => return Some(coming(view, worker, prospect, AHEAD_WHEN_LATE)),
+        Phase::Starting { .. } => return Some(seconds_until_up(view, worker, assumption, AHEAD_WHEN_LATE)),
         Phase::Unscheduled { machine } => machine,
     };
-    let launched = matches!(machine, Machine::Launched { .. }) && !zones.hopeless(view, worker);
-    let trusted = launched || worker.capacity == Capacity::OnDemand || zones.trusted(Capacity::Spot);
+    let launched = matches!(machine, Machine::Launched { .. }) && !zones.is_stuck(view, worker);
+    let trusted = launched || worker.capacity == Capacity::OnDemand || zones.has_no_shortage(Capacity::Spot);
     let ahead = if launched { AHEAD_WHEN_LATE } else { AHEAD_WITHOUT_MACHINE };
-    match prospect {
-        Prospect::AtOnce | Prospect::Planned => Some(coming(view, worker, prospect, AHEAD_WHEN_LATE)),
-        Prospect::Expected if zones.hopeless(view, worker) => None,
-        Prospect::Expected => Some(coming(view, worker, prospect, AHEAD_WHEN_LATE)),
-        Prospect::Doubtful => trusted.then(|| coming(view, worker, prospect, ahead)),
-        Prospect::WithMachine => None,
+    match assumption {
+        Assumption::AtOnce | Assumption::Planned => {
+            Some(seconds_until_up(view, worker, assumption, AHEAD_WHEN_LATE))
+        }
+        Assumption::Expected if zones.is_stuck(view, worker) => None,
+        Assumption::Expected => Some(seconds_until_up(view, worker, assumption, AHEAD_WHEN_LATE)),
+        Assumption::Doubtful => trusted.then(|| seconds_until_up(view, worker, assumption, ahead)),
+        Assumption::WithMachine => None,
     }
 }
 
-/// Workers started now.
-pub(crate) fn fresh<'a>(
+/// Workers that are started now.
+pub(crate) fn new_slot<'a>(
     view: &View,
     capacity: Capacity,
     model: Option<&'a str>,
-    prospect: Prospect,
+    assumption: Assumption,
     workers: u64,
 ) -> Slot<'a> {
-    let free = match prospect {
-        Prospect::AtOnce => 0.0,
-        _ => start_seconds(view, capacity, prospect) + model.map_or(0.0, Estimates::load_seconds),
+    let free_in = match assumption {
+        Assumption::AtOnce => 0.0,
+        _ => start_seconds(view, capacity, assumption) + model.map_or(0.0, Estimates::load_seconds),
     };
-    Slot { capacity, free, model, workers }
+    Slot { capacity, free_in, model, workers }
 }
 
-pub(crate) fn start_seconds(view: &View, capacity: Capacity, prospect: Prospect) -> f64 {
-    match prospect {
-        Prospect::AtOnce => 0.0,
-        Prospect::Expected => view.pace.start_seconds(capacity),
-        Prospect::Planned | Prospect::Doubtful | Prospect::WithMachine => {
+pub(crate) fn start_seconds(view: &View, capacity: Capacity, assumption: Assumption) -> f64 {
+    match assumption {
+        Assumption::AtOnce => 0.0,
+        Assumption::Expected => view.pace.start_seconds(capacity),
+        Assumption::Planned | Assumption::Doubtful | Assumption::WithMachine => {
             view.pace.start_seconds_planned(capacity)
         }
     }
 }
 
-/// Until a worker that is coming up is free.
-fn coming(view: &View, worker: &Worker, prospect: Prospect, least: f64) -> f64 {
-    let whole = fresh(view, worker.capacity, worker.model.as_deref(), prospect, 1).free;
+/// Seconds until a worker that is coming up is free.
+fn seconds_until_up(view: &View, worker: &Worker, assumption: Assumption, least: f64) -> f64 {
+    let whole = new_slot(view, worker.capacity, worker.model.as_deref(), assumption, 1).free_in;
     (whole - view.now.since(worker.created).as_secs_f64()).max(least * whole)
 }
 
-/// Until a busy worker is through with all it holds: it runs the task it claimed first.
+/// Seconds until a busy worker has done all tasks that it holds; it runs them in the order of their claims.
 fn busy_seconds(view: &View, worker: &Worker) -> f64 {
     let held = view.held_by(&worker.id);
-    let running = held.first().map_or(0.0, |task| remaining(view, task));
+    let running = held.first().map_or(0.0, |task| remaining_seconds(view, task));
     let whole = |task: &&Running| view.pace.task_seconds(&task.work, &task.model, task.units);
     running + held.iter().skip(1).map(whole).sum::<f64>()
 }

@@ -1,18 +1,18 @@
-//! Points in time, always given from outside: nothing in this crate reads a clock.
+//! Points in time. They are always given by the caller: nothing in this crate reads a clock.
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time: milliseconds since the Unix epoch. Shown as RFC 3339 in UTC, to the second.
+/// A point in time, in milliseconds since the Unix epoch. It is shown as RFC 3339 in UTC, to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
 
 impl Time {
-    /// Later than anything that will happen.
+    /// A time later than any other.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// From milliseconds since the Unix epoch.
+    /// The point in time this many milliseconds after the Unix epoch.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms)
     }
@@ -22,17 +22,17 @@ impl Time {
         self.0
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time that has passed since `earlier`; zero if that lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This much later.
+    /// The point in time this much later.
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// This much earlier, not before the epoch.
+    /// The point in time this much earlier, but not before the epoch.
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
@@ -50,7 +50,8 @@ impl fmt::Display for Time {
     }
 }
 
-/// Year, month and day of a day since the Unix epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
+/// The year, month and day of a day number since the Unix epoch (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms").
 const fn civil(days: u64) -> (u64, u64, u64) {
     // Days since 0000-03-01, in eras of 400 years.
     let days = days + 719_468;
@@ -63,29 +64,29 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + (month <= 2) as u64, month, day)
 }
 
-/// Another's clock beside ours. Times that the queue's server gave are told by its clock; a plan compares them with
-/// others, so they are brought to ours before.
+/// Converts times of a remote clock, such as that of the queue's server, to the local clock. A plan compares times, so
+/// all of them must be by one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    theirs: Time,
-    ours: Time,
+    remote: Time,
+    local: Time,
 }
 
 impl Clock {
-    /// What both clocks showed at one moment.
-    pub const fn new(theirs: Time, ours: Time) -> Self {
-        Self { theirs, ours }
+    /// A conversion from the time that both clocks showed at the same moment.
+    pub const fn new(remote: Time, local: Time) -> Self {
+        Self { remote, local }
     }
 
-    /// A time that was read on theirs, as ours would have shown it.
-    pub fn ours(self, time: Time) -> Time {
+    /// The time on the local clock at which the remote clock showed `time`.
+    pub fn to_local(self, time: Time) -> Time {
         if time == Time::NEVER {
             return time;
         }
-        if self.ours >= self.theirs {
-            time.plus(self.ours.since(self.theirs))
+        if self.local >= self.remote {
+            time.plus(self.local.since(self.remote))
         } else {
-            time.minus(self.theirs.since(self.ours))
+            time.minus(self.remote.since(self.local))
         }
     }
 }
@@ -108,9 +109,9 @@ mod tests {
     fn times_of_another_clock_are_brought_to_ours() {
         let at = |s: u64| Time::from_millis(s * 1000);
         let behind = Clock::new(at(940), at(1000));
-        assert_eq!(behind.ours(at(900)), at(960));
+        assert_eq!(behind.to_local(at(900)), at(960));
         let ahead = Clock::new(at(1060), at(1000));
-        assert_eq!(ahead.ours(at(1060)), at(1000));
-        assert_eq!(ahead.ours(Time::NEVER), Time::NEVER);
+        assert_eq!(ahead.to_local(at(1060)), at(1000));
+        assert_eq!(ahead.to_local(Time::NEVER), Time::NEVER);
     }
 }

@@ -1,4 +1,4 @@
-//! One moment, as every step of a plan sees it.
+//! The view of one moment that every step of a plan gets.
 use std::collections::HashMap;
 
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     Phase, Policy, Queue, Running, Seen, Time, Trouble, Worker, WorkerId,
 };
 
-/// The arguments of a plan, and plain questions about them.
+/// The arguments of a plan, with simple queries on them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) now: Time,
@@ -14,16 +14,17 @@ pub(crate) struct View<'a> {
     pub(crate) queue: Option<&'a Queue>,
     pub(crate) workers: &'a [Worker],
     pub(crate) memory: &'a Memory,
-    /// How long things take, by what was learned and by what is under way.
+    /// How long things take, from finished tasks and from those that run.
     pub(crate) pace: &'a Estimates,
     pub(crate) index: &'a Index<'a>,
 }
 
-/// Where to find whom. Holds for all views of one snapshot: orders change, names don't.
+/// Positions of workers and leases in a snapshot. It holds for all views of the snapshot, because orders change and ids
+/// do not.
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     workers: HashMap<&'a WorkerId, usize>,
-    /// By worker, what it claimed first first.
+    /// The leased tasks of each worker, in the order in which it claimed them.
     leases: HashMap<&'a WorkerId, Vec<&'a Running>>,
 }
 
@@ -63,7 +64,7 @@ impl<'a> View<'a> {
         self.workers.get(*self.index.workers.get(id)?)
     }
 
-    /// What a worker holds; it runs the first of it.
+    /// The tasks that a worker holds; it runs the first of them.
     pub(crate) fn held_by(&self, id: &WorkerId) -> &'a [&'a Running] {
         self.index.leases.get(id).map_or(&[], Vec::as_slice)
     }
@@ -76,46 +77,47 @@ impl<'a> View<'a> {
         self.policy.fleet(capacity)
     }
 
-    /// The fleet's minimum; 0 when the pool has no such capacity, or is paused: its workers may do nothing.
+    /// The fleet's minimum; 0 if the pool does not have the capacity or is paused, since paused workers may do nothing.
     pub(crate) fn min(&self, capacity: Capacity) -> usize {
         let fleet = self.fleet(capacity).filter(|_| !self.policy.paused);
         fleet.map_or(0, |fleet| fleet.min.min(fleet.max) as usize)
     }
 
-    /// The fleet's maximum; 0 when the pool has no such capacity.
+    /// The fleet's maximum; 0 if the pool does not have the capacity.
     pub(crate) fn max(&self, capacity: Capacity) -> usize {
         self.fleet(capacity).map_or(0, |fleet| fleet.max as usize)
     }
 
-    /// Price of one worker per second, in millionths of the pool's currency; 0 when there is no such capacity.
+    /// The price of one worker per second, in millionths of the pool's currency; 0 if the pool does not have the
+    /// capacity.
     pub(crate) fn price(&self, capacity: Capacity) -> f64 {
         self.fleet(capacity).map_or(0.0, |fleet| fleet.price_per_hour_micros as f64 / 3600.0)
     }
 
-    /// Seconds from now, negative when it has passed.
-    pub(crate) fn until(&self, time: Time) -> f64 {
+    /// Seconds from now until `time`; negative if it has passed.
+    pub(crate) fn seconds_until(&self, time: Time) -> f64 {
         (time.as_millis() as f64 - self.now.as_millis() as f64) / 1000.0
     }
 
-    /// The point in time so many seconds from now.
-    pub(crate) fn at(&self, seconds: f64) -> Time {
+    /// The point in time this many seconds from now.
+    pub(crate) fn time_in(&self, seconds: f64) -> Time {
         self.now.plus(std::time::Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
     }
 
-    /// Workers of a capacity that take one of its places: all but those that failed and those whose machine goes or is
-    /// gone.
-    pub(crate) fn placed(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
-        self.workers.iter().filter(move |worker| worker.capacity == capacity && worker.takes_a_place())
+    /// The workers that count as members of a capacity's fleet: all but those that failed and those on machines that
+    /// stop or are dead.
+    pub(crate) fn in_fleet(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
+        self.workers.iter().filter(move |worker| worker.capacity == capacity && worker.is_in_fleet())
     }
 
-    /// Those that will claim once they are up.
-    pub(crate) fn coming(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
-        self.placed(capacity).filter(|worker| worker.claims() && worker.is_coming())
+    /// The workers that are coming up and will claim.
+    pub(crate) fn coming_up(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
+        self.in_fleet(capacity).filter(|worker| worker.claims() && worker.is_coming_up())
     }
 }
 
-/// The workers as they are once these decisions reached them.
-pub(crate) fn after(mut workers: Vec<Worker>, decisions: &[Decision]) -> Vec<Worker> {
+/// The workers with the orders that these decisions give them.
+pub(crate) fn with_orders(mut workers: Vec<Worker>, decisions: &[Decision]) -> Vec<Worker> {
     let orders: HashMap<&WorkerId, Order> = decisions.iter().filter_map(|d| order(&d.action)).collect();
     for worker in &mut workers {
         if let Some(order) = orders.get(&worker.id) {
@@ -137,46 +139,47 @@ const fn order(action: &Action) -> Option<(&WorkerId, Order)> {
 }
 
 impl Worker {
-    /// Whether it counts against its fleet's maximum.
-    pub(crate) fn takes_a_place(&self) -> bool {
+    /// Whether the worker counts as a member of its fleet, and so against the maximum.
+    pub(crate) fn is_in_fleet(&self) -> bool {
         self.phase != Phase::Failed
             && !matches!(self.health, Health::Doomed { .. } | Health::Gone)
             && !matches!(self.order, Order::Doomed | Order::Evicted)
     }
 
-    /// Whether it is not up yet.
-    pub(crate) const fn is_coming(&self) -> bool {
+    /// Whether the worker is not up yet.
+    pub(crate) const fn is_coming_up(&self) -> bool {
         matches!(self.phase, Phase::Unscheduled { .. } | Phase::Starting { .. })
     }
 
-    /// Whether it is up: it was heard of, and is ready.
+    /// Whether the worker is up: it has reported to the queue that it is ready.
     pub(crate) const fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Idle { .. } | Phase::Busy)
     }
 
-    /// Whether it has a machine, and its engine starts or runs there.
+    /// Whether the worker has a machine, on which its engine starts or runs.
     pub(crate) const fn has_machine(&self) -> bool {
         !matches!(self.phase, Phase::Unscheduled { .. } | Phase::Failed)
     }
 
-    /// Whether a machine was bought for it.
+    /// Whether a machine was bought for the worker.
     pub(crate) const fn is_launched(&self) -> bool {
         matches!(self.phase, Phase::Unscheduled { machine: Machine::Launched { .. } })
     }
 
-    /// Whether it will claim tasks, now or once it is up. One that comes up in spite of trouble does.
+    /// Whether the worker claims tasks, now or once it is up. A worker that is coming up may get over its trouble,
+    /// unless it blames the pool.
     pub(crate) fn claims(&self) -> bool {
-        let able = self.trouble.is_none() || (self.is_coming() && !self.blames(Fault::Pool));
+        let able = self.trouble.is_none() || (self.is_coming_up() && !self.blames(Fault::Pool));
         self.health == Health::Well && self.order == Order::Work && self.phase != Phase::Failed && able
     }
 
-    /// Whether it can't work, and says whose fault that is.
+    /// Whether the worker can't work and names this fault.
     pub(crate) fn blames(&self, fault: Fault) -> bool {
         self.trouble.as_ref().is_some_and(|trouble| trouble.fault == fault)
     }
 
-    /// Why it can't work, in the words of who says so.
-    pub(crate) fn complaint(&self) -> Option<&str> {
+    /// The message that says why the worker can't work.
+    pub(crate) fn trouble_message(&self) -> Option<&str> {
         self.trouble.as_ref().map(|Trouble { message, .. }| message.as_str())
     }
 }

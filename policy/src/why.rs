@@ -1,111 +1,111 @@
-//! Why one thing is done: `reason()` is the constant for machines, `Display` the sentence for people. What is said in
-//! one does not change by the clock alone.
+//! Why the plan makes a decision: `reason()` is the constant for programs, `Display` the sentence for people. The
+//! sentence does not change with the time alone.
 use std::fmt;
 
 use crate::{
     Capacity, Time,
-    words::{Span, images, said_by},
+    text::{Span, quoted, wait},
 };
 
-/// Why one thing is done.
+/// The reason for a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Why {
-    /// The work would be late without it.
+    /// Without more workers some work would be late.
     Due {
-        /// The class that asks for it.
+        /// The class of the first bucket that would be late.
         class: String,
-        /// The tasks waiting.
+        /// The number of waiting tasks.
         tasks: u64,
-        /// Engine seconds of work in all.
+        /// Engine seconds of the waiting tasks.
         seconds: f64,
-        /// When the tightest is due.
+        /// The time at which that bucket is due.
         due: Time,
     },
-    /// Work waits and nobody is there.
+    /// Work waits and the pool has no workers.
     FirstWork {
-        /// The tasks waiting.
+        /// The number of waiting tasks.
         tasks: u64,
     },
-    /// Urgent work waits and no on-demand worker is free.
+    /// Urgent work waits, and no on-demand worker is free soon enough.
     Immediate {
-        /// Its class.
+        /// The urgent work's class.
         class: String,
-        /// The tasks waiting.
+        /// The number of waiting urgent tasks.
         tasks: u64,
     },
-    /// Spot can't make it in time any more.
+    /// Spot can't finish some work in time, and the work may run on demand.
     FallBack {
-        /// The class that may.
+        /// The class of that work.
         class: String,
-        /// When it is due.
+        /// The time at which it is due.
         due: Time,
     },
-    /// Spot is to carry again what on-demand does.
+    /// Spot workers take over from busy on-demand workers.
     TakeOver,
-    /// The pool's minimum.
+    /// The fleet is below its minimum.
     Minimum,
-    /// A worker made from an older template is replaced.
+    /// The worker replaces one that is made from an older template.
     Replacement,
-    /// It is made from an older template.
+    /// The worker is made from an older template.
     Outdated,
-    /// It sat idle.
+    /// The worker has idled for too long.
     Idle {
-        /// Since then.
+        /// The time since which it idles.
         since: Time,
     },
-    /// The fleet is idle often enough to do with one less.
+    /// The fleet idles in short gaps so much that one worker fewer suffices.
     Spare,
-    /// Its work is gone before it came up.
+    /// Other workers took the work before the worker came up.
     NotNeeded,
-    /// The pool's maximum went down.
+    /// The fleet is above its maximum.
     OverMaximum,
     /// The pool is paused.
     Paused,
-    /// No machine for it in its zone; another zone is tried.
+    /// The worker's zone has no machine for it; another zone is tried.
     NoMachine {
-        /// Of this capacity.
+        /// The worker's capacity.
         capacity: Capacity,
-        /// The zone.
+        /// The zone's name; empty if the fleet names no zones.
         zone: String,
-        /// In the words of the autoscaler or the scheduler.
-        said: Option<String>,
+        /// The message of the autoscaler or scheduler, if there is one.
+        message: Option<String>,
     },
-    /// It ended before it was ready, or is not ready though it should be.
+    /// The worker ended before it was ready, or is not ready in time.
     NeverReady {
-        /// Why, in the words of who says so.
-        said: Option<String>,
+        /// The message of the worker, kubelet or engine, if there is one.
+        message: Option<String>,
     },
-    /// It, or its machine, is broken.
+    /// The worker or its machine is broken.
     Broken {
-        /// In its own words.
-        said: String,
+        /// The worker's message.
+        message: String,
     },
-    /// What all workers need is broken, and another one waits for it.
+    /// Something that all workers need is broken, and another worker waits for it already.
     PoolAtFault {
-        /// In the words of one of them.
-        said: String,
+        /// The message of one of the workers.
+        message: String,
     },
-    /// Spot carries the work again.
+    /// Spot does the work again.
     SpotIsBack,
-    /// On-demand work is over.
+    /// No work needs on-demand workers any longer.
     OnDemandOver,
-    /// It is needed again.
+    /// The work needs the held worker again.
     NeededAgain,
-    /// Its node may go.
+    /// The worker's node may go.
     AtRisk,
-    /// The sign cleared.
+    /// The sign that the node may go has cleared.
     RiskPassed,
-    /// Its node will die.
+    /// The worker's node is about to stop.
     NodeDoomed {
-        /// When.
+        /// The time at which it stops.
         deadline: Time,
     },
-    /// Its node or Pod is dead.
+    /// The worker's node or Pod is dead.
     NodeGone,
 }
 
 impl Why {
-    /// For events and metric labels: one of a fixed set.
+    /// The reason's name in events and metric labels, one of a fixed set.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Due { .. } => "Due",
@@ -141,40 +141,48 @@ impl fmt::Display for Why {
         match self {
             Self::Due { class, tasks, seconds, due } => {
                 let work = Span::seconds(*seconds);
-                write!(f, "{} with {work} of work, the tightest ({class}) due {due}", images(*tasks))
+                write!(f, "{} with {work} of work; class {class} is due {due}", wait(*tasks))
             }
-            Self::FirstWork { .. } => f.write_str("an image waits and nobody is there"),
+            Self::FirstWork { .. } => f.write_str("an image waits and the pool has no workers"),
             Self::Immediate { class, tasks } => {
-                write!(f, "{} of class {class}, and no on-demand worker is free soon enough", images(*tasks))
+                write!(f, "{} in class {class}, and no on-demand worker is free soon enough", wait(*tasks))
             }
             Self::FallBack { class, due } => {
-                write!(f, "spot can't do {class} in time any more, which is due {due}")
+                write!(f, "spot workers can't finish class {class} by {due}")
             }
-            Self::TakeOver => f.write_str("to take over from on-demand"),
-            Self::Minimum => f.write_str("the pool's minimum"),
-            Self::Replacement => f.write_str("in place of workers made from an older template"),
+            Self::TakeOver => f.write_str("spot takes over from busy on-demand workers"),
+            Self::Minimum => f.write_str("the fleet is below its minimum"),
+            Self::Replacement => f.write_str("replaces workers made from an older template"),
             Self::Outdated => f.write_str("made from an older template"),
             Self::Idle { since } => write!(f, "idle since {since}"),
-            Self::Spare => f.write_str("the fleet is idle often enough to do with one less"),
-            Self::NotNeeded => f.write_str("its work was taken before it came up"),
-            Self::OverMaximum => f.write_str("above the pool's maximum"),
+            Self::Spare => f.write_str("the fleet idles so often that one worker fewer suffices"),
+            Self::NotNeeded => f.write_str("other workers took the work first"),
+            Self::OverMaximum => f.write_str("the fleet is above its maximum"),
             Self::Paused => f.write_str("the pool is paused"),
-            Self::NoMachine { capacity, zone, said } => {
+            Self::NoMachine { capacity, zone, message } => {
                 let place = if zone.is_empty() { String::new() } else { format!(" in zone {zone}") };
-                write!(f, "no {capacity} machine{place}, another zone is tried{}", said_by(said.as_deref()))
+                write!(
+                    f,
+                    "there is no {capacity} machine{place}, so another zone is tried{}",
+                    quoted(message.as_deref())
+                )
             }
-            Self::NeverReady { said } => write!(f, "it did not come up{}", said_by(said.as_deref())),
-            Self::Broken { said } => write!(f, "it is broken{}", said_by(Some(said))),
-            Self::PoolAtFault { said } => {
-                write!(f, "one worker is enough to wait for what all need{}", said_by(Some(said)))
+            Self::NeverReady { message } => write!(f, "did not come up{}", quoted(message.as_deref())),
+            Self::Broken { message } => write!(f, "broken{}", quoted(Some(message))),
+            Self::PoolAtFault { message } => {
+                write!(
+                    f,
+                    "what all workers need is broken, and one worker is enough to wait for it{}",
+                    quoted(Some(message))
+                )
             }
-            Self::SpotIsBack => f.write_str("spot carries the work again"),
-            Self::OnDemandOver => f.write_str("no work needs on-demand any more"),
+            Self::SpotIsBack => f.write_str("spot does the work again"),
+            Self::OnDemandOver => f.write_str("no work needs on-demand workers any longer"),
             Self::NeededAgain => f.write_str("needed again"),
-            Self::AtRisk => f.write_str("its node may go"),
-            Self::RiskPassed => f.write_str("its node stays"),
-            Self::NodeDoomed { deadline } => write!(f, "its node stops {deadline}"),
-            Self::NodeGone => f.write_str("its node or Pod is dead"),
+            Self::AtRisk => f.write_str("the node may go"),
+            Self::RiskPassed => f.write_str("the node stays"),
+            Self::NodeDoomed { deadline } => write!(f, "the node stops at {deadline}"),
+            Self::NodeGone => f.write_str("the node or Pod is dead"),
         }
     }
 }

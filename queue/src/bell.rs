@@ -8,13 +8,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{Queue, Result, Ring, WorkerId};
 
-/// A connection over which nothing comes is asked this often whether it still is one: what lies between us and Redis may
-/// have forgotten it without a word.
-const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// It must answer within this.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Wakes one worker. A ring can be missed while the connection is being made anew, so a worker also looks
+/// Wakes one worker. A connection over which nothing comes for as long as a lease lasts is asked whether it still is one:
+/// what lies between us and Redis may have forgotten it without a word. A ring can be missed while the connection is being made anew, so a worker also looks
 /// now and then without one.
 pub struct Bell {
     queue: Queue,
@@ -35,7 +33,7 @@ impl Bell {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn open(queue: &Queue, worker: &WorkerId) -> Result<Self> {
-        let check_at = Instant::now() + CHECK_EVERY;
+        let check_at = Instant::now() + queue.lease();
         let mut bell = Self { queue: queue.clone(), worker: worker.clone(), subscription: None, check_at };
         bell.subscribe().await?;
         Ok(bell)
@@ -43,7 +41,7 @@ impl Bell {
 
     async fn subscribe(&mut self) -> Result<()> {
         self.subscription = Some(self.queue.redis.subscribe(&self.queue.key("bell")).await?);
-        self.check_at = Instant::now() + CHECK_EVERY;
+        self.check_at = Instant::now() + self.queue.lease();
         Ok(())
     }
 
@@ -64,7 +62,7 @@ impl Bell {
             drop(messages);
             match message {
                 Ok(Some(message)) => {
-                    self.check_at = Instant::now() + CHECK_EVERY;
+                    self.check_at = Instant::now() + self.queue.lease();
                     if let Some(ring) = self.meaning(message.get_payload_bytes()) {
                         return Ok(Some(ring));
                     }
@@ -72,7 +70,7 @@ impl Bell {
                 Ok(None) => self.subscription = None,
                 Err(_) if end <= self.check_at => return Ok(None),
                 Err(_) => {
-                    self.check_at = Instant::now() + CHECK_EVERY;
+                    self.check_at = Instant::now() + self.queue.lease();
                     let answer = timeout(CHECK_TIMEOUT, subscription.ping::<Value>()).await;
                     if !matches!(answer, Ok(Ok(_))) {
                         self.subscription = None;

@@ -125,8 +125,11 @@ fn defined(line: &str) -> Vec<&str> {
     names.into_iter().flat_map(|names| names.split(',')).map(str::trim).collect()
 }
 
+/// The words of a script that may be names: neither in a comment nor in a text.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
-        .filter(|line| !line.trim_start().starts_with("--"))
-        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .map(|line| line.split("--").next().unwrap_or_default())
+        // Texts stand between single quotes.
+        .flat_map(|line| line.split('\'').step_by(2))
+        .flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_'))
 }

@@ -114,3 +114,17 @@ scripts! {
     stats: "no-writes",
     epoch: "no-writes",
 }
+
+#[cfg(test)]
+mod tests {
+    use super::scripts;
+
+    #[test]
+    fn each_script_says_what_it_takes_and_returns() {
+        for (name, text) in scripts() {
+            for said in ["\n-- KEYS[1]: ", "\n-- ARGV", "\n-- Returns "] {
+                assert!(text.contains(said), "{name} does not say {said:?}");
+            }
+        }
+    }
+}

@@ -69,7 +69,8 @@ fn worker_seen((name, fields, busy): &WorkerRecord, now_ms: u64) -> Result<Worke
         order: Order::decode(order, number("deadline")?.saturating_sub(now_ms))?,
         state: WorkerState::parse(text("state")),
         capacity: text("capacity").to_owned(),
-        trouble: trouble.map(|json| task::from_json("worker", json.as_bytes())).transpose()?,
+        // A worker of another version may say it in another way; it is there nevertheless.
+        trouble: trouble.and_then(|json| task::from_json("worker", json.as_bytes()).ok()),
         loaded: Some(text("loaded").to_owned()).filter(|loaded| !loaded.is_empty()),
         notice: Notice::decode(text("notice"), left(number("until")?))?,
         seen_ms,

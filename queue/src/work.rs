@@ -56,7 +56,8 @@ impl Queue {
                 call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);
             }
         };
-        let (order, left_ms, fates): (String, u64, Vec<String>) = self.run_beat(fill).await?;
+        let (order, left_ms, fates, refuted, confirmed): (String, u64, Vec<String>, u32, u32) =
+            self.run_beat(fill).await?;
         let fate = |fate: &String| match fate.as_str() {
             "keep" => Ok(Renewed::Keep),
             "cancelled" => Ok(Renewed::Cancelled),
@@ -65,7 +66,7 @@ impl Queue {
             other => Err(Error::malformed("heartbeat", other)),
         };
         let leases = fates.iter().map(fate).collect::<Result<_>>()?;
-        Ok(BeatReply { leases, order: Order::decode(&order, left_ms)? })
+        Ok(BeatReply { leases, order: Order::decode(&order, left_ms)?, refuted, confirmed })
     }
 
     /// A task is done. To repeat it after an error is safe: the same write is accepted again.
@@ -152,10 +153,8 @@ impl Queue {
         gpu_ms: u64,
     ) -> Result<Written> {
         let (kind, delay, error) = release.parts();
-        let (json, fault) = match error {
-            Some(error) => (brief(error)?, blame(error.reason.fault())),
-            None => (Vec::new(), blame(Fault::Nobody)),
-        };
+        let json = error.map(brief).transpose()?.unwrap_or_default();
+        let fault = blame(error.map_or(Fault::Nobody, |error| error.reason.fault()));
         let fill = |call: &mut Cmd| {
             call.arg(&worker.0).arg(&task.job.0).arg(task.index).arg(attempt);
             call.arg(kind).arg(millis(delay)).arg(json).arg(fault).arg(gpu_ms);

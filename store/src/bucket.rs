@@ -15,34 +15,34 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::{Abilities, Conditions, Error, ImageFacts, Keys, Output, Place, Result, credentials::Clean};
+use crate::{Capabilities, Conditions, Error, ImageFacts, Keys, Output, Place, Result, credentials::Clean};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// One quick second try hides a dropped connection; anything longer is the caller's to see and decide.
+/// A second attempt hides a dropped connection; the caller decides about further ones.
 const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// An image's key never gets another content, so caches may keep it for good.
+/// An image's content never changes, so caches may keep it for ever.
 const IMAGE_CACHE: &str = "public, max-age=31536000, immutable";
 const IMAGE_TYPE: &str = "image/png";
-/// A manifest grows while its job runs.
+/// A manifest changes while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
-/// AWS redirects from here, and others mostly do not care.
+/// AWS redirects from this region to the right one; most other servers ignore the region.
 const ANY_REGION: &str = "us-east-1";
-/// A key that no image has, read to see whether the bucket answers.
+/// A key that no image has; reading it shows whether the bucket answers.
 const PROBE: &str = ".probe";
 
-/// One bucket, with our rights to it. Cheap to clone.
+/// A bucket and our credentials for it. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) client: Client,
-    /// For servers that refuse checksums.
+    /// The client for servers that refuse checksums.
     plain: Client,
     pub(crate) output: Output,
-    /// Shared by all clones.
-    pub(crate) abilities: Arc<watch::Sender<Abilities>>,
+    /// What the server supports; all clones share it.
+    pub(crate) capabilities: Arc<watch::Sender<Capabilities>>,
 }
 
-/// What is written, and how it is served.
+/// The content of an object, and how it is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
@@ -50,39 +50,39 @@ pub(crate) struct Body {
     pub(crate) cache: &'static str,
 }
 
-/// An object that is there.
+/// An object in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// The store's tag of its content, without quotes.
+    /// The entity tag that the server gives to the content, without quotes.
     pub etag: String,
-    /// Its size.
+    /// The object's size, in bytes.
     pub bytes: u64,
-    /// What it says of itself; `None` if it is not an image we put there.
+    /// The image's facts from the object's metadata; `None` if we did not write the object as an image.
     pub facts: Option<ImageFacts>,
 }
 
-/// What came of a put.
+/// The result of writing an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// It is there now.
+    /// The object was created.
     Created {
-        /// The store's tag of its content, without quotes.
+        /// The entity tag that the server gives to the content, without quotes.
         etag: String,
     },
-    /// It was there before, from another attempt, and was left as it is.
+    /// The object existed already, from another attempt, and was not changed.
     Existed(Found),
 }
 
 impl Store {
-    /// Sets up a bucket with credentials from the SDK's own chain: environment, files, web identity, container,
-    /// instance. Sends nothing yet; see [`Store::check`].
+    /// Opens a bucket with credentials from the SDK's own chain: environment, files, web identity, container, instance.
+    /// It sends no request yet; see [`Store::check`].
     pub async fn open(output: &Output) -> Result<Self> {
         Self::open_with(output, None).await
     }
 
-    /// Sets up a bucket with the keys given.
+    /// Opens a bucket with the given keys.
     pub async fn open_with_keys(output: &Output, keys: Keys) -> Result<Self> {
         Self::open_with(output, Some(keys.provider()?)).await
     }
@@ -108,7 +108,8 @@ impl Store {
         if let Some(region) = &output.region {
             loader = loader.region(Region::new(region.clone()));
         } else if output.endpoint.is_some() {
-            // Not AWS: no instance metadata to ask for a region, which takes seconds where there is none.
+            // The server is not AWS, so the SDK does not ask the instance metadata for a region, which would take
+            // seconds.
             let env = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
             loader = loader.region(env.or_else(Region::from_static(ANY_REGION)));
         }
@@ -116,7 +117,7 @@ impl Store {
         let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
         match shared.region() {
             None => config = config.region(Region::from_static(ANY_REGION)),
-            // The SDK may have found it in a file or a variable.
+            // The SDK may have found the region in a file or a variable.
             Some(region) => config = config.region(Region::new(crate::output::region(region.as_ref())?)),
         }
         if let Some(provider) = shared.credentials_provider() {
@@ -133,31 +134,31 @@ impl Store {
             client: Client::from_conf(config.build()),
             plain: Client::from_conf(plain.build()),
             output,
-            abilities: Arc::new(watch::Sender::new(Abilities::default())),
+            capabilities: Arc::new(watch::Sender::new(Capabilities::default())),
         })
     }
 
-    /// Where this store is; gives keys and URLs.
+    /// The output that this store writes to; it gives keys and URLs.
     #[must_use]
     pub fn output(&self) -> &Output {
         &self.output
     }
 
-    /// Does the bucket answer us? Rights to write show at the first put.
+    /// Checks that the bucket answers our requests. The first write shows whether we may write.
     pub async fn check(&self) -> Result<()> {
         let probe = format!("{}{PROBE}", self.output.key_prefix);
         match self.get(&probe).await {
             Ok(_) => return Ok(()),
-            // Valid credentials that may not list are told AccessDenied for a missing key.
+            // A server answers AccessDenied for a missing key if the credentials may not list the bucket.
             Err(Error::Denied { code, .. }) if code == "AccessDenied" => return Ok(()),
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        // The answer to a GET has a body that tells wrong credentials from missing rights; but not every server
-        // minds the bucket in it.
+        // The body of the answer to a GET distinguishes wrong credentials from missing rights, but some servers do not
+        // check in it whether the bucket exists.
         match Box::pin(self.client.head_bucket().bucket(&self.output.bucket).send()).await {
             Ok(_) => Ok(()),
-            Err(error) => match Error::sorted(self.place(&probe), &error) {
+            Err(error) => match Error::from_sdk(self.place(&probe), &error) {
                 Error::NotFound { at } => Err(Error::NoSuchBucket { at }),
                 Error::Denied { .. } => Ok(()),
                 error => Err(error),
@@ -165,24 +166,25 @@ impl Store {
         }
     }
 
-    /// Stores an image, unless there is one under this key already. Where the server can't see to that, it is looked
-    /// for first, which leaves a moment in which two writers may both write.
+    /// Writes an image, unless the key has an object already. If the server does not support such a condition, the
+    /// store looks for the object first; two writers at the same moment may then both write.
     pub async fn put_image(&self, key: &str, png: Bytes, facts: &ImageFacts) -> Result<Put> {
         let body = Body { bytes: png, content_type: IMAGE_TYPE, cache: IMAGE_CACHE };
-        let abilities = self.abilities();
-        if abilities.conditions != Conditions::Kept {
+        let capabilities = self.capabilities();
+        if capabilities.conditions != Conditions::Kept {
             match self.head(key).await {
                 Ok(found) => return Ok(Put::Existed(found)),
                 Err(Error::NotFound { .. } | Error::Denied { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        let only_new = abilities.conditions != Conditions::Unsupported;
-        match self.put(key, body.clone(), facts.to_metadata(), only_new, abilities).await {
+        let only_new = capabilities.conditions != Conditions::Unsupported;
+        match self.put(key, body.clone(), facts.to_metadata(), only_new, capabilities).await {
             Err(Error::Exists { .. }) => Ok(Put::Existed(self.head(key).await?)),
-            // Found out before it was probed for; the same picture may then be written twice.
+            // The server was not probed yet and does not support the condition. The same picture may then be written
+            // twice.
             Err(Error::Unsupported { .. }) if only_new => {
-                let etag = self.put(key, body, facts.to_metadata(), false, abilities).await?;
+                let etag = self.put(key, body, facts.to_metadata(), false, capabilities).await?;
                 Ok(Put::Created { etag })
             }
             sent => Ok(Put::Created { etag: sent? }),
@@ -195,35 +197,36 @@ impl Store {
         body: Body,
         metadata: HashMap<String, String>,
         only_new: bool,
-        abilities: Abilities,
+        capabilities: Capabilities,
     ) -> Result<String> {
         let Body { bytes, content_type, cache } = body;
-        let client = if abilities.checksums { &self.client } else { &self.plain };
+        let client = if capabilities.checksums { &self.client } else { &self.plain };
         let put = client
             .put_object()
             .bucket(&self.output.bucket)
             .key(key)
             .body(ByteStream::from(bytes))
-            .set_checksum_algorithm(abilities.checksums.then_some(ChecksumAlgorithm::Crc32))
+            .set_checksum_algorithm(capabilities.checksums.then_some(ChecksumAlgorithm::Crc32))
             .content_type(content_type)
             .cache_control(cache)
             .set_metadata(Some(metadata))
             .set_if_none_match(only_new.then(|| "*".to_owned()));
         // The SDK's futures are very large.
-        let sent = Box::pin(put.send()).await.map_err(|error| Error::sorted(self.place(key), &error))?;
+        let sent = Box::pin(put.send()).await.map_err(|error| Error::from_sdk(self.place(key), &error))?;
         Ok(unquoted(sent.e_tag()))
     }
 
-    /// Writes a JSON text, such as a job's manifest, over any earlier one. Returns the store's tag of it.
+    /// Writes a JSON document, such as a job's manifest, and overwrites an earlier one. Returns the server's entity
+    /// tag.
     pub async fn put_json(&self, key: &str, json: Bytes) -> Result<String> {
         let body = Body { bytes: json, content_type: "application/json", cache: MANIFEST_CACHE };
-        self.put(key, body, HashMap::new(), false, self.abilities()).await
+        self.put(key, body, HashMap::new(), false, self.capabilities()).await
     }
 
-    /// What there is under a key. Credentials that may not list get [`Error::Denied`] for a missing key.
+    /// The object under a key. For a missing key, credentials that may not list the bucket get [`Error::Denied`].
     pub async fn head(&self, key: &str) -> Result<Found> {
         let head = Box::pin(self.client.head_object().bucket(&self.output.bucket).key(key).send()).await;
-        let head = head.map_err(|error| Error::sorted(self.place(key), &error))?;
+        let head = head.map_err(|error| Error::from_sdk(self.place(key), &error))?;
         Ok(Found {
             key: key.to_owned(),
             etag: unquoted(head.e_tag()),
@@ -232,10 +235,10 @@ impl Store {
         })
     }
 
-    /// An object's content, checked against its checksum.
+    /// The content of an object, verified with its checksum.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
         let object = Box::pin(self.client.get_object().bucket(&self.output.bucket).key(key).send()).await;
-        self.body_of(key, object.map_err(|error| Error::sorted(self.place(key), &error))?).await
+        self.body_of(key, object.map_err(|error| Error::from_sdk(self.place(key), &error))?).await
     }
 
     pub(crate) async fn body_of(&self, key: &str, object: GetObjectOutput) -> Result<Bytes> {
@@ -245,10 +248,10 @@ impl Store {
         }
     }
 
-    /// Deletes an object; one that is not there is fine.
+    /// Deletes an object. A missing object is not an error.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let sent = Box::pin(self.client.delete_object().bucket(&self.output.bucket).key(key).send()).await;
-        match sent.map_err(|error| Error::sorted(self.place(key), &error)) {
+        match sent.map_err(|error| Error::from_sdk(self.place(key), &error)) {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }

@@ -1,7 +1,7 @@
-//! Credentials that a request can carry.
+//! Cleans credentials so that a request can carry them.
 //!
-//! The SDK puts an access key id and a session token into HTTP headers and panics where that can't be done. Keys come
-//! from Secrets, files and programs, and often with the line break that `echo` has put behind them.
+//! The SDK puts an access key id and a session token into HTTP headers and panics if they contain an invalid character.
+//! Keys come from Secrets, files and programs, often with the line break that `echo` appends.
 
 use aws_credential_types::{
     Credentials,
@@ -10,19 +10,19 @@ use aws_credential_types::{
 
 use crate::{Error, Result};
 
-/// Credentials given outright, where the environment's are not the ones to use.
+/// Keys that are given directly and replace those of the environment.
 #[derive(Clone)]
 pub struct Keys {
-    /// AWS_ACCESS_KEY_ID
+    /// The value of AWS_ACCESS_KEY_ID.
     pub access_key_id: String,
-    /// AWS_SECRET_ACCESS_KEY
+    /// The value of AWS_SECRET_ACCESS_KEY.
     pub secret_access_key: String,
-    /// AWS_SESSION_TOKEN
+    /// The value of AWS_SESSION_TOKEN.
     pub session_token: Option<String>,
 }
 
 impl Keys {
-    /// As a provider.
+    /// A provider of these keys for the SDK.
     pub(crate) fn provider(self) -> Result<SharedCredentialsProvider> {
         let Self { access_key_id, secret_access_key, session_token } = self;
         let given = Credentials::new(access_key_id, secret_access_key, session_token, None, "given");
@@ -33,7 +33,7 @@ impl Keys {
     }
 }
 
-/// Passes on what another provider finds, without white space at the ends; refuses what is still no key.
+/// A provider that removes white space around the keys of another provider, and refuses invalid ones.
 #[derive(Debug)]
 pub(crate) struct Clean(pub(crate) SharedCredentialsProvider);
 
@@ -75,8 +75,8 @@ fn header<'a>(name: &str, value: &'a str) -> std::result::Result<&'a str, String
         None if value.is_empty() => Err(format!("{name} is empty")),
         None => Ok(value),
         Some(at) => Err(format!(
-            "{name} holds a character that no key has (a space, a line break, or none of ASCII), as its number {}: \
-             write the key anew",
+            "{name} contains a character that no key may contain (a space, a line break or a non-ASCII character), at position {}: \
+             write the key again",
             at + 1
         )),
     }

@@ -6,88 +6,88 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-/// Shorthand.
+/// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong with the store, by what one can do about it.
+/// An error of the store. Each variant stands for one remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The description of the output can't work.
+    /// The output's settings can't work.
     #[error("{what}")]
     Config {
-        /// What and why.
+        /// What is wrong and why.
         what: String,
     },
     /// No object has this key.
     #[error("there is no object at {at}")]
     NotFound {
-        /// Where.
+        /// The bucket and key.
         at: Place,
     },
     /// The bucket does not exist.
     #[error("there is no bucket for {at}: create it, or correct the output's bucket, endpoint or region")]
     NoSuchBucket {
-        /// Where.
+        /// The bucket and key.
         at: Place,
     },
-    /// The bucket is in another region than the one that requests are signed for.
+    /// The bucket is in another region than the one for which requests are signed.
     #[error("the bucket of {at} is in another region ({cause}): set the output's region")]
     Elsewhere {
-        /// Where.
+        /// The bucket and key.
         at: Place,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
-    /// The server refuses us, or we have no credentials at all.
+    /// The server refuses us, or we have no credentials.
     #[error("{at} refused us ({cause}): check the credentials and their rights on the bucket")]
     Denied {
-        /// Where.
+        /// The bucket and key.
         at: Place,
-        /// S3's error code; empty if the request was never sent or the answer had no body.
+        /// S3's error code; empty if no request was sent or the answer had no body.
         code: String,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
-    /// There is an object of this key, and it is not to be overwritten.
-    #[error("there is an object already at {at}")]
+    /// An object with this key exists already and must not be overwritten.
+    #[error("an object exists already at {at}")]
     Exists {
-        /// Where.
+        /// The bucket and key.
         at: Place,
     },
-    /// The server knows no such request.
+    /// The server does not support the request.
     #[error("{at} does not support this request ({cause})")]
     Unsupported {
-        /// Where.
+        /// The bucket and key.
         at: Place,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
-    /// The server can't be reached, is too slow or says that it can't serve now. Worth another try.
+    /// The server can't be reached, is too slow or reports that it is not available. Another try may succeed.
     #[error("{at} is not available: {cause}")]
     Unavailable {
-        /// Where.
+        /// The bucket and key.
         at: Place,
         /// What happened.
         cause: String,
     },
-    /// Anything else; another try won't help.
-    #[error("{at} answered what was not expected: {cause}")]
+    /// Any other error. Another try does not help.
+    #[error("{at} gave an unexpected answer: {cause}")]
     Unexpected {
-        /// Where.
+        /// The bucket and key.
         at: Place,
         /// What happened.
         cause: String,
     },
 }
 
-/// What an error is about.
+/// The server, bucket and key that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The server's address.
     pub endpoint: String,
-    /// The bucket.
+    /// The bucket's name.
     pub bucket: String,
-    /// The object.
+    /// The object's key.
     pub key: String,
 }
 
@@ -98,14 +98,14 @@ impl fmt::Display for Place {
 }
 
 impl Error {
-    /// Might the same request succeed a little later, with nobody doing anything about it?
+    /// Whether the same request may succeed a little later without anybody's help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Sorts what the SDK reports.
-    pub(crate) fn sorted<E>(at: Place, error: &SdkError<E, HttpResponse>) -> Self
+    /// Classifies an error of the SDK.
+    pub(crate) fn from_sdk<E>(at: Place, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: StdError + ProvideErrorMetadata + 'static,
     {
@@ -128,13 +128,13 @@ impl Error {
                     Some(message) => format!("{status} {code}: {message}"),
                     None => format!("{status} {code}"),
                 };
-                Self::by_answer(at, status, code, cause)
+                Self::from_answer(at, status, code, cause)
             }
             other => Self::Unexpected { at, cause: causes(other) },
         }
     }
 
-    /// The chain found none, or could not ask for them.
+    /// The error if the credentials chain found no credentials, or could not ask for them.
     fn without_credentials(at: Place, error: &CredentialsError) -> Self {
         let code = String::new();
         match error {
@@ -146,14 +146,15 @@ impl Error {
         }
     }
 
-    /// By status and error code: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
-    fn by_answer(at: Place, status: u16, code: &str, cause: String) -> Self {
+    /// Classifies an answer by status and error code:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+    fn from_answer(at: Place, status: u16, code: &str, cause: String) -> Self {
         match (status, code) {
             (_, "NoSuchBucket") => Self::NoSuchBucket { at },
             (301 | 307, _) | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
                 Self::Elsewhere { at, cause }
             }
-            // Clocks that differ, and two writers at once.
+            // The clocks differ, or two writers write at once.
             (_, "RequestTimeTooSkewed" | "ConditionalRequestConflict" | "OperationAborted") => {
                 Self::Unavailable { at, cause }
             }
@@ -172,12 +173,12 @@ impl Error {
     }
 }
 
-/// The credentials chain's own error, where it is what stopped the request.
+/// The error of the credentials chain, if it prevented the request.
 fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CredentialsError> {
     chain(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// An error with its causes in one line; the SDK's own texts say little more than "dispatch failure".
+/// The error and its causes in one line; the SDK's own messages hardly say more than "dispatch failure".
 fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
     words.dedup();
@@ -192,15 +193,15 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
 mod tests {
     use super::{Error, Place};
 
-    fn by_answer(status: u16, code: &str) -> Error {
+    fn from_answer(status: u16, code: &str) -> Error {
         let at = Place { endpoint: "http://s3".into(), bucket: "b".into(), key: "k".into() };
-        Error::by_answer(at, status, code, format!("{status} {code}"))
+        Error::from_answer(at, status, code, format!("{status} {code}"))
     }
 
     #[test]
-    fn answers_are_sorted_by_what_one_can_do() {
+    fn answers_are_classified_by_their_remedy() {
         for (status, code) in [(403, "SignatureDoesNotMatch"), (403, ""), (400, "ExpiredToken"), (401, "")] {
-            assert!(matches!(by_answer(status, code), Error::Denied { .. }), "{status} {code}");
+            assert!(matches!(from_answer(status, code), Error::Denied { .. }), "{status} {code}");
         }
         for (status, code) in [
             (503, "SlowDown"),
@@ -210,16 +211,16 @@ mod tests {
             (403, "RequestTimeTooSkewed"),
             (409, "ConditionalRequestConflict"),
         ] {
-            let error = by_answer(status, code);
+            let error = from_answer(status, code);
             assert!(error.is_retryable(), "{status} {code}");
         }
-        assert!(matches!(by_answer(404, "NoSuchBucket"), Error::NoSuchBucket { .. }));
+        assert!(matches!(from_answer(404, "NoSuchBucket"), Error::NoSuchBucket { .. }));
         for (status, code) in [(301, "PermanentRedirect"), (400, "AuthorizationHeaderMalformed"), (301, "")] {
-            assert!(matches!(by_answer(status, code), Error::Elsewhere { .. }), "{status} {code}");
+            assert!(matches!(from_answer(status, code), Error::Elsewhere { .. }), "{status} {code}");
         }
-        assert!(matches!(by_answer(404, "NoSuchKey"), Error::NotFound { .. }));
-        assert!(matches!(by_answer(400, "EntityTooLarge"), Error::Unexpected { .. }));
-        assert!(matches!(by_answer(501, "NotImplemented"), Error::Unsupported { .. }));
-        assert!(matches!(by_answer(412, "PreconditionFailed"), Error::Exists { .. }));
+        assert!(matches!(from_answer(404, "NoSuchKey"), Error::NotFound { .. }));
+        assert!(matches!(from_answer(400, "EntityTooLarge"), Error::Unexpected { .. }));
+        assert!(matches!(from_answer(501, "NotImplemented"), Error::Unsupported { .. }));
+        assert!(matches!(from_answer(412, "PreconditionFailed"), Error::Exists { .. }));
     }
 }

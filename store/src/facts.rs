@@ -1,23 +1,24 @@
 use std::collections::HashMap;
 
-/// What an image's object says of itself (as user metadata), so that whoever finds it can report it in full.
+/// The facts about an image that its object carries as user metadata, so that whoever finds the object can report the
+/// image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFacts {
-    /// Pixels.
+    /// The width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// The height in pixels.
     pub height: u32,
-    /// The seed it was drawn from, where one can be told.
+    /// The seed of the image, if it is known.
     pub seed: Option<u64>,
-    /// Engine time it took, over all attempts, milliseconds.
+    /// The engine time of all attempts, in milliseconds.
     pub gpu_ms: u64,
-    /// The attempt that made it, from 1.
+    /// The number of the attempt that made the image, from 1.
     pub attempt: u32,
-    /// `spot` or `onDemand`: where it was made.
+    /// The capacity on which the image was made: `spot` or `onDemand`.
     pub capacity: String,
-    /// Who made it.
+    /// The worker that made the image.
     pub worker: String,
-    /// Images the task made in all; the others stand beside it.
+    /// The number of images that the task made. The others have keys beside this one.
     pub outputs: u32,
 }
 
@@ -39,7 +40,7 @@ impl ImageFacts {
         metadata
     }
 
-    /// `None` if the object is not one of ours.
+    /// Reads the facts; `None` if we did not write the object.
     pub(crate) fn from_metadata(metadata: &HashMap<String, String>) -> Option<Self> {
         let text = |name: &str| metadata.get(name).cloned();
         let number = |name: &str| text(name)?.parse::<u64>().ok();

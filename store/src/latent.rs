@@ -4,25 +4,25 @@ use bytes::Bytes;
 
 use crate::{Error, Result, Store, bucket::Body};
 
-/// It is nobody's but the next attempt's, and changes with every segment.
+/// Only the next attempt reads a latent, and each segment changes it.
 const CACHE: &str = "no-store";
 const TYPE: &str = "application/octet-stream";
 
-/// A picture half made, as the engine saved it, so that another worker can go on from there.
+/// An unfinished picture as the engine saved it, from which another worker can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latent {
-    /// Sampling steps behind it.
+    /// The number of sampling steps that are done.
     pub steps: u32,
-    /// What it is a part of: a latent of another recipe is of no use.
+    /// The recipe of the picture; a latent of another recipe is of no use.
     pub recipe: String,
-    /// Engine time behind it, over all attempts, milliseconds.
+    /// The engine time of all attempts so far, in milliseconds.
     pub gpu_ms: u64,
     /// The engine's file.
     pub file: Bytes,
 }
 
 impl Store {
-    /// Keeps a latent in place of any earlier one; its key is [`Output::latent_key`](crate::Output::latent_key).
+    /// Writes a latent and overwrites an earlier one. Its key is [`Output::latent_key`](crate::Output::latent_key).
     pub async fn put_latent(&self, key: &str, latent: &Latent) -> Result<()> {
         let Latent { steps, recipe, gpu_ms, file } = latent;
         let metadata = HashMap::from([
@@ -31,15 +31,14 @@ impl Store {
             ("gpu-ms".to_owned(), gpu_ms.to_string()),
         ]);
         let body = Body { bytes: file.clone(), content_type: TYPE, cache: CACHE };
-        self.put(key, body, metadata, false, self.abilities()).await.map(drop)
+        self.put(key, body, metadata, false, self.capabilities()).await.map(drop)
     }
 
-    /// The latent under a key, checked against its checksum; `None` if there is none, or what is there is not one
-    /// of ours.
+    /// The latent under a key, verified with its checksum; `None` if there is none, or if we did not write it.
     pub async fn get_latent(&self, key: &str) -> Result<Option<Latent>> {
         let get = self.client.get_object().bucket(&self.output.bucket).key(key);
         let mut object =
-            match Box::pin(get.send()).await.map_err(|error| Error::sorted(self.place(key), &error)) {
+            match Box::pin(get.send()).await.map_err(|error| Error::from_sdk(self.place(key), &error)) {
                 Ok(object) => object,
                 Err(Error::NotFound { .. }) => return Ok(None),
                 Err(error) => return Err(error),

@@ -1,19 +1,19 @@
-//! Where finished images live: one S3 (or compatible) bucket per worker pool.
+//! Stores finished images in one S3 (or compatible) bucket per worker pool.
 //!
-//! An image's key follows from its job and index alone, and an object is written only where there is none. So
-//! a second attempt, or a worker that comes back from the dead, can never make a second picture nor change a
-//! published one; and whoever looks for an image finds it without asking anybody.
+//! An image's key follows from its job and index alone, and an object is written only if it does not exist. So a second
+//! attempt, or a worker that was thought dead, never makes a second picture or changes a published one; and an image
+//! can be found without asking any service.
 
-mod abilities;
 mod bucket;
+mod capabilities;
 mod credentials;
 mod error;
 mod facts;
 mod latent;
 mod output;
 
-pub use abilities::{Abilities, Conditions};
 pub use bucket::{Found, Put, Store};
+pub use capabilities::{Capabilities, Conditions};
 pub use credentials::Keys;
 pub use error::{Error, Place, Result};
 pub use facts::ImageFacts;

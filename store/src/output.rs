@@ -5,33 +5,35 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// Names the images of jobs within our own UUID v5 namespace. Changing it would move every image.
+/// The UUID v5 namespace of image names. Changing it would change the key of every image.
 const IMAGES: Uuid = Uuid::from_u128(0x6f0d_8a5e_2c1b_5d47_9f3a_71c4_e2b8_0d96);
 
-/// Where a pool's images go and under which address they are seen.
+/// Where a pool's images are stored, and at which address they are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The bucket; it must exist.
+    /// The bucket's name. The bucket must exist.
     pub bucket: String,
     /// `https://host[:port]` of an S3-compatible server; `None`: AWS.
     pub endpoint: Option<String>,
-    /// `None`: what the SDK finds in the environment, else `us-east-1`.
+    /// The region; `None`: the region that the SDK finds in the environment, else `us-east-1`.
     pub region: Option<String>,
-    /// In front of every key, usually ending in `/`.
+    /// The prefix of every key, usually with a `/` at its end.
     pub key_prefix: String,
-    /// What stands before a key in an image's URL, e.g. a CDN's; `None`: the bucket's own address.
+    /// The prefix of an image's URL before its key, e.g. the address of a CDN; `None`: the bucket's own address.
     pub public_url: Option<String>,
-    /// `https://host/bucket/key` rather than `https://bucket.host/key`; most servers that are not AWS want it.
+    /// Whether URLs are `https://host/bucket/key` instead of `https://bucket.host/key`; most servers other than AWS
+    /// need it.
     pub path_style: bool,
-    /// Longest time one request may take.
+    /// The longest time of one request.
     pub request_timeout: Duration,
 }
 
 impl Output {
-    /// A request that takes longer than this is given up and tried again: an image of 30 MB at 1 MB/s.
+    /// The default of `request_timeout`, after which a request is repeated: it suffices for an image of 30 MB at 1
+    /// MB/s.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// A bucket on AWS, with no prefix.
+    /// A bucket on AWS, without a prefix.
     #[must_use]
     pub fn new(bucket: impl Into<String>) -> Self {
         Self {
@@ -45,7 +47,7 @@ impl Output {
         }
     }
 
-    /// The key of an image: output `n` of task `index` of the job; `n` = 0 is the task's own image.
+    /// The key of an image: output `n` of task `index` of the job. `n` = 0 is the task's own image.
     #[must_use]
     pub fn image_key(&self, job_uid: &str, index: u32, n: usize) -> String {
         let id = image_id(job_uid, index);
@@ -55,8 +57,8 @@ impl Output {
         }
     }
 
-    /// The key of what is kept of an image while it is being made. All of these stand in one folder, so that a rule
-    /// of the bucket can clear it.
+    /// The key of the latent of an unfinished image. All latents are in one folder, so that a lifecycle rule of the
+    /// bucket can delete them.
     #[must_use]
     pub fn latent_key(&self, job_uid: &str, index: u32) -> String {
         format!("{}latents/{}.latent", self.key_prefix, image_id(job_uid, index))
@@ -68,7 +70,7 @@ impl Output {
         format!("{}{job_uid}/manifest.json", self.key_prefix)
     }
 
-    /// The address of an object for people and applications. It opens only if the bucket or CDN lets them.
+    /// The address of an object for people and applications. It works only if the bucket or CDN permits reading.
     #[must_use]
     pub fn url(&self, key: &str) -> String {
         let base = match (&self.public_url, &self.endpoint) {
@@ -86,8 +88,8 @@ impl Output {
         joined(&base, key).unwrap_or_else(|| format!("{}/{key}", trimmed(&base)))
     }
 
-    /// The same without white space at the ends, as it stands in Secrets and templates. Refuses what can never work,
-    /// before the first request.
+    /// The output without the white space that Secrets and templates add. Refuses settings that can't work, before the
+    /// first request.
     pub(crate) fn clean(&self) -> Result<Self> {
         let optional = |what, value: &Option<String>| match value.as_deref().map(str::trim) {
             None | Some("") => Ok(None),
@@ -96,7 +98,7 @@ impl Output {
         let bucket = word("bucket", &self.bucket)?;
         if bucket.contains('/') {
             return refuse(format!(
-                "the bucket {bucket:?} has a slash in its name: folders go into the key prefix"
+                "the bucket {bucket:?} contains a slash: folders belong in the key prefix"
             ));
         }
         let clean = Self {
@@ -119,31 +121,31 @@ impl Output {
     }
 }
 
-/// A region's name, which stands in every request's signature.
+/// Checks a region's name, which is part of every request's signature.
 pub(crate) fn region(value: &str) -> Result<String> {
     let value = value.trim();
     let is_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
     if value.is_empty() || !value.chars().all(is_name) {
-        return refuse(format!("the region {value:?} is no name of a region, such as eu-west-3"));
+        return refuse(format!("the region {value:?} is not the name of a region, such as eu-west-3"));
     }
     Ok(value.to_owned())
 }
 
-/// Without white space, inside too.
+/// Trims a setting and refuses white space within it.
 fn word(what: &str, value: &str) -> Result<String> {
     let value = value.trim();
     if value.is_empty() {
         return refuse(format!("no {what} is given: set the output's {what}"));
     }
     if value.contains(char::is_whitespace) {
-        return refuse(format!("the {what} {value:?} has white space in it"));
+        return refuse(format!("the {what} {value:?} contains white space"));
     }
     text(what, value)
 }
 
 fn text(what: &str, value: &str) -> Result<String> {
     if value.contains(char::is_control) {
-        return refuse(format!("the {what} {value:?} has a line break or a control character in it"));
+        return refuse(format!("the {what} {value:?} contains a line break or a control character"));
     }
     Ok(value.to_owned())
 }
@@ -160,7 +162,7 @@ fn trimmed(base: &str) -> &str {
     base.trim_end_matches('/')
 }
 
-/// `base` + `/` + `key`, the key's slashes kept and all else that a path can't hold percent-encoded.
+/// `base` + `/` + `key`. The key's slashes stay, and all characters that a path can't contain are percent-encoded.
 fn joined(base: &str, key: &str) -> Option<String> {
     let mut url = Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(key.split('/'));

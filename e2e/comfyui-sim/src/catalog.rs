@@ -1,4 +1,4 @@
-//! The node classes the simulator knows, read from ComfyUI's own description of them: `GET /object_info`.
+//! The node classes that the simulator knows, read from ComfyUI's own description of them (`GET /object_info`).
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::faults::{Fault, FaultKind};
 
-/// Every class by name.
+/// All node classes, by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
     classes: BTreeMap<String, Class>,
-    /// As `/object_info` shows them.
+    /// The descriptions that `/object_info` shows.
     descriptions: Map<String, Value>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Class {
     pub(crate) inputs: Vec<Input>,
-    /// The types of its outputs.
+    /// The types of the node's outputs.
     pub(crate) outputs: Vec<String>,
-    /// Whether a prompt may end in it.
+    /// Whether a prompt may end with this node.
     pub(crate) is_output: bool,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) is_required: bool,
-    /// `[type, options]`, as errors show it.
+    /// `[type, options]`, as errors show the input.
     pub(crate) config: Value,
 }
 
@@ -44,9 +44,9 @@ pub(crate) enum Kind {
     },
     Text,
     Bool,
-    /// One of these.
+    /// One of these values.
     Choice(Vec<String>),
-    /// The name of a file in the input folder; whether it is there is looked up each time.
+    /// The name of a file in the input folder. Whether the file exists is checked each time.
     InputFile,
     /// The output of another node, of this type.
     Link(String),
@@ -66,8 +66,8 @@ impl Kind {
     }
 }
 
-/// What ComfyUI says of its classes: names, types and ranges, those of `basic` by 0.3.64, the others by 0.33.0, and two
-/// classes of custom nodes.
+/// ComfyUI's descriptions of its classes: names, types and ranges. Those of `basic` are from 0.3.64, the others from
+/// 0.33.0, and two are classes of custom nodes.
 const DESCRIPTIONS: [&str; 5] = [
     include_str!("object_info/basic.json"),
     include_str!("object_info/models.json"),
@@ -76,7 +76,7 @@ const DESCRIPTIONS: [&str; 5] = [
     include_str!("object_info/outputs.json"),
 ];
 
-/// The folders of models, and the inputs that name a file in one.
+/// The folders of models, and the inputs that name a file in each folder.
 const MODEL_FOLDERS: [(&str, &[&str]); 6] = [
     ("checkpoints", &["ckpt_name"]),
     ("diffusion_models", &["unet_name"]),
@@ -87,7 +87,7 @@ const MODEL_FOLDERS: [(&str, &[&str]); 6] = [
 ];
 
 impl Catalog {
-    /// With these model files: FOLDER/FILE, or FILE for a checkpoint.
+    /// The catalog with these model files: FOLDER/FILE, or FILE for a checkpoint.
     pub(crate) fn new(models: &[String]) -> Result<Self> {
         let mut descriptions = Map::new();
         for text in DESCRIPTIONS {
@@ -105,7 +105,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Without what these faults take away.
+    /// The catalog without the classes and files that these faults remove.
     pub(crate) fn under(&self, faults: &[Fault]) -> Self {
         let mut catalog = self.clone();
         for fault in faults {
@@ -155,7 +155,7 @@ impl Catalog {
         self.classes.get(name)
     }
 
-    /// All classes as `/object_info` shows them, given the files in the input folder.
+    /// All classes as `/object_info` shows them, with these files in the input folder.
     pub(crate) fn descriptions(&self, input_files: &[String]) -> Map<String, Value> {
         let mut descriptions = self.descriptions.clone();
         for (class, input) in [("LoadImage", "image"), ("LoadLatent", "latent")] {
@@ -183,7 +183,7 @@ fn folder_of(input: &str) -> Option<&'static str> {
     MODEL_FOLDERS.iter().find(|(_, inputs)| inputs.contains(&input)).map(|(folder, _)| *folder)
 }
 
-/// A name without one of the folders before it is a checkpoint's.
+/// A name without a folder is a checkpoint.
 fn models_in<'m>(folder: &str, models: &'m [String]) -> impl Iterator<Item = String> + use<'m> {
     let folder = folder.to_owned();
     models.iter().filter_map(move |model| {

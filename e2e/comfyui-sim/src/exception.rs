@@ -1,4 +1,4 @@
-//! What Python would have raised, in its own words.
+//! The exceptions that Python would raise, with its messages.
 use thiserror::Error;
 
 /// An exception.
@@ -10,7 +10,7 @@ pub(crate) struct Exception {
 }
 
 const OUT_OF_MEMORY: &str = "torch.OutOfMemoryError";
-/// `errno` of a full disk.
+/// The `errno` of a full disk.
 pub(crate) const NO_SPACE: i32 = 28;
 
 impl Exception {
@@ -18,12 +18,12 @@ impl Exception {
         Self { kind: kind.to_owned(), message: message.into() }
     }
 
-    /// A constant where a link belongs.
+    /// The exception for a constant where the node needs a link.
     pub(crate) fn not_subscriptable() -> Self {
         Self::new("TypeError", "'str' object is not subscriptable")
     }
 
-    /// A NaN where a size or a number of steps is worked out.
+    /// The exception for a NaN in the computation of a size or a number of steps.
     pub(crate) fn nan_as_int() -> Self {
         Self::new("ValueError", crate::python::nan_as_int())
     }
@@ -40,7 +40,7 @@ impl Exception {
         Self::new("torch.AcceleratorError", message)
     }
 
-    /// What ComfyUI puts below the message.
+    /// The tips that ComfyUI adds below the message.
     pub(crate) fn tips(&self) -> &'static str {
         match self.kind.as_str() {
             OUT_OF_MEMORY => {
@@ -51,7 +51,7 @@ impl Exception {
         }
     }
 
-    /// What is raised when a file can't be written: safetensors, which writes latents, has its own words.
+    /// The exception for a file that can't be written. safetensors, which writes latents, has a message of its own.
     pub(crate) fn of_saving(error: &std::io::Error, extension: &str) -> Self {
         if extension == "latent" {
             let kind = "safetensors._safetensors_rust.SafetensorError";

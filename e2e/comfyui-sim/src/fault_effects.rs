@@ -1,4 +1,4 @@
-//! What faults do to a prompt that runs.
+//! Applies faults to a running prompt.
 use std::time::Duration;
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     server::Server,
 };
 
-/// The faults due after the steps taken so far.
+/// Applies the faults that are due after the steps taken so far.
 pub(crate) async fn apply(server: &Server, progress: &mut Progress<'_>) -> Result<(), Stop> {
     let prompt = || python_json::text(&serde_json::Value::Object(progress.item.prompt.clone()));
     let due = server.state().faults.of_prompt(progress.steps, prompt);
@@ -21,7 +21,7 @@ pub(crate) async fn apply(server: &Server, progress: &mut Progress<'_>) -> Resul
             FaultKind::Crash => die(server).await,
             FaultKind::Hang => std::future::pending().await,
             FaultKind::IgnoreInterrupt => progress.interruptible = false,
-            // The thread serves everything, so everything stands still.
+            // The thread serves all requests, so the whole server stands still.
             FaultKind::Stall { millis } => std::thread::sleep(Duration::from_millis(millis)),
             FaultKind::OutOfMemory => return Err(Exception::out_of_memory().into()),
             FaultKind::CudaError => {
@@ -50,7 +50,7 @@ pub(crate) async fn apply(server: &Server, progress: &mut Progress<'_>) -> Resul
     Ok(())
 }
 
-/// The end of the process, as by SIGKILL.
+/// Ends the server as SIGKILL does.
 pub(crate) async fn die(server: &Server) {
     server.down.cancel();
     std::future::pending::<()>().await;

@@ -1,106 +1,107 @@
-//! What can be made to go wrong.
+//! The faults that a simulator can have.
 use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that goes wrong, on every prompt (or request) or on the next few.
+/// A fault that happens on every prompt (or request) or on the next few.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// What happens.
+    /// The kind of the fault.
     pub kind: FaultKind,
-    /// After how many steps of the prompt, of sampling or of enlarging; at once where there are no steps.
+    /// The number of steps of the prompt (of sampling or of enlarging) after which the fault happens. In a prompt
+    /// without steps it happens at once.
     #[serde(default)]
     pub step: u32,
-    /// On how many prompts (or requests), counted down as it happens; `None`: on all.
+    /// The number of prompts (or requests) on which the fault still happens; `None`: on all.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Only on prompts whose JSON has this text in it.
+    /// The fault happens only on prompts whose JSON contains this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-/// What can go wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FaultKind {
-    /// The process dies as by SIGKILL: sockets end without a word, queue and history are lost.
+    /// The process dies as by SIGKILL: sockets close without a message, and queue and history are lost.
     Crash,
     /// The prompt fails with `torch.OutOfMemoryError`.
     OutOfMemory,
     /// The prompt fails with a CUDA error, and so does every later one until a restart.
     CudaError,
-    /// The prompt fails with this exception. The engine is well, whatever the words say.
+    /// The prompt fails with this exception. The engine works on, whatever the message says.
     Raise {
-        /// As `exception_type` says: `RuntimeError`.
+        /// The value of `exception_type`, e.g. `RuntimeError`.
         exception: String,
-        /// As `exception_message` says.
+        /// The value of `exception_message`.
         message: String,
     },
-    /// No frame is sent any more, though the work goes on.
+    /// The server sends no more frames, though the work goes on.
     Silence,
-    /// The prompt goes no further and can't be interrupted.
+    /// The prompt stops making progress and can't be interrupted.
     Hang,
-    /// The prompt can't be interrupted any more, and goes on to its end.
+    /// The prompt can't be interrupted and runs to its end.
     IgnoreInterrupt,
-    /// The process answers nothing for a time, as when Python's lock is held.
+    /// The process answers nothing for a while, as when Python's lock is held.
     Stall {
         /// Milliseconds.
         millis: u64,
     },
     /// Every WebSocket is cut; clients may connect again.
     DropSockets,
-    /// The latent becomes NaN: an all-black image, and a success.
+    /// The latent becomes NaN: the prompt succeeds with an all-black image.
     BlackImage,
     /// Loading a checkpoint takes this much longer.
     SlowLoad {
         /// Milliseconds.
         millis: u64,
     },
-    /// The prompt leaves memory behind, for as long as the process lives.
+    /// The prompt leaves memory allocated until the process ends.
     Leak {
-        /// 2^20 bytes.
+        /// The size of the memory, in units of 2^20 bytes.
         megabytes: u32,
     },
-    /// `POST /prompt` answers 500, yet the prompt is queued and runs.
+    /// `POST /prompt` answers 500, although the prompt is queued and runs.
     PromptError,
-    /// No file can be written: `OSError: [Errno 28] No space left on device`, and uploads get 500.
+    /// Files can't be written: `OSError: [Errno 28] No space left on device`; uploads get 500.
     DiskFull,
-    /// The folders of models are empty, for as long as this is in force.
+    /// The folders of models are empty while this fault is active.
     NoModels,
-    /// A node class is not there, for as long as this is in force.
+    /// A node class is missing while this fault is active.
     MissingNode {
-        /// Its name.
+        /// The name of the class.
         class: String,
     },
-    /// The process does not end on SIGTERM. Only the program gets that signal.
+    /// The process ignores SIGTERM. Only the program gets this signal.
     IgnoreSigterm,
-    /// A route answers otherwise than it should.
+    /// A route gives a wrong answer.
     Answer {
-        /// The first part of the path: `view`, `history`, `upload`.
+        /// The first part of the route's path: `view`, `history`, `upload`.
         route: String,
-        /// How.
+        /// What is wrong with the answer.
         how: Answer,
     },
 }
 
-/// How a route answers that does not do what it should.
+/// What is wrong with a route's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
-    /// With this status and no more; nothing is done.
+    /// The answer has this status and no content, and the route has no effect.
     Status(u16),
-    /// Piece by piece, over a time.
+    /// The answer arrives in pieces, over a time.
     Slow {
         /// Milliseconds.
         millis: u64,
     },
-    /// The connection ends in the middle of the body.
+    /// The connection closes in the middle of the body.
     Cut,
 }
 
 impl FaultKind {
-    /// Whether it happens to a prompt that runs, at some step.
+    /// Whether the fault happens to a running prompt, at some step.
     pub(crate) fn is_of_prompt(&self) -> bool {
         match self {
             Self::Crash | Self::OutOfMemory | Self::CudaError | Self::Raise { .. } | Self::Silence => true,
@@ -111,7 +112,7 @@ impl FaultKind {
         }
     }
 
-    /// From `slow-load`, and the value after `=`.
+    /// Parses a kind such as `slow-load`, and the value after `=`.
     fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
         const NAMES: &str = "crash, out-of-memory, cuda-error, silence, hang, ignore-interrupt, stall=MILLIS, \
                              drop-sockets, black-image, slow-load=MILLIS, leak=MEGABYTES, prompt-error, disk-full, \
@@ -148,18 +149,18 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// On every prompt, before its first step.
+    /// A fault on every prompt, before its first step.
     pub fn always(kind: FaultKind) -> Self {
         Self { kind, step: 0, times: None, text: None }
     }
 
-    /// On the next prompt only, after `step` steps.
+    /// A fault on the next prompt only, after `step` steps.
     pub fn once(kind: FaultKind, step: u32) -> Self {
         Self { kind, step, times: Some(1), text: None }
     }
 }
 
-/// `crash@3`, `out-of-memory@2x1` (once), `slow-load=5000`; or JSON, as `PUT /sim/faults` takes it.
+/// Parses `crash@3`, `out-of-memory@2x1` (once), `slow-load=5000`, or JSON as in `PUT /sim/faults`.
 impl FromStr for Fault {
     type Err = String;
 
@@ -188,7 +189,7 @@ impl FromStr for Fault {
     }
 }
 
-/// The faults in force.
+/// The active faults.
 #[derive(Debug)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -201,7 +202,7 @@ impl Faults {
         &self.0
     }
 
-    /// The faults that happen after `step` steps of a prompt, each counted as having happened.
+    /// The faults that happen after `step` steps of a prompt. Each is counted.
     pub(crate) fn of_prompt(&mut self, step: u32, prompt: impl Fn() -> String) -> Vec<FaultKind> {
         self.take(|fault| {
             let in_prompt = || fault.text.as_ref().is_none_or(|text| prompt().contains(text));
@@ -209,7 +210,7 @@ impl Faults {
         })
     }
 
-    /// The faults that happen outside of prompts and that `concern` what is done, each counted as having happened.
+    /// The faults that happen outside prompts and that `concerns` selects. Each is counted.
     pub(crate) fn of_kind(&mut self, concerns: impl Fn(&FaultKind) -> bool) -> Vec<FaultKind> {
         self.take(|fault| concerns(&fault.kind))
     }
@@ -226,12 +227,12 @@ impl Faults {
         happen
     }
 
-    /// Whether a fault of this kind is in force; it is not counted.
+    /// Whether a fault of this kind is active. It is not counted.
     pub(crate) fn has(&self, kind: &FaultKind) -> bool {
         self.0.iter().any(|fault| fault.kind == *kind)
     }
 
-    /// How much longer loading a checkpoint takes.
+    /// The additional time to load a checkpoint.
     pub(crate) fn load_delay(&mut self) -> Duration {
         let delays = self.of_kind(|kind| matches!(kind, FaultKind::SlowLoad { .. }));
         delays

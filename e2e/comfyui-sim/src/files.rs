@@ -28,7 +28,7 @@ impl Folder {
     }
 }
 
-/// Where a file is, as ComfyUI reports it.
+/// The place of a file, as ComfyUI reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FileRef {
     #[serde(rename = "filename")]
@@ -44,15 +44,16 @@ pub(crate) struct Files {
     input: PathBuf,
     output: PathBuf,
     temp: PathBuf,
-    /// Bytes that all files together may take; 0: as many as the disk holds.
+    /// The number of bytes that all files together may have; 0: no limit but the disk's.
     limit: u64,
 }
 
 impl Files {
-    /// Those that `folders` names, the others below `root`. Empties the temp folder, as ComfyUI does when it starts.
+    /// Uses the folders that `folders` names, and folders below `root` for the others. Empties the temp folder, as
+    /// ComfyUI does at its start.
     pub(crate) fn new(root: &Path, folders: &Folders, limit: u64) -> io::Result<Self> {
         let directory = |named: &Option<PathBuf>, name| named.clone().unwrap_or_else(|| root.join(name));
-        // ComfyUI takes a temp folder's parent.
+        // ComfyUI's option names the parent of the temp folder.
         let temp = folders.temp.as_ref().map(|parent| parent.join("temp"));
         let files = Self {
             input: directory(&folders.input, "input"),
@@ -79,20 +80,20 @@ impl Files {
         .clone()
     }
 
-    /// A subfolder; `None` if it leads outside.
+    /// The path of a subfolder; `None` if it is outside the folder.
     pub(crate) fn subfolder(&self, folder: Folder, subfolder: &str) -> Option<PathBuf> {
         let stays_inside = Path::new(subfolder).components().all(|part| matches!(part, Component::Normal(_)));
         stays_inside.then(|| self.directory(folder).join(subfolder))
     }
 
-    /// The file of a name that may end in ` [output]` and the like; input by default.
+    /// The path of a file whose name may end with ` [output]` or the like; otherwise it is in the input folder.
     pub(crate) fn find_annotated(&self, name: &str) -> Option<PathBuf> {
         let (name, folder) = annotated(name);
         let path = self.subfolder(folder.unwrap_or(Folder::Input), name)?;
         path.is_file().then_some(path)
     }
 
-    /// Names in the input folder itself, sorted.
+    /// The names of the files directly in the input folder, sorted.
     pub(crate) fn input_names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory(Folder::Input)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
@@ -103,8 +104,8 @@ impl Files {
         names
     }
 
-    /// Writes under the next free name `<prefix>_00001_.<extension>`. A prefix with slashes names a subfolder; one
-    /// that leads outside is `None`.
+    /// Writes a file with the next free name `<prefix>_00001_.<extension>`. A prefix with slashes names a subfolder.
+    /// Returns `None` if the subfolder is outside the folder.
     pub(crate) fn save(
         &self,
         folder: Folder,
@@ -115,20 +116,20 @@ impl Files {
         let (subfolder, base) = prefix.rsplit_once('/').unwrap_or(("", prefix));
         let Some(directory) = self.subfolder(folder, subfolder) else { return Ok(None) };
         std::fs::create_dir_all(&directory)?;
-        // Counted anew each time: numbers of files that were removed are given again.
+        // The number is counted each time, so numbers of removed files are used again.
         let number = highest_number(&directory, base) + 1;
         let name = format!("{base}_{number:05}_.{extension}");
         self.write(&directory.join(&name), bytes)?;
         Ok(Some(FileRef { name, subfolder: subfolder.to_owned(), folder }))
     }
 
-    /// Number and bytes of the files that prompts made.
+    /// The number and the total bytes of the files that prompts made.
     pub(crate) fn kept(&self) -> (u64, u64) {
         let (output, temp) = (files_below(&self.output), files_below(&self.temp));
         (output.0 + temp.0, output.1 + temp.1)
     }
 
-    /// Writes a file, if there is room for it.
+    /// Writes a file if there is room for it.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let full = || io::Error::from_raw_os_error(NO_SPACE);
         let used = || self.kept().1 + files_below(&self.input).1;
@@ -136,19 +137,19 @@ impl Files {
             return Err(full());
         }
         std::fs::write(path, bytes).inspect_err(|_| {
-            // Of a file that did not fit, PIL and safetensors leave nothing.
+            // PIL and safetensors leave no part of a file that did not fit.
             let _ = std::fs::remove_file(path);
         })
     }
 }
 
-/// Number and bytes of the files in a directory and below.
+/// The number and the total bytes of the files in a directory and below it.
 fn files_below(directory: &Path) -> (u64, u64) {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let files = entries.map(|entry| match entry.metadata() {
         Ok(about) if about.is_dir() => files_below(&entry.path()),
         Ok(about) => (1, about.len()),
-        // It was removed meanwhile.
+        // The file was removed in the meantime.
         Err(_) => (0, 0),
     });
     files.fold((0, 0), |(files, bytes), (more, of_those)| (files + more, bytes + of_those))

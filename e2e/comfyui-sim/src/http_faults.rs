@@ -1,4 +1,4 @@
-//! Routes that answer otherwise than they should.
+//! Gives the wrong answers that active faults ask for.
 use std::{io, time::Duration};
 
 use axum::{
@@ -15,10 +15,10 @@ use crate::{
     http::{Shared, internal_error},
 };
 
-/// Pieces that a slow answer comes in.
+/// The number of pieces of a slow answer.
 const PIECES: usize = 10;
 
-/// Answers as the faults in force say, and else as the route does.
+/// Answers as the active faults ask for, and otherwise as the route does.
 pub(crate) async fn apply(State(server): Shared, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let path = path.strip_prefix("/api/").or(path.strip_prefix('/')).unwrap_or_default();
@@ -40,11 +40,12 @@ pub(crate) async fn apply(State(server): Shared, request: Request, next: Next) -
     }
 }
 
-/// The first `count` pieces of an answer, spread over a time. If that is not all, the connection ends there.
+/// Sends the first `count` pieces of an answer, spread over a time. If these are not all pieces, the connection closes
+/// after them.
 async fn in_pieces(answer: Response, count: usize, time: Duration) -> Response {
     let (mut head, body) = answer.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else { return internal_error() };
-    // Without it the end of the connection would be the end of the body.
+    // Without this header the end of the connection would be the end of the body.
     head.headers.insert(header::CONTENT_LENGTH, body.len().into());
     let size = body.len().div_ceil(PIECES).max(1);
     let mut pieces: Vec<io::Result<Bytes>> = Vec::new();

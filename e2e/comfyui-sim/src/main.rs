@@ -68,13 +68,13 @@ struct Flags {
     /// A file to which each sampling step is added as a line of JSON; simulators may share it.
     #[arg(long)]
     record: Option<PathBuf>,
-    /// What goes wrong, as the README lists it, with @STEP and xTIMES after it: crash@3x1. May be given several times.
-    /// `PUT /sim/faults` replaces them while it runs.
+    /// The faults to start with, as listed in the README, with @STEP and xTIMES after the name: crash@3x1. May be given
+    /// several times. `PUT /sim/faults` replaces them at run time.
     #[arg(long = "fault")]
     faults: Vec<Fault>,
 }
 
-/// ComfyUI's names for it.
+/// ComfyUI's names of the preview methods.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum PreviewMethod {
     None,
@@ -82,7 +82,7 @@ enum PreviewMethod {
     Latent2rgb,
 }
 
-/// What the shell and the kubelet report of a process that got SIGKILL.
+/// The status that the shell and the kubelet report for a process killed by SIGKILL.
 const KILLED: i32 = 137;
 
 fn main() -> Result<()> {

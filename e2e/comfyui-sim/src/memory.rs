@@ -1,40 +1,40 @@
-//! What the process takes of the machine's memory and the GPU's. Leaks are real, the rest is worked out.
+//! Counts the main memory and GPU memory of the process. Leaks are allocated, all else is computed.
 use serde_json::{Value, json};
 
 use crate::{latent::Latent, options::Machine};
 
 const MIB: u64 = 1 << 20;
-/// What Python, its libraries and a model take of main memory.
+/// The main memory of Python, its libraries and a model.
 const BASE: u64 = 4096 * MIB;
-/// What a model takes of the GPU's memory, and what CUDA does.
+/// The GPU memory of a model and of CUDA.
 const MODEL: u64 = 2048 * MIB;
 const CUDA: u64 = 512 * MIB;
-/// What sampling a 512 × 512 picture takes beside.
+/// The additional GPU memory for sampling a 512 × 512 picture.
 const SAMPLING: u64 = 64 * MIB;
-/// Latent values in such a picture.
+/// The number of latent values in such a picture.
 const PLANE: u64 = 64 * 64;
 
-/// What is taken.
+/// The memory in use.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     leaked: Vec<Vec<u8>>,
-    /// The model in the GPU's memory.
+    /// The model that is in the GPU's memory.
     pub(crate) loaded: Option<String>,
 }
 
 impl Memory {
-    /// Takes memory for good; whether it was there.
+    /// Allocates memory until the process ends. Returns whether there was enough of it.
     pub(crate) fn leak(&mut self, megabytes: u32, machine: &Machine) -> bool {
         let bytes = u64::from(megabytes) * MIB;
         if bytes > self.ram_free(machine) {
             return false;
         }
-        // Written to, or the kernel would not count it.
+        // The kernel counts only memory that was written.
         self.leaked.push(vec![1; usize::try_from(bytes).unwrap_or_default()]);
         true
     }
 
-    /// Main memory that is free.
+    /// The main memory that is free, in bytes.
     pub(crate) fn ram_free(&self, machine: &Machine) -> u64 {
         let leaked: usize = self.leaked.iter().map(Vec::len).sum();
         machine.ram.saturating_sub(BASE.min(machine.ram / 4)).saturating_sub(leaked as u64)
@@ -45,13 +45,13 @@ impl Memory {
         machine.vram.saturating_sub(CUDA + model)
     }
 
-    /// Whether the GPU has room for sampling a latent.
+    /// Whether the GPU has enough memory to sample a latent.
     pub(crate) fn can_sample(&self, latent: &Latent, machine: &Machine) -> bool {
         let values = (latent.batch * latent.plane_size()) as u64;
         values.saturating_mul(SAMPLING) / PLANE <= self.vram_free(machine)
     }
 
-    /// As `/system_stats` shows it.
+    /// The answer of `/system_stats`.
     pub(crate) fn system_stats(&self, machine: &Machine) -> Value {
         let (vram_free, torch) = (self.vram_free(machine), if self.loaded.is_some() { MODEL } else { 0 });
         json!({

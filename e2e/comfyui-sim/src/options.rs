@@ -2,20 +2,20 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::Fault;
 
-/// How long the work takes. All zero by default: as fast as the machine can.
+/// The durations of the work. All are zero by default, which is as fast as the machine can.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timing {
-    /// One sampling step of one 512 × 512 picture; in proportion for other sizes and batches.
+    /// One sampling step of one 512 × 512 picture. Other sizes and batches take proportional times.
     pub step: Duration,
-    /// Loading a checkpoint that is not the one in memory.
+    /// Loading a checkpoint that is not in memory.
     pub load: Duration,
-    /// Decoding one 512 × 512 picture from its latent; no progress is told meanwhile.
+    /// Decoding one 512 × 512 picture from its latent. The server sends no progress in this time.
     pub decode: Duration,
-    /// Enlarging one 512 × 512 picture with a model, a step of progress.
+    /// Enlarging one 512 × 512 tile with a model, which is one step of progress.
     pub upscale: Duration,
     /// Saving a picture.
     pub save: Duration,
-    /// Divides all of these.
+    /// The factor by which all these durations are divided.
     pub speed: f64,
 }
 
@@ -26,24 +26,24 @@ impl Default for Timing {
     }
 }
 
-/// Whether a picture is sent after each step. ComfyUI's default is not to.
+/// Whether the server sends a picture after each step. ComfyUI's default is not to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Previews {
-    /// No.
+    /// It sends none.
     #[default]
     None,
-    /// Yes, as PNG (ComfyUI sends JPEG; the frame says which).
+    /// It sends PNG pictures. (ComfyUI sends JPEG; the frame names the format.)
     EveryStep,
 }
 
-/// What the machine has.
+/// The memory and disk of the simulated machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
-    /// Bytes of main memory. A prompt that needs more ends the process, as the kernel would.
+    /// Bytes of main memory. A prompt that needs more ends the process, as the kernel does.
     pub ram: u64,
-    /// Bytes of the GPU's memory. Sampling that needs more is out of memory, each time.
+    /// Bytes of GPU memory. Sampling that needs more fails with out of memory each time.
     pub vram: u64,
-    /// Bytes that all files together may take; 0: as many as the disk holds.
+    /// Bytes that all files together may have; 0: no limit but the disk's.
     pub disk: u64,
 }
 
@@ -54,37 +54,37 @@ impl Default for Machine {
     }
 }
 
-/// Folders in other places than below the base directory.
+/// Folders that are not below the base directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Folders {
     /// The input folder.
     pub input: Option<PathBuf>,
     /// The output folder.
     pub output: Option<PathBuf>,
-    /// The folder that the temp folder is in.
+    /// The parent of the temp folder.
     pub temp: Option<PathBuf>,
 }
 
-/// How to start a [`crate::Sim`].
+/// The options of a [`crate::Sim`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The model files installed: FOLDER/FILE, or FILE for a checkpoint.
+    /// The installed model files: FOLDER/FILE, or FILE for a checkpoint.
     pub models: Vec<String>,
-    /// How long the work takes.
+    /// The durations of the work.
     pub timing: Timing,
-    /// Whether previews are sent.
+    /// Whether the server sends previews.
     pub previews: Previews,
-    /// What goes wrong, from the start.
+    /// The faults that are active from the start.
     pub faults: Vec<Fault>,
-    /// Where to listen; by default on a free loopback port.
+    /// The address to listen on; by default a free loopback port.
     pub listen: SocketAddr,
-    /// Where the input, output and temp folders are; by default in a directory that goes with the handle.
+    /// The parent of the input, output and temp folders; by default a directory that is removed with the handle.
     pub base_directory: Option<PathBuf>,
-    /// Folders elsewhere.
+    /// The folders that are elsewhere.
     pub folders: Folders,
-    /// What the machine has.
+    /// The memory and disk of the simulated machine.
     pub machine: Machine,
-    /// A file to which each sampling step is added as a line of JSON: `prompt`, `seed`, `step` (from 1 on).
+    /// A file to which the server appends a line of JSON for each sampling step: `prompt`, `seed`, `step` (from 1).
     pub record: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{catalog::Catalog, python};
 
-/// The nodes a link's value names: `[node, slot]`.
+/// The node and the output slot that a link's value names: `[node, slot]`.
 pub(crate) fn link(value: &Value) -> Option<(String, usize)> {
     match value.as_array()?.as_slice() {
         [node, slot] => Some((python::str(node), usize::try_from(slot.as_u64()?).ok()?)),
@@ -25,19 +25,18 @@ pub(crate) fn links<'p>(
         .filter_map(|(name, value)| link(value).map(|(from, slot)| (name.as_str(), from, slot)))
 }
 
-/// What is left to run.
+/// The nodes that are still to run.
 pub(crate) struct ToRun {
-    /// In the order of discovery, which breaks ties.
+    /// The nodes in the order of their discovery, which breaks ties.
     pending: Vec<String>,
     is_output: HashSet<String>,
     needs: HashMap<String, BTreeSet<String>>,
-    /// Who needs a node.
+    /// The nodes that need each node's output.
     feeds: HashMap<String, Vec<String>>,
 }
 
 impl ToRun {
-    /// Everything that `outputs` need and that is not cached. An output itself is run (or its old result shown)
-    /// in any case.
+    /// All nodes that `outputs` need and that are not cached. An output itself always runs (or shows its old result).
     pub(crate) fn new(
         catalog: &Catalog,
         prompt: &Map<String, Value>,
@@ -79,7 +78,8 @@ impl ToRun {
         }
     }
 
-    /// Takes the next node out: an output first, then what leads to one in a step, then in two, else the first found.
+    /// Takes the next node: an output first, then a node one step before an output, then two steps before; otherwise
+    /// the node that was found first.
     pub(crate) fn next(&mut self) -> Option<String> {
         let ready: Vec<&String> =
             self.pending.iter().filter(|node| self.needs.get(*node).is_none_or(BTreeSet::is_empty)).collect();

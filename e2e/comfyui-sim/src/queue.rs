@@ -1,17 +1,17 @@
-//! The prompts that wait, the one that runs, and those that have run. In memory only, as with ComfyUI.
+//! The waiting, running and finished prompts. Like ComfyUI's queue it is in memory only.
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
 use crate::python_json;
 
-/// Prompts remembered when another one ends; ComfyUI drops one only then.
+/// The length of the history. ComfyUI drops an entry only when another prompt ends.
 const HISTORY: usize = 10_000;
 
-/// A prompt on the queue.
+/// A prompt in the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    /// Its place: lowest first.
+    /// The prompt's place; the lowest number runs first.
     pub(crate) number: f64,
     pub(crate) id: String,
     pub(crate) prompt: Map<String, Value>,
@@ -21,7 +21,7 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// The client that sent it, if it said so.
+    /// The client that sent the prompt, if it gave a name.
     pub(crate) fn client(&self) -> Option<&String> {
         match self.extra.get("client_id") {
             Some(Value::String(id)) => Some(id),
@@ -29,7 +29,7 @@ impl Item {
         }
     }
 
-    /// As `/queue` and `/history` show it.
+    /// The entry that `/queue` and `/history` show.
     pub(crate) fn to_json(&self) -> Value {
         json!([number(self.number), self.id, self.prompt, self.extra, self.outputs])
     }
@@ -41,17 +41,17 @@ pub(crate) fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
 
-/// What became of a prompt.
+/// The result of a prompt.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) success: bool,
-    /// What each output node shows.
+    /// The output that each output node shows.
     pub(crate) outputs: Map<String, Value>,
-    /// `[name, data]` of every message on its way.
+    /// `[name, data]` of every message that the prompt caused.
     pub(crate) messages: Vec<Value>,
 }
 
-/// A prompt could not be compared with one of the same number and id: queued all the same.
+/// The prompt could not be compared with one of the same number and id. It is queued nevertheless.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Incomparable;
 
@@ -60,7 +60,7 @@ pub(crate) struct Incomparable;
 pub(crate) struct Queue {
     pending: VecDeque<Item>,
     running: Option<Item>,
-    /// As JSON text: ten thousand parsed entries take six times the memory.
+    /// The entries as JSON text, because ten thousand parsed entries need six times the memory.
     history: HashMap<String, String>,
     /// The ids in `history`, oldest first.
     finished: VecDeque<String>,

@@ -1,4 +1,4 @@
-//! What the HTTP side and the side that runs prompts share.
+//! The state that the HTTP server and the prompt runner share.
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,62 +23,62 @@ use crate::{
     sockets::{self, Sockets, To},
 };
 
-/// What was done so far, to count what was done twice; and what the engine keeps of it.
+/// Counts of the work done so far, which show work that was done twice, and of what the engine keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stats {
-    /// Prompts queued.
+    /// The number of prompts that were queued.
     pub prompts: u64,
-    /// Prompts that ended well.
+    /// The number of prompts that succeeded.
     pub succeeded: u64,
-    /// Sampling steps taken.
+    /// The number of sampling steps.
     pub steps: u64,
-    /// Checkpoints loaded.
+    /// The number of checkpoint loads.
     pub loads: u64,
-    /// Prompts in the history.
+    /// The number of prompts in the history.
     pub history: u64,
-    /// Files in the output and temp folders.
+    /// The number of files in the output and temp folders.
     pub files: u64,
-    /// Bytes of those.
+    /// The total bytes of these files.
     pub bytes: u64,
 }
 
 pub(crate) struct Server {
-    /// Every node class and model file.
+    /// All node classes and model files.
     installed: Catalog,
     pub(crate) files: Files,
     pub(crate) options: Options,
     pub(crate) record: Record,
     pub(crate) sockets: Arc<Sockets>,
-    /// There may be something to run.
+    /// Notifies the runner of a new prompt.
     pub(crate) work: Notify,
-    /// Cancelled when the process "dies".
+    /// Cancelled when the simulated process dies.
     pub(crate) down: CancellationToken,
     state: Mutex<State>,
 }
 
 pub(crate) struct State {
-    /// What is there of them under the faults in force.
+    /// The node classes and model files that the active faults leave.
     catalog: Arc<Catalog>,
     pub(crate) queue: Queue,
-    /// The next prompt's number.
+    /// The number of the next prompt.
     counter: u32,
-    /// The client whose prompt runs or ran last.
+    /// The client of the running or last prompt.
     client: Option<String>,
-    /// The node that runs.
+    /// The running node.
     last_node: Option<String>,
-    /// Asked for, and acted on at the next step or node.
+    /// Whether an interrupt was requested; it takes effect at the next step or node.
     interrupted: bool,
-    /// Models and results are to be dropped before the next prompt.
+    /// Whether models and results are dropped before the next prompt.
     pub(crate) free: bool,
     pub(crate) faults: Faults,
     pub(crate) stats: Stats,
     pub(crate) memory: Memory,
-    /// A CUDA error has happened; only a restart helps.
+    /// Whether a CUDA error has happened; only a restart helps.
     pub(crate) cuda_broken: bool,
 }
 
 impl Server {
-    /// Also what publishes its frames, to be run.
+    /// Creates the state, and the future that publishes its frames.
     pub(crate) fn new(
         options: Options,
         directory: &Path,
@@ -116,14 +116,14 @@ impl Server {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was done, and what is left of it.
+    /// The counts of the work and of what the engine keeps.
     pub(crate) fn stats(&self) -> Stats {
         let (files, bytes) = self.files.kept();
         let state = self.state();
         Stats { history: state.queue.remembered() as u64, files, bytes, ..state.stats }
     }
 
-    /// The number of a new prompt; `front` puts it before all others.
+    /// The number of a new prompt; with `front` it is lower than all others.
     pub(crate) fn next_number(&self, front: bool) -> f64 {
         let mut state = self.state();
         let number = f64::from(state.counter);
@@ -138,11 +138,11 @@ impl Server {
             state.queue.put(item)
         };
         self.work.notify_one();
-        // ComfyUI trips over an incomparable prompt before it tells the clients.
+        // ComfyUI fails on an incomparable prompt before it informs the clients.
         result.inspect(|()| self.send_status())
     }
 
-    /// Starts the first prompt that waits.
+    /// Starts the first waiting prompt.
     pub(crate) fn start(&self) -> Option<Item> {
         let item = {
             let mut state = self.state();
@@ -165,7 +165,7 @@ impl Server {
         self.send_status();
     }
 
-    /// Changes the queue and tells the clients.
+    /// Changes the queue and informs the clients.
     pub(crate) fn change_queue(&self, change: impl FnOnce(&mut Queue)) {
         change(&mut self.state().queue);
         self.send_status();
@@ -175,7 +175,7 @@ impl Server {
         self.state().last_node = Some(node.to_owned());
     }
 
-    /// Interrupts the running prompt, if it is `id` or none is named.
+    /// Interrupts the running prompt if it is `id`, or if no id is given.
     pub(crate) fn interrupt(&self, id: Option<&str>) {
         let mut state = self.state();
         if id.is_none_or(|id| state.queue.is_running(id)) {
@@ -183,17 +183,17 @@ impl Server {
         }
     }
 
-    /// Whether to stop here; asked once.
+    /// Whether the prompt has to stop here. The request is used up.
     pub(crate) fn take_interrupt(&self) -> bool {
         std::mem::take(&mut self.state().interrupted)
     }
 
-    /// The node classes that are there.
+    /// The available node classes.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.state().catalog)
     }
 
-    /// Faults in place of those in force; what they did to the sockets is undone.
+    /// Replaces the active faults and undoes their effects on the sockets.
     pub(crate) fn set_faults(&self, faults: Vec<Fault>) {
         self.sockets.silence(false);
         let mut state = self.state();
@@ -201,17 +201,17 @@ impl Server {
         state.faults = Faults::of(faults);
     }
 
-    /// Whether `POST /prompt` shall seem to fail.
+    /// Whether `POST /prompt` answers with an error.
     pub(crate) fn prompt_error(&self) -> bool {
         !self.state().faults.of_kind(|kind| *kind == FaultKind::PromptError).is_empty()
     }
 
-    /// Whether the file that is to be written now finds no room.
+    /// Whether the next file does not fit on the disk.
     pub(crate) fn disk_full(&self) -> bool {
         !self.state().faults.of_kind(|kind| *kind == FaultKind::DiskFull).is_empty()
     }
 
-    /// As `/prompt` and `status` frames show it.
+    /// The status that `/prompt` and `status` frames show.
     pub(crate) fn status(&self) -> Value {
         json!({"exec_info": {"queue_remaining": self.state().queue.remaining()}})
     }
@@ -220,8 +220,8 @@ impl Server {
         self.sockets.send("status", &json!({"status": self.status()}), To::Everyone);
     }
 
-    /// The first frames of a new connection. Nothing that it missed is told again but the node that runs, and that
-    /// without its prompt.
+    /// The first frames of a new connection. Missed frames are not sent again; only the running node is, without its
+    /// prompt.
     pub(crate) fn greeting(&self, client: &str) -> Vec<Message> {
         let mut frames = vec![sockets::text("status", &json!({"status": self.status(), "sid": client}))];
         let state = self.state();
@@ -234,7 +234,7 @@ impl Server {
     }
 }
 
-/// Time as the options make it pass.
+/// The duration at this speed.
 pub(crate) fn scaled(time: Duration, speed: f64) -> Duration {
     if speed > 0.0 && speed.is_finite() { time.div_f64(speed) } else { Duration::ZERO }
 }

@@ -1,4 +1,5 @@
-//! What makes ComfyUI take a node's earlier result: its class and inputs, and those of all before it, are the same.
+//! Decides when ComfyUI uses a node's earlier result: if its class and inputs, and those of all nodes before it, are
+//! equal.
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
@@ -6,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{order, queue::Item, server::Server};
 
-/// What a node and all before it are: equal signatures make equal results.
+/// A hash of a node and all nodes before it; equal signatures give equal results.
 pub(crate) type Signature = [u8; 32];
 
 /// The signatures of the nodes that a prompt's outputs need.
@@ -18,7 +19,7 @@ pub(crate) fn signatures(server: &Server, item: &Item) -> HashMap<String, Signat
     signatures
 }
 
-/// Recursion ends: a prompt with a cycle was refused.
+/// The recursion ends because a prompt with a cycle is refused.
 fn signature(
     server: &Server,
     prompt: &Map<String, Value>,
@@ -43,7 +44,7 @@ fn signature(
             None => hash.update(value.to_string()),
         }
     }
-    // A file may have been replaced by another of the same name.
+    // A file may have been replaced by another one with the same name.
     if let Some("LoadImage" | "LoadLatent") = about["class_type"].as_str() {
         let name = about["inputs"]["image"].as_str().or(about["inputs"]["latent"].as_str());
         let file = name.and_then(|name| server.files.find_annotated(name));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Fault, FaultKind, Options, Stats, http, run, server::Server};
 
-/// A running simulator. It has a thread and a runtime of its own; ending them is like killing a process.
+/// A running simulator. It has its own thread and runtime; dropping it is like killing a process.
 #[derive(Debug)]
 pub struct Sim {
     options: Options,
@@ -21,7 +21,7 @@ pub struct Sim {
     _dir: Option<TempDir>,
 }
 
-/// From a start to its end.
+/// The simulator from one start to its end.
 struct Life {
     server: Arc<Server>,
     thread: Option<JoinHandle<()>>,
@@ -34,10 +34,11 @@ impl std::fmt::Debug for Life {
 }
 
 impl Sim {
-    /// Starts one; it accepts connections at once.
+    /// Starts a simulator, which accepts connections at once.
     ///
     /// # Errors
-    /// When its directory or port can't be had.
+    ///
+    /// If its directory can't be made or its port can't be opened.
     pub fn start(options: Options) -> Result<Self> {
         let (dir, directory) = match &options.base_directory {
             Some(directory) => (None, directory.clone()),
@@ -56,45 +57,48 @@ impl Sim {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// The address on which the simulator listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What goes wrong from now on, in place of what did.
+    /// Replaces the active faults.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         self.life.server.set_faults(faults);
     }
 
-    /// Whether a fault keeps SIGTERM from ending it.
+    /// Whether a fault makes the simulator ignore SIGTERM.
     pub fn ignores_sigterm(&self) -> bool {
         self.life.server.state().faults.has(&FaultKind::IgnoreSigterm)
     }
 
-    /// What was done since the last start.
+    /// Counts of the work since the last start.
     pub fn stats(&self) -> Stats {
         self.life.server.stats()
     }
 
-    /// Whether it is up: not stopped, nor crashed by a fault.
+    /// Whether the simulator runs: it was not stopped and no fault crashed it.
     pub fn is_running(&self) -> bool {
         !self.life.server.down.is_cancelled()
     }
 
-    /// Returns when it is down.
+    /// Returns when the simulator has ended.
     pub async fn ended(&self) {
         self.life.server.down.cancelled().await;
     }
 
-    /// Ends it as SIGKILL or SIGTERM would: connections end without a word, queue and history are lost. Files stay.
+    /// Ends the simulator as SIGKILL or SIGTERM does: connections close without a message, and queue and history are
+    /// lost. Files stay.
     pub fn stop(&mut self) {
         self.life.end();
     }
 
-    /// Starts it anew on the same address, as a container is restarted; stops it first if it runs.
+    /// Starts the simulator again on the same address, like a container that is restarted. A running simulator is
+    /// stopped first.
     ///
     /// # Errors
-    /// When the port is taken meanwhile.
+    ///
+    /// If another process has taken the port.
     pub fn restart(&mut self) -> Result<()> {
         self.life.end();
         self.life = Life::begin(&self.options, self.address, &self.directory)?.0;
@@ -129,7 +133,7 @@ impl Life {
                     () = down.cancelled() => {}
                 }
             });
-            // The runtime goes here, and with it every connection.
+            // The runtime is dropped here, and every connection with it.
         })?;
         Ok((Self { server, thread: Some(thread) }, address))
     }
@@ -137,7 +141,7 @@ impl Life {
     fn end(&mut self) {
         self.server.down.cancel();
         if let Some(thread) = self.thread.take() {
-            // If it panicked, its connections are gone all the same.
+            // If the thread panicked, its connections are closed as well.
             let _ = thread.join();
         }
     }

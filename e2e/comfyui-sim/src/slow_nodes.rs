@@ -1,4 +1,4 @@
-//! Nodes that take time and show how far they are: samplers and enlarging with a model.
+//! The nodes that take time and report progress: samplers, and enlarging with a model.
 use std::{sync::Arc, time::Duration};
 
 use tokio::{task::yield_now, time::Instant};
@@ -14,10 +14,10 @@ use crate::{
     server::{Server, scaled},
 };
 
-/// How much larger pictures become.
+/// The factor by which pictures are enlarged.
 const ENLARGED: usize = 4;
 
-/// Whether a class is one of them.
+/// Whether a class is a sampler.
 pub(crate) fn is_sampler(class: &str) -> bool {
     ["KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced"].contains(&class)
 }
@@ -58,7 +58,7 @@ pub(crate) async fn sample(
         latent.data.fill(f32::NAN);
     }
     let latent = Data::Latent(Arc::new(latent));
-    // The second one is what SamplerCustomAdvanced calls denoised.
+    // The second output is what SamplerCustomAdvanced calls denoised.
     Ok(Made { data: vec![latent.clone(), latent], shown: None })
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn upscale(
     node: &str,
     inputs: &Inputs<'_>,
 ) -> Result<Made, Stop> {
-    /// ComfyUI's tiles overlap; here they don't.
+    /// The side of a tile in pixels. ComfyUI's tiles overlap; these don't.
     const TILE: usize = 512;
     let pictures = inputs.pictures("image")?;
     let tiles = pictures.width.div_ceil(TILE) * pictures.height.div_ceil(TILE) * pictures.pixels.len();
@@ -84,19 +84,19 @@ pub(crate) async fn upscale(
     Ok(pictures.scaled(pictures.width * ENLARGED, pictures.height * ENLARGED).into())
 }
 
-/// How long decoding takes.
+/// The duration of decoding.
 pub(crate) fn decoding(server: &Server, inputs: &Inputs<'_>) -> Duration {
     let values = inputs.latent("samples").map_or(0, |latent| latent.batch * latent.plane_size());
     server.options.timing.decode.mul_f64(units(values))
 }
 
-/// Latents of so many values, in 512 × 512 pictures.
+/// The size of a number of latent values, in 512 × 512 pictures.
 #[allow(clippy::cast_precision_loss, reason = "sizes are small")]
 fn units(values: usize) -> f64 {
     values as f64 / (64.0 * 64.0)
 }
 
-/// Steps at even distances.
+/// A clock that reports steps at equal intervals.
 struct Clock {
     next: Instant,
     step: Duration,

@@ -1,5 +1,6 @@
-//! The WebSocket clients, and the one publisher that serves them in turn. ComfyUI's weaknesses are kept: a client that
-//! stops reading holds up all others, and a client id that connects twice goes silent when its first socket ends.
+//! The WebSocket clients, and the single publisher that serves them one after another. It has ComfyUI's weaknesses: a
+//! client that stops reading delays all others, and a client id that connects twice gets nothing after its first socket
+//! closes.
 use std::{
     collections::HashMap,
     sync::{
@@ -19,16 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::python_json;
 
-/// Frames that a client's writer holds before the publisher waits for it. Beyond it are the kernel's buffers.
+/// The number of frames that a client's writer holds before the publisher waits for it, in addition to the kernel's
+/// buffers.
 const CLIENT_BUFFER: usize = 1;
 
-/// What to send, and to whom.
+/// A frame and its receiver.
 struct Outgoing {
     frame: Message,
     to: To,
 }
 
-/// Whom a frame is for.
+/// The receiver of a frame.
 #[derive(Debug, Clone)]
 pub(crate) enum To {
     Everyone,
@@ -36,7 +38,7 @@ pub(crate) enum To {
 }
 
 impl To {
-    /// Who hears of a prompt: the client that sent it, or everyone if it named none.
+    /// The receiver of a prompt's frames: the client that sent the prompt, or all clients if it gave no name.
     pub(crate) fn of(client: Option<&String>) -> Self {
         client.map_or(Self::Everyone, |id| Self::Client(id.clone()))
     }
@@ -44,7 +46,7 @@ impl To {
 
 struct Client {
     frames: mpsc::Sender<Message>,
-    /// Whether it asked for previews with metadata.
+    /// Whether the client asked for previews with metadata.
     wants_metadata: bool,
 }
 
@@ -57,7 +59,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// The clients and their publisher, to be run.
+    /// Creates the clients, and the future that publishes to them.
     pub(crate) fn new() -> (Arc<Self>, impl Future<Output = ()>) {
         let (outgoing, mut queue) = mpsc::unbounded_channel();
         let sockets = Arc::new(Self {
@@ -71,7 +73,7 @@ impl Sockets {
             while let Some(Outgoing { frame, to }) = queue.recv().await {
                 let Some(sockets) = of_publisher.upgrade() else { return };
                 for client in sockets.receivers(&to) {
-                    // A client that has gone is taken off the list by its own task.
+                    // The task of a closed client removes it from the list.
                     let _ = client.send(frame.clone()).await;
                 }
             }
@@ -92,17 +94,17 @@ impl Sockets {
 
     fn queue(&self, frame: Message, to: To) {
         if !self.silent.load(Ordering::Relaxed) {
-            // Fails only while everything is being taken down.
+            // Sending fails only while the server ends.
             let _ = self.outgoing.send(Outgoing { frame, to });
         }
     }
 
-    /// From now on nothing is sent.
+    /// Stops or resumes sending.
     pub(crate) fn silence(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
     }
 
-    /// Ends every connection without a word.
+    /// Closes every connection without a message.
     pub(crate) fn cut(&self) {
         std::mem::take(&mut *lock(&self.cut)).cancel();
     }
@@ -152,12 +154,13 @@ impl Sockets {
             Err(_) = writing => {}
             () = cut.cancelled() => {}
         }
-        // By id, whoever holds it now: so the end of an older connection silences a newer one of the same id.
+        // Removes the id, whichever connection has it now. So the end of an older connection silences a newer one with
+        // the same id.
         lock(&self.clients).remove(&id);
     }
 }
 
-/// What `/features` says, and the answer to a client's flags.
+/// The answer of `/features` and to a client's flags.
 pub(crate) fn server_features() -> Value {
     json!({"supports_preview_metadata": true, "max_upload_size": crate::http::MAX_BODY})
 }

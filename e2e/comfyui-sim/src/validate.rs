@@ -1,4 +1,4 @@
-//! What ComfyUI checks before it queues a prompt, and the words it refuses one with.
+//! The checks that ComfyUI makes before it queues a prompt, and the messages with which it refuses one.
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::{
     python, python_json,
 };
 
-/// Why a prompt is refused: the body of a 400.
+/// The reason for a refused prompt: the body of a 400.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub(crate) Value);
 
@@ -20,12 +20,12 @@ impl Refusal {
     }
 }
 
-/// A prompt that may run.
+/// A prompt that can run.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     /// The outputs to make, in the prompt's order.
     pub(crate) outputs: Vec<String>,
-    /// What is wrong with the others.
+    /// The errors of the other outputs.
     pub(crate) node_errors: Map<String, Value>,
 }
 
@@ -92,14 +92,14 @@ fn outputs(
 }
 
 enum Verdict {
-    /// Being looked at: meeting it again means a cycle.
+    /// The node is being checked; meeting it again means a cycle.
     Open,
     Valid,
-    /// With its own reasons; none if only something it depends on is at fault.
+    /// The node is invalid for these reasons; the list is empty if only a node before it is invalid.
     Invalid(Vec<Value>),
 }
 
-/// What Python would have raised: ComfyUI's validation trips over malformed nodes.
+/// An exception of Python: ComfyUI's validation fails on malformed nodes.
 struct Exception {
     kind: &'static str,
     message: String,
@@ -121,7 +121,7 @@ struct Check<'a> {
     files: &'a Files,
     prompt: &'a mut Map<String, Value>,
     seen: HashMap<String, Verdict>,
-    /// Nodes in the order of their verdicts.
+    /// The nodes in the order of their verdicts.
     order: Vec<String>,
 }
 
@@ -190,7 +190,7 @@ impl Check<'_> {
             || Exception { kind: "IndexError", message: "tuple index out of range".to_owned() };
         let received = outputs.get(slot).ok_or_else(out_of_range)?;
         let wanted = input.kind.type_name();
-        // A class may take several types, or any.
+        // A class may accept several types, or any type.
         if wanted != "*" && received != "*" && !wanted.split(',').any(|wanted| wanted == received) {
             let details = format!("{}, received_type({received}) mismatch input_type({wanted})", input.name);
             let extra = json!({
@@ -215,7 +215,7 @@ impl Check<'_> {
         }
     }
 
-    /// The value as the type that the node wants.
+    /// Converts a value to the type that the node needs.
     fn value(&self, input: &Input, value: &Value) -> Result<Value, Value> {
         let name = &input.name;
         let extra = json!({"input_name": name, "input_config": input.config, "received_value": value});
@@ -274,12 +274,12 @@ impl Check<'_> {
                 let message = "Custom validation failed for node";
                 Err(reason("custom_validation_failed", message, &details, json!({"input_name": name})))
             }
-            // A constant where a link belongs passes ComfyUI's checks; the node fails when it runs.
+            // A constant where the node needs a link passes ComfyUI's checks; the node fails when it runs.
             Kind::Link(_) => Ok(value.clone()),
         }
     }
 
-    /// Notes every invalid node seen so far, and that `output` depends on it.
+    /// Adds every invalid node so far, with `output` as a node that depends on it.
     fn report(&self, output: &str, node_errors: &mut Map<String, Value>) {
         for id in &self.order {
             let Some(Verdict::Invalid(reasons)) = self.seen.get(id) else { continue };

@@ -16,32 +16,34 @@ use crate::{process::Process, wait::wait_for};
 const BUILD_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../localcluster/build.sh");
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 
-/// A real Kubernetes control plane of its own, with real kubelets where asked for; see e2e/localcluster.
+/// A real Kubernetes control plane for tests, with real kubelets on request; see e2e/localcluster.
 #[derive(Debug)]
 pub struct Cluster {
     process: Process,
-    /// Holds etcd's data, certificates and the logs of every component.
+    /// The folder of etcd's data, the certificates and the logs of all components.
     state: Option<TempDir>,
     binary: PathBuf,
     kubeconfig: PathBuf,
 }
 
-/// What a cluster has besides its control plane.
+/// The parts of a cluster besides its control plane.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
-    /// One node without GPUs or taints, for what is not a worker.
+    /// Whether the cluster has one node without GPUs or taints, for Pods that are not workers.
     pub system_node: bool,
-    /// The table of programs that stand in for container images.
+    /// The table of the programs that run in place of container images.
     pub images: Option<PathBuf>,
-    /// Node groups, and how machines come and go.
+    /// The file with the node groups and their machines.
     pub provisioner: Option<PathBuf>,
 }
 
 impl Cluster {
-    /// Starts one and waits until it is ready: 3 seconds, or 6 minutes the first time, when it has to be built.
+    /// Starts a cluster and waits until it is ready. This takes 3 seconds, or 6 minutes the first time, when the
+    /// control plane is built.
     ///
     /// # Errors
-    /// When it can't be built or does not get ready; the error holds what it said.
+    ///
+    /// If the control plane can't be built or is not ready in time; the error contains its output.
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         let binary = tokio::task::spawn_blocking(build).await??;
         let state = tempfile::Builder::new().prefix("localcluster-").tempdir()?;
@@ -59,9 +61,10 @@ impl Cluster {
         Ok(Self { process, state: Some(state), binary, kubeconfig })
     }
 
-    /// A control plane without nodes that the tests of one binary share; it ends with the last of them.
+    /// A control plane without nodes that the tests of one binary share. It ends with the last of them.
     ///
     /// # Errors
+    ///
     /// As [`start`](Self::start).
     pub async fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
@@ -84,7 +87,7 @@ impl Cluster {
         self.state.as_ref().map(TempDir::path)
     }
 
-    /// A kubectl of the cluster's version.
+    /// The path of a kubectl of the cluster's version.
     pub fn kubectl_path(&self) -> PathBuf {
         self.binary.with_file_name("kubectl")
     }
@@ -94,10 +97,11 @@ impl Cluster {
         Command::new(&self.binary)
     }
 
-    /// Runs kubectl as administrator and returns what it wrote.
+    /// Runs kubectl as administrator and returns its output.
     ///
     /// # Errors
-    /// When it fails; the error holds what it said.
+    ///
+    /// If kubectl fails; the error contains its output.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<String> {
         let mut command = self.command();
         command.arg("kubectl").arg("--kubeconfig").arg(&self.kubeconfig).args(args);

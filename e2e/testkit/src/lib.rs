@@ -1,5 +1,5 @@
-//! Real backing services for tests, each on free loopback ports and gone when its handle is dropped: Redis (single,
-//! Cluster, Sentinel), S3, a Kubernetes control plane, and a proxy that makes the network between them misbehave.
+//! Real services for tests: Redis (single, Cluster, Sentinel), S3, a Kubernetes control plane, and a proxy that makes
+//! the network between them fail. Each runs on free loopback ports and ends when its handle is dropped.
 mod cluster;
 mod process;
 mod proxy;
@@ -25,10 +25,12 @@ pub use redis_cluster::{RedisCluster, RedisSentinel};
 pub use s3::{Reading, S3, S3Fault, S3Options, S3Request};
 pub use wait::wait_for;
 
-/// A loopback port nobody listens on at this moment, another each time: who got the last may not listen on it yet.
+/// A loopback port on which no process listens at this moment. Each call returns another port, since the last one may
+/// not be in use yet.
 ///
 /// # Errors
-/// When the machine has no free port left.
+///
+/// If the machine has no free port.
 pub fn free_port() -> io::Result<u16> {
     const TRIES: usize = 1000;
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());

@@ -10,28 +10,30 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A child process that ends with its handle, and with the test process however that dies.
+/// A child process that ends when its handle is dropped, and when the test process dies.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
-    /// Waits for the child. The kernel's parent-death signal fires when the *thread* that forked ends, and a test's
-    /// thread may end before a service it shares; so each child is forked by a thread of its own.
+    /// The thread that waits for the child. The kernel's parent-death signal fires when the *thread* that forked ends,
+    /// and a test's thread may end before a service that it shares. So each child is forked by a thread of its own.
     parent: Option<JoinHandle<Option<ExitStatus>>>,
 }
 
 impl Process {
-    /// Starts `program` with nothing on its standard input.
+    /// Starts `program` with empty standard input.
     ///
     /// # Errors
-    /// When it can't be started.
+    ///
+    /// If the program can't be started.
     pub fn spawn(program: impl Into<OsString>, args: impl IntoIterator<Item = OsString>) -> Result<Self> {
         Self::start(program.into(), args, None)
     }
 
-    /// The same, with what it says in a file.
+    /// Starts `program` with empty standard input and writes its output to a file.
     ///
     /// # Errors
-    /// When it can't be started.
+    ///
+    /// If the program can't be started.
     pub fn spawn_logged(
         program: impl Into<OsString>,
         args: impl IntoIterator<Item = OsString>,
@@ -54,7 +56,7 @@ impl Process {
             }
             match command.spawn() {
                 Ok(mut child) => {
-                    // A receiver that is gone means nobody wants the child any more.
+                    // A closed receiver means that the caller no longer needs the child.
                     if started.send(Ok(child.id())).is_err() {
                         let _ = child.kill();
                     }
@@ -72,44 +74,48 @@ impl Process {
         Ok(Self { pid, parent: Some(parent) })
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Whether it still runs.
+    /// Whether the process runs.
     pub fn is_running(&self) -> bool {
         self.parent.as_ref().is_some_and(|parent| !parent.is_finished())
     }
 
-    /// SIGKILL, and wait for its end.
+    /// Sends SIGKILL and waits for the end of the process.
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn kill9(&mut self) -> Result<()> {
         self.end(Signal::KILL)
     }
 
-    /// SIGTERM, and wait for its end.
+    /// Sends SIGTERM and waits for the end of the process.
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn terminate(&mut self) -> Result<()> {
         self.end(Signal::TERM)
     }
 
-    /// SIGSTOP: it keeps its sockets but does nothing until [`Process::resume`].
+    /// Sends SIGSTOP: the process keeps its sockets but does nothing until [`Process::resume`].
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// SIGCONT, after [`Process::pause`].
+    /// Sends SIGCONT, after [`Process::pause`].
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
@@ -137,7 +143,8 @@ impl Drop for Process {
     }
 }
 
-/// Through util-linux's `setpriv` where there is one (any Linux); elsewhere only the handle ends the child.
+/// Starts the program through util-linux's `setpriv` if it exists (on any Linux); elsewhere only the handle ends the
+/// child.
 fn dying_with_parent(program: OsString) -> Command {
     const SETPRIV: &str = "/usr/bin/setpriv";
     if std::path::Path::new(SETPRIV).exists() {

@@ -12,30 +12,30 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What is wrong with the network.
+/// A fault of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     #[default]
     None,
-    /// Each piece of data arrives this much later.
+    /// All data arrives later by this time.
     Delay(Duration),
-    /// Nobody listens: new connections are refused, existing ones end.
+    /// New connections are refused, and existing ones end.
     Refuse,
-    /// Connections, new and existing, end with a TCP reset.
+    /// New and existing connections end with a TCP reset.
     Reset,
-    /// A reset once a connection has carried this many bytes to the server.
+    /// A connection ends with a reset after it has sent this many bytes to the server.
     CutAfter(usize),
-    /// Connections stand, but no data arrives. It arrives when the fault is over.
+    /// Connections stay open, but no data arrives until the fault ends.
     Silent,
 }
 
-/// A TCP proxy in front of a service, to make the network fail at run time.
+/// A TCP proxy in front of a service, which makes the network fail at run time.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
-    /// The last fault that the accepting task acted on.
+    /// The last fault that the accepting task has applied.
     applied: watch::Receiver<Fault>,
     _accepting: AbortOnDropHandle<()>,
 }
@@ -54,15 +54,15 @@ impl Proxy {
         Ok(Self { address, fault, applied, _accepting: AbortOnDropHandle::new(accepting) })
     }
 
-    /// Where it listens.
+    /// The address on which the proxy listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on the network fails like this. On return new connections already feel it.
+    /// Replaces the network's fault. When this returns, new connections have the new fault.
     pub async fn set(&mut self, fault: Fault) {
         self.fault.send_replace(fault);
-        // An error here means the accepting task is gone, and with it every connection.
+        // An error means that the accepting task has ended, and all connections with it.
         let _ = self.applied.wait_for(|applied| *applied == fault).await;
     }
 }
@@ -107,7 +107,7 @@ async fn carry(mut client: TcpStream, target: String, fault: watch::Receiver<Fau
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    // A direction that fails ends both; one that merely ends leaves the other going.
+    // A direction that fails ends both directions; one that ends normally leaves the other one open.
     let end = tokio::try_join!(
         pump(from_client, to_server, fault.clone(), Direction::ToServer),
         pump(from_server, to_client, fault, Direction::ToClient),

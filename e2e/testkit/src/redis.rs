@@ -10,30 +10,30 @@ use tempfile::TempDir;
 
 use crate::{Process, free_port, resp, tls, wait_for};
 
-/// Generous: two cores may be building something else meanwhile.
+/// The time is long because two cores may be building something else.
 const START_DEADLINE: Duration = Duration::from_secs(20);
-/// The port was free a moment ago, but another test may have been faster.
+/// The port was free a moment ago, but another test may have taken it.
 const START_TRIES: usize = 5;
 
 /// What a [`Redis`] keeps across a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Persistence {
-    /// Nothing.
+    /// It keeps nothing.
     #[default]
     None,
-    /// `appendonly yes`, `appendfsync everysec`: everything acknowledged, if only the process dies.
+    /// `appendonly yes`, `appendfsync everysec`: it keeps everything that it acknowledged if only the process dies.
     AppendOnly,
 }
 
 /// Who may use a [`Redis`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Access {
-    /// Anyone.
+    /// Every client.
     #[default]
     Open,
-    /// Who knows the password.
+    /// Clients that know the password.
     Password(String),
-    /// One ACL user; the default user is off.
+    /// One ACL user; the default user is disabled.
     User {
         /// The user's name.
         name: String,
@@ -42,32 +42,32 @@ pub enum Access {
     },
 }
 
-/// How a [`Redis`] is reached.
+/// How clients connect to a [`Redis`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Transport {
     /// Plain TCP.
     #[default]
     Plain,
-    /// TLS, with a certificate from an authority of the test's own: see [`Redis::ca_file`].
+    /// TLS with a certificate of the test's own authority: see [`Redis::ca_file`].
     Tls,
 }
 
-/// How to start a [`Redis`].
+/// The options of a [`Redis`].
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
     /// What it keeps across a crash.
     pub persistence: Persistence,
-    /// Bytes; at the limit writes are refused (`noeviction`).
+    /// The memory limit in bytes, at which writes are refused (`noeviction`).
     pub max_memory: Option<u64>,
     /// Who may use it.
     pub access: Access,
-    /// How it is reached.
+    /// How clients connect to it.
     pub transport: Transport,
-    /// More lines for redis.conf.
+    /// Additional lines of redis.conf.
     pub config: Vec<String>,
 }
 
-/// A real redis-server, version 7 or later, in a process and a directory of its own.
+/// A real redis-server, version 7 or later, with a process and a directory of its own.
 #[derive(Debug)]
 pub struct Redis {
     dir: TempDir,
@@ -78,10 +78,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one and waits until it accepts connections.
+    /// Starts a server and waits until it accepts connections.
     ///
     /// # Errors
-    /// When there is no redis-server and none can be got, or it does not start: its log is in the error.
+    ///
+    /// If there is no redis-server and it can't be downloaded, or if the server does not start; the error contains its
+    /// log.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let mut failure = None;
         for _ in 0..START_TRIES {
@@ -103,7 +105,7 @@ impl Redis {
         Ok(Self { dir, port, access: options.access.clone(), transport: options.transport, process })
     }
 
-    /// Where to connect, credentials included: `redis://…` or `rediss://…`.
+    /// The URL to connect to, with credentials: `redis://…` or `rediss://…`.
     pub fn url(&self) -> String {
         let scheme = match self.transport {
             Transport::Plain => "redis",
@@ -117,25 +119,26 @@ impl Redis {
         format!("{scheme}://{user}127.0.0.1:{}/", self.port)
     }
 
-    /// Its loopback port, the same for all its life.
+    /// The server's loopback port, which a restart does not change.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The PEM file of the authority that signed its certificate; there only with [`Transport::Tls`].
+    /// The PEM file of the authority that signed the server's certificate; it exists only with [`Transport::Tls`].
     pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
-    /// The process, to signal it.
+    /// The server's process.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Sends one command; for a Redis without TLS that is open or has a password.
+    /// Sends one command. It works for servers without TLS that are open or have a password.
     ///
     /// # Errors
-    /// When it does not answer, or with an error.
+    ///
+    /// If the server does not answer, or answers with an error.
     pub async fn command(&self, words: &[&str]) -> Result<String> {
         let password = match &self.access {
             Access::Password(password) => Some(password.as_str()),
@@ -144,33 +147,37 @@ impl Redis {
         resp::command(self.port, password, words).await
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn kill9(&mut self) -> Result<()> {
         self.process.kill9()
     }
 
-    /// SIGSTOP: connections stay, nothing is answered.
+    /// Sends SIGSTOP: connections stay open, and no command is answered.
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn pause(&self) -> Result<()> {
         self.process.pause()
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     ///
     /// # Errors
-    /// When the signal can't be sent.
+    ///
+    /// If the signal can't be sent.
     pub fn resume(&self) -> Result<()> {
         self.process.resume()
     }
 
-    /// Starts it again on the same port and directory, after SIGKILL if it still runs.
+    /// Starts the server again with the same port and directory. A running server is killed first.
     ///
     /// # Errors
+    ///
     /// As [`Redis::start`].
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill9()?;
@@ -179,10 +186,11 @@ impl Redis {
     }
 }
 
-/// The redis-server to use: `REDIS_SERVER`, the one on the PATH, or one unpacked into the user's cache.
+/// The redis-server to use: `REDIS_SERVER`, the one on the PATH, or one in the user's cache.
 ///
 /// # Errors
-/// When there is none and none can be got; the error says what to install.
+///
+/// If there is none and it can't be downloaded; the error says what to install.
 pub fn redis_server() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/redis.sh");
     let output = Command::new("bash").arg(&script).output().context("can't run bash")?;
@@ -192,7 +200,7 @@ pub fn redis_server() -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
-/// Starts the server whose redis.conf is in `dir`; `mode` is `--sentinel` for one of those.
+/// Starts the server whose redis.conf is in `dir`. `mode` is `--sentinel` for a Sentinel.
 pub(crate) async fn launch(dir: &Path, mode: Option<&str>) -> Result<Process> {
     let log = dir.join("redis.log");
     std::fs::write(&log, "")?;
@@ -209,7 +217,7 @@ pub(crate) async fn launch(dir: &Path, mode: Option<&str>) -> Result<Process> {
 
 fn is_ready(log: &Path) -> bool {
     let log = std::fs::read_to_string(log).unwrap_or_default();
-    // The second is what a Sentinel says.
+    // The second text is what a Sentinel logs.
     log.contains("Ready to accept connections") || log.contains("Sentinel ID is")
 }
 

@@ -11,7 +11,7 @@ const FORM_DEADLINE: Duration = Duration::from_secs(20);
 /// A Redis Cluster of primaries without replicas.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// Its nodes, each with an equal share of the slots.
+    /// The nodes, each with an equal share of the slots.
     pub nodes: Vec<Redis>,
 }
 
@@ -19,12 +19,13 @@ impl RedisCluster {
     /// Starts a Cluster of `count` nodes and waits until every node serves.
     ///
     /// # Errors
-    /// When a node does not start or they do not agree in time.
+    ///
+    /// If a node does not start, or if the nodes do not agree in time.
     pub async fn start(count: usize) -> Result<Self> {
         let mut nodes = Vec::new();
         let mut bus_ports = Vec::new();
         for _ in 0..count {
-            // The default, port + 10000, may not exist.
+            // The default port, port + 10000, may not exist.
             let bus = free_port()?;
             let config = ["cluster-enabled yes", "cluster-node-timeout 2000"].map(str::to_owned).to_vec();
             let config = [config, vec![format!("cluster-port {bus}")]].concat();
@@ -35,7 +36,7 @@ impl RedisCluster {
             let (first, last) = (SLOTS * i / count, SLOTS * (i + 1) / count - 1);
             let (first, last) = (first.to_string(), last.to_string());
             resp::command(node.port(), None, &["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await?;
-            // Distinct epochs, else the nodes need a while to sort them out.
+            // With equal epochs the nodes would need a while to agree.
             resp::command(node.port(), None, &["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]).await?;
         }
         let ports: Vec<String> = nodes.iter().map(|node| node.port().to_string()).collect();
@@ -54,18 +55,18 @@ impl RedisCluster {
         Ok(Self { nodes })
     }
 
-    /// The nodes' URLs.
+    /// The URLs of the nodes.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Redis::url).collect()
     }
 }
 
-/// A primary, a replica of it, and one Sentinel that fails over within about a second of the primary's death.
+/// A primary, its replica, and one Sentinel that fails over within about a second of the primary's death.
 #[derive(Debug)]
 pub struct RedisSentinel {
-    /// The primary at the start.
+    /// The server that is the primary at the start.
     pub primary: Redis,
-    /// The replica at the start.
+    /// The server that is the replica at the start.
     pub replica: Redis,
     port: u16,
     _sentinel: Process,
@@ -73,13 +74,14 @@ pub struct RedisSentinel {
 }
 
 impl RedisSentinel {
-    /// The primary's name in the Sentinel.
+    /// The name that the Sentinel gives to the primary.
     pub const SERVICE: &str = "imagejob";
 
-    /// Starts all three and waits until the Sentinel knows the replica.
+    /// Starts all three servers and waits until the Sentinel knows the replica.
     ///
     /// # Errors
-    /// When one does not start or they do not find each other in time.
+    ///
+    /// If a server does not start, or if the servers do not find each other in time.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let primary = Redis::start(options.clone()).await?;
         let mut of_replica = options;

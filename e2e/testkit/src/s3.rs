@@ -22,27 +22,27 @@ use tokio_util::task::AbortOnDropHandle;
 /// Who may read objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reading {
-    /// Only signed requests.
+    /// Clients whose requests are signed.
     #[default]
     Signed,
-    /// Anyone, as from a bucket behind a CDN. Everything else must be signed.
+    /// Every client, as with a bucket behind a CDN. All other requests must be signed.
     Public,
 }
 
-/// How to start an [`S3`].
+/// The options of an [`S3`].
 #[derive(Debug, Clone)]
 pub struct S3Options {
-    /// The buckets there are.
+    /// The names of the buckets.
     pub buckets: Vec<String>,
-    /// The access key that requests must be signed with.
+    /// The access key with which requests are signed.
     pub access_key: String,
-    /// Its secret.
+    /// The secret key with which requests are signed.
     pub secret_key: String,
     /// Who may read objects.
     pub reading: Reading,
-    /// Where to keep the objects; by default in a directory that goes with the handle.
+    /// The folder of the objects; by default one that is removed with the handle.
     pub root: Option<PathBuf>,
-    /// Where to listen; by default on a free loopback port.
+    /// The address to listen on; by default a free loopback port.
     pub listen: SocketAddr,
 }
 
@@ -59,14 +59,14 @@ impl Default for S3Options {
     }
 }
 
-/// How a server differs from S3, as some of those that are sold as the same do.
+/// A difference between a server and S3, as some compatible servers have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum S3Fault {
-    /// Whatever is written is answered with this status, whoever asks; reading works.
+    /// Every write is answered with this status; reading works.
     RefusePuts(u16),
     /// A write with `If-None-Match` is answered with 501.
     RefuseConditions,
-    /// A write with `If-None-Match` overwrites.
+    /// A write with `If-None-Match` overwrites the object.
     IgnoreConditions,
     /// A write with a checksum is answered with 400.
     RefuseChecksums,
@@ -95,10 +95,11 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Starts one in the calling runtime.
+    /// Starts a server in the calling runtime.
     ///
     /// # Errors
-    /// When its directory or port can't be had.
+    ///
+    /// If its directory can't be made or its port can't be opened.
     pub async fn start(options: S3Options) -> Result<Self> {
         let (dir, root) = match &options.root {
             Some(root) => (None, root.clone()),
@@ -125,40 +126,41 @@ impl S3 {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it was started with.
+    /// The options with which the server was started.
     pub fn options(&self) -> &S3Options {
         &self.options
     }
 
-    /// Makes a bucket, unless it is there.
+    /// Creates a bucket, unless it exists.
     ///
     /// # Errors
-    /// When its directory can't be made.
+    ///
+    /// If its directory can't be made.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         std::fs::create_dir_all(self.root.join(name)).with_context(|| format!("can't make bucket {name}"))
     }
 
-    /// The file that holds an object's bytes.
+    /// The file that holds an object's content.
     pub fn object_file(&self, bucket: &str, key: &str) -> PathBuf {
         self.root.join(bucket).join(key)
     }
 
-    /// Every request answered so far, in order.
+    /// All requests that were answered so far, in order.
     pub fn requests(&self) -> Vec<S3Request> {
         lock(&self.service.requests).clone()
     }
 
-    /// The next requests are answered with these statuses, each used once, without looking at the request.
+    /// Answers the next requests with these statuses, each used once, whatever the request is.
     pub fn fail_next(&self, statuses: impl IntoIterator<Item = u16>) {
         lock(&self.service.failures).extend(statuses);
     }
 
-    /// How it differs from S3 from now on, in place of how it did.
+    /// Replaces the server's differences from S3.
     pub fn misbehave(&self, faults: impl IntoIterator<Item = S3Fault>) {
         *lock(&self.service.faults) = faults.into_iter().collect();
     }
@@ -171,7 +173,8 @@ impl S3 {
     /// Serves again on the same port, after [`S3::stop`].
     ///
     /// # Errors
-    /// When the port is taken meanwhile.
+    ///
+    /// If another process has taken the port.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop();
         let listener = listen(self.address).await?;
@@ -231,7 +234,7 @@ impl Service {
 }
 
 impl Service {
-    /// The status that a fault answers a request with.
+    /// The status with which a fault answers a request.
     fn fault(&self, request: &HttpRequest) -> Option<u16> {
         if request.method() != hyper::Method::PUT {
             return None;
@@ -249,7 +252,7 @@ impl Service {
             S3Fault::RefuseChecksums => is_checked.then_some(400),
             S3Fault::IgnoreConditions => {
                 if is_conditional {
-                    // What is not there can be written on any condition.
+                    // A file that does not exist can be written under any condition.
                     let _ =
                         std::fs::remove_file(self.root.join(request.uri().path().trim_start_matches('/')));
                 }
@@ -289,7 +292,7 @@ impl S3Access for Reading {
     }
 }
 
-/// A test that panicked while holding the lock has failed already.
+/// A test that panicked while it held the lock has failed already.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

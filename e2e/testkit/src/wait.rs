@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-/// Between two looks; short, since tests are as slow as their waits.
+/// The time between two checks; it is short because tests are as slow as their waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `look` finds what it looks for, and returns that.

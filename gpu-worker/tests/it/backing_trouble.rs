@@ -56,6 +56,21 @@ async fn a_redis_that_says_nothing_is_no_empty_queue() {
     assert!(rig.outcomes(&job, 1).await[0].result.is_ok());
 }
 
+/// Its lease is renewed in time over a connection that works.
+#[tokio::test]
+async fn a_heartbeat_that_hangs_costs_no_picture() {
+    let mut rig = Rig::start(steps_of(500)).await;
+    let worker = rig.worker().await;
+    let job = rig.enqueue(picture(30), |_, _| ()).await;
+    rig.at_step(1).await;
+    rig.redis_proxy.set(Fault::Silent).await;
+    worker.says("/readyz", 503, "redis:").await;
+    rig.redis_proxy.set(Fault::None).await;
+    let outcomes = rig.outcomes(&job, 1).await;
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+    assert_eq!((outcomes[0].attempts, rig.sim.stats().prompts), (1, 1));
+}
+
 #[tokio::test]
 async fn a_bucket_that_is_away_gets_its_picture_when_it_is_back() {
     let mut rig = Rig::start(steps_of(100)).await;
@@ -126,7 +141,7 @@ async fn a_worker_waits_for_what_is_not_there_yet() {
     rig.s3.stop();
     rig.redis_proxy.set(Fault::Refuse).await;
     let worker = rig.worker_with(&[]);
-    for trouble in ["engine: ", "redis: Redis: ", "output: s3://images/"] {
+    for trouble in ["engine: ", "redis: Redis: ", "output: OutputFailed: s3://images/"] {
         worker.says("/readyz", 503, trouble).await;
     }
     worker.says("/healthz", 200, "ok").await;

@@ -1,7 +1,7 @@
 //! Whose fault it is that a task does not work.
 
 use comfyui_sim::{Fault, FaultKind, Options, Sim};
-use queue::{Fault as Whose, Reason, WorkerState};
+use queue::{Reason, WorkerState};
 use serde_json::json;
 use testkit::{S3Fault, wait_for};
 
@@ -31,6 +31,29 @@ async fn words_that_only_sound_like_a_fault_of_the_gpu_fail_their_task_and_nothi
     }
 }
 
+/// The same seed gives the same picture, and the same size needs the same memory: a second word is enough.
+#[tokio::test]
+async fn what_fails_alike_each_time_is_not_tried_as_often_as_the_retries_allow() {
+    // Memory is freed for another try within each attempt.
+    let table =
+        [(FaultKind::BlackImage, Reason::BlackImage, 2), (FaultKind::OutOfMemory, Reason::OutOfMemory, 4)];
+    for (fault, reason, prompts) in table {
+        let rig = Rig::start(steps_of(1)).await;
+        let _worker = rig.worker().await;
+        rig.sim.set_faults(vec![Fault::always(fault)]);
+        let job = rig.enqueue(picture(2), |job, _| job.retries = 5).await;
+        let outcome = rig.outcomes(&job, 1).await.remove(0);
+        let error = outcome.result.expect_err("no picture");
+        assert_eq!(
+            (error.reason, outcome.attempts, rig.sim.stats().prompts),
+            (reason, 2, prompts),
+            "{error:?}"
+        );
+        let state = rig.queue.job(&job).await.expect("a state").expect("known");
+        assert_eq!(state.retries, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_of_the_engine_fails_no_task_and_is_told() {
     let rig = Rig::start(steps_of(1)).await;
@@ -41,7 +64,7 @@ async fn a_full_disk_of_the_engine_fails_no_task_and_is_told() {
     worker.says("/readyz", 503, "disk:").await;
     let told = wait_for("the trouble", PATIENCE, async || rig.seen(&worker).await?.trouble);
     let trouble = told.await.expect("told");
-    assert_eq!(trouble.fault, Whose::Machine);
+    assert_eq!(trouble.reason, Reason::DiskFull);
     assert!(trouble.message.contains("No space left on device"), "{trouble:?}");
 
     rig.sim.set_faults(vec![]);
@@ -60,7 +83,7 @@ async fn a_bucket_that_takes_nothing_more_costs_no_picture_and_is_told() {
 
     worker.says("/readyz", 503, "OutputDenied").await;
     let told = wait_for("the trouble", PATIENCE, async || rig.seen(&worker).await?.trouble);
-    assert_eq!(told.await.expect("told").fault, Whose::Pool);
+    assert_eq!(told.await.expect("told").reason, Reason::OutputDenied);
 
     rig.s3.misbehave([]);
     assert!(rig.outcomes(&job, 1).await[0].result.is_ok());
@@ -80,7 +103,7 @@ async fn a_worker_on_which_no_job_works_takes_no_more_and_says_so() {
     worker.says("/readyz", 503, "worker: ").await;
     let told = wait_for("the trouble", PATIENCE, async || rig.seen(&worker).await?.trouble);
     let trouble = told.await.expect("told");
-    assert_eq!(trouble.fault, Whose::Worker);
+    assert_eq!(trouble.reason, Reason::WorkerUnhealthy);
     assert!(trouble.message.contains("has no attribute 'x'"), "{trouble:?}");
 }
 
@@ -105,7 +128,7 @@ async fn a_worker_that_waits_for_its_engine_says_so_in_the_queue() {
     assert_eq!((seen.state, seen.capacity.as_str()), (WorkerState::Starting, "spot"));
     let told = wait_for("the trouble", PATIENCE, async || rig.seen(&worker).await?.trouble);
     let trouble = told.await.expect("told");
-    assert!(trouble.fault == Whose::Machine && trouble.message.contains("engine"), "{trouble:?}");
+    assert!(trouble.reason == Reason::EngineDown && trouble.message.contains("engine"), "{trouble:?}");
     rig.restart_engine().await;
     worker.is_ready().await;
     let ready = wait_for("the state", PATIENCE, async || {
@@ -123,8 +146,11 @@ async fn a_worker_without_the_model_costs_no_image() {
     let _good = rig.worker().await;
     let sick = rig.worker_with(&["--engine", &format!("--engine={}", empty.url())][1..]);
     sick.is_ready().await;
-    // Retries stand in for a second worker's word until the queue asks for one.
-    let job = rig.enqueue(picture(6), |job, _| (job.total, job.retries) = (20, 100)).await;
-    let outcomes = rig.outcomes(&job, 20).await;
+    let job = rig.enqueue(picture(6), |job, _| (job.total, job.retries) = (40, 0)).await;
+    let outcomes = rig.outcomes(&job, 40).await;
     assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()), "{outcomes:?}");
+    let told = wait_for("the trouble", PATIENCE, async || rig.seen(&sick).await?.trouble);
+    let trouble = told.await.expect("told");
+    assert_eq!(trouble.reason, Reason::WorkerUnhealthy);
+    assert!(trouble.message.contains("made by other workers"), "{trouble:?}");
 }

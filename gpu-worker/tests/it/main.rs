@@ -8,6 +8,7 @@ mod cleaning;
 mod engine_trouble;
 mod ghosts;
 mod leaving;
+mod listing;
 mod notice;
 mod outputs;
 mod replay;

@@ -3,8 +3,9 @@
 use comfyui_sim::{Fault, FaultKind};
 use queue::{Reason, TaskResult};
 use serde_json::{Value, json};
+use testkit::wait_for;
 
-use crate::rig::{Rig, picture, steps_of, workflow};
+use crate::rig::{PATIENCE, Rig, picture, steps_of, workflow};
 
 fn with_key() -> Value {
     json!({
@@ -36,6 +37,28 @@ async fn the_prompt_is_not_published_with_the_picture_unless_asked_for() {
         }
         worker.terminate();
         worker.exit().await;
+    }
+}
+
+/// Some nodes read the editor's file (`extra_pnginfo`) and fail where there is none. It is empty and of no use to others,
+/// and what marks a prompt as ours is for the engine's queue alone.
+#[tokio::test]
+async fn nodes_find_an_editors_file_of_which_nothing_is_published() {
+    let rig = Rig::start(steps_of(50)).await;
+    let worker = rig.worker_with(&["--embed-workflow=true"]);
+    worker.is_ready().await;
+    let job = rig.enqueue(picture(20), |_, _| ()).await;
+    let running = wait_for("the prompt to run", PATIENCE, async || {
+        let queue: Value = reqwest::get(format!("{}/queue", rig.sim.url())).await.ok()?.json().await.ok()?;
+        queue["queue_running"].get(0).cloned()
+    });
+    let running = running.await.expect("it runs");
+    assert_eq!(running[3]["extra_pnginfo"]["workflow"]["nodes"], json!([]), "{running}");
+    let image = rig.outcomes(&job, 1).await.remove(0).result.expect("a picture").images.remove(0);
+    let file = rig.store.get(&image.key).await.expect("stored");
+    assert!(holds(&file, "a lighthouse at dusk"), "as it was asked for");
+    for text in ["workflow\0", "studio/sd15", &worker.id] {
+        assert!(!holds(&file, text), "{text}");
     }
 }
 

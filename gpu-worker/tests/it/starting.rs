@@ -1,6 +1,6 @@
 //! How a worker is set up: keys, files and names as they stand in Secrets and templates.
 
-use queue::{Fault, Queue, WorkerState};
+use queue::{Queue, Reason, WorkerState};
 use testkit::{Redis, RedisOptions, Transport, wait_for};
 
 use crate::rig::{PATIENCE, Rig, picture, steps_of};
@@ -28,7 +28,7 @@ async fn a_key_that_no_request_can_carry_is_told_by_name_and_ends_nothing() {
         worker.says("/readyz", 503, name).await;
         let told = wait_for("the trouble", PATIENCE, async || rig.seen(&worker).await?.trouble);
         let trouble = told.await.expect("told");
-        assert!(trouble.fault == Fault::Pool && trouble.message.contains(name), "{trouble:?}");
+        assert!(trouble.reason == Reason::OutputDenied && trouble.message.contains(name), "{trouble:?}");
     }
 }
 
@@ -41,8 +41,8 @@ async fn a_bucket_that_is_not_there_is_told_in_the_queue_before_the_worker_is_re
         Some((seen.state, seen.trouble?))
     });
     let (state, trouble) = told.await.expect("told");
-    assert_eq!((state, trouble.fault), (WorkerState::Starting, Fault::Pool));
-    assert!(trouble.message.contains("OutputMissing") && trouble.message.contains("imagse"), "{trouble:?}");
+    assert_eq!((state, trouble.reason), (WorkerState::Starting, Reason::OutputMissing));
+    assert!(trouble.message.contains("imagse"), "{trouble:?}");
 }
 
 #[tokio::test]

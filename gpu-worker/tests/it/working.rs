@@ -132,6 +132,29 @@ async fn steps_and_the_loaded_model_are_told_with_the_heartbeat() {
     assert_eq!(loaded.await.expect("told"), MODEL);
 }
 
+/// Whatever loads it: a claim prefers work for what is really in the engine's memory.
+#[tokio::test]
+async fn the_model_that_is_told_is_that_of_the_last_picture() {
+    let rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker_with(&["--warm-model=warm"]);
+    worker.is_ready().await;
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
+    });
+    let told = async |model: &str| {
+        let job = rig.enqueue(workflow(graph.clone()), |job, _| job.model = model.to_owned()).await;
+        rig.outcomes(&job, 1).await;
+        let expected = Some(model.to_owned()).filter(|model| !model.is_empty());
+        wait_for("the model", PATIENCE, async || (rig.seen(&worker).await?.loaded == expected).then_some(()))
+            .await
+            .unwrap_or_else(|error| panic!("{model:?} is not told: {error}"));
+    };
+    for model in ["unet+clip+vae of flux", "another flux", MODEL, "", "warm"] {
+        told(model).await;
+    }
+}
+
 #[tokio::test]
 async fn new_work_is_begun_at_once() {
     let rig = Rig::start(steps_of(0)).await;

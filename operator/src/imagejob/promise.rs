@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_it_says_when_and_why() {
-        let pool = "no spot machines are to be had".to_owned();
+        let pool = "no spot machines are available".to_owned();
         let table = [
             ("Pending", done(200), 10, None),
             (
@@ -193,7 +193,7 @@ mod tests {
                 done(400),
                 10,
                 Some(
-                    "SlaAtRisk: will be late: due 2026-01-01T00:05:00Z, done 2026-01-01T00:06:40Z as things stand: no spot machines are to be had",
+                    "SlaAtRisk: will be late: due 2026-01-01T00:05:00Z, done 2026-01-01T00:06:40Z as things stand: no spot machines are available",
                 ),
             ),
             (
@@ -201,7 +201,7 @@ mod tests {
                 Expected::Never,
                 10,
                 Some(
-                    "SlaAtRisk: will be late: due 2026-01-01T00:05:00Z, and no worker for it is in sight: no spot machines are to be had",
+                    "SlaAtRisk: will be late: due 2026-01-01T00:05:00Z, and no worker for it is in sight: no spot machines are available",
                 ),
             ),
             (

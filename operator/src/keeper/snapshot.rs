@@ -69,7 +69,7 @@ impl Snapshot {
 fn in_our_time(mut stats: Stats, now: Timestamp) -> Stats {
     let now = node::time(now);
     let clock = Clock::new(Time::from_millis(stats.now_ms), now);
-    let ours = |ms: u64| clock.ours(Time::from_millis(ms)).as_millis();
+    let ours = |ms: u64| clock.to_local(Time::from_millis(ms)).as_millis();
     for worker in &mut stats.workers {
         worker.seen_ms = ours(worker.seen_ms);
         worker.idle_since_ms = worker.idle_since_ms.map(ours);

@@ -187,7 +187,7 @@ fn ended_unheard(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> bool {
 /// Why it can't work: in its own words, else in those of its containers.
 fn trouble(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> Option<policy::Trouble> {
     let said = seen.and_then(|seen| seen.trouble.as_ref()).and_then(|trouble| {
-        let fault = match trouble.fault {
+        let fault = match trouble.fault() {
             queue::Fault::Worker => policy::Fault::Worker,
             queue::Fault::Machine => policy::Fault::Machine,
             queue::Fault::Pool => policy::Fault::Pool,

@@ -1,7 +1,7 @@
 //! The Events that tell of machines running short and coming back. Pure.
 
 use crds::events::EventReason;
-use policy::{Capacity, Lack, Memory, Phase, Seen, Shortage};
+use policy::{Capacity, Memory, Phase, Seen, Shortage};
 
 use crate::notice::Notice;
 
@@ -18,15 +18,15 @@ fn of(capacity: Capacity, before: &Memory, after: &Memory, seen: &Seen) -> Vec<N
         Capacity::OnDemand => (EventReason::OnDemandShortage, EventReason::OnDemandRecovered),
     };
     let began = after.iter().filter(|(zone, _)| !before.contains_key(*zone)).map(|(zone, shortage)| {
-        let Shortage { since: _, until: _, times: _, lack, said } = shortage;
-        let said = said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
-        Notice::warning(short, "Scale", format!("{}{}{said}", what(capacity, *lack), place(zone)))
+        let Shortage { since: _, until: _, times: _, lack, message } = shortage;
+        let message = message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+        Notice::warning(short, "Scale", format!("{}{}{message}", lack.message(capacity), place(zone)))
     });
     // One that was only forgotten, because it lies so far back, has not ended.
     let ended =
         before.keys().filter(|zone| !after.contains_key(*zone) && has_a_machine(capacity, zone, seen));
     let ended = ended.map(|zone| {
-        let note = format!("{capacity} machines are to be had again{}", place(zone));
+        let note = format!("{capacity} machines are available again{}", place(zone));
         Notice::normal(recovered, "Scale", note)
     });
     began.chain(ended).collect()
@@ -40,14 +40,6 @@ fn has_a_machine(capacity: Capacity, zone: &str, seen: &Seen) -> bool {
     })
 }
 
-fn what(capacity: Capacity, lack: Lack) -> String {
-    match lack {
-        Lack::Machines => format!("no {capacity} machines are to be had"),
-        Lack::Joining => format!("{capacity} machines are bought and do not join the cluster"),
-        Lack::Workers => format!("no worker comes up on {capacity} machines"),
-    }
-}
-
 /// The zone without a name is that of a pool that names none.
 fn place(zone: &str) -> String {
     if zone.is_empty() { String::new() } else { format!(" in zone {zone}") }
@@ -55,14 +47,14 @@ fn place(zone: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use policy::{Time, Worker, WorkerId};
+    use policy::{Lack, Time, Worker, WorkerId};
 
     use super::*;
 
     fn short(capacity: Capacity, zones: &[&str]) -> Memory {
         let (since, until) = (Time::from_millis(1), Time::from_millis(9));
-        let said = Some("0/3 nodes are available".to_owned());
-        let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, said };
+        let message = Some("0/3 nodes are available".to_owned());
+        let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, message };
         let zones = zones.iter().map(|zone| ((*zone).to_owned(), shortage.clone())).collect();
         Memory { short: [(capacity, zones)].into(), ..Memory::default() }
     }
@@ -86,13 +78,13 @@ mod tests {
     #[test]
     fn a_shortage_is_told_when_it_begins_and_when_a_machine_came() {
         let nobody = Seen::default();
-        let began = "SpotShortage: no spot machines are to be had in zone a: 0/3 nodes are available";
+        let began = "SpotShortage: no spot machines are available in zone a: 0/3 nodes are available";
         assert_eq!(notices(&[], &["a"], &nobody), [began]);
         assert_eq!(notices(&["a"], &["a"], &nobody), [""; 0]);
-        let ended = "SpotRecovered: spot machines are to be had again in zone a";
+        let ended = "SpotRecovered: spot machines are available again in zone a";
         assert_eq!(notices(&["a", "b"], &["b"], &machine_in("a")), [ended]);
         assert_eq!(notices(&["a"], &[], &machine_in("b")), [""; 0], "forgotten, not ended");
         let on_demand = between(&Memory::default(), &short(Capacity::OnDemand, &[""]), &nobody);
-        assert_eq!(on_demand[0].note, "no on-demand machines are to be had: 0/3 nodes are available");
+        assert_eq!(on_demand[0].note, "no on-demand machines are available: 0/3 nodes are available");
     }
 }

@@ -6,7 +6,7 @@ use crds::{
 };
 use jiff::Timestamp;
 use policy::{Health, Order, Phase, Plan, State};
-use queue::Stats;
+use queue::{Reason, Stats};
 
 use super::ledger::Ledger;
 use crate::workerpool::observe::Observed;
@@ -44,7 +44,10 @@ pub(crate) fn status(
     status.last_decision = last_decision.or(status.last_decision);
     let (ready, reason, message) = match trouble {
         Some(Trouble { reason, message, ready }) => (ready, reason, message),
-        None => (plan.report.ready, reason(&plan.report.state), plan.report.message(&plan.actions)),
+        None => {
+            let reason = reason(&plan.report.state, observed.stats.as_ref());
+            (plan.report.ready, reason, plan.report.message(&plan.actions))
+        }
     };
     let moving = matches!(plan.report.state, State::Growing | State::Shrinking | State::RollingOut { .. });
     conditions(&mut status, pool, (ready, reason), &message, moving, now);
@@ -76,7 +79,7 @@ fn conditions(
     }
 }
 
-fn reason(state: &State) -> PoolReason {
+fn reason(state: &State, stats: Option<&Stats>) -> PoolReason {
     match state {
         State::Empty => PoolReason::Idle,
         State::OnTime | State::RollingOut { .. } | State::Shrinking => PoolReason::Serving,
@@ -86,22 +89,21 @@ fn reason(state: &State) -> PoolReason {
         State::NoMachines { .. } => PoolReason::NoMachines,
         State::AtMaximum { .. } => PoolReason::AtLimit,
         State::StartsFailing { .. } => PoolReason::StartupFailed,
-        State::PoolAtFault { said } => at_fault(said),
+        State::PoolAtFault { message } => at_fault(message, stats),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
         State::Paused => PoolReason::Paused,
         State::QueueUnknown => PoolReason::QueueUnavailable,
     }
 }
 
-/// What of the pool is broken, by the words that the workers' S3 client has for it (`store/src/error.rs`).
-fn at_fault(said: &str) -> PoolReason {
-    match () {
-        () if !said.contains("the output: ") => PoolReason::WorkersFailing,
-        () if said.contains(" refused us ") => PoolReason::OutputDenied,
-        () if said.contains("there is no bucket") || said.contains("in another region") => {
-            PoolReason::OutputMissing
-        }
-        () => PoolReason::OutputFailed,
+/// What of the pool is broken, by the reason that a worker gives beside these words.
+fn at_fault(message: &str, stats: Option<&Stats>) -> PoolReason {
+    let mut troubles = stats.into_iter().flat_map(|stats| &stats.workers).filter_map(|w| w.trouble.as_ref());
+    match troubles.find(|trouble| trouble.message == message).map(|trouble| trouble.reason) {
+        Some(Reason::OutputDenied) => PoolReason::OutputDenied,
+        Some(Reason::OutputMissing) => PoolReason::OutputMissing,
+        Some(Reason::OutputFailed) => PoolReason::OutputFailed,
+        _ => PoolReason::WorkersFailing,
     }
 }
 

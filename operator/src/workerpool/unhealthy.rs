@@ -27,8 +27,8 @@ pub(crate) fn failed_starts(told: &Failures, failing: &[Failing]) -> (Vec<Notice
     let is_new =
         |failing: &&Failing| failing.workers > 0 && !told.contains(&(failing.capacity, failing.workers));
     let notice = |failing: &Failing| {
-        let Failing { capacity, workers, said, next_try: _ } = failing;
-        let note = format!("{workers} {capacity} workers in a row were not ready in time: {said}");
+        let Failing { capacity, workers, message, next_try: _ } = failing;
+        let note = format!("{workers} {capacity} workers in a row were not ready in time: {message}");
         Notice::warning(EventReason::StartupFailed, "Start", note)
     };
     (failing.iter().filter(is_new).map(notice).collect(), now)
@@ -73,7 +73,7 @@ mod tests {
     fn a_worker_that_is_replaced_for_what_it_fails_is_told() {
         let decision = |action, why| Decision { action, why, look_again: Time::from_millis(0) };
         let retire = || Action::Retire { worker: WorkerId("bad".into()) };
-        let broken = Why::Broken { said: "3 images failed".into() };
+        let broken = Why::Broken { message: "3 images failed".into() };
         let told = replaced(&[decision(retire(), broken), decision(retire(), Why::Paused)]);
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].reason, EventReason::WorkerUnhealthy);
@@ -89,7 +89,7 @@ mod tests {
         let failing = |workers| Failing {
             capacity: Capacity::Spot,
             workers,
-            said: "the engine does not answer".into(),
+            message: "the engine does not answer".into(),
             next_try: None,
         };
         let (first, told) = failed_starts(&vec![], &[failing(3)]);

@@ -1,4 +1,4 @@
-//! How long things take: learned from what was seen, usable before anything was.
+//! Learns how long things take. The estimates are usable before the first sample.
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -11,65 +11,67 @@ mod spread;
 use line::Line;
 use spread::{Spread, Waits};
 
-/// Before any sample: seconds of a task are 4 + 0.2 × units, so 8 s for 20 steps at 512 × 512. On the slow
-/// side for every GPU in use, so the first fleet is a little too large rather than too late.
+/// The estimate before any sample, in seconds: 4 + 0.2 × units, so 8 s for 20 steps at 512 × 512. It is slow for every
+/// GPU in use, so the first fleet is a little too large rather than too late.
 const PRIOR_TASK: (f64, f64) = (4.0, 0.2);
-/// Before any sample: a node has to be bought, booted, and pull some GiB of image.
+/// The estimated start-up before any sample, in seconds. A node must be bought and booted, and pulls some GiB of image.
 const PRIOR_START: f64 = 120.0;
-/// Some GiB from a local disk to the GPU. Not learned: nobody tells how much of an image's time went into it.
-const LOAD: f64 = 10.0;
-/// Weight of the newest sample once there are many: about the last 20 samples count.
-const NEWEST: f64 = 0.05;
-/// After this many samples one that is off by more than [`OUTLIER`] is cut to that.
+/// The time to load a model of some GiB from a local disk to the GPU, in seconds. It is a constant because the time of
+/// an image does not show how much of it was loading.
+const LOAD_SECONDS: f64 = 10.0;
+/// The weight of the newest sample once there are many: about the last 20 samples count.
+const SMALLEST_WEIGHT: f64 = 0.05;
+/// After this many samples, one that differs by more than a factor of [`OUTLIER`] is clipped.
 const SETTLED: u32 = 3;
-/// Factor beyond which a sample is cut: a hung engine must not rule the fleet's size.
+/// The factor at which samples are clipped, so that one hung engine does not determine the fleet's size.
 const OUTLIER: f64 = 4.0;
-/// A task that takes longer than expected isn't over the moment it should have been: so much of it is always left.
-const LEAST_LEFT: f64 = 0.1;
-/// Kinds of work remembered; the one least recently seen is forgotten first.
-const KINDS: usize = 128;
+/// The fraction of a task that is always assumed to be left, so that a task that takes longer than expected does not
+/// count as done.
+const SMALLEST_PART_LEFT: f64 = 0.1;
+/// The largest number of kinds of work; the one that was seen least recently is forgotten first.
+const MAX_KINDS: usize = 128;
 
-/// One observation.
+/// An observation from which the estimates learn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sample {
-    /// A task finished.
+    /// A task was finished.
     Task {
-        /// What kind of work it was ([`crate::Backlog::work`]); empty: its model tells.
+        /// The kind of work ([`crate::Backlog::work`]); empty: the model is the kind.
         work: String,
-        /// Its model.
+        /// The task's model.
         model: String,
-        /// Its work.
+        /// The task's work, in units.
         units: f64,
-        /// Engine time of the successful attempt.
+        /// The engine time of the successful attempt.
         took: Duration,
     },
-    /// A worker got a machine that was not there when the worker was created.
+    /// A worker got a machine that did not exist when the worker was created.
     Placed {
-        /// On what.
+        /// The worker's capacity.
         capacity: Capacity,
-        /// From the worker's creation on.
+        /// The time from the worker's creation until it got the machine.
         took: Duration,
     },
     /// A worker became ready.
     Started {
-        /// On what.
+        /// The worker's capacity.
         capacity: Capacity,
-        /// From its creation to ready; the loading of a first model not included.
+        /// The time from the worker's creation until it was ready, without the loading of a first model.
         took: Duration,
     },
 }
 
-/// How long things take.
+/// Estimates of how long tasks, start-ups and new machines take.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Estimates {
-    /// By kind of work.
+    /// The time of tasks, by kind of work.
     tasks: BTreeMap<String, Line>,
-    /// From creation to ready, by capacity.
+    /// The time from a worker's creation until it is ready, by capacity.
     starts: BTreeMap<Capacity, Spread>,
-    /// From creation to a new machine, by capacity.
+    /// The time from a worker's creation until it gets a new machine, by capacity.
     waits: BTreeMap<Capacity, Waits>,
-    /// Samples in all; says which kind of work was least recently seen.
+    /// The number of all samples; it dates the last sample of each kind of work.
     samples: u64,
 }
 
@@ -95,35 +97,36 @@ impl Estimates {
         if !units.is_finite() || units <= 0.0 {
             return;
         }
-        let line = entry(&mut self.tasks, key(work, model));
+        let line = entry(&mut self.tasks, work_key(work, model));
         line.observe(units, seconds);
         model.clone_into(&mut line.model);
         line.last = self.samples;
     }
 
-    /// Expected engine seconds of one task of that many units. A kind of work never seen is taken for the average of
-    /// those with its model, and these for the average of those with any.
+    /// The expected engine seconds of one task with this many units. A new kind of work is estimated as the average of
+    /// the kinds with the same model, and a new model as the average of all models.
     pub fn task_seconds(&self, work: &str, model: &str, units: f64) -> f64 {
-        if let Some(line) = self.tasks.get(key(work, model)) {
-            return line.at(units);
+        if let Some(line) = self.tasks.get(work_key(work, model)) {
+            return line.seconds_for(units);
         }
         let average = |alike: &dyn Fn(&Line) -> bool| {
             let lines = self.tasks.values().filter(|line| alike(line));
-            mean(lines.map(|line| line.at(units)))
+            mean(lines.map(|line| line.seconds_for(units)))
         };
-        // Of a workflow without a model that is known, nothing can be told but by others of the kind.
+        // Kinds without a known model say nothing about those with one, and the reverse.
         let others = || if model.is_empty() { None } else { average(&|line| !line.model.is_empty()) };
         average(&|line| line.model == model).or_else(others).unwrap_or(PRIOR_TASK.0 + PRIOR_TASK.1 * units)
     }
 
-    /// Engine seconds to plan for each of so many tasks of that many units: what five of six such lots stay below.
+    /// The engine seconds to plan for each of `tasks` tasks with this many units: the average that five of six such
+    /// lots stay below.
     pub(crate) fn task_seconds_planned(&self, work: &str, model: &str, units: f64, tasks: u64) -> f64 {
-        let spread = self.tasks.get(key(work, model)).map_or(0.0, |line| line.spread(units));
+        let spread = self.tasks.get(work_key(work, model)).map_or(0.0, |line| line.spread(units));
         self.task_seconds(work, model, units) + spread / (tasks.max(1) as f64).sqrt()
     }
 
-    /// Expected engine seconds still in a task: by its progress (steps done, and in all) where it is known, else taken
-    /// as being run for `elapsed`.
+    /// The expected engine seconds left in a task, from its progress (steps done, all steps) or, without it, from the
+    /// time since its start.
     pub fn seconds_left(
         &self,
         work: &str,
@@ -137,59 +140,61 @@ impl Estimates {
             Some((done, all)) if all > 0 => whole * (1.0 - f64::from(done) / f64::from(all)),
             _ => whole - elapsed.as_secs_f64(),
         };
-        left.max(LEAST_LEFT * whole)
+        left.max(SMALLEST_PART_LEFT * whole)
     }
 
-    /// A task of a kind of which little is known takes longer than expected: at least so many seconds, as it shows
-    /// while it still runs. Counts until some of the kind are done.
+    /// Raises the estimate of a kind of work with few samples to at least `seconds`, because a task of it has run for
+    /// that long. The value is replaced as tasks of the kind finish.
     pub(crate) fn takes_at_least(&mut self, work: &str, model: &str, units: f64, seconds: f64) {
-        let known = self.tasks.get(key(work, model));
+        let known = self.tasks.get(work_key(work, model));
         if known.is_some_and(Line::is_settled) || self.task_seconds(work, model, units) >= seconds {
             return;
         }
-        self.tasks.remove(key(work, model));
+        self.tasks.remove(work_key(work, model));
         self.observe_task(work, model, units, seconds);
     }
 
-    /// Expected seconds from a worker's creation to ready.
+    /// The expected seconds from a worker's creation until it is ready.
     pub fn start_seconds(&self, capacity: Capacity) -> f64 {
         self.start(capacity).map_or(PRIOR_START, |spread| spread.mean)
     }
 
-    /// Seconds from a worker's creation to ready to plan with: what about five of six stay below.
+    /// The seconds to plan from a worker's creation until it is ready: about five of six workers stay below.
     pub fn start_seconds_planned(&self, capacity: Capacity) -> f64 {
-        self.start(capacity).map_or(PRIOR_START, |spread| spread.above(1.0))
+        self.start(capacity).map_or(PRIOR_START, |spread| spread.mean_plus(1.0))
     }
 
-    /// Seconds from a worker's creation to ready that hardly any exceeds; none while nothing was seen.
+    /// The seconds from a worker's creation until it is ready that hardly any worker exceeds; `None` before the first
+    /// sample.
     pub(crate) fn start_seconds_at_most(&self, capacity: Capacity) -> Option<f64> {
-        self.start(capacity).map(|spread| spread.above(3.0))
+        self.start(capacity).map(|spread| spread.mean_plus(3.0))
     }
 
-    /// Seconds from a worker's creation to a new machine, where there are machines; none while nothing was seen.
+    /// The usual seconds from a worker's creation until it gets a new machine, in a zone that has machines; `None`
+    /// before the first sample.
     pub(crate) fn usual_wait(&self, capacity: Capacity) -> Option<u32> {
         self.waits.get(&capacity)?.usual()
     }
 
-    /// Expected seconds to load a model.
+    /// The expected seconds to load a model.
     pub(crate) fn load_seconds(model: &str) -> f64 {
-        if model.is_empty() { 0.0 } else { LOAD }
+        if model.is_empty() { 0.0 } else { LOAD_SECONDS }
     }
 
-    /// The capacity's own start-up, or that of the other one while it has none.
+    /// The start-ups of this capacity, or those of the other one as long as there are none.
     fn start(&self, capacity: Capacity) -> Option<&Spread> {
         self.starts.get(&capacity).or_else(|| self.starts.values().next())
     }
 }
 
-/// What a kind of work goes by.
-fn key<'a>(work: &'a str, model: &'a str) -> &'a str {
+/// The key of a kind of work: its name, or the model if it has none.
+fn work_key<'a>(work: &'a str, model: &'a str) -> &'a str {
     if work.is_empty() { model } else { work }
 }
 
-/// The entry of a kind of work; makes room by forgetting the one least recently seen.
+/// The entry of a kind of work. It makes room by forgetting the kind that was seen least recently.
 fn entry<'a>(of: &'a mut BTreeMap<String, Line>, key: &str) -> &'a mut Line {
-    if of.len() >= KINDS && !of.contains_key(key) {
+    if of.len() >= MAX_KINDS && !of.contains_key(key) {
         let oldest = of.iter().min_by_key(|(_, line)| line.last).map(|(name, _)| name.clone());
         oldest.and_then(|name| of.remove(&name));
     }
@@ -201,12 +206,12 @@ fn mean(of: impl Iterator<Item = f64>) -> Option<f64> {
     (n > 0).then(|| sum / f64::from(n))
 }
 
-/// The weight of the next sample after `n`.
+/// The weight of the sample that follows `n` others.
 fn weight(n: u32) -> f64 {
-    (1.0 / (f64::from(n) + 1.0)).max(NEWEST)
+    (1.0 / (f64::from(n) + 1.0)).max(SMALLEST_WEIGHT)
 }
 
-fn tamed(n: u32, seconds: f64, expected: f64) -> f64 {
+fn clipped(n: u32, seconds: f64, expected: f64) -> f64 {
     if n < SETTLED { seconds } else { seconds.clamp(expected / OUTLIER, expected * OUTLIER) }
 }
 

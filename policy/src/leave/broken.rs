@@ -1,5 +1,6 @@
-//! It is up, says that it or its machine is broken, and claims nothing. One that blames the pool while most others work
-//! is itself at fault; it is given a while, since others may find out as well.
+//! Removes workers that are up, report that they or their machine are broken, and claim nothing. A worker that blames
+//! the pool while most others work is at fault itself; it stays for a while, since the others may run into the same
+//! fault.
 use std::time::Duration;
 
 use super::Leaving;
@@ -9,16 +10,16 @@ use crate::{Capacity, Fault, Phase, Why, failures::pool_at_fault};
 const ALONE: Duration = Duration::from_secs(60);
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
+    let view = &leaving.situation.view;
     let outvoted = pool_at_fault(view).is_none();
-    for worker in view.placed(capacity) {
+    for worker in view.in_fleet(capacity) {
         let (Phase::Idle { since }, Some(trouble)) = (worker.phase, &worker.trouble) else { continue };
         let until = since.plus(ALONE);
         match trouble.fault {
             Fault::Pool if !outvoted => {}
-            Fault::Pool if view.now < until => leaving.later(until),
+            Fault::Pool if view.now < until => leaving.look_again_at(until),
             Fault::Worker | Fault::Machine | Fault::Pool => {
-                leaving.retire(worker, Why::Broken { said: trouble.message.clone() });
+                leaving.retire(worker, Why::Broken { message: trouble.message.clone() });
             }
         }
     }

@@ -1,18 +1,20 @@
-//! It ended, was refused by its machine, or is not up though it should be.
+//! Removes workers that ended, were refused by their machine, or are not up in time.
 use super::Leaving;
-use crate::{Capacity, Health, Order, Phase, Why, failures::up_by};
+use crate::{Capacity, Health, Order, Phase, Why, failures::startup_deadline};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
+    let view = &leaving.situation.view;
     for worker in view.workers.iter().filter(|worker| worker.capacity == capacity) {
-        // One that is told to leave, or whose machine goes, leaves anyway.
-        let ours = worker.health != Health::Gone && matches!(worker.order, Order::Work | Order::Hold);
+        // A worker that was ordered to leave, or whose machine is dead, leaves anyway.
+        let stays = worker.health != Health::Gone && matches!(worker.order, Order::Work | Order::Hold);
         match worker.phase {
-            Phase::Failed if ours => {
-                let said = worker.complaint().map(str::to_owned);
-                leaving.retire(worker, Why::NeverReady { said });
+            Phase::Failed if stays => {
+                let message = worker.trouble_message().map(str::to_owned);
+                leaving.retire(worker, Why::NeverReady { message });
             }
-            Phase::Starting { .. } => leaving.agenda.look_at(up_by(view, worker).unwrap_or(view.now)),
+            Phase::Starting { .. } => {
+                leaving.agenda.look_again_at(startup_deadline(view, worker).unwrap_or(view.now));
+            }
             _ => {}
         }
     }

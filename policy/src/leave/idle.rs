@@ -1,14 +1,14 @@
-//! It has idled for long, and no task waits for it.
+//! Removes workers that have idled for longer than `idle_after` while no task waits for them.
 use super::Leaving;
 use crate::{Capacity, Phase, Why, Worker};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
-    if leaving.gap.is_for_work(capacity) {
+    let view = &leaving.situation.view;
+    if leaving.gap.is_needed_for_work(capacity) {
         return;
     }
     let longest = view.policy.scaling.idle_after;
-    // What was expected to keep a worker busy did not come.
+    // Expected work does not keep these workers: it did not come for `idle_after`.
     let most = leaving.spare(capacity).min(leaving.up_over_minimum(capacity));
     let since = |worker: &Worker| if let Phase::Idle { since } = worker.phase { since } else { view.now };
     let (long, short): (Vec<&Worker>, Vec<&Worker>) =
@@ -17,6 +17,6 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
         leaving.retire(worker, Why::Idle { since: since(worker) });
     }
     for worker in short {
-        leaving.later(since(worker).plus(longest));
+        leaving.look_again_at(since(worker).plus(longest));
     }
 }

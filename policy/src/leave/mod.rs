@@ -1,13 +1,14 @@
-//! Why a worker goes: never one that holds a lease. Each reason has a file that tells who goes for it.
+//! Decides which workers are removed, and why. No worker that holds a lease is removed. Each reason has a file that
+//! selects its workers.
 use std::collections::BTreeSet;
 
 use crate::{
     Action, Capacity, IdleMeter, Phase, Time, Why, Worker, WorkerId, action::Agenda, gap::Gap, idleness,
-    known::Known, on_demand::kept_busy,
+    on_demand::kept_busy, situation::Situation,
 };
 
-mod blames_pool;
 mod broken;
+mod drained;
 mod failed;
 mod idle;
 mod no_machine;
@@ -16,23 +17,24 @@ mod on_demand_over;
 mod outdated;
 mod over_maximum;
 mod paused;
+mod pool_at_fault;
 mod rolled_out;
 mod spare;
 mod spot_is_back;
-mod through;
 
-/// Who goes for one reason, of one capacity.
+/// Removes the workers of a capacity to which one reason applies.
 type Reason = fn(&mut Leaving, Capacity);
 
-/// In this order: what is broken or of no use goes whatever the work; then what is too much, the cheapest to lose first.
+/// The reasons in the order in which they are applied: broken and useless workers go whatever the work is; then excess
+/// workers go, the cheapest to lose first.
 const REASONS: [Reason; 13] = [
     failed::leave,
     broken::leave,
-    blames_pool::leave,
+    pool_at_fault::leave,
     outdated::leave,
     no_machine::leave,
     paused::leave,
-    through::leave,
+    drained::leave,
     over_maximum::leave,
     rolled_out::leave,
     not_needed::leave,
@@ -41,10 +43,10 @@ const REASONS: [Reason; 13] = [
     spare::leave,
 ];
 
-/// Lets go of workers of both capacities, on-demand first: how much spot is needed hangs on who is left to be replaced.
-/// Those on demand that are busy go last, as spot that comes up is needed in their place.
-pub(crate) fn leave(known: &Known, gap: &Gap, meter: &IdleMeter, agenda: &mut Agenda) {
-    let mut leaving = Leaving { known, gap, meter, gone: BTreeSet::new(), agenda };
+/// Removes workers of both capacities, on-demand first, because the number of spot workers needed depends on the
+/// on-demand workers that they replace. Busy on-demand workers come last, as they go only if spot is up.
+pub(crate) fn leave(situation: &Situation, gap: &Gap, meter: &IdleMeter, agenda: &mut Agenda) {
+    let mut leaving = Leaving { situation, gap, meter, removed: BTreeSet::new(), agenda };
     for capacity in [Capacity::OnDemand, Capacity::Spot] {
         for reason in REASONS {
             reason(&mut leaving, capacity);
@@ -53,73 +55,74 @@ pub(crate) fn leave(known: &Known, gap: &Gap, meter: &IdleMeter, agenda: &mut Ag
     spot_is_back::leave(&mut leaving, Capacity::OnDemand);
 }
 
-/// Workers that go, so far.
+/// The workers that a plan removes so far.
 pub(crate) struct Leaving<'p, 'v, 'a> {
-    known: &'p Known<'v, 'a>,
+    situation: &'p Situation<'v, 'a>,
     gap: &'p Gap<'a>,
     meter: &'p IdleMeter,
-    gone: BTreeSet<&'a WorkerId>,
+    removed: BTreeSet<&'a WorkerId>,
     agenda: &'p mut Agenda,
 }
 
 impl<'a> Leaving<'_, '_, 'a> {
     fn retire(&mut self, worker: &'a Worker, why: Why) {
-        if worker.phase != Phase::Busy && self.gone.insert(&worker.id) {
+        if worker.phase != Phase::Busy && self.removed.insert(&worker.id) {
             self.agenda.add(Action::retire(&worker.id), why);
         }
     }
 
-    /// Lets it finish what it holds.
+    /// Lets a worker finish what it holds.
     fn hold(&mut self, worker: &'a Worker, why: Why) {
-        if self.gone.insert(&worker.id) {
+        if self.removed.insert(&worker.id) {
             self.agenda.add(Action::hold(&worker.id), why);
         }
     }
 
-    /// Some will go then, if nothing changes.
-    fn later(&mut self, at: Time) {
-        self.agenda.look_at(at);
+    /// Makes the next plan due at `at`, when a worker may become removable.
+    fn look_again_at(&mut self, at: Time) {
+        self.agenda.look_again_at(at);
     }
 
-    /// Workers that take one of the fleet's places and stay, so far.
+    /// The members of a fleet that stay so far.
     fn staying(&self, capacity: Capacity) -> impl Iterator<Item = &'a Worker> {
-        self.known.view.placed(capacity).filter(|worker| !self.gone.contains(&worker.id))
+        self.situation.view.in_fleet(capacity).filter(|worker| !self.removed.contains(&worker.id))
     }
 
-    /// Idle workers that stay, so far; best to let go first.
+    /// The idle workers that stay so far, in the order in which they are removed.
     fn idle(&self, capacity: Capacity) -> Vec<&'a Worker> {
-        let idle = idleness::idle(&self.known.view, capacity).into_iter();
-        idle.filter(|worker| !self.gone.contains(&worker.id)).collect()
+        let idle = idleness::idle(&self.situation.view, capacity).into_iter();
+        idle.filter(|worker| !self.removed.contains(&worker.id)).collect()
     }
 
-    /// How many of those the waiting tasks leave idle.
+    /// The number of idle workers that stay so far and that the waiting tasks do not need.
     fn spare(&self, capacity: Capacity) -> usize {
-        let idle = idleness::idle(&self.known.view, capacity);
-        let gone = idle.iter().filter(|worker| self.gone.contains(&worker.id)).count();
-        idleness::spare(&self.known.view, self.known.demand, capacity).saturating_sub(gone)
+        let idle = idleness::idle(&self.situation.view, capacity);
+        let removed = idle.iter().filter(|worker| self.removed.contains(&worker.id)).count();
+        idleness::spare(&self.situation.view, self.situation.demand, capacity).saturating_sub(removed)
     }
 
-    /// How many stay beyond the fleet's minimum, so far.
+    /// The number of claiming workers that stay so far beyond the fleet's minimum.
     fn over_minimum(&self, capacity: Capacity) -> usize {
         let claiming = self.staying(capacity).filter(|worker| worker.claims()).count();
-        claiming.saturating_sub(self.known.view.min(capacity))
+        claiming.saturating_sub(self.situation.view.min(capacity))
     }
 
-    /// Likewise, of those that are up: who is yet to come up replaces nobody.
+    /// The same count without workers that are coming up, because those replace nobody yet.
     fn up_over_minimum(&self, capacity: Capacity) -> usize {
         let up = self.staying(capacity).filter(|worker| worker.claims() && worker.is_up()).count();
-        up.saturating_sub(self.known.view.min(capacity))
+        up.saturating_sub(self.situation.view.min(capacity))
     }
 
-    /// How many of those may go: not on-demand workers that spot does not replace yet.
+    /// The number of workers beyond the minimum that may be removed: all but the on-demand workers that arriving work
+    /// keeps busy.
     fn may_go(&self, capacity: Capacity) -> usize {
-        let Known { view, demand, .. } = self.known;
+        let Situation { view, demand, .. } = self.situation;
         let stay = if capacity == Capacity::OnDemand { kept_busy(view, demand) } else { 0 };
         self.over_minimum(capacity).saturating_sub(stay)
     }
 
-    /// Workers that stay, those that lose the least first: without a machine, coming up, idle, busy; among equals the
-    /// youngest.
+    /// The workers that stay so far, in the order of what is lost by removing them: without a machine, coming up, idle,
+    /// busy; at equal phases the youngest first.
     fn by_phase(&self, capacity: Capacity) -> Vec<&'a Worker> {
         let mut workers: Vec<&Worker> = self.staying(capacity).collect();
         workers.sort_by_key(|worker| {

@@ -1,18 +1,18 @@
-//! It waits where there are no machines, while there may be some elsewhere.
+//! Removes workers that wait in a zone without machines while another zone may have some.
 use super::Leaving;
 use crate::{
     Capacity, Phase, Why,
-    zones::{waits_until, zone_of},
+    zones::{wait_deadline, zone_of},
 };
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
-    for worker in view.placed(capacity).filter(|w| matches!(w.phase, Phase::Unscheduled { .. })) {
-        if leaving.known.zones.abandons(view, worker) {
-            let (zone, said) = (zone_of(view, worker).to_owned(), worker.no_machine.clone());
-            leaving.retire(worker, Why::NoMachine { capacity, zone, said });
+    let view = &leaving.situation.view;
+    for worker in view.in_fleet(capacity).filter(|w| matches!(w.phase, Phase::Unscheduled { .. })) {
+        if leaving.situation.zones.should_move(view, worker) {
+            let (zone, message) = (zone_of(view, worker).to_owned(), worker.no_machine.clone());
+            leaving.retire(worker, Why::NoMachine { capacity, zone, message });
         } else {
-            leaving.later(waits_until(view, worker));
+            leaving.look_again_at(wait_deadline(view, worker));
         }
     }
 }

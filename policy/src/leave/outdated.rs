@@ -1,10 +1,12 @@
-//! It is not up yet, and not made as the pool's spec says now: it would not get where it should, or be replaced at once.
+//! Removes workers that are not up yet and not made from the pool's present template: they would run in the wrong
+//! place, or be replaced as soon as they are up.
 use super::Leaving;
-use crate::{Capacity, Why, zones::is_made_otherwise};
+use crate::{Capacity, Why, zones::must_be_recreated};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
-    for worker in view.placed(capacity).filter(|worker| worker.claims() && is_made_otherwise(view, worker)) {
+    let view = &leaving.situation.view;
+    for worker in view.in_fleet(capacity).filter(|worker| worker.claims() && must_be_recreated(view, worker))
+    {
         leaving.retire(worker, Why::Outdated);
     }
 }

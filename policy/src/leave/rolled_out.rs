@@ -1,16 +1,16 @@
-//! It is made from an older template, and its replacement is ready.
+//! Removes workers that are made from an older template and whose replacement is ready.
 use super::Leaving;
 use crate::{Capacity, Phase, Why, Worker, rollout};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let view = &leaving.known.view;
+    let view = &leaving.situation.view;
     if view.policy.paused {
         return;
     }
     let busy_from = view.memory.template_since.plus(view.policy.scaling.rollout_busy_after);
     let outdated: Vec<&Worker> =
-        rollout::outdated(view, capacity).filter(|worker| !leaving.gone.contains(&worker.id)).collect();
-    let due = rollout::due(leaving.known, capacity, leaving.gap);
+        rollout::outdated(view, capacity).filter(|worker| !leaving.removed.contains(&worker.id)).collect();
+    let due = rollout::due(leaving.situation, capacity, leaving.gap);
     let spare = leaving.spare(capacity);
     let (busy, idle): (Vec<&Worker>, Vec<&Worker>) =
         outdated.into_iter().partition(|worker| worker.phase == Phase::Busy);
@@ -21,7 +21,7 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
         left -= 1;
     }
     if view.now < busy_from && !busy.is_empty() {
-        leaving.later(busy_from);
+        leaving.look_again_at(busy_from);
         return;
     }
     for worker in busy.into_iter().take(left) {

@@ -1,18 +1,19 @@
-//! The spot fleet idles in short gaps, so much that it can do with one less. The last worker goes by `idle_after` only:
-//! there is nobody to take over its work.
+//! Removes a spot worker if the fleet idles in short gaps so much that one worker fewer suffices. The last worker is
+//! removed by `idle_after` only, since no other worker could take over its work.
 use super::Leaving;
 use crate::{Capacity, IdleMeter, Why};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let scaling = &leaving.known.view.policy.scaling;
-    if capacity != Capacity::Spot || leaving.gap.is_for_work(capacity) {
+    let scaling = &leaving.situation.view.policy.scaling;
+    if capacity != Capacity::Spot || leaving.gap.is_needed_for_work(capacity) {
         return;
     }
-    if let Some(full) = leaving.meter.full_at(scaling.idle_after) {
-        leaving.later(full);
+    if let Some(time) = leaving.meter.next_excess_at(scaling.idle_after) {
+        leaving.look_again_at(time);
     }
-    let paid = leaving.agenda.decisions.iter().filter(|decision| IdleMeter::is_paid_by(decision)).count();
-    for _ in paid..leaving.meter.too_many(scaling.idle_after) {
+    let removed =
+        leaving.agenda.decisions.iter().filter(|decision| IdleMeter::removes_idle_worker(decision)).count();
+    for _ in removed..leaving.meter.excess_workers(scaling.idle_after) {
         let claiming = leaving.staying(capacity).filter(|worker| worker.claims()).count();
         if claiming < 2 || leaving.spare(capacity) == 0 || leaving.up_over_minimum(capacity) == 0 {
             return;

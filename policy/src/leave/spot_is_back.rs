@@ -1,30 +1,30 @@
-//! It runs on demand, is busy, and spot can do without it: it finishes what it holds, and goes then. Not so soon after
-//! it, or another, was found to be needed: nobody is held and resumed in turn.
+//! Removes busy on-demand workers that spot can do without: they finish what they hold and are then removed. It waits
+//! for a while after on-demand workers were last needed, so that no worker is held and resumed in turn.
 use std::time::Duration;
 
 use super::Leaving;
 use crate::{
     Capacity, Phase, Why, Worker,
-    known::Known,
-    on_demand::{OnDemand, spot_carries},
+    on_demand::{OnDemandNeed, spot_carries},
+    situation::Situation,
 };
 
-/// How long a worker that was started or resumed on demand is not held again.
+/// How long no on-demand worker is held after one was started or resumed.
 const CALM: Duration = Duration::from_secs(60);
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
-    let Known { view, zones, demand } = leaving.known;
-    let over = leaving.gap.on_demand == OnDemand::Over;
+    let Situation { view, zones, demand } = leaving.situation;
+    let over = leaving.gap.on_demand == OnDemandNeed::NotNeeded;
     if !over || demand.waiting.is_empty() {
         return;
     }
     if let Some(calm) =
         view.memory.on_demand_wanted.map(|wanted| wanted.plus(CALM)).filter(|at| *at > view.now)
     {
-        leaving.later(calm);
+        leaving.look_again_at(calm);
         return;
     }
-    if leaving.gap.is_for_work(capacity) || !spot_carries(view, demand, zones) {
+    if leaving.gap.is_needed_for_work(capacity) || !spot_carries(view, demand, zones) {
         return;
     }
     let most = leaving.may_go(capacity);
@@ -34,7 +34,7 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
         match worker.phase {
             Phase::Busy => leaving.hold(worker, Why::SpotIsBack),
             Phase::Unscheduled { .. } | Phase::Starting { .. } => leaving.retire(worker, Why::SpotIsBack),
-            // Whether it goes is for the work to tell that waits.
+            // The idle reasons decide on these, by the waiting work.
             Phase::Idle { .. } | Phase::Failed => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What a plan costs, whatever the pool's owner may write.
+//! Bounds the cost of a plan for any legal settings.
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -14,8 +14,8 @@ use crate::{
     world::secs,
 };
 
-/// A pool of two classes, one with a short and one with a long promise, and as much work in each as they may hold; a
-/// thousand workers, as many as may be started besides, and work that arrives.
+/// A pool of two classes, one with a short and one with a long promise, and as much work in each as the queue can
+/// report. It has 1,100 workers, may start as many again, and work keeps arriving.
 fn pool_of_two(short: u64, long: u64, kinds: usize) -> (Policy, Seen, Memory) {
     let class = |name: &str, sla| Class {
         name: name.into(),
@@ -28,7 +28,7 @@ fn pool_of_two(short: u64, long: u64, kinds: usize) -> (Policy, Seen, Memory) {
         on_demand: Some(fleet(0, 2000, 3_060_000, &[])),
         ..pool()
     };
-    // As the queue counts: 32 due times a promise, a second apart at least.
+    // The queue reports 32 due times per promise, at least a second apart.
     let backlog = [("short", short), ("long", long)].into_iter().flat_map(|(class, sla)| {
         (0..32 * kinds as u64).map(move |i| Backlog {
             class: class.into(),
@@ -69,7 +69,7 @@ fn pool_of_two(short: u64, long: u64, kinds: usize) -> (Policy, Seen, Memory) {
     (policy, Seen { queue: Some(queue), workers, ..Seen::default() }, memory)
 }
 
-/// Unoptimised and on a busy machine; optimised it is some thirty times as fast.
+/// The limit for an unoptimised build on a busy machine; an optimised build is about thirty times as fast.
 const MOST: Duration = Duration::from_secs(8);
 
 #[test]

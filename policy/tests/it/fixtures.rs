@@ -1,4 +1,4 @@
-//! Small pools, workers and backlogs to plan with.
+//! Small pools, workers and backlogs for tests.
 use std::collections::BTreeMap;
 
 use policy::{
@@ -44,7 +44,7 @@ pub(crate) fn waiting(class: &str, tasks: u64, due_in: u64) -> Backlog {
     }
 }
 
-/// Created ten minutes ago; with a machine, unless it has none by its phase.
+/// A worker that was created ten minutes ago. It has a machine, unless its phase says that it has none.
 pub(crate) fn worker(id: &str, capacity: Capacity, phase: Phase) -> Worker {
     let placed = !matches!(phase, Phase::Unscheduled { .. });
     Worker {
@@ -56,7 +56,7 @@ pub(crate) fn worker(id: &str, capacity: Capacity, phase: Phase) -> Worker {
     }
 }
 
-/// One that has waited for a machine for so long.
+/// A worker that has waited for a machine for `s` seconds.
 pub(crate) fn unscheduled_for(id: &str, capacity: Capacity, s: u64) -> Worker {
     Worker { created: NOW.minus(secs(s)), ..worker(id, capacity, UNSCHEDULED) }
 }
@@ -104,7 +104,7 @@ pub(crate) fn retired(plan: &Plan) -> Vec<&str> {
         .collect()
 }
 
-/// What is done, and why, in two words each.
+/// The label and the reason of each action.
 pub(crate) fn done(plan: &Plan) -> Vec<(&'static str, &'static str)> {
     plan.actions.iter().map(|decision| (decision.action.label(), decision.why.reason())).collect()
 }

@@ -1,4 +1,4 @@
-//! What the policy's callers rely on.
+//! Tests of the behaviour that the policy's callers rely on.
 mod cost;
 mod fixtures;
 mod properties;

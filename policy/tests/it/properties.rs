@@ -1,4 +1,4 @@
-//! What holds for every input.
+//! Properties that hold for every input.
 use std::collections::BTreeMap;
 
 use policy::{
@@ -94,7 +94,7 @@ fn memories() -> impl Strategy<Value = Memory> {
         let mut memory = Memory::default();
         if short {
             let (since, until) = (NOW.minus(secs(60)), NOW.plus(secs(60)));
-            let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, said: None };
+            let shortage = Shortage { since, until, times: 1, lack: Lack::Machines, message: None };
             memory.short.entry(Capacity::Spot).or_default().insert("a".into(), shortage);
         }
         if lost {
@@ -106,7 +106,7 @@ fn memories() -> impl Strategy<Value = Memory> {
     })
 }
 
-/// The world right after the plan was carried out.
+/// The snapshot right after the plan was carried out.
 fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
     let mut seen = seen.clone();
     for (i, Decision { action, .. }) in plan.actions.iter().enumerate() {
@@ -131,7 +131,7 @@ fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
     seen
 }
 
-/// The same cases in every run; `PROPTEST_RNG_SEED` chooses others.
+/// Runs the same cases each time; `PROPTEST_RNG_SEED` selects others.
 pub(crate) fn config() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match config.rng_seed {
@@ -183,8 +183,8 @@ proptest! {
         prop_assert_eq!(plan(NOW, &policy, &seen, &memory), plan(NOW, &policy, &seen, &memory));
     }
 
-    /// Done once, there is nothing more to do: a crash between plan and memory, or a second look at once, does
-    /// no harm.
+    /// A plan that was carried out leaves nothing to do. So a crash between plan and memory, or a second plan at once,
+    /// does no harm.
     #[test]
     fn a_plan_carried_out_asks_for_nothing_more(policy in policies(), seen in seen(), memory in memories()) {
         let first = plan(NOW, &policy, &seen, &memory);
@@ -193,8 +193,8 @@ proptest! {
         prop_assert!(second.actions.is_empty(), "first {:#?}\nthen {:#?}", first.actions, second.actions);
     }
 
-    /// Of one class and model, that is: where capacities may stand in for each other, more work that needs
-    /// on-demand can make spot workers superfluous.
+    /// This holds for one class and model only: where capacities can stand in for each other, more work that needs
+    /// on-demand workers can make spot workers unnecessary.
     #[test]
     fn more_work_never_means_fewer_workers(
         mut seen in seen(),
@@ -230,7 +230,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..config() })]
 
-    /// Whatever came, when it is over every image is made and the fleet is at its minimum.
+    /// After any work every image is made and the fleet is at its minimum.
     #[test]
     fn without_work_the_fleet_ends_at_its_minimum(
         arrivals in proptest::collection::vec((0..600u64, 1..30u32, 0..3usize), 1..12),
@@ -245,15 +245,15 @@ proptest! {
                 world.arrive(*n, ["immediate", "standard", "relaxed"][*class], "sd15");
             }
             if second == dies {
-                world.strike("a", Health::Gone);
+                world.set_zone_health("a", Health::Gone);
             }
             world.tick();
         }
         prop_assert_eq!(world.unfinished(), 0);
-        prop_assert_eq!(world.workers(), min as usize);
+        prop_assert_eq!(world.worker_count(), min as usize);
     }
 
-    /// A constant load makes a constant fleet: after the first ten minutes hardly a worker comes or goes.
+    /// A constant load gives a constant fleet: after the first ten minutes hardly any worker starts or is removed.
     #[test]
     fn a_constant_load_does_not_flap(every in 2..40u64, relaxed in any::<bool>(), image in 3..20u64) {
         let mut world = World::learned(pool(), Pace { image, ..Pace::default() });
@@ -274,12 +274,12 @@ proptest! {
     }
 }
 
-/// A fleet that is never quite full or never quite large enough: neither idles much nor is late.
+/// A fleet whose size is always slightly off neither idles much nor is late.
 #[test]
 fn machines_are_paid_for_work_not_for_waiting() {
     for (per_step, class) in [(2u32, "standard"), (4, "relaxed")] {
         let mut world = World::learned(pool(), Pace::default());
-        // A bursty load of fixed mean: 0 to 2 × `per_step` images every 3 s, 8 s of work each.
+        // A bursty load with a fixed mean: 0 to 2 × `per_step` images every 3 s, each 8 s of work.
         let mut dice = 12_345_u32;
         for second in 0..2 * 3600 {
             if second % 3 == 0 {
@@ -320,6 +320,6 @@ fn a_long_backlog_is_planned_quickly() {
     let begun = std::time::Instant::now();
     let plan = plan(NOW, &policy, &seen, &Memory { estimates, ..Memory::default() });
     assert_eq!(started(&plan, Capacity::Spot), 100);
-    // Unoptimised and on a busy machine; optimised it is some thirty times as fast.
+    // The limit for an unoptimised build on a busy machine; an optimised build is about thirty times as fast.
     assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
 }

@@ -1,10 +1,10 @@
-//! Every story of `tests/scenarios` comes out as written beside it (`golden/`), and none of its images is lost.
+//! Every story in `tests/scenarios` has the outcome recorded beside it (`golden/`), and none of its images is lost.
 use std::{fs, path::Path};
 
 use crate::{story::Story, world::World};
 
 #[test]
-fn every_story_comes_out_as_written() {
+fn every_story_has_the_recorded_outcome() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(folder.join("golden"));
@@ -18,7 +18,7 @@ fn every_story_comes_out_as_written() {
     assert!(names.len() >= 7, "scenarios are missing: {names:?}");
     for name in names {
         let text = fs::read_to_string(folder.join(format!("{name}.txt"))).expect("a scenario");
-        let world = Story::read(&text).tell();
+        let world = Story::read(&text).play();
         assert_eq!(world.unfinished(), 0, "{name}: images left undone");
         settings.bind(|| insta::assert_snapshot!(name, format!("{}\n\n{}", world.log(), summary(&world))));
     }
@@ -40,7 +40,7 @@ fn summary(world: &World) -> String {
         tally.interrupted,
         tally.starts,
         tally.peak,
-        world.workers(),
+        world.worker_count(),
         tally.work,
         tally.spot,
         tally.on_demand,

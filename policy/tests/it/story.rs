@@ -1,4 +1,4 @@
-//! Reads a scenario file: a pool, and what happens to it.
+//! Reads a scenario file: a pool and the events that happen to it.
 use std::{collections::BTreeMap, time::Duration};
 
 use policy::{Capacity, CapacityRule, Class, Fleet, Health, Policy, Scaling};
@@ -18,7 +18,7 @@ enum Event {
     Images { n: u32, class: String, model: String },
     Machines { capacity: Capacity, zone: String, most: Option<usize> },
     Fault { capacity: Capacity, zone: String, fault: Option<Fault> },
-    Speaks,
+    AutoscalerReports,
     Bucket { refuses: bool },
     Template(String),
     Rename { class: String, to: String },
@@ -93,14 +93,14 @@ impl Story {
         Some(())
     }
 
-    /// Tells the story; the log is what came of it.
-    pub(crate) fn tell(self) -> World {
+    /// Plays the story and returns the world, whose log is the outcome.
+    pub(crate) fn play(self) -> World {
         let make = if self.new_pool { World::new } else { World::learned };
         let mut world = make(self.policy, self.pace);
         let mut events = self.events.into_iter().peekable();
         for second in 0..self.until {
             while let Some((_, event)) = events.next_if(|(at, _)| *at <= second) {
-                event.happen(&mut world);
+                event.apply(&mut world);
             }
             world.tick();
         }
@@ -121,10 +121,10 @@ impl Event {
             [capacity, "in", zone, "pulls", "no", "images"] => fault(capacity, zone, Some(Fault::NoImage))?,
             [capacity, "in", zone, "never", "comes", "up"] => fault(capacity, zone, Some(Fault::Silent))?,
             [capacity, "in", zone, "breaks", "workers"] => fault(capacity, zone, Some(Fault::Broken))?,
-            [capacity, "in", zone, "is", "well"] => fault(capacity, zone, None)?,
-            ["the", "autoscaler", "speaks"] => Self::Speaks,
+            [capacity, "in", zone, "works"] => fault(capacity, zone, None)?,
+            ["the", "autoscaler", "reports"] => Self::AutoscalerReports,
             ["the", "bucket", "refuses"] => Self::Bucket { refuses: true },
-            ["the", "bucket", "is", "well"] => Self::Bucket { refuses: false },
+            ["the", "bucket", "works"] => Self::Bucket { refuses: false },
             ["template", name] => Self::Template((*name).into()),
             ["class", class, "becomes", to] => Self::Rename { class: (*class).into(), to: (*to).into() },
             ["zone", zone, "dies"] => Self::Dies { zone: (*zone).into() },
@@ -139,7 +139,7 @@ impl Event {
         })
     }
 
-    fn happen(self, world: &mut World) {
+    fn apply(self, world: &mut World) {
         match self {
             Self::Images { n, class, model } => world.arrive(n, &class, &model),
             Self::Machines { capacity, zone, most } => {
@@ -148,16 +148,16 @@ impl Event {
                 world.limit(capacity, &zone, most);
             }
             Self::Fault { capacity, zone, fault } => {
-                let what = fault.map_or_else(|| "well".to_owned(), |fault| format!("{fault:?}"));
+                let what = fault.map_or_else(|| "no fault".to_owned(), |fault| format!("{fault:?}"));
                 world.note(&format!("* {capacity} machines{}: {what}", place(&zone)));
                 match fault {
                     Some(fault) => drop(world.market.faults.insert((capacity, zone), fault)),
                     None => drop(world.market.faults.remove(&(capacity, zone))),
                 }
             }
-            Self::Speaks => world.market.speaks = true,
+            Self::AutoscalerReports => world.market.autoscaler_reports = true,
             Self::Bucket { refuses } => {
-                world.note(if refuses { "* the bucket refuses" } else { "* the bucket is well" });
+                world.note(if refuses { "* the bucket refuses" } else { "* the bucket works" });
                 world.market.bucket_refuses = refuses;
             }
             Self::Template(name) => {
@@ -174,11 +174,11 @@ impl Event {
             }
             Self::Dies { zone } => {
                 world.note(&format!("* zone {zone} dies"));
-                world.strike(&zone, Health::Gone);
+                world.set_zone_health(&zone, Health::Gone);
             }
             Self::Notice { zone, left } => {
                 world.note(&format!("* zone {zone} gets {}s notice", left.as_secs()));
-                world.strike(&zone, Health::Doomed { deadline: world.now.plus(left) });
+                world.set_zone_health(&zone, Health::Doomed { deadline: world.now.plus(left) });
             }
             Self::Paused(paused) => {
                 world.note(if paused { "* paused" } else { "* resumed" });
@@ -206,7 +206,7 @@ fn capacity_of(word: &str) -> Option<Capacity> {
     Capacity::ALL.into_iter().find(|capacity| capacity.to_string() == word)
 }
 
-/// A fleet without zones has one that is called `-`.
+/// A fleet without zones has one zone, which is written `-`.
 fn zone_of(word: &str) -> String {
     if word == "-" { String::new() } else { word.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! What holds in every world: machines that are short here and there, workers that fail, machines that go, pauses,
-//! changed templates, and work that comes as it likes.
+//! Properties that hold in every world: zones run short of machines, workers fail, machines stop, pools are paused,
+//! templates change, and work arrives at random times.
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::{
@@ -15,17 +15,17 @@ use crate::{
     world::{Fault, Pace, World, secs},
 };
 
-/// Trouble and work come within this time, seconds; then all is well.
-const TROUBLED: u64 = 1200;
-/// By then all is done, and nobody is left beyond the minimum.
-const OVER: u64 = 4200;
+/// All trouble and work come within this time, in seconds; after it every fault is repaired.
+const FAULTS_END: u64 = 1200;
+/// By this time, in seconds, all work is done and no worker is left beyond the minimum.
+const STORY_END: u64 = 4200;
 
 #[derive(Debug, Clone)]
 enum Event {
     Images { n: u32, class: &'static str },
     Limit { capacity: Capacity, zone: &'static str, machines: Option<usize> },
     Fault { capacity: Capacity, zone: &'static str, fault: Option<Fault> },
-    Strike { zone: &'static str, notice: Option<u64> },
+    ZoneHealth { zone: &'static str, notice: Option<u64> },
     Bucket { refuses: bool },
     Pause(bool),
     Template,
@@ -55,24 +55,24 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Limit { capacity, zone, machines }
         }),
         2 => (place(), fault).prop_map(|((capacity, zone), fault)| Event::Fault { capacity, zone, fault }),
-        1 => (zone, proptest::option::of(10..120u64)).prop_map(|(zone, notice)| Event::Strike { zone, notice }),
+        1 => (zone, proptest::option::of(10..120u64)).prop_map(|(zone, notice)| Event::ZoneHealth { zone, notice }),
         1 => any::<bool>().prop_map(|refuses| Event::Bucket { refuses }),
         1 => any::<bool>().prop_map(Event::Pause),
         1 => Just(Event::Template),
     ]
 }
 
-/// When what happens.
+/// The events with the second at which each happens.
 type Story = Vec<(u64, Event)>;
 
 fn stories() -> impl Strategy<Value = Story> {
-    proptest::collection::vec((0..TROUBLED, event()), 4..24).prop_map(|mut story| {
+    proptest::collection::vec((0..FAULTS_END, event()), 4..24).prop_map(|mut story| {
         story.sort_by_key(|(at, _)| *at);
         story
     })
 }
 
-fn happen(world: &mut World, event: &Event) {
+fn apply(world: &mut World, event: &Event) {
     match event {
         Event::Images { n, class } => world.arrive(*n, class, "sd15"),
         Event::Limit { capacity, zone, machines } => world.limit(*capacity, zone, *machines),
@@ -83,11 +83,11 @@ fn happen(world: &mut World, event: &Event) {
                 None => drop(world.market.faults.remove(&place)),
             }
         }
-        Event::Strike { zone, notice: Some(s) } => {
+        Event::ZoneHealth { zone, notice: Some(s) } => {
             let deadline = world.now.plus(secs(*s));
-            world.strike(zone, Health::Doomed { deadline });
+            world.set_zone_health(zone, Health::Doomed { deadline });
         }
-        Event::Strike { zone, notice: None } => world.strike(zone, Health::Gone),
+        Event::ZoneHealth { zone, notice: None } => world.set_zone_health(zone, Health::Gone),
         Event::Bucket { refuses } => world.market.bucket_refuses = *refuses,
         Event::Pause(paused) => world.policy.paused = *paused,
         Event::Template => world.policy.template.push('+'),
@@ -95,14 +95,14 @@ fn happen(world: &mut World, event: &Event) {
     world.change();
 }
 
-/// Plays a story, and lets all be well after it.
+/// Plays a story, and repairs all faults at the end of the troubled time.
 fn play(world: &mut World, story: &Story, mut check: impl FnMut(&Seen, &Policy, &Plan)) {
     let mut events = story.iter().peekable();
-    for second in 0..OVER {
+    for second in 0..STORY_END {
         while let Some((_, event)) = events.next_if(|(at, _)| *at <= second) {
-            happen(world, event);
+            apply(world, event);
         }
-        if second == TROUBLED {
+        if second == FAULTS_END {
             world.market.limits.clear();
             world.market.faults.clear();
             world.market.bucket_refuses = false;
@@ -115,16 +115,16 @@ fn play(world: &mut World, story: &Story, mut check: impl FnMut(&Seen, &Policy, 
     }
 }
 
-fn a_world(min: u32, speaks: bool) -> World {
+fn a_world(min: u32, reports: bool) -> World {
     let mut policy = pool();
     policy.spot = Some(fleet(min, 20, 900_000, &["a", "b"]));
     policy.scaling.engine_start = secs(120);
     let mut world = World::learned(policy, Pace::default());
-    world.market.speaks = speaks;
+    world.market.autoscaler_reports = reports;
     world
 }
 
-/// Idle workers of a capacity that may claim.
+/// The number of idle workers of a capacity that may claim.
 fn idle(seen: &Seen, capacity: Capacity) -> usize {
     let idles = |worker: &&Worker| {
         let well = worker.health == Health::Well && worker.order == Order::Work && worker.trouble.is_none();
@@ -133,7 +133,7 @@ fn idle(seen: &Seen, capacity: Capacity) -> usize {
     seen.workers.iter().filter(idles).count()
 }
 
-/// Tasks that wait and that a worker of this capacity may run.
+/// The number of waiting tasks that a worker of this capacity may run.
 fn waiting(seen: &Seen, policy: &Policy, capacity: Capacity) -> usize {
     let serves = policy.serves(capacity);
     let backlog = seen.queue.iter().flat_map(|queue| &queue.backlog);
@@ -141,7 +141,7 @@ fn waiting(seen: &Seen, policy: &Policy, capacity: Capacity) -> usize {
     usize::try_from(tasks).unwrap_or(usize::MAX)
 }
 
-/// Whether workers of a capacity are started because the work asks for them.
+/// Whether the plan starts workers of a capacity for work.
 fn starts(plan: &Plan, of: Capacity) -> bool {
     plan.actions.iter().any(|Decision { action, why, .. }| {
         matches!(action, Action::Start { capacity, .. } if *capacity == of)
@@ -149,7 +149,7 @@ fn starts(plan: &Plan, of: Capacity) -> bool {
     })
 }
 
-/// Whether workers of a capacity go because there are too many.
+/// Whether the plan removes workers of a capacity because there are too many.
 fn lets_go(seen: &Seen, plan: &Plan, of: Capacity) -> bool {
     plan.actions.iter().any(|Decision { action, why, .. }| {
         let too_many = matches!(
@@ -164,20 +164,21 @@ fn lets_go(seen: &Seen, plan: &Plan, of: Capacity) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..config() })]
 
-    /// However it went, once all is well every image is made and nobody is left beyond the minimum.
+    /// After any story, once all faults are repaired, every image is made and no worker is left beyond the minimum.
     #[test]
-    fn all_work_is_done_in_the_end(story in stories(), min in 0..3u32, speaks in any::<bool>()) {
-        let mut world = a_world(min, speaks);
+    fn all_work_is_done_in_the_end(story in stories(), min in 0..3u32, reports in any::<bool>()) {
+        let mut world = a_world(min, reports);
         play(&mut world, &story, |_, _, _| {});
         prop_assert_eq!(world.unfinished(), 0, "{}", world.log());
-        prop_assert_eq!(world.workers(), min as usize, "{}", world.log());
+        prop_assert_eq!(world.worker_count(), min as usize, "{}", world.log());
         prop_assert_eq!(world.outdated(), 0, "{}", world.log());
     }
 
-    /// Nothing starts for work that those who idle can do, nor while others of the kind go as too many.
+    /// No worker starts for work that idle workers can do, nor while others of its capacity are removed because there
+    /// are too many.
     #[test]
-    fn nothing_starts_while_one_of_its_kind_idles_or_goes(story in stories(), speaks in any::<bool>()) {
-        let mut world = a_world(0, speaks);
+    fn no_worker_starts_while_another_of_its_capacity_idles_or_is_removed(story in stories(), reports in any::<bool>()) {
+        let mut world = a_world(0, reports);
         let mut broken = Vec::new();
         play(&mut world, &story, |seen, policy, plan| {
             for capacity in Capacity::ALL.into_iter().filter(|capacity| starts(plan, *capacity)) {
@@ -190,10 +191,10 @@ proptest! {
         prop_assert!(broken.is_empty(), "{broken:#?}\n{}", world.log());
     }
 
-    /// Nobody is held because it is not needed, resumed, and held again within a minute.
+    /// No worker is held because it is not needed, resumed, and held again within a minute.
     #[test]
-    fn nobody_is_held_and_resumed_in_turn(story in stories(), speaks in any::<bool>()) {
-        let mut world = a_world(0, speaks);
+    fn no_worker_is_held_and_resumed_in_turn(story in stories(), reports in any::<bool>()) {
+        let mut world = a_world(0, reports);
         let mut resumed: BTreeMap<WorkerId, Time> = BTreeMap::new();
         let (mut broken, mut now) = (Vec::new(), Time::default());
         play(&mut world, &story, |_, _, plan| {
@@ -216,8 +217,8 @@ proptest! {
         prop_assert!(broken.is_empty(), "{broken:?}\n{}", world.log());
     }
 
-    /// Where nothing comes up, ever fewer are started: no more than one in ten seconds once three failed in a row, and
-    /// hardly any in the end.
+    /// Where no worker comes up, fewer and fewer are started: at most one in ten seconds after three failures in a row,
+    /// and hardly any in the end.
     #[test]
     fn a_failing_fleet_backs_off(
         n in 1..300u32,

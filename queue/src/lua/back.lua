@@ -18,6 +18,7 @@ local function give_back(uid, index, held, how, now)
   end
   if err then
     bury(uid, index, held.attempt, now, err)
+    if how.kind ~= 'preempted' then settle_doubts(history, held.worker, 'confirmed') end
     c.failed = call('HINCRBY', job, 'failed', 1)
     stop_if_it_fails(uid, c, err)
     return tell(uid, c, 'dead', now)

@@ -1,6 +1,9 @@
--- A heartbeat. ARGV: worker, lease in ms, state, capacity, loaded model, its digest, notice, time left in ms by that, trouble (JSON);
--- then for each task held its uid, index, attempt, steps done and in all. Returns the order, the time left by that, and
--- for each task `keep`, `cancelled`, `lost` or `unknown`.
+-- A heartbeat.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: worker, lease in ms, state, capacity, loaded model, its digest, notice, time left in ms by that, trouble
+-- (JSON); then for each task held its uid, index, attempt, steps done and in all.
+-- Returns the order, the time left by that, for each task `keep`, `cancelled`, `lost` or `unknown`, and how often
+-- the worker was refuted and confirmed.
 local worker, lease, state, capacity, loaded, loaded_id, notice, left, trouble = unpack(ARGV, 1, 9)
 local now = clock()
 local ends = integer(now + lease)
@@ -50,7 +53,8 @@ if #renewed > 0 then
 end
 send_events()
 
-local order, deadline, idle = unpack(call('HMGET', P .. 'worker:' .. worker, 'order', 'deadline', 'idle'))
+local order, deadline, idle, refuted, confirmed =
+  unpack(call('HMGET', P .. 'worker:' .. worker, 'order', 'deadline', 'idle', 'refuted', 'confirmed'))
 idle = count(idle)
 if #fates > 0 then idle = 0 elseif idle == 0 then idle = now end
 remember_worker(worker, now, 'seen', integer(now), 'idle', integer(idle), 'loaded', loaded, 'loaded_id',
@@ -58,4 +62,4 @@ remember_worker(worker, now, 'seen', integer(now), 'idle', integer(idle), 'loade
 -- After its pool is gone its workers may beat a few times more.
 call('EXPIRE', P .. 'worker:' .. worker, 86400)
 call('EXPIRE', P .. 'workers', 86400)
-return { order or 'work', integer(math.max(count(deadline) - now, 0)), fates }
+return { order or 'work', integer(math.max(count(deadline) - now, 0)), fates, count(refuted), count(confirmed) }

@@ -1,5 +1,8 @@
--- Stops a job: what waits will not run, who runs a task of it hears so at the next heartbeat. Takes as much from the order
--- as one script may. ARGV: term, uid. Returns whether the job is known, and whether to call again.
+-- Stops a job: what waits will not run, who runs a task of it hears so at the next heartbeat. Takes as much from the
+-- order as one script may.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, uid.
+-- Returns whether the job is known, and whether to call again.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local uid = ARGV[2]

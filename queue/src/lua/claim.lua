@@ -1,6 +1,9 @@
--- A worker takes tasks. ARGV: worker, lease in ms, how many, capacity, loaded model, its digest. Returns the tasks by
--- job (uid, first index, how many, attempt, whether to look for the object first, when the leases end, expected GPU ms of
--- one, record, payload if it is small), and whether to call again: the script has done what one may, and there may be more.
+-- A worker takes tasks.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: worker, lease in ms, how many, capacity, loaded model, its digest.
+-- Returns the tasks by job (uid, first index, how many, attempt, whether to look for the object first, when the
+-- leases end, expected GPU ms of one, record, payload if it is small), and whether to call again: the script has
+-- done what one may, and there may be more.
 local worker, lease, want, capacity, loaded, loaded_id = unpack(ARGV)
 local now = clock()
 local order, seen, idle, had, of = unpack(call('HMGET', P .. 'worker:' .. worker, 'order', 'seen', 'idle', 'loaded', 'capacity'))

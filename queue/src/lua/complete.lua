@@ -1,5 +1,8 @@
--- Tasks are done. ARGV: worker; then for each its uid, index, attempt, GPU time in ms, whether it was made now (and not found),
--- and its result (JSON). Returns for each whether it was accepted.
+-- Tasks are done.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: worker; then for each its uid, index, attempt, GPU time in ms, whether it was made now (and not found), and
+-- its result (JSON).
+-- Returns for each whether it was accepted.
 local worker = ARGV[1]
 local now = clock()
 local WIDTH = 6
@@ -50,6 +53,9 @@ local function complete(uid)
       ended[#ended + 1], leases[#leases + 1] = task, lease_of(task, worker)
       fields[#fields + 1] = index
       fields[#fields + 1] = ('done %s %.0f %s\n'):format(attempt, now, worker) .. result
+      if made == '1' and held.history and held.history ~= '' then
+        settle_doubts(read_history(held.history), worker, 'refuted')
+      end
       if made == '1' and gpu_ms > 0 then
         learnt = learn(c.s, gpu_ms, learnt or tonumber(call('HGET', P .. 'gpu_ms', c.s.work) or nil))
       end

@@ -1,5 +1,7 @@
--- The listing of a job's images is stored. ARGV: worker, uid, index, attempt, where it is (JSON). Returns whether that was
--- accepted.
+-- The listing of a job's images is stored.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: worker, uid, index, attempt, where it is (JSON).
+-- Returns whether that was accepted.
 local worker, uid, index, attempt, stored = unpack(ARGV)
 local job = P .. 'job:' .. uid
 local now = clock()

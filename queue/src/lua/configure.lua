@@ -1,5 +1,8 @@
--- What a pool's owner wants. ARGV: term, whether it is paused; then for each capacity its name, how many classes it serves,
--- and of each the name and the promise in ms.
+-- What a pool's owner wants.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, whether it is paused; then for each capacity its name, how many classes it serves, and of each the
+-- name and the promise in ms.
+-- Returns nothing.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local fields = { 'paused', ARGV[2] }

@@ -1,5 +1,7 @@
--- Dead letters, by job: of the job whose first is the oldest first. ARGV: how many to skip, how many to return. Returns uid,
--- index and state of each.
+-- Dead letters, by job: of the job whose first is the oldest first.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: how many to skip, how many to return.
+-- Returns uid, index and state of each.
 local skip, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = {}
 for _, uid in ipairs(call('ZRANGE', P .. 'dead', 0, -1)) do

@@ -1,4 +1,7 @@
--- Removes the keys of the pool, as many as one script may. ARGV: term, cursor. Returns the next cursor; 0 after the last.
+-- Removes the keys of the pool, as many as one script may.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, cursor.
+-- Returns the next cursor; 0 after the last.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 -- A pool that is made again meanwhile fills its queue anew.

@@ -1,8 +1,12 @@
--- Queues jobs. ARGV: term; then for each its uid, record, what it is counted as, payload, whether that has a key of its own, whether it is to be
--- rechecked, whether it is suspended. Returns for each whether it is new.
--- What is written once for all of them: uids, entries by line, tasks by bucket, and flows.
+-- Queues jobs.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term; then for each its uid, record, what it is counted as, payload, whether that has a key of its own,
+-- whether it is to be rechecked, whether it is suspended.
+-- Returns for each whether it is new.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
+
+-- What is written once for all of them: uids, entries by line, tasks by bucket, and lines.
 local uids, entries_of, tasks_of, lines, answers = {}, {}, {}, {}, {}
 
 local function join_line(uid, s)

@@ -1,5 +1,7 @@
 -- Takes back what a worker holds, as many tasks as one script may; it claims nothing more for ever.
--- ARGV: term, worker. Returns how many, and whether there are more.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, worker.
+-- Returns how many, and whether there are more.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local worker = ARGV[2]

@@ -1,5 +1,8 @@
--- Removes all that is known of jobs, of each as much as one script may. Leases of their tasks end by themselves: their
--- workers hear that nobody wants the images. ARGV: term, uids. Returns for each 0 (not known), 1 (gone), or 2 (call again).
+-- Removes all that is known of jobs, of each as much as one script may. Leases of their tasks end by themselves:
+-- their workers hear that nobody wants the images.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, uids.
+-- Returns for each 0 (not known), 1 (gone), or 2 (call again).
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local keys, gone, answers = {}, {}, {}

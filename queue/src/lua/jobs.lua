@@ -1,6 +1,8 @@
 -- A page of the jobs, each looked after on the way: Redis may have evicted some of its keys, if its policy lets it.
--- ARGV: term, cursor. Returns the next cursor (0 after the last), uids, uids whose record or payload is lost (they are
--- forgotten), and how many were put back where claims find them.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, cursor.
+-- Returns the next cursor (0 after the last), uids, uids whose record or payload is lost (they are forgotten), and
+-- how many were put back where claims find them.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local now = clock()

@@ -1,5 +1,7 @@
--- What `enqueue` does for jobs that are known, for a Redis that has no memory for new ones. ARGV as there, without records
--- and payloads: term; then uid, whether it is to be rechecked. Returns for each whether it is known.
+-- What `enqueue` does for jobs that are known, for a Redis that has no memory for new ones.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV, as there without records and payloads: term; then uid, whether it is to be rechecked.
+-- Returns for each whether it is known.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local answers = {}

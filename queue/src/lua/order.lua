@@ -1,4 +1,7 @@
--- Tells a worker what to do. ARGV: term, worker, order, time left in ms if it is doomed.
+-- Tells a worker what to do.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, worker, order, time left in ms if it is doomed.
+-- Returns nothing.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local _, worker, order, left = unpack(ARGV)

@@ -1,4 +1,7 @@
--- What came of a job's images. ARGV: uid, first index, how many indexes to look at. Returns indexes and states.
+-- What came of a job's images.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: uid, first index, how many indexes to look at.
+-- Returns indexes and states.
 local uid, from, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local s = spec_of(call('HGET', P .. 'job:' .. uid, 'record'))
 local found = {}

@@ -1,7 +1,10 @@
--- Finds what became due: leases that ended, tasks whose delay is over, flows that were not served for their longest wait, and
--- workers of long ago; of each as many as one script may. ARGV: term, lease in ms, the time that it should be by the
--- reaper's own clock (0: not known), whether leases are spared. Returns Redis' time, whether its clock has jumped, how many
--- leases had ended, were missing, tasks became ready, flows overdue, records could not be read; and whether to call again.
+-- Finds what became due: leases that ended, tasks whose delay is over, flows that were not served for their longest
+-- wait, and workers of long ago; of each as many as one script may.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, lease in ms, the time that it should be by the reaper's own clock (0: not known), whether leases are
+-- spared.
+-- Returns Redis' time, whether its clock has jumped, how many leases had ended, were missing, tasks became ready,
+-- flows overdue, records could not be read; and whether to call again.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local lease, expected, spare = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
@@ -37,8 +40,8 @@ end
 
 -- A clock that went back would make leases last for as much longer.
 local function shorten_leases()
-  local latest = integer(now + lease)
-  for _, member in ipairs(call('ZRANGE', P .. 'leases', '(' .. integer(now + lease + JUMP), '+inf', 'BYSCORE', 'LIMIT', 0, BATCH)) do
+  local latest, later = integer(now + lease), '(' .. integer(now + lease + JUMP)
+  for _, member in ipairs(call('ZRANGE', P .. 'leases', later, '+inf', 'BYSCORE', 'LIMIT', 0, BATCH)) do
     call('ZADD', P .. 'leases', latest, member)
   end
 end

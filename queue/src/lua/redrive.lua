@@ -1,9 +1,11 @@
--- Lets a job's dead letters wait again, as many as one script may; a job that was stopped goes on. ARGV: term, uid.
+-- Lets a job's dead letters wait again, as many as one script may; a job that was stopped goes on.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, uid.
 -- Returns how many there were, whether to call again, and whether to resume it then.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local uid = ARGV[2]
-local job, now = P .. 'job:' .. uid, clock()
+local job = P .. 'job:' .. uid
 local c = read_counts(uid)
 if not c or c.unwanted then return { 0, 0, 0 } end
 local s = c.s

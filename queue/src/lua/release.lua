@@ -1,4 +1,6 @@
--- A worker gives a task back. ARGV: worker, uid, index, attempt, kind, delay in ms, error (JSON), blame, GPU time in ms.
+-- A worker gives a task back.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: worker, uid, index, attempt, kind, delay in ms, error (JSON), blame, GPU time in ms.
 -- Returns whether it was its own.
 local worker, uid, index, attempt, kind, delay, err, blame, gpu_ms = unpack(ARGV)
 local held = read_held(call('HGET', P .. 'job:' .. uid, index))

@@ -1,5 +1,7 @@
--- Lets a suspended job's tasks be claimed again, due as if it had arrived at another time. ARGV: term, uid, arrival in ms
--- (or empty: as before), how many of its returned tasks earlier calls have seen to. Returns whether the job is known, and whether to call again.
+-- Lets a suspended job's tasks be claimed again, due as if it had arrived at another time.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, uid, arrival in ms (or empty: as before), how many of its returned tasks earlier calls have seen to.
+-- Returns whether the job is known, and whether to call again.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local uid, arrival, from = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,4 +1,7 @@
--- Retires a worker that holds nothing. ARGV: term, worker. Returns whether it did.
+-- Retires a worker that holds nothing.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, worker.
+-- Returns whether it did.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local worker = ARGV[2]

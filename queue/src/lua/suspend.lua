@@ -1,4 +1,6 @@
--- Keeps a job's waiting tasks from being claimed. ARGV: term, uid, how many of its returned tasks earlier calls have seen to.
+-- Keeps a job's waiting tasks from being claimed.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: term, uid, how many of its returned tasks earlier calls have seen to.
 -- Returns whether the job is known, and whether to call again.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end

@@ -1,6 +1,8 @@
 -- `worker:NAME`: order (work, hold, retire, doomed, evicted), deadline (when its machine stops, if it is doomed), seen,
--- ordered, idle (since when it holds nothing; 0: it was given work), loaded and loaded_id (a model and its digest), state, capacity, notice and until (what its
--- machine said), trouble. `workers` has their names by when they were last heard of.
+-- ordered, idle (since when it holds nothing; 0: it was given work), loaded and loaded_id (a model and its digest), state,
+-- capacity, notice and until (what its machine said), trouble; refuted and confirmed (of the tasks that it doubted or that
+-- ended its engine, how many another worker made, and how many are dead by another worker's word). `workers` has their
+-- names by when they were last heard of.
 
 -- A worker is there while it was heard of within this time, ms.
 local LATELY = 15000
@@ -11,6 +13,20 @@ local function remember_worker(name, now, ...)
   local key = P .. 'worker:' .. name
   call('HSET', key, ...)
   call('ZADD', P .. 'workers', integer(now), name)
+end
+
+-- A task has ended on `worker`: for those who doubted it before, or whose engines ended under it, that is `verdict`:
+-- refuted or confirmed.
+local function settle_doubts(history, worker, verdict)
+  local doubters = {}
+  for _, list in ipairs({ history.doubted_by or {}, history.crashed_on or {} }) do
+    for _, name in ipairs(list) do doubters[name] = true end
+  end
+  doubters[worker] = nil
+  for name in pairs(doubters) do
+    local key = P .. 'worker:' .. name
+    if call('EXISTS', key) == 1 then call('HINCRBY', key, verdict, 1) end
+  end
 end
 
 local function give_order(name, order, deadline, now)

@@ -77,24 +77,22 @@ reasons! {
     OutputLost: Task,
     /// Its machine went away so often that the task must be why.
     TooManyInterruptions: Task,
-    /// A file or an option that the graph names is not there on this worker.
-    ValueNotInList: Worker,
-    /// A node class that the graph names is not there on this worker, or could not be imported.
-    NodeMissing: Worker,
+    /// Tasks fail on this worker that other workers make, or those of several jobs in a row.
+    WorkerUnhealthy: Worker,
     /// The engine's GPU context is lost, a prompt can't be stopped, or its history can't be read.
     EngineUnhealthy: Worker,
     /// The disk of the engine or of the worker is full, or can't be read or written.
     DiskFull: Machine,
     /// The engine does not come up, or does not answer.
     EngineDown: Machine,
+    /// The engine's version is older than the oldest one that workers can use.
+    EngineTooOld: Pool,
     /// The bucket refuses the credentials.
     OutputDenied: Pool,
     /// The bucket does not exist.
     OutputMissing: Pool,
-    /// The bucket answers what nobody understands.
+    /// The bucket can't be reached, or answers what no bucket answers.
     OutputFailed: Pool,
-    /// The task had not begun when the worker gave it back.
-    NotBegun: Nobody,
     /// A reason that this program does not know: a newer one gave it.
     Other: Task,
 }
@@ -139,11 +137,19 @@ pub struct TaskError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trouble {
-    /// Whose fault it is. [`Fault::Worker`] and [`Fault::Machine`]: replace the worker. [`Fault::Pool`]: do not
-    /// start more of them.
-    pub fault: Fault,
+    /// For machines.
+    pub reason: Reason,
     /// For people, at most 1 KiB.
     pub message: String,
+}
+
+impl Trouble {
+    /// Whose fault it is. [`Fault::Worker`] and [`Fault::Machine`]: replace the worker. [`Fault::Pool`]: do not
+    /// start more of them.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        self.reason.fault()
+    }
 }
 
 #[cfg(test)]

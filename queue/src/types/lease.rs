@@ -134,6 +134,11 @@ pub struct BeatReply {
     pub leases: Vec<Renewed>,
     /// What the worker shall do.
     pub order: Order,
+    /// Of the tasks that this worker doubted, or under which its engine ended: how many another worker made, since the
+    /// worker is known.
+    pub refuted: u32,
+    /// Of the same tasks, how many became dead letters by the word of another worker.
+    pub confirmed: u32,
 }
 
 /// How a worker gives a task back.

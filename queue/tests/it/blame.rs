@@ -12,7 +12,7 @@ fn crashed() -> Release {
 }
 
 fn doubted() -> Release {
-    Release::Doubted { error: error(Reason::ValueNotInList) }
+    Release::Doubted { error: error(Reason::EngineRejected) }
 }
 
 fn withheld(reason: Reason) -> Release {
@@ -184,7 +184,55 @@ async fn the_word_of_a_second_worker_counts() -> Result<()> {
     assert_eq!(again.task, lease.task);
     q.give_back("other", &again, &doubted()).await?;
     let letter = &q.dead_letters(0, 9).await?[0];
-    assert_eq!((&letter.task, letter.error.reason), (&lease.task, Reason::ValueNotInList));
+    assert_eq!((&letter.task, letter.error.reason), (&lease.task, Reason::EngineRejected));
+    Ok(())
+}
+
+/// A worker learns what others make of the tasks that did not work on it, and does not see what its own word did.
+#[tokio::test]
+async fn a_worker_hears_how_often_others_refute_and_confirm_it() -> Result<()> {
+    let q = start().await?;
+    let heard = async |name: &str| {
+        let reply = q.beat(&worker(name), &Beat { capacity: "spot".into(), ..Beat::default() }).await?;
+        anyhow::Ok((reply.refuted, reply.confirmed))
+    };
+    for name in ["w", "other"] {
+        assert_eq!(heard(name).await?, (0, 0));
+    }
+    let doubt_and = async |uid: &str, first: &Release, then: Option<&Release>| {
+        q.enqueue(&Job { retries: 0, ..job(uid) }).await?;
+        let lease = q.must_claim("w").await?;
+        q.give_back("w", &lease, first).await?;
+        delays_pass(&q).await?;
+        let again = q.must_claim("other").await?;
+        match then {
+            Some(release) => q.give_back("other", &again, release).await?,
+            None => q.finish("other", &again).await?,
+        };
+        anyhow::Ok(())
+    };
+    doubt_and("made elsewhere", &doubted(), None).await?;
+    assert_eq!(heard("w").await?, (1, 0));
+    doubt_and("crashed here only", &crashed(), None).await?;
+    assert_eq!(heard("w").await?, (2, 0));
+    doubt_and("works nowhere", &doubted(), Some(&doubted())).await?;
+    assert_eq!(heard("w").await?, (2, 1));
+    doubt_and("fails elsewhere", &crashed(), Some(&failed(0))).await?;
+    assert_eq!(heard("w").await?, (2, 2));
+    doubt_and("not begun", &Release::HandedBack, None).await?;
+    assert_eq!(heard("w").await?, (2, 2), "it never said that it does not work");
+    assert_eq!(heard("other").await?, (0, 0));
+
+    // By its own word alone.
+    falls_silent(&q, "other").await?;
+    q.enqueue(&job("alone")).await?;
+    for _ in 0..2 {
+        let lease = q.must_claim("w").await?;
+        q.give_back("w", &lease, &doubted()).await?;
+        delays_pass(&q).await?;
+    }
+    assert_eq!(q.state("alone").await?.failed, 1);
+    assert_eq!(heard("w").await?, (2, 2));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use queue::{Beat, HeldLease, Job, Notice, Order, Retired, Written};
 
-use crate::setup::{Worker, job, now_ms, of, start, tasks, uid, worker};
+use crate::setup::{Worker, commands, job, now_ms, of, raw, start, tasks, uid, worker};
 
 #[tokio::test]
 async fn an_idle_worker_retires_and_claims_nothing_more() -> Result<()> {
@@ -97,6 +97,19 @@ async fn what_a_worker_learnt_of_its_machine_is_passed_on_until_it_says_otherwis
 }
 
 #[tokio::test]
+async fn a_worker_whose_trouble_cant_be_read_is_there_nevertheless() -> Result<()> {
+    let q = start().await?;
+    q.beat(&worker("w"), &Beat::default()).await?;
+    let key = "ij2:{studio/sd15}:worker:w";
+    for unreadable in ["garbage", r#"{"inOtherWords":"of another version"}"#] {
+        let _: i64 = raw(&q.server, redis::cmd("HSET").arg(key).arg("trouble").arg(unreadable)).await?;
+        let seen = q.stats().await?.workers.pop().context("no worker")?;
+        assert_eq!((seen.worker, seen.trouble), (worker("w"), None), "{unreadable}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     let q = start().await?;
     assert_eq!(q.stats().await?.backlog, []);
@@ -133,5 +146,24 @@ async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     q.cancel(&uid("a")).await?;
     q.forget(&uid("b")).await?;
     assert_eq!(q.stats().await?.backlog, []);
+    Ok(())
+}
+
+/// It looks at what is due: however much waits, and however often it is called, it costs the same.
+#[tokio::test]
+async fn a_reap_costs_no_more_where_more_waits() -> Result<()> {
+    let cost = async |lines: usize| {
+        let q = start().await?;
+        for n in 0..lines {
+            let (tenant, model) = (format!("t{}", n % 50), format!("m{n}"));
+            q.enqueue(&of(&tenant, Job { model, ..job(&n.to_string()) })).await?;
+        }
+        q.must_claim("w").await?;
+        q.reap().await?;
+        let _: redis::Value = raw(&q.server, redis::cmd("CONFIG").arg("RESETSTAT")).await?;
+        q.reap().await?;
+        commands(&q.server, "").await
+    };
+    assert_eq!(cost(2000).await?, cost(10).await?, "commands of one call");
     Ok(())
 }

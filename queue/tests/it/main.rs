@@ -6,6 +6,7 @@ mod fairness;
 mod fleet;
 mod lease;
 mod listing;
+mod loss;
 mod order;
 mod outage;
 mod outcome;

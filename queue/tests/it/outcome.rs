@@ -4,7 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use queue::{Enqueued, Job, JobState, MAX_INTERRUPTIONS, Order, Reason, Release, TaskError, Written};
 
-use crate::setup::{Worker, a_claim, error, failed, job, raw, start, tasks, uid, worker};
+use crate::setup::{Worker, a_claim, commands, error, failed, job, raw, start, tasks, uid, worker};
 
 /// Fault 10.
 #[tokio::test]
@@ -210,6 +210,118 @@ async fn what_cant_be_read_is_a_dead_letter_and_stops_nothing() -> Result<()> {
     let _: i64 = raw(&q.server, redis::cmd("DEL").arg("ij2:{studio/sd15}:leases")).await?;
     q.reap().await?;
     assert_eq!(q.must_claim("w").await?.attempt, 2);
+    Ok(())
+}
+
+/// Or its pool would never go back to zero.
+#[tokio::test]
+async fn a_job_that_cant_be_read_is_not_counted_as_waiting_for_ever() -> Result<()> {
+    let q = start().await?;
+    let key = "ij2:{studio/sd15}:job:bad";
+    let overwrite = async || {
+        let garbage = redis::cmd("HSET").arg(key).arg("record").arg("garbage").clone();
+        raw::<i64>(&q.server, &garbage).await
+    };
+    let backlog = async || anyhow::Ok(q.stats().await?.backlog);
+
+    // Found by a claim, before or after its first task has run.
+    for begun in [false, true] {
+        q.enqueue(&tasks("bad", 3)).await?;
+        if begun {
+            let lease = q.must_claim("w").await?;
+            q.finish("w", &lease).await?;
+        }
+        overwrite().await?;
+        assert!(q.claim_one("w").await?.is_none());
+        assert_eq!(backlog().await?, [], "begun: {begun}");
+        q.forget(&uid("bad")).await?;
+        assert_eq!(backlog().await?, [], "begun: {begun}");
+    }
+
+    // Forgotten before anybody saw it.
+    q.enqueue(&tasks("bad", 3)).await?;
+    overwrite().await?;
+    q.forget(&uid("bad")).await?;
+    assert_eq!(backlog().await?, []);
+    assert!(q.claim_one("w").await?.is_none());
+
+    // Suspended: it was not counted.
+    q.enqueue(&tasks("other", 2)).await?;
+    q.enqueue(&Job { suspended: true, ..tasks("bad", 3) }).await?;
+    overwrite().await?;
+    q.forget(&uid("bad")).await?;
+    assert_eq!(backlog().await?.iter().map(|bucket| bucket.tasks).sum::<u64>(), 2);
+    Ok(())
+}
+
+/// However large a graph is, no script carries it: Redis would stand still for as long.
+#[tokio::test]
+async fn a_large_payload_is_fetched_once_by_whoever_makes_the_job() -> Result<()> {
+    let q = start().await?;
+    let graph = serde_json::json!({"1": {"class_type": "Note", "inputs": {"text": "x".repeat(1 << 20)}}});
+    let spec = serde_json::json!({"work": {"workflow": {"graph": graph}}, "timeoutSeconds": 60});
+    let payload = Bytes::from(serde_json::to_vec(&spec)?);
+    q.enqueue(&Job { payload: payload.clone(), ..tasks("large", 3) }).await?;
+    let lease = q.must_claim("w").await?;
+    assert_eq!(lease.payload, None);
+    assert_eq!(q.payload(&uid("large")).await?.as_ref(), Some(&payload));
+    let read = q.spec_of(&lease).await?;
+    assert_eq!(read.to_payload()?, Bytes::from(serde_json::to_vec(&read)?));
+    assert_eq!(read.timeout_seconds, 60);
+
+    // Once for all its tasks.
+    let _: i64 = raw(&q.server, redis::cmd("DEL").arg("ij2:{studio/sd15}:payload:large")).await?;
+    let next = q.must_claim("w").await?;
+    assert_eq!(q.spec_of(&next).await?, read);
+    q.forget(&uid("large")).await?;
+
+    q.enqueue(&Job { payload, ..job("forgotten") }).await?;
+    let lease = q.must_claim("w").await?;
+    q.forget(&uid("forgotten")).await?;
+    assert!(matches!(q.spec_of(&lease).await, Err(queue::Error::Unknown { .. })));
+    let keys: Vec<String> = raw(&q.server, redis::cmd("KEYS").arg("*payload*")).await?;
+    assert_eq!(keys, [""; 0]);
+
+    // A small one comes with the lease.
+    let small = Bytes::from(vec![b' '; 4096]);
+    q.enqueue(&Job { payload: small.clone(), ..job("small") }).await?;
+    assert_eq!(q.must_claim("w").await?.payload, Some(small));
+    Ok(())
+}
+
+/// Redis answers others in between, however many there are.
+#[tokio::test]
+async fn ten_thousand_dead_letters_are_redriven_in_pieces() -> Result<()> {
+    const TASKS: u32 = 10_000;
+    let q = start().await?;
+    q.enqueue(&Job { max_failed_images: Some(TASKS), ..tasks("a", TASKS) }).await?;
+    let claim = queue::Claim { max: 500, ..a_claim("w") };
+    let error = error(Reason::EngineRejected);
+    let rejected = Release::Rejected { error };
+    loop {
+        let leases = q.claim(&claim).await?;
+        if leases.is_empty() {
+            break;
+        }
+        futures::future::try_join_all(leases.iter().map(|lease| q.give_back("w", lease, &rejected))).await?;
+    }
+    assert_eq!(q.state("a").await?.failed, TASKS);
+    let _: redis::Value = raw(&q.server, redis::cmd("CONFIG").arg("RESETSTAT")).await?;
+    assert_eq!(q.redrive(&uid("a")).await?, TASKS);
+    assert!(commands(&q.server, "evalsha").await? >= 20);
+    let state = q.state("a").await?;
+    assert_eq!((state.waiting, state.failed), (TASKS, 0));
+    assert_eq!(q.dead_letters(0, 9).await?, []);
+    assert_eq!(q.stats().await?.backlog.iter().map(|bucket| bucket.tasks).sum::<u64>(), u64::from(TASKS));
+    let mut again = std::collections::HashSet::new();
+    loop {
+        let leases = q.claim(&claim).await?;
+        if leases.is_empty() {
+            break;
+        }
+        again.extend(leases.into_iter().map(|lease| lease.task.index));
+    }
+    assert_eq!(again.len(), TASKS as usize);
     Ok(())
 }
 

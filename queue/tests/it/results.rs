@@ -6,7 +6,7 @@ use anyhow::Result;
 use queue::{Beat, Bell, EventKind, Order, Results, Ring};
 use testkit::wait_for;
 
-use crate::setup::{DEADLINE, Worker, failed, job, raw, settings, start, tasks, uid, worker};
+use crate::setup::{DEADLINE, Worker, failed, job, raw, settings, start, start_hasty, tasks, uid, worker};
 
 const NOW: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(5);
@@ -123,6 +123,46 @@ async fn a_flushed_redis_does_not_stop_the_consumer() -> Result<()> {
     })
     .await?;
     assert_eq!(kinds(&events), [("a", EventKind::Started)]);
+    Ok(())
+}
+
+/// As from a newer worker's program: it says no less than any other that something happened to the job.
+#[tokio::test]
+async fn an_event_of_an_unknown_kind_is_an_event() -> Result<()> {
+    let q = start().await?;
+    q.enqueue(&job("a")).await?;
+    let mut results = Results::open(&q, "operator-0").await?;
+    let mut unknown = redis::cmd("XADD");
+    unknown.arg("ij2:{studio/sd15}:results").arg("*").arg("b").arg("in other words");
+    let _: String = raw(&q.server, &unknown).await?;
+    q.must_claim("w").await?;
+    let events = results.next(10, LONG).await?;
+    use EventKind::{Other, Started};
+    assert_eq!(kinds(&events), [("b", Other), ("a", Started)]);
+    results.ack(events.iter().map(|event| event.id.as_str())).await?;
+    let mut again = Results::open(&q, "operator-0").await?;
+    assert_eq!(again.next(10, NOW).await?, [], "it does not come for ever");
+    Ok(())
+}
+
+/// What lies between may forget an idle connection without a word to either end.
+#[tokio::test]
+async fn a_bell_finds_out_that_its_connection_is_dead() -> Result<()> {
+    let q = start_hasty().await?;
+    let mut proxy = testkit::Proxy::start(format!("127.0.0.1:{}", q.server.port())).await?;
+    let redis = queue::Redis::connect(&format!("redis://{}/", proxy.address())).await?;
+    let options = queue::Options { lease: crate::setup::SHORT_LEASE };
+    let far = queue::Queue::with_options(redis, "studio/sd15", options);
+    let mut bell = Bell::open(&far, &worker("w")).await?;
+    assert_eq!(bell.wait(NOW).await?, None);
+    proxy.set(testkit::Fault::Silent).await;
+    q.enqueue(&job("a")).await?;
+    wait_for("the bell to find out", DEADLINE, async || bell.wait(LONG).await.err().map(drop)).await?;
+    proxy.set(testkit::Fault::None).await;
+    let rung = wait_for("the bell to ring for what was missed", DEADLINE, async || {
+        bell.wait(LONG).await.ok().flatten()
+    });
+    rung.await?;
     Ok(())
 }
 

@@ -197,3 +197,14 @@ pub(crate) async fn raw<T: redis::FromRedisValue>(
     let client = redis::Client::open(server.url())?;
     Ok(command.query_async(&mut client.get_multiplexed_async_connection().await?).await?)
 }
+
+/// How often a command was called since the last CONFIG RESETSTAT; `` is all of them, those of scripts included.
+pub(crate) async fn commands(server: &testkit::Redis, name: &str) -> Result<u64> {
+    let stats: String = raw(server, redis::cmd("INFO").arg("commandstats")).await?;
+    let calls = |line: &str| {
+        let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let (calls, _) = rest.split_once(',')?;
+        (name.is_empty() || command == name).then(|| calls.parse::<u64>().ok())?
+    };
+    Ok(stats.lines().filter_map(calls).sum())
+}

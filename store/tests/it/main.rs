@@ -1,7 +1,7 @@
 //! The store against a real S3 protocol server that checks signatures.
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
 
-mod abilities;
+mod capabilities;
 mod keeping;
 mod latents;
 mod setup;

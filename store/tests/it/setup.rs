@@ -1,4 +1,4 @@
-//! Keys and names as they stand in Secrets.
+//! Keys and names with white space, as Secrets often contain them.
 
 use store::{Error, Keys, Output, Store};
 

@@ -380,7 +380,7 @@ fn a_pod_that_ended_before_its_worker_spoke_failed_and_one_whose_machine_went_is
 
 #[test]
 fn a_worker_that_waits_for_something_is_not_ready_and_says_why() {
-    let trouble = queue::Trouble { fault: queue::Fault::Pool, message: "no such bucket".into() };
+    let trouble = queue::Trouble { reason: queue::Reason::OutputMissing, message: "no such bucket".into() };
     let waits = WorkerSeen { state: WorkerState::Starting, trouble: Some(trouble), ..seen("w", 1) };
     let worker = one(&json!({}), stats(vec![waits], vec![]));
     assert!(matches!(worker.phase, Phase::Starting { .. }));

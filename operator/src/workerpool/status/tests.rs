@@ -181,13 +181,26 @@ fn the_last_decision_stays_until_the_next() {
 #[test]
 fn what_workers_say_of_the_bucket_is_the_pools_reason() {
     let table = [
-        ("the output: s3://a refused us (403): check the credentials", PoolReason::OutputDenied),
-        ("the output: there is no bucket for s3://a: create it", PoolReason::OutputMissing),
-        ("the output: the bucket of s3://a is in another region (301)", PoolReason::OutputMissing),
-        ("the output: s3://a is not available: timed out", PoolReason::OutputFailed),
-        ("the engine: ComfyUI 0.1 is too old", PoolReason::WorkersFailing),
+        (Reason::OutputDenied, PoolReason::OutputDenied),
+        (Reason::OutputMissing, PoolReason::OutputMissing),
+        (Reason::OutputFailed, PoolReason::OutputFailed),
+        (Reason::EngineTooOld, PoolReason::WorkersFailing),
     ];
-    for (said, reason) in table {
-        assert_eq!(at_fault(said), reason, "{said}");
+    for (reason, expected) in table {
+        let blames = |worker: &str, reason, message: &str| queue::WorkerSeen {
+            worker: queue::WorkerId(worker.into()),
+            order: queue::Order::Work,
+            state: queue::WorkerState::Ready,
+            capacity: "spot".into(),
+            trouble: Some(queue::Trouble { reason, message: message.into() }),
+            loaded: None,
+            notice: None,
+            seen_ms: 1,
+            idle_since_ms: Some(1),
+        };
+        let workers = vec![blames("w0", Reason::DiskFull, "full"), blames("w1", reason, "as w1 says")];
+        let stats = Stats { workers, ..Stats::default() };
+        assert_eq!(at_fault("as w1 says", Some(&stats)), expected, "{reason}");
     }
+    assert_eq!(at_fault("what nobody says any more", None), PoolReason::WorkersFailing);
 }

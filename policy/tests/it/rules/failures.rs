@@ -1,4 +1,4 @@
-//! Workers that do not come up, or break.
+//! Rules for workers that do not come up or break.
 use policy::{
     Capacity, Fault, Lack, Memory, Phase, Policy, Refused, Sample, Seen, State, Time, Trouble, Worker, plan,
 };
@@ -8,7 +8,7 @@ use crate::{
     world::secs,
 };
 
-/// With a pool that was looked at a moment ago.
+/// A plan for a pool that was planned for a second ago.
 fn decide(policy: &Policy, seen: &Seen) -> policy::Plan {
     plan(NOW, policy, seen, &watched())
 }
@@ -21,7 +21,7 @@ fn trouble(fault: Fault, message: &str) -> Option<Trouble> {
     Some(Trouble { fault, message: message.into() })
 }
 
-/// On a machine for so long.
+/// A worker that has been on a machine for `s` seconds.
 fn starting(id: &str, capacity: Capacity, s: u64) -> Worker {
     let scheduled = NOW.minus(secs(s));
     Worker { created: scheduled.minus(secs(20)), ..worker(id, capacity, Phase::Starting { scheduled }) }
@@ -42,12 +42,12 @@ fn a_worker_that_is_not_up_in_time_is_replaced_elsewhere_and_its_zone_avoided() 
         let work = seen(vec![waiting("relaxed", 3, 500)], vec![], vec![starting("s1", Capacity::Spot, s)]);
         decide(&pool(), &work)
     };
-    // 600 s for the engine, 300 s for the pull of its image.
+    // 600 s for the engine to start, and 300 s to pull its image.
     assert_eq!(done(&after(890)), []);
     let late = after(910);
     assert_eq!(retired(&late), ["s1"]);
-    assert_eq!(late.report.short[0].zone, "a");
-    assert_eq!(late.report.short[0].shortage.lack, Lack::Workers);
+    assert_eq!(late.report.shortages[0].zone, "a");
+    assert_eq!(late.report.shortages[0].shortage.lack, Lack::Workers);
     assert_eq!(started(&late, Capacity::Spot), 0, "the next is tried 2 s later");
     assert!(late.wake_after <= secs(2));
     let next = plan(
@@ -65,7 +65,7 @@ fn a_worker_that_is_not_up_in_time_is_replaced_elsewhere_and_its_zone_avoided() 
 }
 
 #[test]
-fn where_starting_is_known_to_take_long_it_is_given_longer() {
+fn a_worker_has_more_time_where_start_ups_are_known_to_be_slow() {
     let mut memory = watched();
     for took in [1100, 1300].into_iter().cycle().take(30) {
         memory.estimates.observe(&Sample::Started { capacity: Capacity::Spot, took: secs(took) });
@@ -78,11 +78,11 @@ fn where_starting_is_known_to_take_long_it_is_given_longer() {
 }
 
 #[test]
-fn on_demand_is_held_to_the_same_rule() {
+fn on_demand_workers_follow_the_same_rule() {
     let work = seen(vec![waiting("immediate", 1, 30)], vec![], vec![starting("o1", Capacity::OnDemand, 910)]);
     let plan = decide(&pool(), &work);
     assert_eq!(retired(&plan), ["o1"]);
-    assert_eq!(plan.report.short[0].capacity, Capacity::OnDemand);
+    assert_eq!(plan.report.shortages[0].capacity, Capacity::OnDemand);
     assert!(!plan.report.ready);
 }
 
@@ -94,15 +94,15 @@ fn a_worker_that_says_why_it_does_not_come_up_is_not_counted_on_and_goes_sooner(
     let plan = decide(&single_zone(), &work);
     assert_eq!(started(&plan, Capacity::OnDemand), 1, "falls back");
     assert_eq!(started(&plan, Capacity::Spot), 0, "no further machine for the same");
-    let State::StartsFailing { said, .. } = &plan.report.state else { panic!("{:?}", plan.report.state) };
-    assert_eq!(said, "ImagePullBackOff: manifest unknown");
+    let State::StartsFailing { message, .. } = &plan.report.state else { panic!("{:?}", plan.report.state) };
+    assert_eq!(message, "ImagePullBackOff: manifest unknown");
     assert!(!plan.report.ready);
     stuck.phase = Phase::Starting { scheduled: NOW.minus(secs(181)) };
     let plan = decide(&single_zone(), &seen(vec![waiting("relaxed", 3, 200)], vec![], vec![stuck]));
     assert_eq!(done(&plan), [("retire", "NeverReady")]);
 }
 
-/// Plays a pool whose Pods are refused by their machine as soon as they are created; gives the times of the starts.
+/// Plays a pool whose Pods are refused by the kubelet as soon as they are created; returns the seconds of the starts.
 fn refused_by_the_kubelet(seconds: u64, tasks: u64) -> Vec<u64> {
     let (mut memory, mut workers, mut starts) = (Memory::default(), Vec::new(), Vec::new());
     let policy = Policy { on_demand: None, ..single_zone() };
@@ -120,7 +120,7 @@ fn refused_by_the_kubelet(seconds: u64, tasks: u64) -> Vec<u64> {
 }
 
 #[test]
-fn pods_that_the_kubelet_refuses_are_tried_ever_more_rarely() {
+fn pods_that_the_kubelet_refuses_are_started_less_and_less_often() {
     for tasks in [4, 1000] {
         let starts = refused_by_the_kubelet(1200, tasks);
         let first_round = starts.iter().filter(|at| **at == 0).count();
@@ -137,12 +137,12 @@ fn pods_that_the_kubelet_refuses_are_tried_ever_more_rarely() {
 }
 
 #[test]
-fn what_fails_is_told_with_its_words_and_the_time_of_the_next_try() {
+fn the_state_quotes_the_failure_and_the_time_of_the_next_try() {
     let workers = ["w1", "w2", "w3"].map(|id| failed(id, NOW.minus(secs(2)))).to_vec();
     let plan = decide(&single_zone(), &seen(vec![waiting("relaxed", 3, 500)], vec![], workers));
     assert_eq!(
         plan.report.state.to_string(),
-        "3 workers in a row did not come up, the next is tried 2026-01-01T00:00:10Z: \
+        "3 workers in a row did not come up, the next one is tried at 2026-01-01T00:00:10Z: \
          OutOfnvidia.com/gpu on node n7"
     );
     assert_eq!(retired(&plan), ["w1", "w2", "w3"], "none of them remains");
@@ -157,7 +157,7 @@ fn a_failed_worker_counts_once_however_long_it_is_seen() {
 }
 
 #[test]
-fn one_that_comes_up_ends_the_doubt() {
+fn a_worker_that_comes_up_ends_the_limit_on_starts() {
     let fails = ["w1", "w2", "w3"].map(|id| failed(id, NOW.minus(secs(30)))).to_vec();
     let memory = decide(&single_zone(), &seen(vec![], vec![], fails)).memory;
     let later = NOW.plus(secs(60));
@@ -179,7 +179,7 @@ fn a_corrected_template_is_tried_at_once() {
 }
 
 #[test]
-fn starts_that_the_cluster_refuses_are_put_off_and_told() {
+fn refused_starts_are_delayed_and_reported() {
     let why = "pods is forbidden: exceeded quota: gpus".to_owned();
     let (capacity, zone, at) = (Capacity::Spot, None, NOW);
     let refused = vec![Refused { capacity, zone, workers: 5, at, why: why.clone() }];
@@ -187,14 +187,14 @@ fn starts_that_the_cluster_refuses_are_put_off_and_told() {
     let plan = decide(&single_zone(), &work);
     assert_eq!(started(&plan, Capacity::Spot), 0);
     let failing = &plan.report.failing[0];
-    assert_eq!((failing.workers, &failing.said, failing.next_try), (0, &why, Some(NOW.plus(secs(2)))));
+    assert_eq!((failing.workers, &failing.message, failing.next_try), (0, &why, Some(NOW.plus(secs(2)))));
     let again =
         policy::plan(NOW.plus(secs(2)), &single_zone(), &Seen { refused: vec![], ..work }, &plan.memory);
     assert!(started(&again, Capacity::Spot) > 3, "none exists that might fail");
 }
 
 #[test]
-fn a_broken_worker_is_no_supply_and_replaced() {
+fn a_broken_worker_is_not_counted_on_and_is_replaced() {
     let mut broken = worker("s1", Capacity::Spot, idle_for(5));
     broken.trouble = trouble(Fault::Worker, "3 tasks of different jobs failed here");
     let work = seen(vec![waiting("standard", 3, 250)], vec![], vec![broken.clone()]);
@@ -222,13 +222,13 @@ fn when_the_pool_is_at_fault_no_machine_is_bought() {
     assert_eq!(retired(&plan), ["s2"]);
     assert_eq!(
         plan.report.state.to_string(),
-        "workers can't work, and no other is started: bucket imagse does not exist"
+        "workers can't work, so no more are started: bucket imagse does not exist"
     );
     assert!(!plan.report.ready);
-    // It waits as long as it takes.
+    // It waits without a deadline.
     let ages = decide(&pool(), &seen(work.clone(), vec![], vec![blames("s1", 5000)]));
     assert_eq!(done(&ages), []);
-    // One that blames the pool while others work is itself at fault.
+    // A worker that blames the pool while others work is at fault itself.
     let mut outvoted = worker("s1", Capacity::Spot, idle_for(61));
     outvoted.trouble = workers[0].trouble.clone();
     let well = ["w2", "w3"].map(|id| worker(id, Capacity::Spot, Phase::Busy)).to_vec();
@@ -239,7 +239,7 @@ fn when_the_pool_is_at_fault_no_machine_is_bought() {
 }
 
 #[test]
-fn a_worker_that_was_up_has_its_time_anew_and_so_has_everybody_who_could_not_be_seen() {
+fn the_start_up_time_begins_again_after_a_restart_and_after_an_unreadable_queue() {
     let at = |memory: &Memory, phase| {
         let worker = worker("s1", Capacity::Spot, phase);
         let work = seen(vec![waiting("relaxed", 9, 500)], vec![], vec![worker]);
@@ -249,7 +249,7 @@ fn a_worker_that_was_up_has_its_time_anew_and_so_has_everybody_who_could_not_be_
     assert_eq!(at(&watched(), hours_ago), 1, "it never came up");
     let last_up = [(policy::WorkerId("s1".into()), NOW.minus(secs(14)))].into();
     assert_eq!(at(&Memory { last_up, ..watched() }, hours_ago), 0, "it was up until a moment ago");
-    // Redis was away, and no worker has told it yet that it is there.
+    // Redis was unreadable, and no worker has reported to it yet.
     let blind = Memory { inflow_at: Some(NOW.minus(secs(120))), ..Memory::default() };
     assert_eq!(at(&blind, hours_ago), 0);
     assert_eq!(at(&Memory::default(), hours_ago), 0, "a new leader that knows nothing");

@@ -1,4 +1,4 @@
-//! When workers are started, and where.
+//! Rules for when and where workers are started.
 use std::collections::BTreeMap;
 
 use policy::{
@@ -16,7 +16,7 @@ use crate::{
 
 #[test]
 fn as_many_workers_as_the_due_times_ask_for_and_no_more() {
-    // 120 s of start-up, 10 s of load: one image each fits three times into what is left of five minutes.
+    // After 120 s of start-up and 10 s to load the model, one worker makes several images within five minutes.
     let few = decide(&pool(), &seen(vec![waiting("standard", 2, 300)], vec![], vec![]));
     assert_eq!(started(&few, Capacity::Spot), 1);
     let many = decide(&pool(), &seen(vec![waiting("standard", 100, 300)], vec![], vec![]));
@@ -27,21 +27,21 @@ fn as_many_workers_as_the_due_times_ask_for_and_no_more() {
 }
 
 #[test]
-fn long_promises_count_on_being_overtaken() {
+fn the_plan_expects_work_that_overtakes_long_promises() {
     let pair = ["w1", "w2"].map(|id| worker(id, Capacity::Spot, idle_for(0)));
     let relaxed = seen(vec![waiting("relaxed", 80, 540)], vec![], pair.to_vec());
     assert_eq!(started(&decide(&pool(), &relaxed), Capacity::Spot), 0, "two are done with it in good time");
-    // Unless each second brings three seconds of work that is due before it.
+    // Now each second brings three seconds of work that is due earlier.
     let inflow = BTreeMap::from([("standard".to_owned(), 3.0)]);
     let memory = Memory { inflow, inflow_at: Some(NOW), ..Memory::default() };
     assert!(started(&plan(NOW, &pool(), &relaxed, &memory), Capacity::Spot) > 0);
-    // What is overtaken by nothing needs no more.
+    // Tasks that no other class overtakes need no more workers.
     let standard = seen(vec![waiting("standard", 8, 300)], vec![], pair.to_vec());
     assert_eq!(started(&plan(NOW, &pool(), &standard, &memory), Capacity::Spot), 0);
 }
 
 #[test]
-fn cheap_zones_come_first_and_those_that_cost_hardly_more() {
+fn cheap_zones_and_those_of_about_the_same_price_are_chosen_first() {
     let mut policy = pool();
     let prices = [("a", 1_200_000), ("b", 900_000), ("c", 930_000)];
     let zone_prices = prices.map(|(zone, price)| (zone.to_owned(), price)).into();
@@ -57,7 +57,7 @@ fn cheap_zones_come_first_and_those_that_cost_hardly_more() {
     let chosen = zones(&decide(&policy, &work));
     assert_eq!(chosen.iter().map(|(zone, _)| zone.as_str()).collect::<Vec<_>>(), ["b", "c"]);
     assert!(chosen[0].1.abs_diff(chosen[1].1) <= 1, "{chosen:?}");
-    // Where the cheap ones lost a machine lately, the dear one is better than none.
+    // If the cheap zones lost a machine lately, the expensive zone is better.
     let losses = [("b", NOW), ("c", NOW)].map(|(zone, at)| (zone.to_owned(), at)).into();
     let after_losses = plan(NOW, &policy, &work, &Memory { losses, ..Memory::default() });
     assert_eq!(zones(&after_losses)[0].0, "a");
@@ -93,7 +93,7 @@ fn a_zone_that_lost_workers_is_avoided() {
 }
 
 #[test]
-fn what_comes_up_counts() {
+fn workers_that_are_coming_up_count() {
     let coming = worker("w1", Capacity::Spot, Phase::Starting { scheduled: NOW.minus(secs(10)) });
     let plan = decide(&pool(), &seen(vec![waiting("relaxed", 5, 500)], vec![], vec![coming]));
     assert_eq!(plan.actions, []);
@@ -129,8 +129,8 @@ fn every_capacity_serves_what_it_may() {
 }
 
 #[test]
-fn nothing_starts_to_take_over_while_somebody_idles() {
-    // The tail of a job: the last pictures are being made on demand, nothing waits, and spot idles.
+fn no_spot_worker_takes_over_while_a_worker_idles() {
+    // The end of a job: the last pictures are made on demand, no task waits, and spot idles.
     let memory = Memory {
         inflow: BTreeMap::from([("standard".to_owned(), 6.0)]),
         inflow_at: Some(NOW),
@@ -148,7 +148,7 @@ fn nothing_starts_to_take_over_while_somebody_idles() {
 }
 
 #[test]
-fn the_first_picture_of_a_new_pool_that_takes_far_longer_than_guessed_is_heard_before_it_is_done() {
+fn a_slow_first_picture_corrects_the_estimate_before_it_is_done() {
     let mut first = running("w1", "standard");
     let others = |s: u64| {
         let mut first = first.clone();
@@ -159,7 +159,7 @@ fn the_first_picture_of_a_new_pool_that_takes_far_longer_than_guessed_is_heard_b
     };
     assert_eq!(others(5), 0, "8 s are guessed");
     assert!(others(45) >= 2, "{}", others(45));
-    // A tenth of its steps tells as much.
+    // A tenth of its steps shows the same.
     first.progress = Some((3, 30));
     first.started = NOW.minus(secs(25));
     let workers = vec![worker("w1", Capacity::Spot, Phase::Busy)];

@@ -1,7 +1,9 @@
-//! Who goes, and who is told to.
+//! Rules for which workers are removed, and which signs are passed on.
 use std::collections::BTreeMap;
 
-use policy::{Action, Capacity, Decision, Health, Held, Memory, Order, Phase, Seen, State, Worker, plan};
+use policy::{
+    Action, Capacity, Decision, Health, HoldReason, Memory, Order, Phase, Seen, State, Worker, plan,
+};
 
 use crate::{
     fixtures::{
@@ -24,7 +26,7 @@ fn idle_workers_go_down_to_the_minimum_the_ones_on_empty_nodes_first() {
 }
 
 #[test]
-fn an_unreadable_queue_changes_nothing_but_signals_are_passed_on() {
+fn an_unreadable_queue_changes_nothing_but_signs_are_passed_on() {
     let mut doomed = worker("w1", Capacity::Spot, Phase::Busy);
     doomed.health = Health::Doomed { deadline: NOW.plus(secs(120)) };
     let workers = vec![doomed, worker("w2", Capacity::Spot, idle_for(3600))];
@@ -35,13 +37,13 @@ fn an_unreadable_queue_changes_nothing_but_signals_are_passed_on() {
 }
 
 #[test]
-fn signals_are_passed_on_once() {
+fn signs_are_passed_on_once() {
     let with = |health, order| {
         let mut worker = worker("w1", Capacity::Spot, Phase::Busy);
         (worker.health, worker.order) = (health, order);
         let plan = decide(&pool(), &seen(vec![], vec![running("w1", "standard")], vec![worker]));
-        let told = |d: &&Decision| !matches!(d.action, Action::Start { .. });
-        plan.actions.iter().find(told).map(|d| (d.action.label(), d.why.reason()))
+        let sign = |d: &&Decision| !matches!(d.action, Action::Start { .. });
+        plan.actions.iter().find(sign).map(|d| (d.action.label(), d.why.reason()))
     };
     let doomed = Health::Doomed { deadline: NOW.plus(secs(30)) };
     assert_eq!(with(doomed, Order::Work), Some(("doom", "NodeDoomed")));
@@ -82,7 +84,7 @@ fn on_demand_that_what_arrives_may_keep_busy_goes_once_it_is_idle_for_long() {
 }
 
 #[test]
-fn a_paused_pool_keeps_nobody_but_who_finishes() {
+fn a_paused_pool_keeps_only_workers_that_finish_a_task() {
     let mut policy = pool();
     policy.paused = true;
     policy.spot = Some(fleet(2, 20, 900_000, &["a", "b"]));
@@ -111,9 +113,9 @@ fn a_worker_whose_node_may_go_comes_back_and_one_that_is_not_needed_does_not() {
         let memory = Memory { held: [(held.id.clone(), reason)].into(), ..Memory::default() };
         done(&plan(NOW, &pool(), &seen(vec![], work(), vec![worker]), &memory))
     };
-    assert_eq!(why(Held::AtRisk, Health::AtRisk), []);
-    assert_eq!(why(Held::AtRisk, Health::Well), [("resume", "RiskPassed")]);
-    assert_eq!(why(Held::NotNeeded, Health::Well), []);
+    assert_eq!(why(HoldReason::AtRisk, Health::AtRisk), []);
+    assert_eq!(why(HoldReason::AtRisk, Health::Well), [("resume", "RiskPassed")]);
+    assert_eq!(why(HoldReason::NotNeeded, Health::Well), []);
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn a_doomed_worker_that_holds_nothing_goes_before_its_replacement_comes() {
 }
 
 #[test]
-fn without_a_machine_they_go_first() {
+fn workers_without_a_machine_are_removed_first() {
     let workers = vec![
         worker("warm", Capacity::OnDemand, Phase::Busy),
         unscheduled_for("cold", Capacity::OnDemand, 20),
@@ -154,7 +156,7 @@ fn spot_without_a_machine_carries_no_work() {
 }
 
 #[test]
-fn nobody_is_held_soon_after_on_demand_was_needed() {
+fn no_worker_is_held_soon_after_on_demand_was_needed() {
     let workers = vec![
         worker("o1", Capacity::OnDemand, Phase::Busy),
         worker("s1", Capacity::Spot, Phase::Busy),

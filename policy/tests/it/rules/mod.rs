@@ -1,4 +1,4 @@
-//! One rule, one test.
+//! Each test holds one rule.
 mod failures;
 mod growing;
 mod leaving;

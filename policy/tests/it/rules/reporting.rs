@@ -1,4 +1,4 @@
-//! What is said.
+//! Rules for reports and messages.
 use policy::{Capacity, Memory, Phase, Unserved, plan};
 
 use crate::{
@@ -19,7 +19,7 @@ fn only_workers_with_a_machine_cost() {
 }
 
 #[test]
-fn those_that_will_be_late_are_told_at_once() {
+fn late_tasks_are_reported_before_they_are_late() {
     let plan = decide(&pool(), &seen(vec![waiting("immediate", 1, 30)], vec![], vec![]));
     let late = &plan.report.late[0];
     assert_eq!((late.class.as_str(), late.tasks), ("immediate", 1));
@@ -39,7 +39,7 @@ fn the_forecast_counts_whole_images_on_the_workers_there_are() {
     let workers = vec![worker("s1", Capacity::Spot, Phase::Busy), worker("s2", Capacity::Spot, idle_for(1))];
     let seen = seen(vec![waiting("standard", 3, 290)], vec![running("s1", "standard")], workers);
     let forecast = decide(&pool(), &seen).forecast;
-    // s2 is free now, s1 in six seconds; 8 s an image: 8, 14, 16.
+    // s2 is free now and s1 in six seconds; at 8 s an image they are done after 8, 14 and 16 s.
     let done = forecast.job_done("standard", "sd15", NOW.plus(secs(290))).expect("a worker");
     assert!(done.since(NOW).abs_diff(secs(16)) < secs(1) / 10, "{:?}", done.since(NOW));
 }
@@ -54,13 +54,13 @@ fn memory_survives_a_new_leader() {
 }
 
 #[test]
-fn images_of_a_class_that_the_pool_does_not_have_are_told() {
+fn images_of_a_class_that_the_pool_does_not_have_are_reported() {
     let gone = waiting("overnight", 5, 500);
     let alone = decide(&pool(), &seen(vec![gone.clone()], vec![], vec![]));
     assert_eq!(alone.report.state.reason(), "ClassUnknown");
     assert_eq!(
         alone.report.message(&alone.actions),
-        "5 images of class overnight wait, which the pool does not have"
+        "5 images wait in class overnight, which the pool does not have"
     );
     assert!(!alone.report.ready);
     assert_eq!(alone.actions, []);
@@ -68,13 +68,13 @@ fn images_of_a_class_that_the_pool_does_not_have_are_told() {
     assert_eq!(beside.report.unserved, [Unserved { class: "overnight".into(), tasks: 5 }]);
     assert_eq!(
         beside.report.message(&beside.actions),
-        "start spot 1: an image waits and nobody is there; \
-         5 images of class overnight wait, which the pool does not have"
+        "start 1 spot worker: an image waits and the pool has no workers; \
+         5 images wait in class overnight, which the pool does not have"
     );
 }
 
 #[test]
-fn what_is_said_does_not_change_by_the_clock_alone() {
+fn messages_do_not_change_with_the_time_alone() {
     let stuck = unscheduled_for("s1", Capacity::Spot, 80);
     let mut policy = pool();
     policy.spot = Some(crate::fixtures::fleet(0, 1, 900_000, &["a"]));

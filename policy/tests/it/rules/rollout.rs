@@ -1,4 +1,4 @@
-//! Workers made from an older template.
+//! Rules for workers made from an older template.
 use policy::{Capacity, Memory, Phase, Policy, Template, Worker, plan};
 
 use crate::{
@@ -14,7 +14,7 @@ fn outdated(worker: Worker) -> Worker {
 }
 
 #[test]
-fn one_that_is_not_up_yet_is_made_anew_at_once() {
+fn an_outdated_worker_that_is_not_up_yet_is_replaced_at_once() {
     let coming = unscheduled_for("s1", Capacity::Spot, 5);
     let work = |worker| seen(vec![waiting("relaxed", 3, 500)], vec![], vec![worker]);
     let plan = |worker| decide(&pool(), &work(worker));
@@ -52,7 +52,7 @@ fn a_replacement_is_ready_before_one_goes() {
 }
 
 #[test]
-fn busy_ones_are_replaced_too_but_later() {
+fn busy_workers_are_replaced_too_but_later() {
     let policy = Policy { spot: Some(fleet(3, 40, 900_000, &["a", "b"])), ..pool() };
     let old = |i| outdated(worker(&format!("old-{i}"), Capacity::Spot, Phase::Busy));
     let workers: Vec<Worker> = (0..3).map(old).chain([worker("new", Capacity::Spot, Phase::Busy)]).collect();
@@ -70,8 +70,8 @@ fn busy_ones_are_replaced_too_but_later() {
     assert_eq!(since(120), [("hold", "Outdated")]);
 }
 
-/// Workers whose places are needed all the time, a template that changes: never more than a tenth is away, and the last
-/// is replaced in the end.
+/// Changes the template of a fleet that is needed all the time: never more than a tenth of it is missing, and the last
+/// old worker is replaced in the end.
 fn roll_out(max: u32, busy: bool) {
     let policy = Policy { spot: Some(fleet(20, max, 900_000, &["a", "b"])), ..pool() };
     let mut world = World::learned(policy, Pace { boot: 20, machine: 10, ..Pace::default() });
@@ -92,7 +92,7 @@ fn roll_out(max: u32, busy: bool) {
     }
     assert!(least >= 18, "{least} of 20 were there");
     assert!(done.is_some(), "{} are left", world.outdated());
-    assert_eq!(world.serving(), 20.max(world.workers()));
+    assert_eq!(world.serving(), 20.max(world.worker_count()));
 }
 
 #[test]
@@ -115,5 +115,5 @@ fn a_template_that_does_not_come_up_leaves_the_fleet_as_it_is() {
         world.tick();
         assert!(second < 600 || world.serving() >= 10, "at {second}");
     }
-    assert!(world.workers() <= 11, "{} machines for one that does not come up", world.workers());
+    assert!(world.worker_count() <= 11, "{} machines for one that does not come up", world.worker_count());
 }

@@ -1,4 +1,4 @@
-//! Where machines are short, of either capacity, and what is done about it.
+//! Rules for zones that are short of machines, of either capacity.
 use policy::{Action, Capacity, Lack, Machine, Memory, Phase, Plan, Policy, Sample, State, plan};
 
 use crate::{
@@ -7,7 +7,11 @@ use crate::{
 };
 
 fn short(plan: &Plan) -> Vec<(Capacity, &str, Lack)> {
-    plan.report.short.iter().map(|short| (short.capacity, short.zone.as_str(), short.shortage.lack)).collect()
+    plan.report
+        .shortages
+        .iter()
+        .map(|short| (short.capacity, short.zone.as_str(), short.shortage.lack))
+        .collect()
 }
 
 #[test]
@@ -27,10 +31,10 @@ fn standard_work_waits_for_spot_while_there_is_hope_and_slack() {
     single_zone.spot = Some(fleet(0, 20, 900_000, &["a"]));
     let without_hope = at(290, &single_zone, "standard");
     assert_eq!(started(&without_hope, Capacity::OnDemand), 1);
-    assert_eq!(without_hope.report.state, State::FallenBack { lack: Lack::Machines, said: None });
+    assert_eq!(without_hope.report.state, State::FallenBack { lack: Lack::Machines, message: None });
     let relaxed = at(165, &single_zone, "relaxed");
     assert_eq!(started(&relaxed, Capacity::OnDemand), 0, "relaxed never does");
-    assert_eq!(relaxed.report.state, State::SpotShortage { lack: Lack::Machines, said: None });
+    assert_eq!(relaxed.report.state, State::SpotShortage { lack: Lack::Machines, message: None });
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn in_a_pool_that_names_no_zones_a_machine_anywhere_ends_the_shortage() {
 }
 
 #[test]
-fn a_refusal_of_the_autoscaler_is_heard_at_once() {
+fn a_refusal_by_the_autoscaler_counts_at_once() {
     let mut refused = unscheduled_for("s1", Capacity::Spot, 1);
     refused.phase = Phase::Unscheduled { machine: Machine::Refused };
     refused.no_machine = Some("NodePool spot: InsufficientCapacity".into());
@@ -94,7 +98,7 @@ fn a_refusal_of_the_autoscaler_is_heard_at_once() {
     assert_eq!(started(&nowhere, Capacity::OnDemand), 1);
     assert_eq!(
         nowhere.report.state.to_string(),
-        "no spot machines are to be had, on-demand stands in: NodePool spot: InsufficientCapacity"
+        "no spot machines are available, so on-demand workers stand in: NodePool spot: InsufficientCapacity"
     );
 }
 
@@ -112,7 +116,7 @@ fn a_machine_that_was_bought_is_on_its_way() {
         assert_eq!(started(&plan, Capacity::Spot), 0, "no second machine");
     }
     assert_eq!(started(&launched(90), Capacity::OnDemand), 0);
-    // One that never joins.
+    // A machine that never joins the cluster.
     assert_eq!(short(&launched(610)), [(Capacity::Spot, "a", Lack::Joining)]);
     assert_eq!(retired(&launched(610)), ["s1"]);
 }
@@ -150,14 +154,14 @@ fn on_demand_is_not_infinite() {
     );
     policy.on_demand = Some(fleet(0, 4, 3_060_000, &[]));
     let nowhere = decide(&policy, &work);
-    assert_eq!(nowhere.report.state, State::OnDemandShortage { lack: Lack::Machines, said: None });
+    assert_eq!(nowhere.report.state, State::OnDemandShortage { lack: Lack::Machines, message: None });
     assert_eq!(nowhere.report.late[0].done, None, "the forecast tells the truth");
     assert!(!nowhere.report.ready);
     assert_eq!(retired(&nowhere), [""; 0], "it waits: that costs nothing");
 }
 
 #[test]
-fn where_nothing_is_to_be_had_both_are_told() {
+fn when_both_capacities_are_short_both_messages_are_reported() {
     let waits = |id: &str, capacity| {
         let mut worker = unscheduled_for(id, capacity, 80);
         worker.no_machine =
@@ -170,7 +174,7 @@ fn where_nothing_is_to_be_had_both_are_told() {
     let plan = decide(&policy, &seen(vec![waiting("standard", 2, 200)], vec![], workers));
     assert_eq!(
         plan.report.state.to_string(),
-        "no spot machines are to be had, and on-demand workers wait for a machine as well: \
+        "no spot machines are available, and on-demand workers wait for machines too: \
          all available instance types exceed limits for nodepool spot; \
          all available instance types exceed limits for nodepool on-demand"
     );

@@ -1,5 +1,5 @@
-//! A tiny world to plan for: machines that take their time, workers that claim what is due first, and trouble
-//! on request. It advances second by second and does at once what a plan says.
+//! A small simulated world: machines take time to come up, workers claim the task that is due first, and faults happen
+//! on request. It advances second by second and carries out plans at once.
 #![allow(clippy::expect_used)] // helpers of tests, which the lint's exception for tests misses
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,13 +13,13 @@ mod work;
 
 pub(crate) use machines::{Fault, Market};
 
-/// One image's work: 20 steps at 512 × 512.
+/// The work of one image: 20 steps at 512 × 512.
 pub(crate) const UNITS: f64 = 20.0;
 
-/// How long things take here, seconds.
+/// How long things take in this world, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// From a Pod to its machine.
+    /// From a Pod's creation to its machine.
     pub(crate) machine: u64,
     /// From the machine to a ready engine.
     pub(crate) boot: u64,
@@ -41,7 +41,7 @@ struct Task {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Lease {
     task: Task,
     started: Time,
     ends: Time,
@@ -49,12 +49,12 @@ struct Held {
 }
 
 #[derive(Debug)]
-struct Body {
+struct SimWorker {
     worker: Worker,
-    held: Option<Held>,
+    lease: Option<Lease>,
     warm: Option<String>,
     ready_at: Option<Time>,
-    /// What it is made of.
+    /// The template from which the worker was made.
     template: String,
 }
 
@@ -65,12 +65,12 @@ pub(crate) struct Tally {
     pub(crate) starts: u32,
     pub(crate) switches: u32,
     pub(crate) interrupted: u32,
-    /// Seconds on machines.
+    /// Machine seconds.
     pub(crate) spot: u64,
     pub(crate) on_demand: u64,
     /// Engine seconds of finished images.
     pub(crate) work: u64,
-    /// Most workers there at once.
+    /// The largest number of workers at the same time.
     pub(crate) peak: usize,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct World {
     pub(crate) queue_readable: bool,
     pub(crate) market: Market,
     waiting: Vec<Task>,
-    bodies: Vec<Body>,
+    workers: Vec<SimWorker>,
     created: u32,
     plan_at: Time,
     changed: bool,
@@ -102,7 +102,7 @@ impl World {
             queue_readable: true,
             market: Market::default(),
             waiting: Vec::new(),
-            bodies: Vec::new(),
+            workers: Vec::new(),
             created: 0,
             plan_at: Time::default(),
             changed: true,
@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    /// A world whose paces are known already.
+    /// A world whose pace the estimates have learned already.
     pub(crate) fn learned(policy: Policy, pace: Pace) -> Self {
         let mut estimates = Estimates::default();
         for _ in 0..30 {
@@ -141,28 +141,28 @@ impl World {
         self.log.join("\n")
     }
 
-    pub(crate) fn workers(&self) -> usize {
-        self.bodies.len()
+    pub(crate) fn worker_count(&self) -> usize {
+        self.workers.len()
     }
 
-    /// Workers that are up and may claim.
+    /// The number of workers that are up and may claim.
     pub(crate) fn serving(&self) -> usize {
-        let serves = |body: &&Body| body.is_up() && body.worker.order == Order::Work;
-        self.bodies.iter().filter(serves).filter(|body| body.worker.trouble.is_none()).count()
+        let serves = |sim: &&SimWorker| sim.is_up() && sim.worker.order == Order::Work;
+        self.workers.iter().filter(serves).filter(|sim| sim.worker.trouble.is_none()).count()
     }
 
-    /// Workers made from an older template.
+    /// The number of workers made from an older template.
     pub(crate) fn outdated(&self) -> usize {
-        self.bodies.iter().filter(|body| body.template != self.policy.template).count()
+        self.workers.iter().filter(|sim| sim.template != self.policy.template).count()
     }
 
-    /// Workers that have a machine.
+    /// The number of workers that have a machine.
     pub(crate) fn machines(&self, capacity: Capacity) -> usize {
-        let has = |body: &&Body| body.worker.capacity == capacity && body.worker.node.is_some();
-        self.bodies.iter().filter(has).count()
+        let has = |sim: &&SimWorker| sim.worker.capacity == capacity && sim.worker.node.is_some();
+        self.workers.iter().filter(has).count()
     }
 
-    /// One second; what was seen and what was planned, if there was a plan.
+    /// Advances by one second; returns the snapshot and the plan, if there was one.
     pub(crate) fn tick(&mut self) -> Option<(Seen, Plan)> {
         self.advance_machines();
         self.finish_tasks();
@@ -182,7 +182,7 @@ impl World {
         let state = plan.report.state.reason();
         let late: Vec<&str> = plan.report.late.iter().map(|late| late.class.as_str()).collect();
         let shown = format!("{state} {late:?}");
-        // Between two images a fleet has nothing to do; that isn't news.
+        // A fleet without work between two images is not worth a line of the log.
         let calm = matches!(plan.report.state, State::Empty | State::OnTime) && late.is_empty();
         if !plan.actions.is_empty() || (!calm && self.shown != shown) {
             self.note(&format!("{state}: {message}"));
@@ -207,19 +207,19 @@ impl World {
             tasks,
             units: tasks as f64 * UNITS,
         });
-        let held = self.bodies.iter().filter_map(|b| b.held.as_ref().map(|held| (b, held)));
-        let running = held.map(|(body, held)| Running {
-            worker: body.worker.id.clone(),
-            class: held.task.class.clone(),
-            model: held.task.model.clone(),
+        let lease = self.workers.iter().filter_map(|b| b.lease.as_ref().map(|lease| (b, lease)));
+        let running = lease.map(|(sim, lease)| Running {
+            worker: sim.worker.id.clone(),
+            class: lease.task.class.clone(),
+            model: lease.task.model.clone(),
             work: String::new(),
             units: UNITS,
-            due: held.task.due,
-            started: held.started,
+            due: lease.task.due,
+            started: lease.started,
             progress: None,
         });
         let queue = Queue { backlog: backlog.collect(), running: running.collect() };
-        let workers = self.bodies.iter().map(|body| body.seen(&self.policy.template)).collect();
+        let workers = self.workers.iter().map(|sim| sim.seen(&self.policy.template)).collect();
         Seen { queue: self.queue_readable.then_some(queue), workers, refused: Vec::new() }
     }
 
@@ -231,26 +231,26 @@ impl World {
                 }
             }
             Action::Retire { worker } => {
-                let body = self.body(worker);
-                assert!(body.held.is_none(), "{worker} is busy and was to be retired");
-                self.bodies.retain(|b| b.worker.id != *worker);
+                let sim = self.sim_worker(worker);
+                assert!(sim.lease.is_none(), "{worker} is busy and was to be retired");
+                self.workers.retain(|b| b.worker.id != *worker);
             }
-            Action::Hold { worker } => self.body(worker).worker.order = Order::Hold,
-            Action::Resume { worker } => self.body(worker).worker.order = Order::Work,
+            Action::Hold { worker } => self.sim_worker(worker).worker.order = Order::Hold,
+            Action::Resume { worker } => self.sim_worker(worker).worker.order = Order::Work,
             Action::Doom { worker, .. } => {
-                // Whatever it holds doesn't fit into the notice: the hardest case.
-                self.give_back(worker);
-                self.body(worker).worker.order = Order::Doomed;
+                // The hardest case: nothing that the worker holds can be finished before the deadline.
+                self.hand_back(worker);
+                self.sim_worker(worker).worker.order = Order::Doomed;
             }
             Action::Evict { worker } => {
-                self.give_back(worker);
-                self.bodies.retain(|b| b.worker.id != *worker);
+                self.hand_back(worker);
+                self.workers.retain(|b| b.worker.id != *worker);
             }
         }
     }
 
-    fn body(&mut self, id: &WorkerId) -> &mut Body {
-        self.bodies.iter_mut().find(|b| b.worker.id == *id).expect("a worker that exists")
+    fn sim_worker(&mut self, id: &WorkerId) -> &mut SimWorker {
+        self.workers.iter_mut().find(|b| b.worker.id == *id).expect("a worker that exists")
     }
 
     fn create(&mut self, capacity: Capacity, zone: Option<String>, warm: Option<String>) {
@@ -259,19 +259,19 @@ impl World {
         let id = WorkerId(format!("{}-{:03}", capacity.label(), self.created));
         let worker = Worker { zone, model: warm.clone(), ..Worker::new(id, capacity, self.now) };
         let template = self.policy.template.clone();
-        self.bodies.push(Body { worker, held: None, warm, ready_at: None, template });
+        self.workers.push(SimWorker { worker, lease: None, warm, ready_at: None, template });
         self.changed = true;
     }
 
     fn count(&mut self) {
-        self.tally.peak = self.tally.peak.max(self.bodies.len());
+        self.tally.peak = self.tally.peak.max(self.workers.len());
         let (spot, on_demand) = (self.machines(Capacity::Spot), self.machines(Capacity::OnDemand));
         self.tally.spot += spot as u64;
         self.tally.on_demand += on_demand as u64;
     }
 }
 
-impl Body {
+impl SimWorker {
     fn seen(&self, template: &str) -> Worker {
         use policy::Template::{Current, Outdated};
         let template = if self.template == template { Current } else { Outdated };

@@ -1,9 +1,9 @@
-//! All that a decision goes by.
+//! The input of every decision.
 use crate::{demand::Demand, view::View, zones::Zones};
 
-/// One moment after it was looked at: who is there, where machines are to be had, what is to be done.
+/// The snapshot after the learning step: workers, zones and work at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Known<'v, 'a> {
+pub(crate) struct Situation<'v, 'a> {
     pub(crate) view: View<'a>,
     pub(crate) zones: &'v Zones,
     pub(crate) demand: &'v Demand<'a>,
