@@ -10,7 +10,9 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tempfile::TempDir;
-use testkit::{Access, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for};
+use testkit::{
+    Access, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for,
+};
 use tokio::sync::Mutex;
 
 use crate::{

@@ -42,7 +42,7 @@ const BURSTS: usize = 10;
 const BURST_FLEET: u32 = 20;
 /// ImageJobs in the API server when the operator's memory is read.
 const MANY: usize = 10_000;
-pub(crate) /// Jobs that run while status writes are counted, and the images of each: more than are made meanwhile.
+/// Jobs that run while status writes are counted, and the images of each: more than are made meanwhile.
 const RUNNING: usize = 100;
 const RUNNING_IMAGES: u32 = 200;
 /// Finished jobs in the API server when the operator's memory is read again.

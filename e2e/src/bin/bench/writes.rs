@@ -16,7 +16,12 @@ const IMAGE_EVERY: Duration = Duration::from_secs(2);
 
 /// Counts status writes over a minute, by running job and by waiting pool. The jobs on `queue` run on, image by image, and
 /// all other pools wait for machines.
-pub(crate) async fn per_minute(operator: &Operator, queue: &Queue, jobs: usize, pools: usize) -> Result<(f64, f64)> {
+pub(crate) async fn per_minute(
+    operator: &Operator,
+    queue: &Queue,
+    jobs: usize,
+    pools: usize,
+) -> Result<(f64, f64)> {
     let worker = WorkerId("slow-engine".to_owned());
     let running = async || {
         let claimed = claim(queue, &worker, jobs).await.ok()?;
@@ -44,7 +49,9 @@ pub(crate) async fn per_minute(operator: &Operator, queue: &Queue, jobs: usize, 
 
 /// Status patches of jobs and of pools so far.
 async fn written(operator: &Operator) -> Result<(f64, f64)> {
-    let of = async |kind: &str| operator.metric_with("imagejob_status_writes_total", &format!("kind=\"{kind}\"")).await;
+    let of = async |kind: &str| {
+        operator.metric_with("imagejob_status_writes_total", &format!("kind=\"{kind}\"")).await
+    };
     Ok((of("imagejob").await?, of("workerpool").await?))
 }
 
