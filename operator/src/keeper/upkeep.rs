@@ -55,7 +55,7 @@ impl Keeping {
         match self.register_and_grant().await {
             Ok(()) => self.looked_after = Some(Instant::now()),
             Err(error) => {
-                tracing::debug!(pool = %self.key, %error, "the pool is not registered in Redis yet")
+                tracing::debug!(pool = %self.key, %error, "the pool is not registered in Redis yet");
             }
         }
     }
