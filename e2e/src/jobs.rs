@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use crds::{ImageJob, ImageJobSpec, WorkerPool, conditions::JobReason};
+use crds::{
+    ImageJob, ImageJobSpec, WorkerPool,
+    conditions::{ConditionType, JobReason, find_condition},
+};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod, Secret},
@@ -66,17 +69,22 @@ impl<'a> Studio<'a> {
     /// If the API server refuses one of the objects.
     pub async fn open(world: &'a World, namespace: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let studio = Self::of(world, namespace);
-        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
+        let mut pool = studio.pool(PRESENT);
+        change(&mut pool["spec"]);
+        let mut labels = vec![("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())];
+        if pool["spec"]["fairness"]["tenancy"] == "Field" {
+            labels.push(("imagejob.dev/tenancy".to_owned(), "field".to_owned()));
+        }
         let metadata = ObjectMeta {
             name: Some(namespace.to_owned()),
-            labels: Some(labels.into()),
+            labels: Some(labels.into_iter().collect()),
             ..ObjectMeta::default()
         };
         let new = PostParams::default();
         let namespace = Namespace { metadata, ..Namespace::default() };
         Api::all(world.client.clone()).create(&new, &namespace).await?;
         studio.api::<Secret>().create(&new, &studio.credentials()).await?;
-        studio.add_pool(PRESENT, change).await?;
+        studio.create_pool(pool).await?;
         Ok(studio)
     }
 
@@ -88,9 +96,49 @@ impl<'a> Studio<'a> {
     pub async fn add_pool(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut pool = self.pool(name);
         change(&mut pool["spec"]);
+        self.create_pool(pool).await
+    }
+
+    async fn create_pool(&self, pool: Value) -> Result<()> {
         let pool: WorkerPool = serde_json::from_value(pool)?;
         self.api().create(&PostParams::default(), &pool).await?;
         Ok(())
+    }
+
+    /// Changes the pool's spec.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn change_pool(&self, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.api::<WorkerPool>().patch(PRESENT, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Deletes the pool.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn delete_pool(&self) -> Result<()> {
+        self.api::<WorkerPool>().delete(PRESENT, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Waits until the reason and message of the pool's Ready condition are as looked for.
+    ///
+    /// # Errors
+    /// When they aren't in time; what they were at last is in the error.
+    pub async fn pool_says(&self, looked_for: impl Fn(&str, &str) -> bool, within: Duration) -> Result<()> {
+        let last = Mutex::new(String::new());
+        let says = async || {
+            let pool = self.api::<WorkerPool>().get(PRESENT).await.ok()?;
+            let ready = find_condition(&pool.status.as_ref()?.conditions, ConditionType::Ready)?.clone();
+            *last.lock().unwrap_or_else(PoisonError::into_inner) =
+                format!("{}: {}", ready.reason, ready.message);
+            looked_for(&ready.reason, &ready.message).then_some(())
+        };
+        let found = wait_for("the pool to say so", within, says).await;
+        found.with_context(|| last.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn credentials(&self) -> Secret {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use testkit::{Process, wait_for};
+use testkit::{Clock, Process, wait_for};
 
 use crate::programs::Programs;
 
@@ -27,6 +27,8 @@ pub struct OperatorOptions<'a> {
     pub identity: &'a str,
     /// The file to which the log is appended; `None`: the log is discarded.
     pub log: Option<PathBuf>,
+    /// The clock it goes by, if not the machine's.
+    pub clock: Option<Clock>,
 }
 
 /// A running operator.
@@ -44,7 +46,7 @@ impl Operator {
     pub fn spawn(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], testkit::free_port()?));
         let variable = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
-        let args = [
+        let own = [
             variable("KUBECONFIG", &options.kubeconfig.display().to_string()),
             variable("REDIS_URL", options.redis_url),
             variable("POD_NAMESPACE", "default"),
@@ -54,6 +56,7 @@ impl Operator {
             "--listen".into(),
             address.to_string().into(),
         ];
+        let args = options.clock.iter().flat_map(Clock::variables).chain(own);
         let process = match &options.log {
             Some(log) => Process::spawn_logged("env", args, append(log)?)?,
             None => Process::spawn("env", args)?,

@@ -35,6 +35,22 @@ impl World {
         self.redis.lock().await.command(&["FLUSHALL"]).await.map(drop)
     }
 
+    /// Kills Redis, and starts it again on an empty disk.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn lose_redis(&self) -> Result<()> {
+        self.redis.lock().await.lose().await
+    }
+
+    /// Sends Redis one command.
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error.
+    pub async fn redis_command(&self, words: &[&str]) -> Result<String> {
+        self.redis.lock().await.command(words).await
+    }
+
     /// Disconnects S3 from the network; its objects stay.
     pub async fn stop_s3(&self) {
         self.s3.lock().await.stop();

@@ -11,7 +11,7 @@ use kube::{
 };
 use tempfile::TempDir;
 use testkit::{
-    Access, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for,
+    Clock, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for,
 };
 use tokio::sync::Mutex;
 
@@ -37,11 +37,14 @@ pub struct WorldOptions {
     pub engine: EngineOptions,
     /// The number of the operator's replicas.
     pub operators: u32,
+    /// The clock that Redis goes by, if not the machine's.
+    pub clock: Option<Clock>,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
-        Self { cloud: CloudOptions::default(), engine: EngineOptions::default(), operators: 1 }
+        let (cloud, engine) = (CloudOptions::default(), EngineOptions::default());
+        Self { cloud, engine, operators: 1, clock: None }
     }
 }
 
@@ -83,15 +86,15 @@ impl World {
         Ok(world)
     }
 
-    /// Starts a world without machines and operators; the caller acts in their place.
+    /// Starts a world without machines and operators; the caller acts in their place. Redis uses `clock`, if it is given.
     ///
     /// # Errors
     ///
     /// If a part can't be built or is not ready in time.
-    pub async fn bare() -> Result<Self> {
+    pub async fn bare(clock: Option<Clock>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
-        let options = WorldOptions { operators: 0, ..WorldOptions::default() };
+        let options = WorldOptions { operators: 0, clock, ..WorldOptions::default() };
         Self::furnish(programs, files, ClusterOptions::default(), &options).await
     }
 
@@ -101,9 +104,8 @@ impl World {
         cluster: ClusterOptions,
         options: &WorldOptions,
     ) -> Result<Self> {
-        // With a password, so that each pool has a user of its own, as in production.
-        let access = Access::Password("operators".to_owned());
-        let redis = RedisOptions { persistence: Persistence::AppendOnly, access, ..RedisOptions::default() };
+        let clock = options.clock.clone();
+        let redis = RedisOptions { persistence: Persistence::AppendOnly, clock, ..RedisOptions::default() };
         let s3 =
             S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
         let (cluster, redis, s3) =

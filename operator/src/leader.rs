@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -32,14 +33,13 @@ const LEASE: &str = "imagejob-operator";
 /// A Lease not renewed for this long is free.
 const DURATION: Duration = Duration::from_secs(15);
 /// A leader that can't renew stops acting so long before its Lease is free.
-const MARGIN: Duration = Duration::from_secs(4);
+const MARGIN: Duration = Duration::from_secs(3);
+/// From one renewal to the next; sooner than that never, later if the answer takes longer.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
-/// Longest wait for the answer to one renewal.
-const RENEW_WITHIN: Duration = Duration::from_secs(3);
+/// Longest wait for the answer to a request. An API server under load takes 5 s, and leads to no change of leaders.
+const ANSWER_WITHIN: Duration = Duration::from_secs(7);
 /// How often a standby looks at the Lease.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Longest wait for the API server when a standby looks.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the API server while the Lease is given up; what is not given up ends by itself.
 const RELEASE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -73,15 +73,13 @@ pub(crate) async fn win(client: &Client, config: &Config) -> Leadership {
     let election = Election::new(client, config);
     let mut seen = Seen::default();
     loop {
-        let sent = Instant::now();
-        match timeout(LOOK_WITHIN, election.try_once(&mut seen)).await {
-            Ok(Ok(Some(lease))) => {
+        match election.try_once(&mut seen).await {
+            Ok(Some((lease, sent))) => {
                 tracing::info!(identity = config.identity, term = transitions(&lease), "leading");
                 return Leadership::new(election, &lease, sent);
             }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the leader election can't be held, trying again"),
-            Err(_) => tracing::warn!("the API server does not answer the leader election, trying again"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the leader election can't be held, trying again"),
         }
         sleep(LOOK_EVERY).await;
     }
@@ -91,7 +89,7 @@ impl Leadership {
     /// `sent`: when the request was sent that won it.
     fn new(election: Election, lease: &Lease, sent: Instant) -> Self {
         let (renewed, valid_until) = watch::channel(sent + DURATION - MARGIN);
-        let renewals = election.clone().renew(lease.clone(), renewed);
+        let renewals = election.clone().renew(lease.clone(), sent, renewed);
         let renewer = AbortOnDropHandle::new(tokio::spawn(renewals));
         Self { election, term: transitions(lease), valid_until, renewer }
     }
@@ -138,6 +136,15 @@ struct Election {
     identity: String,
 }
 
+/// What came of a renewal.
+enum Renewal {
+    Renewed(Lease),
+    /// An earlier one whose answer was lost: it stands, and counts from when that was sent.
+    Found(Lease),
+    /// It is another's.
+    Taken,
+}
+
 /// The Lease of another replica, as last seen.
 #[derive(Default)]
 struct Seen(Option<(String, Instant)>);
@@ -161,9 +168,12 @@ impl Election {
         Self { leases, identity: config.identity.clone() }
     }
 
-    /// `None`: another replica leads.
-    async fn try_once(&self, seen: &mut Seen) -> Result<Option<Lease>, kube::Error> {
-        let Some(lease) = self.leases.get_opt(LEASE).await? else { return self.create().await };
+    /// The Lease, and when the request was sent that took it. `None`: another replica leads.
+    async fn try_once(&self, seen: &mut Seen) -> anyhow::Result<Option<(Lease, Instant)>> {
+        let found = answered(self.leases.get_opt(LEASE)).await?;
+        let sent = Instant::now();
+        let held = |lease: Option<Lease>| lease.map(|lease| (lease, sent));
+        let Some(lease) = found else { return Ok(held(answered(self.create()).await?)) };
         let holder = holder(&lease);
         // A process that was restarted under its old name begins a new term at once: the old one is gone.
         let free = holder.is_empty() || holder == self.identity;
@@ -171,9 +181,10 @@ impl Election {
             return Ok(None);
         }
         let term = transitions(&lease).saturating_add(1);
-        taken(self.patch(&lease, &self.held(term)).await)
+        Ok(held(answered(self.patch(&lease, &self.held(term))).await?))
     }
 
+    /// `None`: another replica was quicker.
     async fn create(&self) -> Result<Option<Lease>, kube::Error> {
         let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
         let lease = Lease { metadata, spec: Some(self.held(1)) };
@@ -181,37 +192,36 @@ impl Election {
     }
 
     /// Renews until the Lease is another's. Each renewal counts from when it was sent.
-    async fn renew(self, mut lease: Lease, renewed: watch::Sender<Instant>) {
+    async fn renew(self, mut lease: Lease, sent: Instant, renewed: watch::Sender<Instant>) {
         let term = transitions(&lease);
+        let mut next = sent + RENEW_EVERY;
         loop {
-            sleep(RENEW_EVERY).await;
+            sleep_until(next).await;
             let sent = Instant::now();
-            match timeout(RENEW_WITHIN, self.renew_once(&lease, term)).await {
-                Ok(Ok(Some(newer))) => {
+            next = sent + RENEW_EVERY;
+            match self.renew_once(&lease, term).await {
+                Ok(Renewal::Renewed(newer)) => {
                     lease = newer;
                     renewed.send_replace(sent + DURATION - MARGIN);
                 }
-                Ok(Ok(None)) => {
+                Ok(Renewal::Found(newer)) => (lease, next) = (newer, sent),
+                Ok(Renewal::Taken) => {
                     tracing::error!("another replica has taken the Lease");
                     renewed.send_replace(Instant::now());
                     return;
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "the Lease is not renewed, trying again"),
-                Err(_) => {
-                    tracing::warn!("the API server does not answer a renewal of the Lease, trying again");
-                }
+                Err(error) => tracing::warn!(%error, "the Lease is not renewed, trying again"),
             }
         }
     }
 
-    /// `None`: it is another's. One whose answer was lost is found renewed.
-    async fn renew_once(&self, lease: &Lease, term: u64) -> Result<Option<Lease>, kube::Error> {
-        if let Some(renewed) = taken(self.patch(lease, &self.held(term)).await)? {
-            return Ok(Some(renewed));
+    async fn renew_once(&self, lease: &Lease, term: u64) -> anyhow::Result<Renewal> {
+        if let Some(renewed) = answered(self.patch(lease, &self.held(term))).await? {
+            return Ok(Renewal::Renewed(renewed));
         }
-        let now = self.leases.get_opt(LEASE).await?;
+        let now = answered(self.leases.get_opt(LEASE)).await?;
         let ours = |lease: &Lease| holder(lease) == self.identity && transitions(lease) == term;
-        Ok(now.filter(ours))
+        Ok(now.filter(ours).map_or(Renewal::Taken, Renewal::Found))
     }
 
     async fn release(&self, term: u64) -> Result<(), kube::Error> {
@@ -220,7 +230,7 @@ impl Election {
             return Ok(());
         }
         let free = LeaseSpec { holder_identity: Some(String::new()), ..self.held(term) };
-        taken(self.patch(&lease, &free).await).map(drop)
+        self.patch(&lease, &free).await.map(drop)
     }
 
     fn held(&self, term: u64) -> LeaseSpec {
@@ -235,8 +245,8 @@ impl Election {
         }
     }
 
-    /// Only on this version of the Lease.
-    async fn patch(&self, lease: &Lease, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
+    /// Only on this version of the Lease; `None`: there is a newer one.
+    async fn patch(&self, lease: &Lease, spec: &LeaseSpec) -> Result<Option<Lease>, kube::Error> {
         let pointer = |path: &[&str]| PointerBuf::from_tokens(path.iter().copied());
         let version = Value::String(lease.resource_version().unwrap_or_default());
         let path = pointer(&["metadata", "resourceVersion"]);
@@ -244,8 +254,13 @@ impl Election {
         let value = serde_json::to_value(spec).map_err(kube::Error::SerdeError)?;
         let spec = PatchOperation::Add(AddOperation { path: pointer(&["spec"]), value });
         let patch = Patch::Json::<()>(JsonPatch(vec![unmoved, spec]));
-        self.leases.patch(LEASE, &PatchParams::default(), &patch).await
+        taken(self.leases.patch(LEASE, &PatchParams::default(), &patch).await)
     }
+}
+
+/// A request that is not answered in time has failed.
+async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> anyhow::Result<T> {
+    Ok(timeout(ANSWER_WITHIN, request).await.context("the API server does not answer")??)
 }
 
 /// `None`: another replica was quicker.

@@ -37,6 +37,7 @@ use queue::{Redis, Tls};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::Instant,
 };
 
 pub use config::{Config, LogFormat};
@@ -50,6 +51,12 @@ use workerpool::pod::Given;
 
 /// Between two tries to reach what is not there yet.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often the leader asks whether Redis is there.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// A leader that has not reached Redis for so long may be the only one who doesn't: it lets another lead.
+const AWAY: Duration = Duration::from_secs(30);
+/// Then it gives the others so long before it stands for election again.
+const STAND_BACK: Duration = Duration::from_secs(10);
 /// What keepers say about jobs waits here; a keeper waits when it is full.
 const ANSWERS: usize = 4096;
 
@@ -93,15 +100,38 @@ async fn lead(
     let tls = config.tls().context("certificates for Redis")?;
     let redis = reach("Redis", || Redis::connect_with(&config.redis_url, tls.clone())).await;
     ready.reached();
-    let leadership = leadership.insert(leader::win(&client, config).await);
-    metrics.leader.set(1);
-    let (term, leads) = (leadership.term(), leadership.leads());
-    let listings = Listings::default();
-    ready.watch(&listings);
-    let server = Server::new(client, leads, Arc::clone(metrics));
-    tokio::select! {
-        result = work(server, redis, config, tls, metrics, listings, term).boxed() => result,
-        () = leadership.lost() => anyhow::bail!("leadership lost"),
+    loop {
+        let held = leadership.insert(leader::win(&client, config).await);
+        metrics.leader.set(1);
+        let (term, leads) = (held.term(), held.leads());
+        let listings = Listings::default();
+        ready.watch(&listings);
+        let server = Server::new(client.clone(), leads, Arc::clone(metrics));
+        tokio::select! {
+            result = work(server, redis.clone(), config, tls.clone(), metrics, listings, term).boxed() => {
+                return result;
+            }
+            () = held.lost() => anyhow::bail!("leadership lost"),
+            () = out_of_reach(&redis) => {}
+        }
+        metrics.leader.set(0);
+        ready.reached();
+        tracing::error!("Redis is out of reach: another replica may lead, if it reaches it");
+        if let Some(held) = leadership.take() {
+            held.release().await;
+        }
+        tokio::time::sleep(STAND_BACK).await;
+    }
+}
+
+/// Returns once Redis has not answered for [`AWAY`].
+async fn out_of_reach(redis: &Redis) {
+    let mut answered = Instant::now();
+    while answered.elapsed() < AWAY {
+        tokio::time::sleep(PING_EVERY).await;
+        if redis.ping().await.is_ok() {
+            answered = Instant::now();
+        }
     }
 }
 

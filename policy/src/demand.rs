@@ -10,8 +10,8 @@ use crate::{
 pub(crate) struct Demand<'a> {
     /// Tasks that wait, and leased tasks that will wait again.
     pub(crate) waiting: Vec<Bucket<'a>>,
-    /// The waiting tasks merged into [`MAX_BUCKETS`] buckets at most, together with the tasks that are expected to arrive and
-    /// to be due before some of them.
+    /// The waiting tasks merged into [`MAX_BUCKETS`] buckets at most, together with the tasks that are expected to
+    /// arrive and to be due before some of them.
     pub(crate) with_arrivals: Vec<Bucket<'a>>,
     /// The rate at which work arrives.
     pub(crate) inflow: Inflow,

@@ -45,16 +45,16 @@ pub(crate) fn gap<'a>(situation: &Situation<'_, 'a>) -> Gap<'a> {
     if situation.view.policy.paused {
         return gap;
     }
-    minimum(situation, &mut gap);
-    urgent(situation, &mut gap);
-    spot(situation, &mut gap);
-    take_over(situation, &mut gap);
-    fall_back(situation, &mut gap);
-    replacements(situation, &mut gap);
+    add_minimum(situation, &mut gap);
+    add_urgent(situation, &mut gap);
+    add_spot(situation, &mut gap);
+    add_take_over(situation, &mut gap);
+    add_fall_back(situation, &mut gap);
+    add_replacements(situation, &mut gap);
     gap
 }
 
-fn minimum<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+fn add_minimum<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     let (view, zones) = (&situation.view, situation.zones);
     for capacity in Capacity::ALL {
         let existing = view.in_fleet(capacity).filter(|w| w.claims() && !zones.is_replaced(view, w)).count();
@@ -63,9 +63,9 @@ fn minimum<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     }
 }
 
-/// On-demand workers for classes that run on demand only. Their tasks can't wait for a start-up, so the fleet is sized
-/// as if workers started at once.
-fn urgent<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+/// Adds on-demand workers for classes that run on demand only. Their tasks can't wait for a start-up, so the fleet is
+/// sized as if workers started at once.
+fn add_urgent<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     let waiting = situation.demand.with_arrivals.iter().filter(|bucket| !bucket.expected);
     let urgent: Vec<Bucket> = waiting.filter(|b| b.rule == CapacityRule::OnDemand).copied().collect();
     let question = Question {
@@ -82,7 +82,7 @@ fn urgent<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     add_answer(situation, &question, why, 0.0, gap);
 }
 
-fn spot<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+fn add_spot<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     let required = |bucket: &Bucket| bucket.rule.may_start(Capacity::Spot);
     let question = Question { required, ..question(situation, gap, Assumption::Planned, Limit::Soft) };
     let (no_workers, tasks) = (question.slots.is_empty(), situation.demand.tasks());
@@ -96,10 +96,10 @@ fn spot<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     add_answer(situation, &question, why, 0.0, gap);
 }
 
-/// Spot workers that take over from busy on-demand workers. The on-demand workers do the work until then, so the
+/// Adds spot workers that take over from busy on-demand workers. The on-demand workers do the work until then, so the
 /// start-up time does not matter, and one spot worker for each of them suffices. Workers that are coming up count.
 /// While a worker idles none is started, because there is not enough work for the existing workers.
-fn take_over<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+fn add_take_over<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     let Situation { view, zones, demand } = situation;
     let idle = Capacity::ALL.into_iter().any(|capacity| spare(view, demand, capacity) > 0);
     if idle || !matches!(gap.on_demand, OnDemandNeed::NotNeeded | OnDemandNeed::StandsIn) {
@@ -131,10 +131,10 @@ fn take_over<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     }
 }
 
-/// On-demand workers for work that may fall back. While spot machines may become available, they start at the last
+/// Adds on-demand workers for work that may fall back. While spot machines may become available, they start at the last
 /// moment at which the work can still be done in time. Otherwise they are planned like spot workers: an early start
 /// needs fewer workers and fewer start-ups.
-fn fall_back<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+fn add_fall_back<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     let Situation { view, zones, .. } = situation;
     let trusted = Gate::of(view, Capacity::Spot).is_trusted(view, Capacity::Spot);
     let spot_may_come =
@@ -157,7 +157,7 @@ fn fall_back<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     add_answer(situation, &question, why, after, gap);
 }
 
-fn replacements<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
+fn add_replacements<'a>(situation: &Situation<'_, 'a>, gap: &mut Gap<'a>) {
     for capacity in Capacity::ALL {
         let n = rollout::missing(situation, capacity, gap).min(room(situation, capacity, gap));
         gap.add(situation, capacity, Why::Replacement, n);
@@ -248,7 +248,7 @@ pub(crate) fn room_below_maximum(situation: &Situation, capacity: Capacity, gap:
 pub(crate) fn is_resumable(view: &View, worker: &Worker) -> bool {
     let not_needed = || view.memory.held.get(&worker.id).is_none_or(|held| *held == HoldReason::NotNeeded);
     let held = worker.order == Order::Hold && worker.capacity == Capacity::OnDemand;
-    held && worker.health == Health::Well && worker.trouble.is_none() && not_needed()
+    held && worker.health == Health::Healthy && worker.trouble.is_none() && not_needed()
 }
 
 impl<'a> Gap<'a> {

@@ -79,7 +79,7 @@ pub(crate) fn is_recent(view: &View, last: Time) -> bool {
 /// The estimates, corrected by running tasks that already take longer than expected.
 fn pace(view: &View) -> Estimates {
     let mut pace = view.memory.estimates.clone();
-    for worker in view.workers.iter().filter(|worker| worker.health == Health::Well) {
+    for worker in view.workers.iter().filter(|worker| worker.health == Health::Healthy) {
         let Some(task) = view.held_by(&worker.id).first() else { continue };
         let ran = view.now.since(task.started).saturating_sub(load(&task.model)).as_secs_f64();
         let done = task.progress.filter(|(_, all)| *all > 0);

@@ -131,7 +131,7 @@ impl Worker {
             model: None,
             created,
             phase: Phase::Unscheduled { machine: Machine::Unknown },
-            health: Health::Well,
+            health: Health::Healthy,
             order: Order::Work,
             template: Template::Current,
             trouble: None,
@@ -183,7 +183,7 @@ pub enum Machine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// No sign reports a problem.
-    Well,
+    Healthy,
     /// The node may go: the worker finishes what it holds and claims nothing more until the sign clears.
     AtRisk,
     /// The node is about to stop.

@@ -28,7 +28,7 @@ fn sign_action(view: &View, worker: &Worker) -> Option<(Action, Why)> {
             (Action::Doom { worker: id.clone(), deadline }, Why::NodeDoomed { deadline })
         }
         (Health::AtRisk, Order::Work) => (Action::hold(id), Why::AtRisk),
-        (Health::Well, Order::Hold) if hold_is_over(view, worker) => (Action::resume(id), Why::RiskPassed),
+        (Health::Healthy, Order::Hold) if hold_is_over(view, worker) => (Action::resume(id), Why::RiskPassed),
         _ => return None,
     })
 }

@@ -170,7 +170,7 @@ impl Worker {
     /// unless it blames the pool.
     pub(crate) fn claims(&self) -> bool {
         let able = self.trouble.is_none() || (self.is_coming_up() && !self.blames(Fault::Pool));
-        self.health == Health::Well && self.order == Order::Work && self.phase != Phase::Failed && able
+        self.health == Health::Healthy && self.order == Order::Work && self.phase != Phase::Failed && able
     }
 
     /// Whether the worker can't work and names this fault.

@@ -1,4 +1,4 @@
-//! ComfyUI's HTTP routes, each also under `/api`, and the simulator's own under `/sim`.
+//! ComfyUI's HTTP routes, each also under `/api`, and the simulator's own routes under `/sim`.
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
@@ -23,7 +23,7 @@ use crate::{
     validate::{Refusal, validate},
 };
 
-/// The largest body taken, 100 MiB.
+/// The largest request body, 100 MiB.
 pub(crate) const MAX_BODY: usize = 100 * 1024 * 1024;
 
 pub(crate) type Shared = State<Arc<Server>>;
@@ -54,13 +54,13 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// What aiohttp answers when a handler raises.
+/// The answer of aiohttp to an exception in a handler.
 pub(crate) fn internal_error() -> Response {
     let text = "500 Internal Server Error\n\nServer got itself in trouble";
     (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONNECTION, "close")], text).into_response()
 }
 
-/// The whole body, whatever its content type.
+/// Reads the whole body, whatever its content type.
 pub(crate) async fn body(body: Body) -> Result<Bytes, Response> {
     let too_large = format!("Maximum request body size {MAX_BODY} exceeded.");
     to_bytes(body, MAX_BODY).await.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, too_large).into_response())
@@ -71,7 +71,7 @@ async fn json_body(request: Request) -> Result<Value, Response> {
     python_json::parse(&bytes).map_err(|_| internal_error())
 }
 
-/// A page of another site must not use a ComfyUI on the loopback address.
+/// Refuses requests from pages of other sites, which must not use a ComfyUI on the loopback address.
 async fn same_origin(request: Request, next: Next) -> Response {
     if is_foreign(request.headers()) {
         return StatusCode::FORBIDDEN.into_response();
@@ -156,14 +156,14 @@ async fn queue(State(server): Shared) -> Response {
     json_text(python_json::text(&server.state().queue.to_json()))
 }
 
-/// Which prompts a request wants to be forgotten.
+/// The prompts that a request removes from the queue or the history.
 struct Forget {
     all: bool,
     ids: Vec<String>,
 }
 
 impl Forget {
-    /// From a body with `clear` or `delete` in it; anything else that iterates means nothing.
+    /// Reads a body with `clear` or `delete`; any other iterable value removes nothing.
     async fn read(request: Request) -> Result<Self, Response> {
         let request = match json_body(request).await? {
             Value::Object(request) => request,
@@ -222,7 +222,7 @@ async fn change_history(State(server): Shared, request: Request) -> Result<(), R
 }
 
 async fn interrupt(State(server): Shared, request: Request) -> Result<(), Response> {
-    // Without a body, or with one that is no JSON, it means whatever runs.
+    // A request without a body, or with a body that is not JSON, means the running prompt.
     let bytes = body(request.into_body()).await?;
     let request = python_json::parse(&bytes).unwrap_or_default();
     server.interrupt(request["prompt_id"].as_str());
@@ -250,7 +250,7 @@ async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Jso
     Json(all.remove_entry(&class).into_iter().collect())
 }
 
-/// It asks the GPU for its memory, which raises once the process has lost its context.
+/// The route asks the GPU for its memory, which raises an exception after a CUDA error.
 async fn system_stats(State(server): Shared) -> Result<Json<Value>, Response> {
     let state = server.state();
     if state.cuda_broken {
@@ -271,13 +271,13 @@ async fn stats(State(server): Shared) -> Json<Stats> {
     Json(server.stats())
 }
 
-/// `filename="…"`, as ComfyUI's downloads say.
+/// `filename="…"`, as in ComfyUI's downloads.
 pub(crate) fn disposition(name: &str) -> HeaderMap {
     let value = format!("filename=\"{name}\"").parse().ok();
     value.map(|value| (header::CONTENT_DISPOSITION, value)).into_iter().collect()
 }
 
-/// The folder named in a request; `default` if none is.
+/// The folder that a request names; otherwise `default`.
 pub(crate) fn folder(name: Option<&String>, default: Folder) -> Option<Folder> {
     name.map_or(Some(default), |name| Folder::parse(name))
 }

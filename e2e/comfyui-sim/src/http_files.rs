@@ -57,7 +57,7 @@ pub(crate) async fn view(
     })
 }
 
-/// By the name alone, as Python's `mimetypes` tells it.
+/// The content type that Python's `mimetypes` derives from the name.
 fn content_type(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("png") => "image/png",
@@ -116,7 +116,7 @@ pub(crate) async fn upload(State(server): Shared, request: Request) -> Result<Js
     Ok(Json(json!({"name": name, "subfolder": subfolder, "type": folder})))
 }
 
-/// Writes under `name`, or under `name (1)` and so on where another file has it. Returns the name.
+/// Writes the file as `name`, or as `name (1)` and so on if the name is taken by another file. Returns the name.
 fn write(
     files: &Files,
     directory: &Path,

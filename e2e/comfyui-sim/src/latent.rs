@@ -1,19 +1,19 @@
-//! Latent images, and the `.latent` files that ComfyUI keeps them in (safetensors).
+//! Latent images, and the `.latent` files in which ComfyUI stores them (safetensors).
 use serde_json::{Value, json};
 
-/// Channels of a latent.
+/// The number of channels of a latent.
 pub(crate) const CHANNELS: usize = 4;
-/// Pixels per latent value, each way.
+/// The number of pixels per latent value in each direction.
 pub(crate) const SCALE: usize = 8;
 
 /// A batch of latent images.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Latent {
     pub(crate) batch: usize,
-    /// In latent values: an eighth of the picture's.
+    /// The width in latent values, which is an eighth of the picture's.
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// batch × channel × height × width.
+    /// The values, in the order batch, channel, height, width.
     pub(crate) data: Vec<f32>,
 }
 
@@ -22,17 +22,17 @@ impl Latent {
         Self { batch, width, height, data: vec![0.0; batch * CHANNELS * width * height] }
     }
 
-    /// Values in one channel of one image.
+    /// The number of values in one channel of one image.
     pub(crate) fn plane_size(&self) -> usize {
         self.width * self.height
     }
 
-    /// Values in one image.
+    /// The number of values in one image.
     pub(crate) fn image_size(&self) -> usize {
         CHANNELS * self.plane_size()
     }
 
-    /// Nearest neighbours, whatever method is asked for.
+    /// Scales by nearest neighbours, whatever method the node asks for.
     pub(crate) fn scaled(&self, width: usize, height: usize) -> Self {
         let mut scaled = Self::empty(self.batch, width, height);
         let planes = self.data.chunks_exact(self.plane_size());
@@ -45,7 +45,7 @@ impl Latent {
         scaled
     }
 
-    /// The `.latent` file; `metadata` is what ComfyUI puts beside the tensors.
+    /// The `.latent` file; `metadata` is the text that ComfyUI stores with the tensors.
     pub(crate) fn to_file(&self, metadata: &Value) -> Vec<u8> {
         let size = self.data.len() * size_of::<f32>();
         let mut header = json!({
@@ -64,7 +64,7 @@ impl Latent {
         file
     }
 
-    /// Reads a `.latent` file; the error is what the safetensors library says.
+    /// Reads a `.latent` file; the error is the message of the safetensors library.
     pub(crate) fn from_file(file: &[u8]) -> Result<Self, String> {
         let broken = |why: &str| format!("Error while deserializing header: {why}");
         let (length, rest) = file.split_first_chunk::<8>().ok_or_else(|| broken("header too small"))?;

@@ -1,8 +1,8 @@
-//! A simulator of a ComfyUI server, true to recordings of a real one in what goes over the wire: routes, validation,
-//! order of frames, caching, files, errors, and the weaknesses a client has to live with. What it does not have is a
-//! model: it paints a small landscape whose shapes and colours come from the words, the model and the seed.
+//! A simulator of a ComfyUI server. Its protocol is checked against recordings of a real server: routes, validation,
+//! order of frames, caching, files, errors, and the weaknesses that a client has to handle. It has no model: it paints
+//! a small landscape whose shapes and colours follow from the prompt, the model and the seed.
 //!
-//! Time passes as [`Timing`] says, and things go wrong as [`Fault`]s say.
+//! [`Timing`] sets the durations of the work, and [`Fault`]s make it fail.
 mod catalog;
 mod exception;
 mod fault_effects;

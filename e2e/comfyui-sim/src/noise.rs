@@ -1,4 +1,4 @@
-//! Numbers that look random and are always the same for the same key.
+//! Random-looking numbers that are the same for the same key.
 use std::f32::consts::TAU;
 
 use sha2::{Digest, Sha256};
@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Stream(u64);
 
 impl Stream {
-    /// Keyed by a number.
+    /// A stream for a number.
     pub(crate) fn new(key: u64) -> Self {
         Self(key)
     }
 
-    /// Keyed by texts.
+    /// A stream for texts.
     pub(crate) fn of(texts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for text in texts {
@@ -31,7 +31,7 @@ impl Stream {
         z ^ (z >> 31)
     }
 
-    /// In 0 … 1.
+    /// The next number in 0 … 1.
     pub(crate) fn unit(&mut self) -> f32 {
         f32::from(u16::try_from(self.bits() >> 48).unwrap_or(0)) / 65536.0
     }
@@ -41,8 +41,8 @@ impl Stream {
     }
 }
 
-/// Adds `strength` × noise of about unit variance to a plane of `width` × `height`: mostly broad clouds, since pictures
-/// of them are nicer to look at than white noise, with some grain.
+/// Adds `strength` × noise of about unit variance to a plane of `width` × `height`. The noise is mostly broad clouds
+/// with some grain, because such pictures look better than white noise.
 pub(crate) fn add(plane: &mut [f32], width: usize, height: usize, stream: &mut Stream, strength: f32) {
     const GRAIN: f32 = 0.1;
     let waves: Vec<[Vec<f32>; 2]> = (0..3).map(|_| [wave(width, stream), wave(height, stream)]).collect();

@@ -1,4 +1,4 @@
-//! Pictures: decoded from latents, read from and written to PNG.
+//! Pictures that are decoded from latents, and read from or written to PNG.
 use std::borrow::Cow;
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +23,7 @@ impl Pictures {
         Self { width, height, pixels: vec![colour.repeat(width * height); batch] }
     }
 
-    /// What a VAE does: eight times the size, smoothly. NaN becomes black.
+    /// Decodes like a VAE: enlarges eight times, smoothly. NaN becomes black.
     pub(crate) fn decode(latent: &Latent) -> Self {
         let (width, height) = (latent.width * SCALE, latent.height * SCALE);
         let columns: Vec<Between> = (0..width).map(|x| between(x, latent.width)).collect();
@@ -52,7 +52,7 @@ impl Pictures {
         Self { width, height, pixels }
     }
 
-    /// The way back: the mean of each block.
+    /// Encodes like a VAE: each value is the mean of a block.
     pub(crate) fn encode(&self) -> Latent {
         let mut latent = Latent::empty(self.pixels.len(), self.width / SCALE, self.height / SCALE);
         let plane = latent.plane_size();
@@ -76,7 +76,7 @@ impl Pictures {
         Self { pixels: self.pixels.iter().map(invert).collect(), ..*self }
     }
 
-    /// Nearest neighbours, whatever method is asked for.
+    /// Scales by nearest neighbours, whatever method the node asks for.
     pub(crate) fn scaled(&self, width: usize, height: usize) -> Self {
         let scale = |picture: &Vec<u8>| {
             let mut scaled = Vec::with_capacity(width * height * 3);
@@ -91,12 +91,12 @@ impl Pictures {
         Self { width, height, pixels: self.pixels.iter().map(scale).collect() }
     }
 
-    /// A batch of one.
+    /// A batch of one of the pictures.
     pub(crate) fn only(&self, index: usize) -> Self {
         Self { pixels: self.pixels.get(index).cloned().into_iter().collect(), ..*self }
     }
 
-    /// One of them as a PNG file with these texts in it.
+    /// One of the pictures as a PNG file that contains these texts.
     pub(crate) fn to_png(&self, index: usize, texts: &[(&str, String)]) -> Result<Vec<u8>> {
         let mut file = Vec::new();
         let mut encoder = Encoder::new(&mut file, u32::try_from(self.width)?, u32::try_from(self.height)?);
@@ -132,10 +132,10 @@ impl Pictures {
     }
 }
 
-/// Two neighbours and the share of the second.
+/// Two neighbours, and the weight of the second.
 type Between = (usize, usize, f32);
 
-/// Where a pixel lies among `length` latent values.
+/// The neighbours of a pixel among `length` latent values.
 fn between(pixel: usize, length: usize) -> Between {
     let eighths = (2 * pixel + 1).saturating_sub(SCALE);
     let first = (eighths / (2 * SCALE)).min(length - 1);

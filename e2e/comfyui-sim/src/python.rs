@@ -1,4 +1,4 @@
-//! Python's conversions, whose results and messages show in ComfyUI's answers.
+//! Python's conversions, whose results and messages appear in ComfyUI's answers.
 use serde_json::Value;
 
 use crate::python_json;
@@ -29,7 +29,7 @@ pub(crate) fn int(value: &Value) -> Result<i128, String> {
     }
 }
 
-/// What Python takes for true.
+/// Whether Python considers the value true.
 pub(crate) fn truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -41,7 +41,7 @@ pub(crate) fn truthy(value: &Value) -> bool {
     }
 }
 
-/// Python's words where a NaN is to become a whole number.
+/// Python's message for the conversion of NaN to an integer.
 pub(crate) fn nan_as_int() -> String {
     "cannot convert float NaN to integer".to_owned()
 }
@@ -86,7 +86,7 @@ pub(crate) fn repr(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Number(number) => match number.as_f64() {
-            // Python has whole numbers of any size; the JSON reader here makes a float of those beyond 64 bits.
+            // Python's integers have any size; the JSON reader here makes a float of those beyond 64 bits.
             Some(float) if number.is_f64() && float.abs() >= 9e15 => format!("{float:.0}"),
             _ => number.to_string(),
         },

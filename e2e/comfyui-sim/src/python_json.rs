@@ -1,15 +1,15 @@
-//! JSON as Python reads and writes it: with the bare words `NaN`, `Infinity` and `-Infinity`, which ComfyUI takes and
-//! gives, and which strict readers refuse.
+//! JSON as Python reads and writes it: with the bare words `NaN`, `Infinity` and `-Infinity`, which ComfyUI accepts and
+//! sends, and which strict readers refuse.
 //!
 //! [`Value`] has no such numbers. Here they are strings that begin with a character that no client sends.
 use serde_json::Value;
 
-/// From Unicode's private use area.
+/// A character of Unicode's private use area.
 const MARK: char = '\u{F8FF}';
 const WORDS: [(&str, f64); 3] =
     [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)];
 
-/// Reads JSON with bare words in it.
+/// Reads JSON that may contain bare words.
 pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(bytes).or_else(|error| match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(&marked(text)),
@@ -17,7 +17,7 @@ pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     })
 }
 
-/// Writes JSON with bare words where [`number`] put them.
+/// Writes JSON with bare words for the values that [`number`] made.
 pub(crate) fn text(value: &Value) -> String {
     let mut text = value.to_string();
     if text.contains(MARK) {
@@ -28,7 +28,7 @@ pub(crate) fn text(value: &Value) -> String {
     text
 }
 
-/// A float as a value, whether JSON has a number for it or not.
+/// A float as a value, even if JSON has no number for it.
 pub(crate) fn number(float: f64) -> Value {
     let is_float = |(_, value): &&(&str, f64)| value.to_bits() == float.to_bits();
     match WORDS.iter().find(is_float) {
@@ -38,13 +38,13 @@ pub(crate) fn number(float: f64) -> Value {
     }
 }
 
-/// The float that a value stands for, if it is one of those that JSON has no number for.
+/// The float that a value stands for, if JSON has no number for it.
 pub(crate) fn not_finite(value: &Value) -> Option<f64> {
     let word = value.as_str()?.strip_prefix(MARK)?;
     WORDS.iter().find(|(name, _)| *name == word).map(|(_, float)| *float)
 }
 
-/// Whether there is a NaN anywhere in it.
+/// Whether a value contains a NaN.
 pub(crate) fn has_nan(value: &Value) -> bool {
     match value {
         Value::Array(values) => values.iter().any(has_nan),
@@ -53,7 +53,7 @@ pub(crate) fn has_nan(value: &Value) -> bool {
     }
 }
 
-/// The text with its bare words made strings.
+/// The text with its bare words as strings.
 fn marked(text: &str) -> String {
     let mut marked = String::with_capacity(text.len() + 16);
     let mut rest = text;

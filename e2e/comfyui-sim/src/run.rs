@@ -1,4 +1,4 @@
-//! Runs the prompts of the queue, one after the other.
+//! Runs the prompts of the queue one after another.
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -34,7 +34,7 @@ pub(crate) async fn run(server: Arc<Server>) {
                 let data = json!({"node": null, "prompt_id": item.id});
                 server.sockets.send("executing", &data, To::Client(client.clone()));
             }
-            // Let the clients hear of it before the next prompt's work.
+            // The clients receive this before the next prompt's work.
             yield_now().await;
         }
         server.work.notified().await;
@@ -43,11 +43,11 @@ pub(crate) async fn run(server: Arc<Server>) {
 
 struct Runner {
     server: Arc<Server>,
-    /// Of the nodes of the last prompt; an equal node in the next one is not run again.
+    /// The results of the last prompt's nodes. An equal node in the next prompt does not run again.
     results: HashMap<Signature, Arc<Made>>,
 }
 
-/// Why a node did not finish.
+/// The reason why a node did not finish.
 pub(crate) enum Stop {
     Interrupted,
     Raised(Exception),
@@ -59,22 +59,22 @@ impl From<Exception> for Stop {
     }
 }
 
-/// A prompt under way.
+/// The state of the running prompt.
 pub(crate) struct Progress<'a> {
     pub(crate) item: &'a Item,
     pub(crate) report: Report<'a>,
-    /// The nodes that ran.
+    /// The nodes that have run.
     executed: Vec<String>,
-    /// Steps taken, over all nodes.
+    /// The number of steps taken in all nodes.
     pub(crate) steps: u32,
-    /// Its latents turn into NaN.
+    /// Whether its latents become NaN.
     pub(crate) black: bool,
-    /// Whether it stops when it is asked to.
+    /// Whether it stops on an interrupt.
     pub(crate) interruptible: bool,
 }
 
 impl Progress<'_> {
-    /// Stops here if somebody asked for it.
+    /// Stops here if a client has asked for it.
     pub(crate) fn check_interrupt(&self, server: &Server) -> Result<(), Stop> {
         if server.take_interrupt() && self.interruptible { Err(Stop::Interrupted) } else { Ok(()) }
     }
@@ -96,7 +96,7 @@ impl Runner {
             report: Report::new(&server, item),
             executed: Vec::new(),
             steps: 0,
-            // A NaN among the inputs of a model or a sampler spreads.
+            // A NaN among the inputs of a model or a sampler makes the picture black.
             black: python_json::has_nan(&Value::Object(item.prompt.clone())),
             interruptible: true,
         };
@@ -169,7 +169,7 @@ impl Runner {
         Ok(made)
     }
 
-    /// A node that shows no progress.
+    /// Runs a node that reports no progress.
     async fn plain_node(&self, class: &str, inputs: &Inputs<'_>, item: &Item) -> Result<Made, Exception> {
         let server = &self.server;
         if nodes::bytes_to_make(class, inputs) > server.state().memory.ram_free(&server.options.machine) {
@@ -179,7 +179,7 @@ impl Runner {
         nodes::run(class, inputs, &Saving { files: &server.files, texts: &texts(item), disk_full })
     }
 
-    /// What takes time besides sampling.
+    /// Waits for the work that takes time besides sampling.
     async fn pass_time(&self, class: &str, inputs: &Inputs<'_>) {
         let timing = &self.server.options.timing;
         let time = match class {
@@ -195,7 +195,7 @@ impl Runner {
         }
     }
 
-    /// Puts a model into the GPU's memory; how long that takes.
+    /// Loads a model into the GPU's memory; returns how long that takes.
     fn load(&self, model: &str) -> Duration {
         let mut state = self.server.state();
         if state.memory.loaded.as_deref() == Some(model) {
@@ -207,7 +207,7 @@ impl Runner {
     }
 }
 
-/// SaveImageWebsocket: the pictures go out as binary frames, with a step of progress before each.
+/// Runs SaveImageWebsocket: sends the pictures as binary frames, with a step of progress before each.
 fn send_pictures(progress: &mut Progress<'_>, node: &str, inputs: &Inputs<'_>) -> Result<Made, Exception> {
     let pictures = inputs.pictures("images")?;
     let count = pictures.pixels.len();
@@ -236,14 +236,14 @@ fn report_stop(progress: &mut Progress<'_>, node: &str, stop: Stop) {
     }
 }
 
-/// The texts that go into files: the prompt, and what the client wants put beside it.
+/// The texts that are written into files: the prompt, and the data that the client adds.
 fn texts(item: &Item) -> Vec<(&str, String)> {
     let extra = item.extra.get("extra_pnginfo").and_then(Value::as_object);
     let extra = extra.into_iter().flatten().map(|(name, value)| (name.as_str(), ascii(value)));
     std::iter::once(("prompt", ascii(&Value::Object(item.prompt.clone())))).chain(extra).collect()
 }
 
-/// JSON as Python writes it: everything beyond ASCII escaped.
+/// JSON as Python writes it, with all non-ASCII characters escaped.
 fn ascii(value: &Value) -> String {
     let mut text = String::new();
     for character in python_json::text(value).chars() {

@@ -29,6 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// A worker that claims from a studio's queue until it is dropped.
 pub struct InstantEngine {
     made: Arc<Mutex<Made>>,
+    claims: Arc<Mutex<Vec<String>>>,
     _working: AbortOnDropHandle<Result<()>>,
 }
 
@@ -38,12 +39,28 @@ impl InstantEngine {
     /// # Errors
     /// When Redis does not answer.
     pub async fn start(studio: &Studio<'_>) -> Result<Self> {
+        Self::start_at(studio, Duration::ZERO).await
+    }
+
+    /// Starts one that takes so long for a picture, and claims one at a time; at no pace at all it claims many at once.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn start_at(studio: &Studio<'_>, pace: Duration) -> Result<Self> {
         let folder = studio.world.s3.lock().await.object_file(BUCKET, &format!("{}/", studio.namespace));
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let made = Arc::<Mutex<Made>>::default();
         let worker = WorkerId(format!("{}-instant", studio.namespace));
-        let bench = Bench { queue: studio.queue().await?, worker, folder, made: Arc::clone(&made) };
-        Ok(Self { made, _working: AbortOnDropHandle::new(tokio::spawn(bench.work())) })
+        let claims = Arc::<Mutex<Vec<String>>>::default();
+        let bench = Bench {
+            queue: studio.queue().await?,
+            worker,
+            folder,
+            pace,
+            made: Arc::clone(&made),
+            claims: Arc::clone(&claims),
+        };
+        Ok(Self { made, claims, _working: AbortOnDropHandle::new(tokio::spawn(bench.work())) })
     }
 
     /// What it has made so far.
@@ -51,19 +68,28 @@ impl InstantEngine {
     pub fn made(&self) -> Made {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The prompts of the pictures that it has claimed, in order.
+    #[must_use]
+    pub fn claims(&self) -> Vec<String> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 struct Bench {
     queue: Queue,
     worker: WorkerId,
     folder: PathBuf,
+    pace: Duration,
     made: Arc<Mutex<Made>>,
+    claims: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bench {
     async fn work(self) -> Result<()> {
         let capacity = "onDemand".to_owned(); // it may serve all classes
-        let claim = Claim { worker: self.worker.clone(), capacity, loaded: None, max: 16 };
+        let max = if self.pace.is_zero() { 16 } else { 1 };
+        let claim = Claim { worker: self.worker.clone(), capacity, loaded: None, max };
         loop {
             let leases = self.queue.claim(&claim).await?;
             if leases.is_empty() {
@@ -80,6 +106,8 @@ impl Bench {
 
     async fn make(&self, lease: &Lease) -> Result<()> {
         let Work::TextToImage(picture) = self.queue.spec_of(lease).await?.work else { return Ok(()) };
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(picture.prompt.clone());
+        tokio::time::sleep(self.pace).await;
         if picture.prompt == HOPELESS {
             let error = TaskError { reason: Reason::EngineRejected, message: "it can't be".to_owned() };
             self.queue

@@ -205,6 +205,13 @@ impl Made {
         *self.0.entry((prompt.to_owned(), seed)).or_default().entry(step).or_default() += 1;
     }
 
+    /// How often a picture with this prompt was begun.
+    #[must_use]
+    pub fn begun(&self, prompt: &str) -> u64 {
+        let of_it = self.0.iter().filter(|((of, _), _)| of == prompt);
+        of_it.filter_map(|(_, steps)| steps.first_key_value()).map(|(_, times)| times).sum()
+    }
+
     /// All steps.
     #[must_use]
     pub fn taken(&self) -> u64 {

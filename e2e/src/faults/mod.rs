@@ -1,16 +1,28 @@
 //! The fault suite: what may go wrong is done to the system as it is deployed, and a checker looks at every job's
 //! history from outside: API server, queue, bucket, Events and the engines' own records.
 
+pub mod bad_worker;
+pub mod changes;
+pub mod clocks;
 pub mod crash;
+mod crew;
 mod engine;
 mod facts;
 mod gate;
 mod machine;
+pub mod memory;
+pub mod never_up;
 pub mod notices;
 pub mod operators;
 pub mod partition;
+pub mod poison;
+pub mod rollout;
+pub mod shares;
+pub mod slow_api;
+pub mod split_brain;
 mod stand;
 mod verdict;
+pub mod wipe;
 mod wire;
 pub mod zone;
 

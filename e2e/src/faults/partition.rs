@@ -27,7 +27,8 @@ pub async fn a_late_write(stand: &Stand) -> Result<Verdict> {
     let studio = stand.studio("partition", stand.s3().await, 0).await?;
     let mut way = Proxy::start(stand.redis().await.to_string()).await?;
     let record = stand.world.files().join("partition.steps");
-    let machine = |name: &'static str, redis| MachineOptions { name, redis, step: STEP, record: &record };
+    let machine =
+        |name: &'static str, redis| MachineOptions { name, redis, step: STEP, record: &record, engine: &[] };
     let first = Machine::start(stand, &studio, &machine("cut-off", way.address())).await?;
     studio.submit("island", text_to_image("an island", STEPS, 1)).await?;
     let queue = studio.queue().await?;

@@ -14,8 +14,8 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
-use serde_json::json;
-use testkit::{Process, wait_for};
+use serde_json::{Value, json};
+use testkit::{Clock, Process, wait_for};
 
 use super::{Facts, Made, Verdict, judge};
 use crate::{
@@ -34,6 +34,8 @@ pub struct Stand {
     /// The API server without TLS, so that what passes can be read.
     api: SocketAddr,
     _api: Process,
+    /// The clock that Redis goes by; none where the machine can't do that.
+    clock: Option<Clock>,
 }
 
 impl Stand {
@@ -42,7 +44,8 @@ impl Stand {
     /// # Errors
     /// When a part can't be built or does not get ready.
     pub async fn start() -> Result<Self> {
-        let world = World::bare().await?;
+        let clock = Clock::new().inspect_err(|error| tracing::warn!(%error, "no other clocks here")).ok();
+        let world = World::bare(clock.clone()).await?;
         let log = world.files().join("kubectl-proxy.log");
         let kubeconfig = world.cluster.kubeconfig().into();
         let args = ["--kubeconfig".into(), kubeconfig, "proxy".into(), "--port=0".into()];
@@ -50,7 +53,7 @@ impl Stand {
         let api = wait_for("kubectl proxy to listen", SOON, async || {
             fs::read_to_string(&log).ok()?.trim().strip_prefix("Starting to serve on ")?.parse().ok()
         });
-        Ok(Self { api: api.await?, world, _api: process })
+        Ok(Self { api: api.await?, world, _api: process, clock })
     }
 
     /// The API server, in plain HTTP and with the administrator's rights.
@@ -64,6 +67,12 @@ impl Stand {
         SocketAddr::from(([127, 0, 0, 1], self.world.redis.lock().await.port()))
     }
 
+    /// The clock that Redis goes by; none where the machine can't do that.
+    #[must_use]
+    pub fn redis_clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
     /// Where S3 listens.
     pub async fn s3(&self) -> SocketAddr {
         self.world.s3.lock().await.address()
@@ -74,11 +83,26 @@ impl Stand {
     /// # Errors
     /// When it can't be started.
     pub fn operator(&self, identity: &str, api: SocketAddr, redis: SocketAddr) -> Result<Operator> {
+        self.operator_by(identity, api, redis, None)
+    }
+
+    /// The same, by a clock of its own.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn operator_by(
+        &self,
+        identity: &str,
+        api: SocketAddr,
+        redis: SocketAddr,
+        clock: Option<Clock>,
+    ) -> Result<Operator> {
         let options = OperatorOptions {
             kubeconfig: &self.kubeconfig(api)?,
             redis_url: &format!("redis://{redis}/"),
             identity,
             log: Some(self.world.files().join(format!("{identity}.log"))),
+            clock,
         };
         Operator::spawn(&self.world.programs, &options)
     }
@@ -109,10 +133,21 @@ impl Stand {
     /// # Errors
     /// When the API server refuses it.
     pub async fn studio(&self, name: &str, s3: SocketAddr, idle_seconds: u32) -> Result<Studio<'_>> {
-        Studio::open(&self.world, name, |spec| {
-            spec["output"]["keyPrefix"] = format!("{name}/").into();
+        self.studio_with(name, |spec| {
             spec["output"]["endpoint"] = format!("http://{s3}").into();
             spec["scaling"]["idleSeconds"] = idle_seconds.into();
+        })
+        .await
+    }
+
+    /// Opens a studio whose pictures lie in the folder of its name; `change` may change its pool's spec first.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn studio_with(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<Studio<'_>> {
+        Studio::open(&self.world, name, |spec| {
+            spec["output"]["keyPrefix"] = format!("{name}/").into();
+            change(spec);
         })
         .await
     }

@@ -3,10 +3,9 @@
 //! A picture takes 50 steps of 0.15 s, in about seven segments: one of 70 s with the default segments of 10 s, nine
 //! times as fast.
 
-use std::{ops::RangeInclusive, path::Path, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::{Result, ensure};
-use futures::{TryStreamExt as _, stream::FuturesUnordered};
 use testkit::wait_for;
 
 use super::{
@@ -42,7 +41,13 @@ pub async fn kill(stand: &Stand, name: &str, after: Duration) -> Result<Verdict>
     })
     .await?;
     let record = stand.world.files().join(format!("{name}.steps"));
-    let zone_a = zone(stand, &studio, "a", &record).await?;
+    let redis = stand.redis().await;
+    let zone = async |zone: &str| {
+        let name = format!("{name}-{zone}");
+        let options = MachineOptions { name: &name, redis, step: STEP, record: &record, engine: &[] };
+        Machine::start_many(stand, &studio, &options, WORKERS).await
+    };
+    let zone_a = zone("a").await?;
     for n in 0..JOBS {
         let mut spec = text_to_image(&format!("a coast, {n}"), STEPS, IMAGES);
         spec["textToImage"]["seed"] = 7.into();
@@ -57,7 +62,7 @@ pub async fn kill(stand: &Stand, name: &str, after: Duration) -> Result<Verdict>
     .await?;
     tokio::time::sleep(after).await;
     vanish(&zone_a)?;
-    let zone_b = zone(stand, &studio, "b", &record).await?;
+    let zone_b = zone("b").await?;
     for n in 0..JOBS {
         let job = studio.complete(&format!("coast-{n}"), ALL).await?;
         let segments = job.job.status.and_then(|status| status.segments);
@@ -68,17 +73,4 @@ pub async fn kill(stand: &Stand, name: &str, after: Duration) -> Result<Verdict>
     drop((zone_a, zone_b));
     operator.process().terminate()?;
     Ok(verdict)
-}
-
-/// Starts a zone's machines and waits until all take tasks.
-async fn zone(stand: &Stand, studio: &Studio<'_>, zone: &str, record: &Path) -> Result<Vec<Machine>> {
-    let redis = stand.redis().await;
-    let start = |n: usize| async move {
-        let name = format!("{}-{zone}-{n}", studio.namespace);
-        let options = MachineOptions { name: &name, redis, step: STEP, record };
-        let machine = Machine::start(stand, studio, &options).await?;
-        machine.is_ready(stand).await?;
-        anyhow::Ok(machine)
-    };
-    (0..WORKERS).map(start).collect::<FuturesUnordered<_>>().try_collect().await
 }

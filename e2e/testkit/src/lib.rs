@@ -1,5 +1,6 @@
 //! Real services for tests: Redis (single, Cluster, Sentinel), S3, a Kubernetes control plane, and a proxy that makes
 //! the network between them fail. Each runs on free loopback ports and ends when its handle is dropped.
+mod clock;
 mod cluster;
 mod process;
 mod proxy;
@@ -17,6 +18,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+pub use clock::Clock;
 pub use cluster::{Cluster, ClusterOptions};
 pub use process::Process;
 pub use proxy::{Fault, Proxy};

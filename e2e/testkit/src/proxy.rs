@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -8,9 +8,12 @@ use tokio::{
         tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+/// Pieces of data on their way at most.
+const MOST_LATE: usize = 256;
 
 /// A fault of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +21,7 @@ pub enum Fault {
     /// No fault.
     #[default]
     None,
-    /// All data arrives later by this time.
+    /// All data arrives later by this time, in both directions: an answer takes twice as long.
     Delay(Duration),
     /// New connections are refused, and existing ones end.
     Refuse,
@@ -136,6 +139,9 @@ async fn pump(
 ) -> Result<(), Broken> {
     let mut buffer = vec![0; 64 * 1024];
     let mut carried = 0;
+    // What has been read, and when it is to arrive.
+    let mut late: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+    let mut ended = false;
     loop {
         let now = *fault.borrow_and_update();
         let reset = match now {
@@ -146,18 +152,24 @@ async fn pump(
         if reset {
             return Err(Broken::OnPurpose);
         }
+        if ended && late.is_empty() {
+            return to.shutdown().await.map_err(|_| Broken::ByEitherEnd);
+        }
+        let due = late.front().map(|(due, _)| *due);
         tokio::select! {
             changed = fault.changed() => changed.map_err(|_| Broken::ByEitherEnd)?,
-            read = from.read(&mut buffer), if now != Fault::Silent => {
+            read = from.read(&mut buffer), if now != Fault::Silent && !ended && late.len() < MOST_LATE => {
                 let size = read.map_err(|_| Broken::ByEitherEnd)?;
-                if size == 0 {
-                    return to.shutdown().await.map_err(|_| Broken::ByEitherEnd);
+                ended = size == 0;
+                let delay = if let Fault::Delay(delay) = now { delay } else { Duration::ZERO };
+                if !ended {
+                    late.push_back((Instant::now() + delay, buffer[..size].to_vec()));
                 }
-                if let Fault::Delay(delay) = now {
-                    sleep(delay).await;
-                }
-                to.write_all(&buffer[..size]).await.map_err(|_| Broken::ByEitherEnd)?;
-                carried += size;
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if now != Fault::Silent && due.is_some() => {
+                let Some((_, piece)) = late.pop_front() else { continue };
+                to.write_all(&piece).await.map_err(|_| Broken::ByEitherEnd)?;
+                carried += piece.len();
             }
         }
     }

@@ -1,5 +1,4 @@
 use std::{
-    iter,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -8,7 +7,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::{Process, free_port, resp, tls, wait_for};
+use crate::{Clock, Process, free_port, resp, tls, wait_for};
 
 /// The time is long because two cores may be building something else.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -63,7 +62,9 @@ pub struct RedisOptions {
     pub access: Access,
     /// How clients connect to it.
     pub transport: Transport,
-    /// Additional lines of redis.conf.
+    /// The clock it goes by, if not the machine's.
+    pub clock: Option<Clock>,
+    /// More lines for redis.conf.
     pub config: Vec<String>,
 }
 
@@ -74,6 +75,7 @@ pub struct Redis {
     port: u16,
     access: Access,
     transport: Transport,
+    clock: Option<Clock>,
     process: Process,
 }
 
@@ -101,8 +103,9 @@ impl Redis {
     async fn start_on(port: u16, options: &RedisOptions) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("redis-").tempdir()?;
         std::fs::write(dir.path().join("redis.conf"), config(dir.path(), port, options)?)?;
-        let process = launch(dir.path(), None).await?;
-        Ok(Self { dir, port, access: options.access.clone(), transport: options.transport, process })
+        let RedisOptions { access, transport, clock, .. } = options.clone();
+        let process = launch(dir.path(), None, clock.as_ref()).await?;
+        Ok(Self { dir, port, access, transport, clock, process })
     }
 
     /// The URL to connect to, with credentials: `redis://…` or `rediss://…`.
@@ -181,8 +184,21 @@ impl Redis {
     /// As [`Redis::start`].
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill9()?;
-        self.process = launch(self.dir.path(), None).await?;
+        self.process = launch(self.dir.path(), None, self.clock.as_ref()).await?;
         Ok(())
+    }
+
+    /// SIGKILL, and it starts again on an empty disk.
+    ///
+    /// # Errors
+    /// As [`Redis::start`], or when what it has kept can't be removed.
+    pub async fn lose(&mut self) -> Result<()> {
+        self.process.kill9()?;
+        let kept = self.dir.path().join("appendonlydir");
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept).with_context(|| format!("remove {}", kept.display()))?;
+        }
+        self.restart().await
     }
 }
 
@@ -200,13 +216,14 @@ pub fn redis_server() -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }
 
-/// Starts the server whose redis.conf is in `dir`. `mode` is `--sentinel` for a Sentinel.
-pub(crate) async fn launch(dir: &Path, mode: Option<&str>) -> Result<Process> {
+/// Starts the server whose redis.conf is in `dir`; `mode` is `--sentinel` for one of those.
+pub(crate) async fn launch(dir: &Path, mode: Option<&str>, clock: Option<&Clock>) -> Result<Process> {
     let log = dir.join("redis.log");
     std::fs::write(&log, "")?;
     let server = tokio::task::spawn_blocking(redis_server).await??;
-    let process =
-        Process::spawn(server, iter::once(dir.join("redis.conf").into()).chain(mode.map(Into::into)))?;
+    let clock = clock.into_iter().flat_map(Clock::variables);
+    let args = [server.into(), dir.join("redis.conf").into()].into_iter().chain(mode.map(Into::into));
+    let process = Process::spawn("env", clock.chain(args))?;
     wait_for("redis-server to accept connections or to end", START_DEADLINE, async || {
         (!process.is_running() || is_ready(&log)).then_some(())
     })

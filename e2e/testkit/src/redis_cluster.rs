@@ -99,7 +99,7 @@ impl RedisSentinel {
             primary = primary.port(),
         );
         std::fs::write(dir.path().join("redis.conf"), config)?;
-        let sentinel = redis::launch(dir.path(), Some("--sentinel")).await?;
+        let sentinel = redis::launch(dir.path(), Some("--sentinel"), None).await?;
         wait_for("the Sentinel to know the replica", FORM_DEADLINE, async || {
             let info = resp::command(port, None, &["INFO", "sentinel"]).await.ok()?;
             info.contains("status=ok,").then_some(())?;

@@ -3,10 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::faults::{Stand, Verdict, crash::Crash, operators, partition, zone};
+use e2e::faults::{
+    Stand, Verdict,
+    crash::Crash,
+    operators, partition, poison,
+    split_brain::{self, OldLeader},
+    wipe::{self, Loss},
+    zone,
+};
 
 /// One of ten is spent twice at most: one loss here is a larger share than in the suite's many.
 const REDONE: f64 = 0.1;
+const REDONE_AFTER_WIPE: f64 = 0.05;
+const POISON_SHARE: f64 = 0.1;
 
 pub(crate) async fn the_operator_is_killed_after_some_of_its_effects() -> Result<()> {
     const KILLS: usize = 12;
@@ -31,6 +40,26 @@ pub(crate) async fn all_workers_of_a_zone_are_killed() -> Result<()> {
     let verdict = zone::kill(&Stand::start().await?, "zone", IN_THE_SECOND_PICTURE).await?;
     clean(&verdict)?;
     ensure!(verdict.redone_share() <= REDONE, "{verdict:?}");
+    Ok(())
+}
+
+pub(crate) async fn a_leader_without_the_api_server_does_no_harm() -> Result<()> {
+    let stand = Stand::start().await?;
+    let run = split_brain::without_the_api_server(&stand, "split", OldLeader::Awake).await?;
+    clean(&run.verdict)?;
+    ensure!(run.lost == 0, "{} images or attempts are lost", run.lost);
+    Ok(())
+}
+
+pub(crate) async fn a_wiped_redis_and_a_job_that_ends_engines_cost_others_little() -> Result<()> {
+    const BUSY: u32 = 4;
+    let stand = Stand::start().await?;
+    let verdict = wipe::while_all_work(&stand, "flushed", BUSY, Loss::Flushed).await?;
+    clean(&verdict)?;
+    ensure!(verdict.redone_share() <= REDONE_AFTER_WIPE, "{verdict:?}");
+    let run = poison::beside_an_honest_tenant(&stand, "tenants").await?;
+    clean(&run.verdict)?;
+    ensure!(run.share <= POISON_SHARE, "{run:?}");
     Ok(())
 }
 

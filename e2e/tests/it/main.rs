@@ -9,7 +9,6 @@ mod machines;
 mod main_job;
 mod notices;
 mod operator;
-mod pools;
 mod promises;
 mod redis;
 mod services;
@@ -79,10 +78,6 @@ fn main() -> Result<ExitCode> {
         redis::killed_in_mid_picture_and_away_when_it_is_uploaded,
         redis::wiped_while_jobs_run,
         redis::lost_with_its_disk,
-        pools::a_secret_of_somebody_else_is_left_alone,
-        pools::a_pool_made_again_under_its_name_is_another,
-        pools::workers_that_an_orphaning_deletion_leaves_go_and_so_does_the_queue,
-        pools::a_namespace_goes_with_its_pool_while_redis_is_away,
         operator::killed_in_mid_picture,
         operator::killed_again_and_again,
         operator::told_to_stop,
@@ -95,6 +90,8 @@ fn main() -> Result<ExitCode> {
         faults::operators_see_late_and_are_restarted_all_the_time,
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
+        faults::a_leader_without_the_api_server_does_no_harm,
+        faults::a_wiped_redis_and_a_job_that_ends_engines_cost_others_little,
     ]);
     trials.extend(readings![borders::no_crate_knows_whom_it_should_not, documents::name_only_what_exists,]);
     let one_by_one = Arguments { test_threads: Some(1), ..Arguments::from_args() };

@@ -46,6 +46,18 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Orders that a job is queued. `coming` counts as work from now on until a snapshot shows the job. Returns false, and
+    /// counts nothing, when there is no room for another order.
+    pub(crate) fn enqueue(&self, new: NewJob, coming: Option<Coming>) -> bool {
+        let Ok(permit) = self.orders.try_reserve() else { return false };
+        // Before the order goes: the keeper may have carried it out before this call returns.
+        if let Some(coming) = coming {
+            self.intake.add(new.uid, coming);
+        }
+        permit.send(Order::Enqueue(Box::new(new)));
+        true
+    }
+
     /// One whose orders the test takes, and whose snapshots it makes.
     #[cfg(test)]
     pub(crate) fn held() -> (Self, mpsc::Receiver<Order>, watch::Sender<Arc<Snapshot>>) {
@@ -180,6 +192,11 @@ impl Keeping {
 
     fn publish(&self, mut snapshot: Snapshot) {
         snapshot.redis = self.redis.clone();
+        match (&self.snapshot.borrow().error, &snapshot.error) {
+            (None, Some(error)) => tracing::warn!(pool = %self.key, error, "the queue cannot be read"),
+            (Some(_), None) => tracing::info!(pool = %self.key, "the queue can be read again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 

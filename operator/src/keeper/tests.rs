@@ -73,9 +73,8 @@ impl House {
 
     async fn enqueue(&mut self, n: u8) -> Uid {
         let uid: Uid = format!("aaaaaaaa-0000-4000-8000-0000000000{n:02x}").parse().unwrap();
-        let job = job(uid);
-        self.keeper.intake.add(uid, Coming::of(&job).unwrap());
-        self.order(Order::Enqueue(Box::new(NewJob { uid, job, room: None }))).await;
+        let (job, coming) = (job(uid), Coming::of(&job(uid)));
+        assert!(self.keeper.enqueue(NewJob { uid, job, room: None }, coming));
         uid
     }
 
@@ -117,6 +116,31 @@ async fn a_job_is_counted_once_on_its_way_and_on_the_queue() {
     house.shows(|stats| stats.backlog.iter().map(|bucket| bucket.tasks).sum::<u64>() == 1).await;
     let read_at = house.keeper.snapshot.borrow().read_at;
     assert_eq!(house.keeper.intake.beyond(read_at), [], "the snapshot shows it");
+}
+
+/// However early the keeper gets to the order: the counted job would otherwise wait for ever.
+#[test]
+fn a_job_is_counted_before_its_keeper_hears_of_it() {
+    const JOBS: u32 = 2000;
+    let (keeper, mut orders, _snapshots) = Keeper::held();
+    let intake = Arc::clone(&keeper.intake);
+    let hears = std::thread::spawn(move || {
+        while let Some(Order::Enqueue(new)) = orders.blocking_recv() {
+            intake.queued(new.uid, Instant::now());
+        }
+    });
+    for n in 0..JOBS {
+        let uid: Uid = format!("aaaaaaaa-0000-4000-8000-{n:012x}").parse().unwrap();
+        let coming = Coming::of(&job(uid));
+        while !keeper.enqueue(NewJob { uid, job: job(uid), room: None }, coming.clone()) {
+            std::thread::yield_now();
+        }
+    }
+    let Keeper { intake, orders, .. } = keeper;
+    drop(orders);
+    hears.join().unwrap();
+    let read_at = Instant::now() + Duration::from_millis(1);
+    assert_eq!(intake.beyond(read_at).len(), 0, "a snapshot read since shows them all");
 }
 
 #[tokio::test]

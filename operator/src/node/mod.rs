@@ -82,7 +82,7 @@ impl Sign {
     /// Gone before doomed before at risk; of two deadlines the earlier.
     fn severity(&self) -> (u8, u64) {
         match self.health {
-            Health::Well => (0, 0),
+            Health::Healthy => (0, 0),
             Health::AtRisk => (1, 0),
             Health::Doomed { deadline } => (2, u64::MAX - deadline.as_millis()),
             Health::Gone => (3, 0),

@@ -157,8 +157,8 @@ fn worker(
     clock: Clock,
 ) -> Worker {
     let failed = ended_unheard(record, seen);
-    let health = sign.map_or(Health::Well, |sign| sign.health);
-    let health = if failed { Health::Well } else { health };
+    let health = sign.map_or(Health::Healthy, |sign| sign.health);
+    let health = if failed { Health::Healthy } else { health };
     let (id, capacity) = (policy::WorkerId(record.name.clone()), capacity::to_policy(record.capacity));
     Worker {
         zone: record.zone.clone(),
@@ -270,7 +270,7 @@ fn without_pod(
     let id = policy::WorkerId(holder.to_owned());
     Worker {
         phase: Phase::Busy,
-        health: if ours { Health::Gone } else { Health::Well },
+        health: if ours { Health::Gone } else { Health::Healthy },
         order: told(holder).unwrap_or(Order::Work),
         ..Worker::new(id, policy::Capacity::Spot, time(now))
     }

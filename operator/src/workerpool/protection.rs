@@ -43,19 +43,19 @@ mod tests {
         let table = [
             (
                 Phase::Unscheduled { machine: policy::Machine::Unknown },
-                Health::Well,
+                Health::Healthy,
                 Order::Work,
                 Protection::On,
             ),
-            (Phase::Starting { scheduled: at(1) }, Health::Well, Order::Work, Protection::On),
-            (Phase::Busy, Health::Well, Order::Work, Protection::On),
+            (Phase::Starting { scheduled: at(1) }, Health::Healthy, Order::Work, Protection::On),
+            (Phase::Busy, Health::Healthy, Order::Work, Protection::On),
             (Phase::Busy, Health::AtRisk, Order::Hold, Protection::On),
             (Phase::Busy, doomed, Order::Work, Protection::Off),
-            (Phase::Busy, Health::Well, Order::Doomed, Protection::Off),
+            (Phase::Busy, Health::Healthy, Order::Doomed, Protection::Off),
             (Phase::Busy, Health::Gone, Order::Work, Protection::Off),
-            (idle(9), Health::Well, Order::Work, Protection::On),
-            (idle(10), Health::Well, Order::Work, Protection::Off),
-            (idle(9), Health::Well, Order::Retire, Protection::Off),
+            (idle(9), Health::Healthy, Order::Work, Protection::On),
+            (idle(10), Health::Healthy, Order::Work, Protection::Off),
+            (idle(9), Health::Healthy, Order::Retire, Protection::Off),
         ];
         for (phase, health, order, want) in table {
             assert_eq!(protection(&worker(phase, health, order), at(100)), want, "{phase:?} {health:?}");

@@ -7,14 +7,14 @@ use super::Leaving;
 use crate::{Capacity, Fault, Phase, Why, failures::pool_at_fault};
 
 /// How long a worker may blame the pool alone.
-const ALONE: Duration = Duration::from_secs(60);
+const BLAME_ALONE_FOR: Duration = Duration::from_secs(60);
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     let view = &leaving.situation.view;
     let outvoted = pool_at_fault(view).is_none();
     for worker in view.in_fleet(capacity) {
         let (Phase::Idle { since }, Some(trouble)) = (worker.phase, &worker.trouble) else { continue };
-        let until = since.plus(ALONE);
+        let until = since.plus(BLAME_ALONE_FOR);
         match trouble.fault {
             Fault::Pool if !outvoted => {}
             Fault::Pool if view.now < until => leaving.look_again_at(until),

@@ -6,7 +6,7 @@ use super::Leaving;
 use crate::{Capacity, Fault, Phase, Why, failures::pool_at_fault};
 
 /// How long the other workers wait before they are removed.
-const PATIENCE: Duration = Duration::from_secs(3 * 60);
+const LONGEST_WAIT: Duration = Duration::from_secs(3 * 60);
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     let view = &leaving.situation.view;
@@ -25,8 +25,8 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
         if may_go == 0 || witness.is_some_and(|witness| witness.id == worker.id) {
             continue;
         }
-        if view.now < since.plus(PATIENCE) {
-            leaving.look_again_at(since.plus(PATIENCE));
+        if view.now < since.plus(LONGEST_WAIT) {
+            leaving.look_again_at(since.plus(LONGEST_WAIT));
         } else {
             may_go -= 1;
             leaving.retire(worker, Why::PoolAtFault { message: message.to_owned() });

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How long no on-demand worker is held after one was started or resumed.
-const CALM: Duration = Duration::from_secs(60);
+const HOLD_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     let Situation { view, zones, demand } = leaving.situation;
@@ -18,10 +18,10 @@ pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     if !over || demand.waiting.is_empty() {
         return;
     }
-    if let Some(calm) =
-        view.memory.on_demand_wanted.map(|wanted| wanted.plus(CALM)).filter(|at| *at > view.now)
+    if let Some(time) =
+        view.memory.on_demand_wanted.map(|wanted| wanted.plus(HOLD_PAUSE)).filter(|at| *at > view.now)
     {
-        leaving.look_again_at(calm);
+        leaving.look_again_at(time);
         return;
     }
     if leaving.gap.is_needed_for_work(capacity) || !spot_carries(view, demand, zones) {

@@ -38,9 +38,9 @@ fn phase() -> impl Strategy<Value = Phase> {
 fn health() -> impl Strategy<Value = (Health, Order)> {
     let doomed = Health::Doomed { deadline: NOW.plus(secs(60)) };
     prop_oneof![
-        8 => Just((Health::Well, Order::Work)),
-        1 => Just((Health::Well, Order::Hold)),
-        1 => Just((Health::Well, Order::Retire)),
+        8 => Just((Health::Healthy, Order::Work)),
+        1 => Just((Health::Healthy, Order::Hold)),
+        1 => Just((Health::Healthy, Order::Retire)),
         1 => Just((Health::AtRisk, Order::Work)),
         1 => Just((doomed, Order::Work)),
         1 => Just((doomed, Order::Doomed)),
@@ -110,7 +110,7 @@ fn memories() -> impl Strategy<Value = Memory> {
 fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
     let mut seen = seen.clone();
     for (i, Decision { action, .. }) in plan.actions.iter().enumerate() {
-        let tell = |seen: &mut Seen, id: &WorkerId, order| {
+        let set_order = |seen: &mut Seen, id: &WorkerId, order| {
             seen.workers.iter_mut().filter(|w| w.id == *id).for_each(|w| w.order = order);
         };
         match action {
@@ -122,10 +122,10 @@ fn carried_out(seen: &Seen, plan: &Plan) -> Seen {
                 }
             }
             Action::Retire { worker } => seen.workers.retain(|w| w.id != *worker),
-            Action::Hold { worker } => tell(&mut seen, worker, Order::Hold),
-            Action::Resume { worker } => tell(&mut seen, worker, Order::Work),
-            Action::Doom { worker, .. } => tell(&mut seen, worker, Order::Doomed),
-            Action::Evict { worker } => tell(&mut seen, worker, Order::Evicted),
+            Action::Hold { worker } => set_order(&mut seen, worker, Order::Hold),
+            Action::Resume { worker } => set_order(&mut seen, worker, Order::Work),
+            Action::Doom { worker, .. } => set_order(&mut seen, worker, Order::Doomed),
+            Action::Evict { worker } => set_order(&mut seen, worker, Order::Evicted),
         }
     }
     seen

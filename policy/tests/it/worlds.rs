@@ -127,8 +127,9 @@ fn a_world(min: u32, reports: bool) -> World {
 /// The number of idle workers of a capacity that may claim.
 fn idle(seen: &Seen, capacity: Capacity) -> usize {
     let idles = |worker: &&Worker| {
-        let well = worker.health == Health::Well && worker.order == Order::Work && worker.trouble.is_none();
-        worker.capacity == capacity && well && matches!(worker.phase, Phase::Idle { .. })
+        let may_claim =
+            worker.health == Health::Healthy && worker.order == Order::Work && worker.trouble.is_none();
+        worker.capacity == capacity && may_claim && matches!(worker.phase, Phase::Idle { .. })
     };
     seen.workers.iter().filter(idles).count()
 }

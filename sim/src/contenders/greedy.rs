@@ -34,7 +34,7 @@ impl<'a> Greedy<'a> {
     }
 
     fn start(&self, now: Time, seen: &Seen) -> Vec<Action> {
-        let well = |worker: &&Worker| worker.health == Health::Well && worker.order == Order::Work;
+        let well = |worker: &&Worker| worker.health == Health::Healthy && worker.order == Order::Work;
         let there = seen.workers.iter().filter(well).count();
         let urgent = seen.queue.iter().flat_map(|queue| &queue.backlog);
         let urgent: u64 = urgent

@@ -286,7 +286,7 @@ impl Body {
     /// Whether it claims, now or when it is through with what it holds.
     fn is_up(&self) -> bool {
         let ready = matches!(self.seen.phase, Phase::Idle { .. } | Phase::Busy);
-        ready && !self.silent && self.seen.order == Order::Work && self.seen.health == Health::Well
+        ready && !self.silent && self.seen.order == Order::Work && self.seen.health == Health::Healthy
     }
 
     fn claims(&self) -> bool {

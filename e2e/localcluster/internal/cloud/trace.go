@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Trace is a recorded spot capacity: how many machines were to be had at each
+// Trace is a recorded spot capacity: how many machines were available at each
 // tick.
 type Trace struct {
 	// gap is the real time between two ticks, the recorded one over the speed.

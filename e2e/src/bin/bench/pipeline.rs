@@ -77,6 +77,7 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
         redis_url: &redis_url,
         identity: "bench",
         log: None,
+        clock: None,
     };
     let operator = Operator::start(&programs, &options).await?;
     pool(&client, "instant", 0).await?;

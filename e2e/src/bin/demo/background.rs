@@ -1,4 +1,4 @@
-//! `make up` and `make down`: the demo's cluster, left running in the background.
+//! `make up` and `make down`: the demo's cluster, running in the background.
 
 use std::{
     fs::{self, File},
@@ -19,17 +19,17 @@ const JOBS: &str = "manifests/overlays/example/jobs.yaml";
 const START: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(30);
 
-/// What runs in the background.
+/// The cluster that runs in the background.
 #[derive(Serialize, Deserialize)]
 struct Running {
     pid: u32,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
-    /// The checkpoint that its engine has.
+    /// The checkpoint of its engine.
     model: String,
 }
 
-/// Starts it, waits until it is ready, and says how to use it.
+/// Starts the cluster, waits until it is ready, and prints how to use it.
 pub(crate) async fn up() -> Result<()> {
     fs::create_dir_all(STATE)?;
     if let Some(running) = running()? {
@@ -40,7 +40,7 @@ pub(crate) async fn up() -> Result<()> {
     let log = Path::new(STATE).join("demo.log");
     let output = File::create(&log).with_context(|| format!("write {}", log.display()))?;
     let us = std::env::current_exe()?;
-    // A session of its own: Ctrl-C in this terminal is not for it.
+    // The process has its own session, so that Ctrl-C in this terminal does not reach it.
     let mut child = Command::new("setsid")
         .arg(us)
         .arg("serve")
@@ -75,7 +75,7 @@ fn tell(running: &Running) {
     println!("\nStop it: make down");
 }
 
-/// What `up` leaves running: everything, until told to stop.
+/// The process that `up` leaves running. It runs everything until it is stopped.
 pub(crate) async fn serve() -> Result<()> {
     let engine = Engine::from_environment()?;
     let world = story::world(&engine).await?;
@@ -92,7 +92,7 @@ pub(crate) async fn serve() -> Result<()> {
     std::future::pending().await
 }
 
-/// Stops it and waits for its end.
+/// Stops the cluster and waits for its end.
 pub(crate) async fn down() -> Result<()> {
     let Some(running) = running()? else {
         println!("Nothing is running.");
@@ -102,7 +102,7 @@ pub(crate) async fn down() -> Result<()> {
     ensure!(status.success(), "can't stop process {}", running.pid);
     let stopped = async || (!alive(running.pid)).then_some(());
     if wait_for("everything to stop", STOP, stopped).await.is_err() {
-        // Nothing outlives it: its children end with it, and theirs are hunted down.
+        // No process outlives it: its children end with it, and their children are found and killed.
         println!("It did not stop within {STOP:?}; killing it.");
         Command::new("kill").args(["-9", &running.pid.to_string()]).status()?;
         wait_for("everything to end", STOP, stopped).await?;
@@ -115,7 +115,7 @@ fn file() -> PathBuf {
     Path::new(STATE).join("demo.json")
 }
 
-/// What runs, if it does: a file left by a crash does not count.
+/// The running cluster, if there is one. A file that a crash has left does not count.
 fn running() -> Result<Option<Running>> {
     let Ok(text) = fs::read_to_string(file()) else { return Ok(None) };
     let running: Running = serde_json::from_str(&text).context("read .state/demo.json")?;
@@ -126,12 +126,12 @@ fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("demo"))
 }
 
-/// Takes the file away at the end.
+/// Removes the file at the end.
 struct Removed;
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        // One that stays does no harm: its process is gone.
+        // A file that stays does no harm, because its process has ended.
         let _ = fs::remove_file(file());
     }
 }

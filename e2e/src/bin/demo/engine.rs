@@ -1,24 +1,24 @@
-//! Which engine makes the pictures: the simulator, or a real ComfyUI.
+//! Chooses the engine that makes the pictures: the simulator, or a real ComfyUI.
 
 use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::EngineOptions;
 
-/// The engine, as the environment asks for it.
+/// The engine that the environment selects.
 pub(crate) struct Engine {
     pub(crate) options: EngineOptions,
-    /// The checkpoint that it has.
+    /// The checkpoint of the engine.
     pub(crate) model: String,
-    /// What to tell the one who watches.
-    pub(crate) said: String,
+    /// The sentence about the engine that the demo prints.
+    pub(crate) description: String,
 }
 
-/// Milliseconds a simulated step takes for a picture of 512 × 512: 20 steps are 3 s.
+/// Milliseconds of a simulated step for a picture of 512 × 512: 20 steps take 3 s.
 const STEP_MS: &str = "150";
 
 impl Engine {
-    /// By COMFYUI_URL or COMFYUI_DIR a real one, else the simulator.
+    /// Selects a real engine by COMFYUI_URL or COMFYUI_DIR, otherwise the simulator.
     pub(crate) fn from_environment() -> Result<Self> {
         let model =
             || env::var("COMFYUI_MODEL").context("set COMFYUI_MODEL to a checkpoint that your ComfyUI has");
@@ -26,25 +26,25 @@ impl Engine {
             let to = url.strip_prefix("http://").context("COMFYUI_URL must begin with http://")?;
             let forward = env::current_exe()?.with_file_name("forward").display().to_string();
             let command = vec![forward, "--to".to_owned(), to.trim_end_matches('/').to_owned()];
-            let said = format!("engine: the ComfyUI at {url}; every worker uses the same one");
-            return Ok(Self { options: real(command), model: model()?, said });
+            let description = format!("engine: the ComfyUI at {url}; every worker uses the same one");
+            return Ok(Self { options: real(command), model: model()?, description });
         }
         if let Ok(directory) = env::var("COMFYUI_DIR") {
             let main = PathBuf::from(&directory).join("main.py");
             ensure!(main.is_file(), "COMFYUI_DIR: {} is not there", main.display());
             let python = env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-            let said = format!("engine: the ComfyUI in {directory}, one process per worker");
+            let description = format!("engine: the ComfyUI in {directory}, one process per worker");
             return Ok(Self {
                 options: real(vec![python, main.display().to_string()]),
                 model: model()?,
-                said,
+                description,
             });
         }
         let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
         Ok(Self {
             options: EngineOptions { args, command: None },
             model: e2e::MODEL.to_owned(),
-            said: "engine: SIMULATED. It speaks ComfyUI's protocol, takes the time a GPU would, and paints from \
+            description: "engine: SIMULATED. It speaks ComfyUI's protocol, takes the time a GPU would, and paints from \
                    prompt and seed. For a real one: COMFYUI_URL=http://… or COMFYUI_DIR=…, and COMFYUI_MODEL"
                 .to_owned(),
         })

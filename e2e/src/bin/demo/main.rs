@@ -1,4 +1,4 @@
-//! The demo: the whole system on this machine, doing its main job while one watches.
+//! The demo: the whole system on this machine does its main job while a person watches.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "showing things is what this program is for")]
 
 mod background;
@@ -31,7 +31,7 @@ enum Command {
     Up,
     /// Stop what `up` started
     Down,
-    /// What `up` leaves running
+    /// The process that `up` leaves running
     #[command(hide = true)]
     Serve,
 }
@@ -62,7 +62,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C and SIGTERM end the program in order: what it started ends with the values that stand for it.
+/// Returns on Ctrl-C or SIGTERM, so that the program ends in order: everything that it started ends when its value is
+/// dropped.
 async fn interrupted() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -1,4 +1,4 @@
-//! The main job, from `kubectl apply` to pictures, with a machine that dies in the middle.
+//! The main job, from `kubectl apply` to pictures, with a machine that dies in between.
 
 use std::{
     path::Path,
@@ -17,17 +17,17 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(600);
-/// The urgent job that comes just after the accident.
+/// The urgent job that is created just after the machine has died.
 const POSTER: &str = "poster";
 
-/// Runs it, and cleans up.
+/// Runs the story and cleans up.
 pub(crate) async fn show() -> Result<()> {
     let begun = Instant::now();
     let engine = Engine::from_environment()?;
     println!("The ImageJob operator, on this machine:");
     println!("  real: API server, scheduler, controllers, kubelets, Redis, S3 protocol, operator, workers");
     println!("  SIMULATED: machines are processes, and a process stands in for each container");
-    println!("  {}\n", engine.said);
+    println!("  {}\n", engine.description);
     println!("Starting the control plane, Redis, S3 and the operator …");
     let world = world(&engine).await?;
     println!("… up after {:.0} s.\n", begun.elapsed().as_secs_f64());
@@ -49,7 +49,13 @@ pub(crate) async fn show() -> Result<()> {
 /// The demo's cluster.
 pub(crate) async fn world(engine: &Engine) -> Result<World> {
     let cloud = CloudOptions { boot: Duration::from_secs(3), ..CloudOptions::default() };
-    World::start(&WorldOptions { cloud, engine: engine.options.clone(), operators: 1 }).await
+    World::start(&WorldOptions {
+        cloud,
+        engine: engine.options.clone(),
+        operators: 1,
+        ..WorldOptions::default()
+    })
+    .await
 }
 
 async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<()> {
@@ -60,7 +66,7 @@ async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &s
     Ok(())
 }
 
-/// What the API server says, without its reason code.
+/// The API server's message without its reason code.
 fn words(refused: &anyhow::Error) -> String {
     match refused.chain().find_map(|error| error.downcast_ref::<kube::Error>()) {
         Some(kube::Error::Api(status)) => status.message.clone(),
@@ -72,7 +78,7 @@ fn picture(model: &str, prompt: &str, steps: u32) -> Value {
     json!({ "model": model, "prompt": prompt, "steps": steps })
 }
 
-/// Applies the first jobs of the story; their names.
+/// Applies the first jobs of the story; returns their names.
 async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
     let jobs = [
         ("lighthouse", json!({ "count": 4, "textToImage": picture(model, "a lighthouse at dusk", 40) })),
@@ -101,7 +107,7 @@ fn graph(model: &str) -> Value {
     })
 }
 
-/// Shows the timeline until every job has ended; on the way one machine is killed, and an urgent job comes.
+/// Shows the timeline until every job has ended. Meanwhile it kills one machine and creates an urgent job.
 async fn watch(
     studio: &Studio<'_>,
     timeline: &mut Timeline<'_>,
@@ -143,7 +149,7 @@ async fn watch(
     Ok(finished)
 }
 
-/// A spot machine in the middle of a picture, and the lease it will lose.
+/// A spot machine that is making a picture, and the lease that it will lose.
 async fn victim(studio: &Studio<'_>, stats: &Stats) -> Result<Option<(String, LeaseSeen)>> {
     let halfway = |lease: &&LeaseSeen| lease.progress.is_some_and(|(done, all)| done * 4 > all && done < all);
     let on_spot = |lease: &&LeaseSeen| lease.worker.0.contains("-spot-");
@@ -152,7 +158,7 @@ async fn victim(studio: &Studio<'_>, stats: &Stats) -> Result<Option<(String, Le
     Ok(node.map(|node| (node, lease.clone())))
 }
 
-/// Shows how the pool empties once nothing is left to do.
+/// Shows how the pool scales to zero when there is no work.
 async fn back_to_zero(timeline: &mut Timeline<'_>) -> Result<()> {
     timeline.say("every job is complete; idle workers and their machines go");
     let begun = Instant::now();

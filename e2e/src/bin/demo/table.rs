@@ -1,4 +1,4 @@
-//! What came of it: every image with its address, what it cost, and the files.
+//! Prints the result: every image with its address, the cost, and the files.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use crds::Money;
 use e2e::Finished;
 use kube::ResourceExt as _;
 
-/// Fetches and decodes every image, saves it and prints the table.
+/// Downloads and decodes every image, saves it and prints the table.
 pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     println!("\n{:12} {:>5} {:>8} {:>11} {:>9}  url", "job", "image", "attempts", "gpu seconds", "capacity");

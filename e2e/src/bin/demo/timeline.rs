@@ -1,4 +1,4 @@
-//! What changes, a line each, as it happens.
+//! Prints each change of the cluster in a line.
 
 use std::{
     collections::BTreeMap,
@@ -16,15 +16,15 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use queue::{Queue, Stats};
 
-/// Between two looks.
+/// The time between two checks.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Prints what is new since the last look.
+/// Prints the changes since the last check.
 pub(crate) struct Timeline<'a> {
     studio: &'a Studio<'a>,
     queue: Queue,
     begun: Instant,
-    /// What each thing last looked like, by its kind and name.
+    /// The last line of each object, by its kind and name.
     shown: BTreeMap<(Kind, String), String>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Timeline<'a> {
         Self { studio, queue, begun: Instant::now(), shown: BTreeMap::new() }
     }
 
-    /// Says something that the cluster does not know of.
+    /// Prints a line about something that the cluster does not know.
     pub(crate) fn say(&self, text: &str) {
         let at = self.begun.elapsed().as_secs_f64();
         if std::io::stdout().is_terminal() {
@@ -51,7 +51,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Looks once and prints what changed; returns the queue as seen.
+    /// Checks once and prints the changes; returns the queue's statistics.
     pub(crate) async fn look(&mut self) -> Result<Stats> {
         let mut now: BTreeMap<(Kind, String), String> = BTreeMap::new();
         let nodes: Api<Node> = Api::all(self.studio.world.client.clone());
@@ -74,7 +74,7 @@ impl<'a> Timeline<'a> {
         Ok(stats)
     }
 
-    /// Whether the last look showed neither workers nor machines.
+    /// Whether the last check found neither workers nor machines.
     pub(crate) fn is_empty(&self) -> bool {
         !self.shown.keys().any(|(kind, _)| matches!(kind, Kind::Node | Kind::Worker))
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod report;
+mod wrong;
 
 use std::time::Duration;
 
@@ -45,20 +46,23 @@ async fn suite(report: &mut Report) -> Result<()> {
             Ok(Case::new(done, run.verdict))
         })
         .await;
-    let once = |verdict| Case::new("once".to_owned(), verdict);
     report
-        .case("watch slow, silent, cut", async || Ok(once(operators::late_and_missed_events(&stand).await?)))
+        .case("watch slow, silent, cut", async || {
+            Ok(Case::once(operators::late_and_missed_events(&stand).await?))
+        })
         .await;
     report
         .case("operator restarted all the time", async || {
-            Ok(once(operators::restarted_all_the_time(&stand).await?))
+            Ok(Case::once(operators::restarted_all_the_time(&stand).await?))
         })
         .await;
-    report.case("two leaders", async || Ok(once(operators::two_leaders(&stand).await?))).await;
+    report.case("two leaders", async || Ok(Case::once(operators::two_leaders(&stand).await?))).await;
     report
-        .case("worker cut off, writes late", async || Ok(once(partition::a_late_write(&stand).await?)))
+        .case("worker cut off, writes late", async || Ok(Case::once(partition::a_late_write(&stand).await?)))
         .await;
     report.case("16 of 16 workers of a zone killed", async || zone_kills(&stand).await).await;
+    wrong::on_the_stand(report, &stand).await;
+    drop(stand);
     report.case("notices on real machines", notices).await;
     Ok(())
 }

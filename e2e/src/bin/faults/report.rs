@@ -16,11 +16,26 @@ pub(crate) struct Case {
     pub(crate) verdict: Verdict,
     /// More figures by key.
     pub(crate) figures: BTreeMap<String, f64>,
+    /// Figures that are beyond what they may be, in words.
+    beyond: Vec<String>,
 }
 
 impl Case {
     pub(crate) fn new(done: String, verdict: Verdict) -> Self {
-        Self { done, verdict, figures: BTreeMap::new() }
+        Self { done, verdict, figures: BTreeMap::new(), beyond: Vec::new() }
+    }
+
+    pub(crate) fn once(verdict: Verdict) -> Self {
+        Self::new("once".to_owned(), verdict)
+    }
+
+    /// With a figure that may be as large as `most`.
+    pub(crate) fn at_most(mut self, key: &str, figure: f64, most: f64) -> Self {
+        if figure > most {
+            self.beyond.push(format!("{key} is {figure}, and may be {most}"));
+        }
+        self.figures.insert(key.to_owned(), figure);
+        self
     }
 }
 
@@ -42,7 +57,7 @@ impl Report {
 
     /// Runs a case, unless it is filtered out. One that goes wrong does not stop the others.
     pub(crate) async fn case(&mut self, name: &str, run: impl AsyncFnOnce() -> Result<Case>) {
-        if !name.contains(&self.filter) {
+        if !self.selects(name) {
             return;
         }
         let begun = Instant::now();
@@ -50,13 +65,23 @@ impl Report {
             Ok(case) => self.add(name, case, begun.elapsed()),
             Err(error) => {
                 println!("{name:44} WRONG after {:.1} s", begun.elapsed().as_secs_f64());
-                self.wrong.push(format!("{name}: {error:#}"));
+                self.fail(name, &error);
             }
         }
     }
 
+    /// Whether a case of this name is to be run.
+    pub(crate) fn selects(&self, name: &str) -> bool {
+        name.contains(&self.filter)
+    }
+
+    /// Something went wrong.
+    pub(crate) fn fail(&mut self, what: &str, error: &anyhow::Error) {
+        self.wrong.push(format!("{what}: {error:#}"));
+    }
+
     fn add(&mut self, name: &str, case: Case, took: Duration) {
-        let Case { done, verdict, figures } = case;
+        let Case { done, verdict, figures, beyond } = case;
         println!(
             "{name:44} {done:>24} {:5} {:6} {:5} {:7} {:6.2}% {:7.1}",
             verdict.jobs,
@@ -69,6 +94,7 @@ impl Report {
         if !verdict.is_clean() {
             self.wrong.push(format!("{name}: {verdict:#?}"));
         }
+        self.wrong.extend(beyond.into_iter().map(|words| format!("{name}: {words}")));
         self.figures.extend(figures);
     }
 

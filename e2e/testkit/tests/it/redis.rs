@@ -1,7 +1,9 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::AsyncCommands;
-use testkit::{Access, Persistence, Redis, RedisCluster, RedisOptions, RedisSentinel, Transport, wait_for};
+use testkit::{
+    Access, Clock, Persistence, Redis, RedisCluster, RedisOptions, RedisSentinel, Transport, wait_for,
+};
 
 type Result = anyhow::Result<()>;
 
@@ -29,6 +31,32 @@ async fn without_persistence_a_restart_loses_everything() -> Result {
     server.restart().await?;
     let value: Option<u32> = connect(&server.url()).await?.get("key").await?;
     assert_eq!(value, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_its_disk_everything_is_lost() -> Result {
+    let persistence = Persistence::AppendOnly;
+    let mut server = Redis::start(RedisOptions { persistence, ..RedisOptions::default() }).await?;
+    let () = connect(&server.url()).await?.set("key", 7).await?;
+    server.lose().await?;
+    let value: Option<u32> = connect(&server.url()).await?.get("key").await?;
+    assert_eq!(value, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_clock_may_be_off_and_jump() -> Result {
+    let clock = Clock::new()?;
+    let server = Redis::start(RedisOptions { clock: Some(clock.clone()), ..RedisOptions::default() }).await?;
+    for ahead in [0, -60_000, 20_000] {
+        clock.set_ms(ahead)?;
+        let mut connection = connect(&server.url()).await?;
+        let (theirs, _): (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let ours = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+        let off = theirs - ours;
+        assert!((off - ahead / 1000).abs() <= 5, "{off} s for {ahead} ms");
+    }
     Ok(())
 }
 

@@ -219,7 +219,7 @@ fn where_a_worker_is_and_what_it_has_loaded() {
     let worker = one(&json!({}), stats(vec![seen("w", 3)], vec![]));
     assert_eq!((worker.node.as_deref(), worker.zone.as_deref()), (Some("n1"), Some("a")));
     assert_eq!(worker.model.as_deref(), Some("v1-5"), "as it says itself");
-    assert_eq!((worker.capacity, worker.health), (policy::Capacity::Spot, Health::Well));
+    assert_eq!((worker.capacity, worker.health), (policy::Capacity::Spot, Health::Healthy));
     let planned = json!({"spec": {"nodeName": null, "nodeSelector": {"topology.kubernetes.io/zone": "b"}},
                          "metadata": {"labels": {"imagejob.dev/capacity": "onDemand"}}});
     let worker = one(&planned, stats(vec![], vec![]));
@@ -280,7 +280,7 @@ fn a_lease_without_a_pod_is_held_by_one_of_ours_that_is_gone_or_by_one_that_runs
     let observed = observed(&[], held);
     let mut health: Vec<_> = observed.seen.workers.iter().map(|w| (w.id.0.as_str(), w.health)).collect();
     health.sort_unstable_by_key(|(name, _)| *name);
-    assert_eq!(health, [("desk-under-the-window", Health::Well), ("sd15-spot-0123456789", Health::Gone)]);
+    assert_eq!(health, [("desk-under-the-window", Health::Healthy), ("sd15-spot-0123456789", Health::Gone)]);
     assert!(observed.seen.workers.iter().all(|worker| worker.phase == Phase::Busy));
 }
 
@@ -369,7 +369,7 @@ fn a_pod_that_ended_before_its_worker_spoke_failed_and_one_whose_machine_went_is
         json!({"status": status})
     };
     let refused = one(&ended("OutOfnvidia.com/gpu"), stats(vec![], vec![]));
-    assert_eq!((refused.phase, refused.health), (Phase::Failed, Health::Well));
+    assert_eq!((refused.phase, refused.health), (Phase::Failed, Health::Healthy));
     let trouble = refused.trouble.unwrap();
     assert_eq!(trouble.message, "OutOfnvidia.com/gpu: Pod was rejected");
     let went = one(&ended("NodeShutdown"), stats(vec![], vec![]));

@@ -29,7 +29,7 @@ fn observed(workers: Vec<Worker>, stats: Option<Stats>) -> Observed {
 }
 
 fn idle(n: usize, capacity: Capacity) -> Worker {
-    worker(n, capacity, Phase::Idle { since: crate::node::time(at(0)) }, Order::Work, Health::Well)
+    worker(n, capacity, Phase::Idle { since: crate::node::time(at(0)) }, Order::Work, Health::Healthy)
 }
 
 fn planned(pool: &WorkerPool, observed: &Observed) -> Plan {
@@ -88,12 +88,12 @@ fn workers_are_counted_by_what_they_do_and_paid_for_while_they_have_a_machine() 
     let doomed = Health::Doomed { deadline: crate::node::time(at(20)) };
     let workers = vec![
         idle(0, Spot),
-        worker(1, Spot, Phase::Busy, Order::Work, Health::Well),
-        worker(2, Spot, starting, Order::Work, Health::Well),
-        worker(3, Spot, UNSCHEDULED, Order::Work, Health::Well),
+        worker(1, Spot, Phase::Busy, Order::Work, Health::Healthy),
+        worker(2, Spot, starting, Order::Work, Health::Healthy),
+        worker(3, Spot, UNSCHEDULED, Order::Work, Health::Healthy),
         worker(4, Spot, Phase::Busy, Order::Work, doomed),
-        worker(5, Spot, UNSCHEDULED, Order::Work, Health::Well),
-        worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Well),
+        worker(5, Spot, UNSCHEDULED, Order::Work, Health::Healthy),
+        worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Healthy),
     ];
     let status = made(&pool(), &observed(workers, Some(Stats::default())), None);
     let PoolWorkers { spot, on_demand } = status.workers.unwrap();
@@ -119,7 +119,7 @@ fn a_shortage_is_told_in_the_schedulers_words() {
         vec![Worker {
             node: None,
             no_machine: Some(said.into()),
-            ..worker(0, Capacity::Spot, UNSCHEDULED, Order::Work, Health::Well)
+            ..worker(0, Capacity::Spot, UNSCHEDULED, Order::Work, Health::Healthy)
         }],
         Some(Stats::default()),
     );
@@ -144,7 +144,7 @@ fn what_cannot_be_read_stays_as_it_was_last_known() {
     pool.status = Some(made(&pool, &observed(vec![idle(0, Capacity::Spot)], Some(stats)), None));
     assert_eq!(pool.status.as_ref().unwrap().queue.as_ref().unwrap().oldest_seconds, Some(7));
     let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
-    let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Well);
+    let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Healthy);
     let status = made(&pool, &observed(vec![unheard], None), None);
     assert_eq!(status.workers, pool.status.as_ref().unwrap().workers);
     assert_eq!(status.queue, pool.status.unwrap().queue);

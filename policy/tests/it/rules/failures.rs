@@ -145,7 +145,7 @@ fn the_state_quotes_the_failure_and_the_time_of_the_next_try() {
         "3 workers in a row did not come up, the next one is tried at 2026-01-01T00:00:10Z: \
          OutOfnvidia.com/gpu on node n7"
     );
-    assert_eq!(retired(&plan), ["w1", "w2", "w3"], "none of them remains");
+    assert_eq!(retired(&plan), ["w1", "w2", "w3"], "all of them are removed");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn refused_starts_are_delayed_and_reported() {
     assert_eq!((failing.workers, &failing.message, failing.next_try), (0, &why, Some(NOW.plus(secs(2)))));
     let again =
         policy::plan(NOW.plus(secs(2)), &single_zone(), &Seen { refused: vec![], ..work }, &plan.memory);
-    assert!(started(&again, Capacity::Spot) > 3, "none exists that might fail");
+    assert!(started(&again, Capacity::Spot) > 3, "no worker exists that might fail");
 }
 
 #[test]
@@ -200,13 +200,13 @@ fn a_broken_worker_is_not_counted_on_and_is_replaced() {
     let work = seen(vec![waiting("standard", 3, 250)], vec![], vec![broken.clone()]);
     let plan = decide(&single_zone(), &work);
     assert_eq!(done(&plan), [("retire", "Broken")]);
-    assert!(plan.report.late.is_empty() || plan.report.wanted.spot == 0, "nothing is expected of it");
-    let well = Worker { created: NOW.minus(secs(600)), ..worker("s2", Capacity::Spot, Phase::Busy) };
-    let among_well_ones =
-        seen(vec![waiting("standard", 60, 250)], vec![running("s2", "standard")], vec![broken, well]);
-    let plan = decide(&single_zone(), &among_well_ones);
+    assert!(plan.report.late.is_empty() || plan.report.wanted.spot == 0, "the plan does not count on it");
+    let working = Worker { created: NOW.minus(secs(600)), ..worker("s2", Capacity::Spot, Phase::Busy) };
+    let among_working_ones =
+        seen(vec![waiting("standard", 60, 250)], vec![running("s2", "standard")], vec![broken, working]);
+    let plan = decide(&single_zone(), &among_working_ones);
     assert_eq!(retired(&plan), ["s1"]);
-    assert!(started(&plan, Capacity::Spot) > 1, "one among well ones puts nothing off");
+    assert!(started(&plan, Capacity::Spot) > 1, "one broken worker among working ones delays no start");
 }
 
 #[test]
@@ -231,9 +231,9 @@ fn when_the_pool_is_at_fault_no_machine_is_bought() {
     // A worker that blames the pool while others work is at fault itself.
     let mut outvoted = worker("s1", Capacity::Spot, idle_for(61));
     outvoted.trouble = workers[0].trouble.clone();
-    let well = ["w2", "w3"].map(|id| worker(id, Capacity::Spot, Phase::Busy)).to_vec();
+    let working = ["w2", "w3"].map(|id| worker(id, Capacity::Spot, Phase::Busy)).to_vec();
     let leases = ["w2", "w3"].map(|id| running(id, "standard")).to_vec();
-    let plan = decide(&pool(), &seen(work, leases, [vec![outvoted], well].concat()));
+    let plan = decide(&pool(), &seen(work, leases, [vec![outvoted], working].concat()));
     assert_eq!(retired(&plan), ["s1"]);
     assert!(started(&plan, Capacity::Spot) > 0);
 }

@@ -50,7 +50,7 @@ fn signs_are_passed_on_once() {
     assert_eq!(with(doomed, Order::Doomed), None);
     assert_eq!(with(Health::AtRisk, Order::Work), Some(("hold", "AtRisk")));
     assert_eq!(with(Health::AtRisk, Order::Hold), None);
-    assert_eq!(with(Health::Well, Order::Hold), Some(("resume", "RiskPassed")));
+    assert_eq!(with(Health::Healthy, Order::Hold), Some(("resume", "RiskPassed")));
     assert_eq!(with(Health::Gone, Order::Doomed), Some(("evict", "NodeGone")));
     assert_eq!(with(Health::Gone, Order::Evicted), None);
 }
@@ -114,8 +114,8 @@ fn a_worker_whose_node_may_go_comes_back_and_one_that_is_not_needed_does_not() {
         done(&plan(NOW, &pool(), &seen(vec![], work(), vec![worker]), &memory))
     };
     assert_eq!(why(HoldReason::AtRisk, Health::AtRisk), []);
-    assert_eq!(why(HoldReason::AtRisk, Health::Well), [("resume", "RiskPassed")]);
-    assert_eq!(why(HoldReason::NotNeeded, Health::Well), []);
+    assert_eq!(why(HoldReason::AtRisk, Health::Healthy), [("resume", "RiskPassed")]);
+    assert_eq!(why(HoldReason::NotNeeded, Health::Healthy), []);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The chart as SVG: what the screen showed, and the spending.
+//! Draws the chart as SVG: what the screen showed, and the spending.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -24,7 +24,7 @@ const PALE: &str = "#a9a9a9";
 const BLUE: &str = "#3778bf";
 const RED: &str = "#c8372d";
 
-/// One quantity over the ticks, each value for the length of its tick.
+/// A quantity over the ticks; each value lasts for its tick.
 struct Series {
     name: &'static str,
     colour: &'static str,
@@ -40,7 +40,7 @@ enum Look {
 
 struct Panel {
     title: &'static str,
-    /// What the top of the panel stands for.
+    /// The value at the top of the panel.
     most: f64,
     series: Vec<Series>,
 }
@@ -170,7 +170,7 @@ impl Panel {
 }
 
 impl Series {
-    /// What is more than `most` is drawn as `most`.
+    /// Values above `most` are drawn as `most`.
     fn draw(&self, svg: &mut String, bottom: f64, most: f64, ticks: usize) -> Result<()> {
         let step = WIDTH / f64::from(u32::try_from(ticks)?);
         let mut path = String::new();

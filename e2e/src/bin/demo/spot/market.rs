@@ -7,18 +7,18 @@ use e2e::SpotTrace;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-/// Where it was recorded.
+/// The zone of the recording.
 pub(crate) const ZONE: &str = "us-east-2b";
-/// The market at its best has this many machines for us.
+/// The largest number of machines that the demo's market has.
 pub(crate) const MACHINES: u32 = 4;
-/// Recorded time over the demo's.
+/// How many times faster than recorded the market runs.
 pub(crate) const SPEED: u32 = 360;
 
-/// How many machines were asked for when it was recorded.
+/// The number of machines that were requested in the recording.
 const RECORDED_MACHINES: u32 = 16;
 const RECORDED: &str = include_str!("../../../../traces/us-east-2b.json");
 
-/// How many machines there were to be had at each tick.
+/// The number of available machines at each tick.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Market {
     metadata: Metadata,
@@ -27,12 +27,12 @@ pub(crate) struct Market {
 
 #[derive(Serialize, Deserialize)]
 struct Metadata {
-    /// Recorded time between two ticks.
+    /// The recorded time between two ticks, in seconds.
     gap_seconds: u32,
 }
 
 impl Market {
-    /// As recorded, in proportion to our machines.
+    /// The recording, scaled to the demo's number of machines.
     pub(crate) fn recorded() -> Result<Self> {
         let mut market: Self = serde_json::from_str(RECORDED).context("the recorded spot market")?;
         for machines in &mut market.data {
@@ -41,7 +41,7 @@ impl Market {
         Ok(market)
     }
 
-    /// Writes it for the provisioner; it lasts as long as the file.
+    /// Writes the market for the provisioner. The market exists as long as the file.
     pub(crate) fn write(&self) -> Result<(NamedTempFile, SpotTrace)> {
         let mut file = NamedTempFile::new()?;
         serde_json::to_writer(&mut file, self)?;
@@ -54,7 +54,7 @@ impl Market {
         self.data.len()
     }
 
-    /// How many ticks have passed after so much of the demo.
+    /// The number of ticks that have passed after this time of the demo.
     pub(crate) fn tick_after(&self, demo: Duration) -> usize {
         let recorded = demo.saturating_mul(SPEED).as_secs();
         usize::try_from(recorded / u64::from(self.metadata.gap_seconds)).unwrap_or(usize::MAX)
@@ -66,23 +66,23 @@ impl Market {
         Duration::from_secs(self.metadata.gap_seconds.into()).saturating_mul(tick)
     }
 
-    /// How long it is in the demo.
+    /// The market's duration in the demo.
     pub(crate) fn lasts(&self) -> Duration {
         self.time_of(self.ticks()) / SPEED
     }
 
-    /// The machines to be had at a tick; like the provisioner's it starts over at its end.
+    /// The number of available machines at a tick. Like the provisioner, it starts again after its end.
     pub(crate) fn offered(&self, tick: usize) -> u32 {
         tick.checked_rem(self.ticks()).and_then(|tick| self.data.get(tick)).copied().unwrap_or_default()
     }
 }
 
-/// Rounded to the nearest, so that a market with nothing to speak of has nothing.
+/// Rounds to the nearest number, so that a market with hardly any machines has none.
 fn scaled(recorded: u32) -> u32 {
     (recorded * MACHINES + RECORDED_MACHINES / 2) / RECORDED_MACHINES
 }
 
-/// Recorded time as on a clock.
+/// Formats recorded time as on a clock.
 pub(crate) fn clock(time: Duration) -> String {
     let minutes = time.as_secs() / 60;
     format!("{}:{:02}", minutes / 60, minutes % 60)
@@ -99,9 +99,9 @@ mod tests {
         assert_eq!(clock(market.time_of(market.ticks())), "7:30");
         assert_eq!(market.tick_after(Duration::from_millis(833)), 0);
         assert_eq!(market.tick_after(Duration::from_millis(834)), 1);
-        // Ticks 21 to 26: 16 machines, then 1, then none; the trace starts over at 90.
+        // Ticks 21 to 26 have 16 machines, then 1, then none; the trace starts again at tick 90.
         assert_eq!([21, 22, 25, 90].map(|tick| market.offered(tick)), [4, 0, 0, 4]);
-        // 6 of 16.
+        // 6 of 16 machines.
         assert_eq!(market.offered(53), 2);
     }
 }

@@ -1,6 +1,7 @@
-//! Hours of a recorded spot market in about a minute: what the fleet, the queue and the bill make of it.
+//! Replays hours of a recorded spot market in about a minute, and shows the fleet, the queue and the cost.
 //!
-//! The market is played faster; everything else takes the time it takes here, machines to boot as well as pictures.
+//! The market runs faster than recorded. Everything else takes its normal time on this machine, including the boot of
+//! machines.
 
 mod chart;
 mod market;
@@ -23,21 +24,21 @@ use self::{
     watch::{History, Watch},
 };
 
-/// Someone asks for an image so often.
+/// The time between two jobs of one image.
 const IMAGE_EVERY: Duration = Duration::from_millis(800);
-/// The class's promise.
+/// The class's promise, in seconds.
 const SLA_SECONDS: u32 = 30;
-/// 20 steps: an image takes 2 s.
+/// Milliseconds of a step: an image of 20 steps takes 2 s.
 const STEP_MS: &str = "100";
 const STEPS: u32 = 20;
 const ON_DEMAND_MACHINES: u32 = 3;
-/// How often the cluster is looked at.
+/// The time between two checks of the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
-/// How long a warm-up, and what is left at the end, may take.
+/// The longest time for the warm-up, and for the remaining work at the end.
 const DEADLINE: Duration = Duration::from_secs(180);
 const CHART: &str = "target/demo-spot.svg";
 
-/// Runs it, and cleans up.
+/// Runs the demo and cleans up.
 pub(crate) async fn show() -> Result<()> {
     let market = Market::recorded()?;
     introduce(&market);
@@ -54,7 +55,8 @@ pub(crate) async fn show() -> Result<()> {
     let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
     let engine = EngineOptions { args, command: None };
     println!("Starting the control plane, Redis, S3 and the operator …");
-    let world = World::start(&WorldOptions { cloud, engine, operators: 1 }).await?;
+    let world =
+        World::start(&WorldOptions { cloud, engine, operators: 1, ..WorldOptions::default() }).await?;
     let studio = Studio::open(&world, "studio", pool).await?;
     warm_up(&studio).await?;
 
@@ -89,15 +91,15 @@ fn introduce(market: &Market) {
 
 fn pool(spec: &mut Value) {
     spec["capacity"]["spot"]["max"] = MACHINES.into();
-    // As recorded in that region.
+    // The price that was recorded in that region.
     spec["capacity"]["spot"]["pricePerHour"] = "0.918".into();
     spec["capacity"]["onDemand"]["max"] = ON_DEMAND_MACHINES.into();
     spec["classes"][1]["slaSeconds"] = SLA_SECONDS.into();
-    // Short, as the market is: ten seconds of it are an hour.
+    // The times are short because the market is: ten seconds of it are an hour.
     spec["scaling"] = json!({ "idleSeconds": 4, "spotShortageSeconds": 10 });
 }
 
-/// One image of each kind of machine: from then on the pool knows how long starts and images take.
+/// Makes one image on each kind of machine, so that the pool knows how long start-ups and images take.
 async fn warm_up(studio: &Studio<'_>) -> Result<()> {
     println!("Warming up: an image on spot, an image on demand …");
     let classes = ["standard", "immediate"];
@@ -115,7 +117,7 @@ fn image(class: &str, prompt: &str) -> Value {
     json!({ "class": class, "textToImage": { "model": e2e::MODEL, "prompt": prompt, "steps": STEPS } })
 }
 
-/// Asks for an image at a time, steadily; how many in all.
+/// Creates jobs of one image at a steady rate; returns their number.
 async fn ask(studio: &Studio<'_>, begun: Instant, lasts: Duration) -> Result<u32> {
     let mut beats = tokio::time::interval_at(begun.into(), IMAGE_EVERY);
     let mut asked = 0;
@@ -127,7 +129,7 @@ async fn ask(studio: &Studio<'_>, begun: Instant, lasts: Duration) -> Result<u32
     Ok(asked)
 }
 
-/// Shows what goes on until the market's time is over and every image is made.
+/// Shows the cluster until the market has ended and every image is made.
 async fn follow(
     watch: &Watch<'_>,
     market: &Market,

@@ -1,4 +1,4 @@
-//! The chart on a terminal, drawn again at every look; or plain lines.
+//! Draws the chart on a terminal at each check, or prints plain lines.
 
 use std::{
     io::{IsTerminal as _, Write as _, stdout},
@@ -13,11 +13,11 @@ use super::{
     watch::{History, Moment, Workers},
 };
 
-/// A plain line every so often.
+/// The time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Columns left of the chart.
+/// The number of columns left of the chart.
 const MARGIN: usize = 14;
-/// Lines of the queue's chart, and images a line stands for.
+/// The number of lines in the queue's chart.
 const QUEUE_LINES: u32 = 3;
 const IMAGES_PER_LINE: u64 = 8;
 
@@ -27,11 +27,11 @@ const RED: &str = "\x1b[31m";
 const CYAN: &str = "\x1b[36m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Where the demo shows itself.
+/// The output of the demo.
 pub(crate) enum Screen {
     /// A terminal. The cursor is hidden until the end.
     Chart,
-    /// A file or a pipe; when the next line is due.
+    /// A file or a pipe, with the time at which the next line is due.
     Lines(Duration),
 }
 
@@ -83,7 +83,7 @@ fn line(market: &Market, now: &Moment, at: Duration) -> String {
     )
 }
 
-/// Every line is cleared to its end, for what stood there before.
+/// Every line is cleared to its end, because the last drawing may be longer.
 fn draw(market: &Market, history: &History, at: Duration) {
     let width = tcgetwinsize(stdout()).map_or(80, |size| usize::from(size.ws_col));
     let ticks_per_column = market.ticks().div_ceil(width.saturating_sub(MARGIN + 1).max(1));
@@ -113,7 +113,7 @@ fn draw(market: &Market, history: &History, at: Duration) {
     lines.push(columns.axis());
     lines.extend(foot(history.last(), width));
     let mut out = stdout().lock();
-    // The terminal may be gone; the demo goes on.
+    // If the terminal is closed the demo continues.
     let _ = write!(out, "\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\n")).and_then(|()| out.flush());
 }
 
@@ -141,7 +141,7 @@ fn foot(now: &Moment, width: usize) -> Vec<String> {
     ]
 }
 
-/// The ticks seen so far, some to a column.
+/// The ticks so far, one or more per column.
 struct Columns<'a> {
     market: &'a Market,
     seen: Vec<&'a Moment>,
@@ -159,7 +159,7 @@ impl Columns<'_> {
         format!("{label:MARGIN$}{colour}{cells}{PLAIN}")
     }
 
-    /// A mark for every hour.
+    /// The axis, with a mark for every hour.
     fn axis(&self) -> String {
         let mut line = " ".repeat(MARGIN);
         let ticks = self.market.ticks();
@@ -187,7 +187,7 @@ fn machine_cell(machine: u32, workers: Workers, else_: char) -> char {
     }
 }
 
-/// A bar of so many eighths of a line.
+/// A bar of this many eighths of a line.
 fn bar(eighths: u64) -> char {
     match eighths {
         0 => ' ',

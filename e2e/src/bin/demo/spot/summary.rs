@@ -1,4 +1,4 @@
-//! What came of it, in figures.
+//! Prints the result in figures.
 
 use anyhow::Result;
 use crds::{Image, ImageJob, MachineCost, Money, PoolCost, Sla};
@@ -6,10 +6,11 @@ use e2e::Finished;
 
 use super::SLA_SECONDS;
 
-/// Fetches and decodes every image, and prints the figures.
+/// Downloads and decodes every image, and prints the figures.
 ///
 /// # Errors
-/// When an image that its job calls made is not there.
+///
+/// If an image that its job reports as made does not exist.
 pub(crate) async fn print(jobs: &[ImageJob], asked: u32, cost: &PoolCost) -> Result<()> {
     let mut made: Vec<&Image> = Vec::new();
     for job in jobs {

@@ -1,4 +1,4 @@
-//! What is to be seen of the cluster at each moment, and what was.
+//! Observes the cluster at each check, and keeps the history.
 
 use anyhow::{Context as _, Result};
 use crds::{Capacity, ImageJob, Money, PoolCost, Sla, WorkerPool, names::LABEL_CAPACITY};
@@ -7,44 +7,44 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use queue::Queue;
 
-/// Looks at a studio.
+/// Observes a studio.
 pub(crate) struct Watch<'a> {
     studio: &'a Studio<'a>,
     queue: Queue,
-    /// What was spent before.
+    /// The pool's cost before the watch began.
     before: PoolCost,
 }
 
-/// What is seen at one look.
+/// The state of the cluster at one check.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moment {
-    /// Images waiting for a worker.
+    /// The number of images that wait for a worker.
     pub(crate) waiting: u64,
     pub(crate) spot: Workers,
     pub(crate) on_demand: Workers,
-    /// Images asked for so far, and those of them that were in time and that were not.
+    /// The number of images requested so far, with the numbers of those that were in time and late.
     pub(crate) asked: u32,
     pub(crate) in_time: u32,
     pub(crate) late: u32,
-    /// What the machines cost so far, and what they would have on demand.
+    /// The cost of the machines so far, and the cost at the on-demand price.
     pub(crate) spent: Money,
     pub(crate) all_on_demand: Money,
     /// The operator's last decision.
     pub(crate) decision: String,
 }
 
-/// Workers of one kind of machine.
+/// The number of workers on one kind of machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Workers {
-    /// Ready to work.
+    /// Workers that are ready.
     pub(crate) ready: u32,
-    /// Starting on a machine.
+    /// Workers that are starting on a machine.
     pub(crate) starting: u32,
-    /// Waiting for a machine.
+    /// Workers that wait for a machine.
     pub(crate) without_machine: u32,
 }
 
-/// What was seen, by tick of the market.
+/// The states by tick of the market.
 pub(crate) struct History {
     moments: Vec<Option<Moment>>,
     last: Moment,
@@ -55,7 +55,7 @@ impl History {
         Self { moments: vec![None; ticks], last: Moment::default() }
     }
 
-    /// Notes the last look of a tick; those after the end are only the last.
+    /// Keeps the last check of a tick. Checks after the end replace the last tick.
     pub(crate) fn add(&mut self, tick: usize, moment: Moment) {
         if let Some(slot) = self.moments.get_mut(tick) {
             *slot = Some(moment.clone());
@@ -67,7 +67,7 @@ impl History {
         &self.last
     }
 
-    /// What was seen at each tick so far, in order; a tick without a look is as the one before.
+    /// The state at each tick so far, in order. A tick without a check has the state of the tick before.
     pub(crate) fn by_tick(&self) -> Vec<&Moment> {
         let seen = self.moments.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         let mut before = self.moments.iter().flatten().next();
@@ -81,7 +81,7 @@ impl History {
 }
 
 impl<'a> Watch<'a> {
-    /// Spending counts from now.
+    /// Begins to watch; cost counts from now.
     pub(crate) async fn new(studio: &'a Studio<'a>) -> Result<Self> {
         let mut watch = Self { studio, queue: studio.queue().await?, before: PoolCost::default() };
         watch.before = watch.cost().await?;
@@ -110,15 +110,15 @@ impl<'a> Watch<'a> {
         Ok(moment)
     }
 
-    /// What the machines cost since the watch began.
+    /// The cost of the machines since the watch began.
     pub(crate) async fn cost(&self) -> Result<PoolCost> {
         let cost = self.pool().await?.status.and_then(|status| status.cost).unwrap_or_default();
         Ok(since(cost, &self.before))
     }
 
-    /// Every job there is.
+    /// All jobs of the studio.
     pub(crate) async fn jobs(&self) -> Result<Vec<ImageJob>> {
-        // From the API server's memory.
+        // The API server answers from memory.
         let any_version = ListParams::default().match_any();
         Ok(self.studio.api::<ImageJob>().list(&any_version).await?.items)
     }
@@ -129,7 +129,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What was added to a cost.
+/// The part of a cost that was added since `before`.
 fn since(mut cost: PoolCost, before: &PoolCost) -> PoolCost {
     cost.total = cost.total.minus(before.total);
     cost.on_demand_total = cost.on_demand_total.minus(before.on_demand_total);
@@ -142,12 +142,12 @@ fn since(mut cost: PoolCost, before: &PoolCost) -> PoolCost {
 }
 
 impl Workers {
-    /// Those that have a machine.
+    /// The number of workers that have a machine.
     pub(crate) const fn on_machines(self) -> u32 {
         self.ready + self.starting
     }
 
-    /// All of them.
+    /// The number of all workers.
     pub(crate) const fn wanted(self) -> u32 {
         self.on_machines() + self.without_machine
     }

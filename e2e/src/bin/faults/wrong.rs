@@ -1,0 +1,81 @@
+//! What is still there but wrong: leaders, clocks, Redis, jobs, workers and pools.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::faults::{
+    Stand, Verdict, clocks, memory, poison, slow_api,
+    split_brain::{self, OldLeader},
+    wipe::{self, Loss},
+};
+
+use super::report::{Case, Report};
+
+/// Workers that are busy when Redis forgets everything.
+const BUSY: u32 = 16;
+/// How long the API server is slow.
+const SLOW: Duration = Duration::from_secs(60);
+/// Of all steps, those that may be taken again when Redis is wiped.
+const REDONE: f64 = 0.05;
+/// Claims of a job that ends engines, for each of an honest tenant's.
+const POISON: f64 = 0.10;
+
+/// The cases that need no machines.
+pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
+    report.case("leader cut off from the API server, or Redis", async || split_brains(stand).await).await;
+    report.case("Redis wiped under 16 busy workers", async || wiped(stand).await).await;
+    report.case("a job that ends every engine", async || poisoned(stand).await).await;
+    report
+        .case("clocks that disagree and jump", async || {
+            Ok(Case::once(clocks::that_disagree(stand, "clocks").await?))
+        })
+        .await;
+    report
+        .case("API server takes 5 s an answer", async || {
+            let verdict = slow_api::five_seconds_an_answer(stand, "slow", SLOW).await?;
+            Ok(Case::new(format!("{} s", SLOW.as_secs()), verdict))
+        })
+        .await;
+    report
+        .case("Redis full, and restarted", async || {
+            Ok(Case::once(memory::full_and_restarted(stand, "full").await?))
+        })
+        .await;
+}
+
+async fn split_brains(stand: &Stand) -> Result<Case> {
+    let runs = [
+        split_brain::without_the_api_server(stand, "split", OldLeader::Awake).await?,
+        split_brain::without_the_api_server(stand, "split-frozen", OldLeader::Frozen).await?,
+        split_brain::without_redis(stand, "split-redis").await?,
+    ];
+    let lost: usize = runs.iter().map(|run| run.lost).sum();
+    let mut all = Verdict::default();
+    runs.iter().for_each(|run| all.add(run.verdict.clone()));
+    let acted = runs.map(|run| format!("{:.0}", run.led_on.as_secs_f64())).join(", ");
+    Ok(Case::new(format!("acted for {acted} s"), all).at_most("faults.split_brain_lost", number(lost), 0.0))
+}
+
+async fn wiped(stand: &Stand) -> Result<Case> {
+    let flushed = wipe::while_all_work(stand, "flushed", BUSY, Loss::Flushed).await?;
+    let lost = wipe::while_all_work(stand, "disk", BUSY, Loss::Disk).await?;
+    let redone = flushed.redone_share().max(lost.redone_share());
+    let mut all = flushed;
+    all.add(lost);
+    Ok(Case::new("flushed; with its disk".to_owned(), all).at_most(
+        "faults.redone_after_wipe",
+        redone,
+        REDONE,
+    ))
+}
+
+async fn poisoned(stand: &Stand) -> Result<Case> {
+    let run = poison::beside_an_honest_tenant(stand, "tenants").await?;
+    let done = format!("{} engines died", run.deaths);
+    Ok(Case::new(done, run.verdict).at_most("faults.poison_share", run.share, POISON))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn number(n: usize) -> f64 {
+    n as f64
+}
