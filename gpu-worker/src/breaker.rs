@@ -18,7 +18,7 @@ const MADE_ELSEWHERE: usize = 3;
 const IN_A_ROW: usize = 5;
 /// What others do with a task shows by then, as a rule.
 const SHOWN_AFTER: Duration = Duration::from_secs(15);
-/// A suspicion of which nothing was heard for so long is dropped.
+/// A suspicion that nobody refuted or confirmed for so long is dropped.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// What lies further back says little of a worker that has made many pictures since.
 const REFUTED_WITHIN: Duration = Duration::from_secs(3600);
@@ -33,7 +33,7 @@ pub(crate) struct Breaker(Mutex<Inner>);
 struct Inner {
     /// The oldest first.
     suspicions: VecDeque<Suspicion>,
-    /// When it was heard that another worker had made a task.
+    /// When the queue said that another worker had made a task that did not work here.
     refuted_at: VecDeque<Instant>,
     /// What the queue had counted of this worker; before the first answer nothing is known.
     known: Option<Counts>,
@@ -80,7 +80,7 @@ impl Breaker {
 
     /// Takes in what the queue has counted of this worker, as in [`BeatReply`](queue::BeatReply). What was counted before
     /// this process began is not its.
-    pub(crate) fn heard(&self, refuted: u32, confirmed: u32, now: Instant) {
+    pub(crate) fn update(&self, refuted: u32, confirmed: u32, now: Instant) {
         let mut inner = self.lock();
         let known = inner.known.replace(Counts { refuted, confirmed });
         let known = known.unwrap_or(Counts { refuted, confirmed });
@@ -139,7 +139,7 @@ mod tests {
     /// That has failed tasks of these jobs.
     fn suspecting(jobs: impl IntoIterator<Item = usize>, now: Instant) -> Breaker {
         let breaker = Breaker::default();
-        breaker.heard(0, 0, now);
+        breaker.update(0, 0, now);
         let error = TaskError { reason: Reason::EngineError, message: "no such model".into() };
         jobs.into_iter().for_each(|job| breaker.suspect(&JobUid(format!("job-{job}")), &error, now));
         breaker
@@ -147,8 +147,8 @@ mod tests {
 
     /// Whether it is open once it should have shown what others do.
     fn opens(breaker: &Breaker, (refuted, confirmed): (u32, u32), now: Instant) -> bool {
-        breaker.heard(refuted, confirmed, now);
-        breaker.heard(refuted, confirmed, now + SHOWN_AFTER);
+        breaker.update(refuted, confirmed, now);
+        breaker.update(refuted, confirmed, now + SHOWN_AFTER);
         breaker.why().is_some()
     }
 
@@ -156,9 +156,9 @@ mod tests {
     fn tasks_that_others_make_are_this_workers_fault_even_of_one_job() {
         let now = Instant::now();
         let breaker = suspecting([0, 0, 0], now);
-        breaker.heard(2, 0, now);
+        breaker.update(2, 0, now);
         assert_eq!(breaker.why(), None);
-        breaker.heard(3, 0, now);
+        breaker.update(3, 0, now);
         assert!(breaker.why().expect("open").contains("made by other workers"));
     }
 
@@ -176,7 +176,7 @@ mod tests {
         let breaker = suspecting([], now);
         for n in 1..10 {
             let later = now + n * REFUTED_WITHIN / 2;
-            breaker.heard(n, 0, later);
+            breaker.update(n, 0, later);
             assert_eq!(breaker.why(), None, "{n}");
         }
     }
@@ -203,7 +203,7 @@ mod tests {
         recovered.worked();
         assert!(!opens(&recovered, (0, 0), now));
         let recent = suspecting(0..IN_A_ROW, now);
-        recent.heard(0, 0, now + Duration::from_secs(1));
+        recent.update(0, 0, now + Duration::from_secs(1));
         assert_eq!(recent.why(), None, "others may still find out");
     }
 }

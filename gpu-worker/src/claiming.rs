@@ -23,7 +23,7 @@ const LOOKAHEAD: Duration = Duration::from_millis(500);
 const OVERRUN: Duration = Duration::from_secs(1);
 /// Tasks in hand, those that wait for the bucket included; how much memory their pictures take has a bound of its own.
 const MOST_HELD: usize = 6;
-/// New work rings the bell; this is for a bell not heard.
+/// New work rings the bell; this finds what a lost ring did not say.
 const POLL: Duration = Duration::from_secs(1);
 /// Between two tries of a bucket or a disk that does not work.
 const TRY_EVERY: Duration = Duration::from_secs(3);
@@ -62,7 +62,7 @@ struct Seen {
     now: Instant,
 }
 
-/// Claims tasks and sees them through until the worker is told to go.
+/// Claims tasks and sees them through until the worker has to go.
 pub(crate) async fn run(worker: &Arc<Worker>) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let mut changes = worker.held.changes();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_task_is_claimed_just_before_the_engine_runs_dry() {
+    fn the_next_task_is_claimed_just_before_the_engine_would_idle() {
         assert_eq!(after(|_| ()), Step::Claim);
         assert_eq!(after(|seen| seen.ahead = Ahead::One(None)), Step::Wait);
         let second = Duration::from_secs(1);

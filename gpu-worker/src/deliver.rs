@@ -17,8 +17,8 @@ use crate::{
 /// Looking for a picture is worth so many tries; making it again is the other way.
 const LOOKS: u32 = 3;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Of what was left out so much is told.
-const LEFT_OUT_TOLD: usize = 5;
+/// The result names at most this many files that are not kept.
+const LEFT_OUT_NAMED: usize = 5;
 const BLACK: &str =
     "every pixel is black, as when the model's numbers overflow; try another model, VAE or precision";
 
@@ -58,7 +58,7 @@ impl Worker {
         })
     }
 
-    /// `None` if it is not there, or if that can't be told: then it is made again, under the same key.
+    /// `None` if the object is not there, or if the bucket does not say: then the picture is made again, under the same key.
     async fn look(&self, lease: &Lease, n: usize) -> Option<Found> {
         let key = self.store.output().image_key(&lease.task.job.0, lease.task.index, n);
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
@@ -152,13 +152,13 @@ impl Worker {
 
 /// For people.
 fn left_out(outputs: &[Output]) -> Vec<String> {
-    let mut told: Vec<String> = outputs
+    let mut names: Vec<String> = outputs
         .iter()
-        .take(LEFT_OUT_TOLD)
+        .take(LEFT_OUT_NAMED)
         .map(|output| format!("{output} is not kept: only PNG images are"))
         .collect();
-    if outputs.len() > LEFT_OUT_TOLD {
-        told.push(format!("and {} more", outputs.len() - LEFT_OUT_TOLD));
+    if outputs.len() > LEFT_OUT_NAMED {
+        names.push(format!("and {} more", outputs.len() - LEFT_OUT_NAMED));
     }
-    told
+    names
 }

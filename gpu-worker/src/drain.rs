@@ -16,7 +16,7 @@ const UNKNOWN: Duration = Duration::from_secs(10);
 /// Between two looks at what still fits.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Once the worker has to leave: hands back, as soon as it can be told, what won't be done in time.
+/// Once the worker has to leave: hands back what won't be done in time, as soon as that is known.
 pub(crate) async fn watch(duty: Duty, held: Held) {
     let mut orders = duty.watch();
     let _ = orders.wait_for(|now| matches!(now, Now::Leave { .. })).await;

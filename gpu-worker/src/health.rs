@@ -1,4 +1,4 @@
-//! How the worker is, told to the operator by its heartbeats and to everybody else over HTTP.
+//! The state of the worker and of what it depends on: heartbeats report it to the operator, HTTP pages to everybody else.
 
 use std::{
     fmt,
@@ -63,7 +63,7 @@ enum Condition {
 /// Why a part does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
-    /// What the operator is told; it hears nothing of a Redis that can't be reached.
+    /// What heartbeats report; none for Redis, over which they go.
     reason: Option<Reason>,
     why: String,
 }

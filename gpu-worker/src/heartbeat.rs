@@ -27,7 +27,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             Ok(reply) => {
                 worker.health.redis.works();
                 worker.held.renewed(&beat.leases, &reply.leases);
-                worker.health.breaker.heard(reply.refuted, reply.confirmed, Instant::now());
+                worker.health.breaker.update(reply.refuted, reply.confirmed, Instant::now());
                 worker.duty.ordered(reply.order, Instant::now());
             }
             Err(error) => {

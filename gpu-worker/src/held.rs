@@ -36,7 +36,7 @@ pub(crate) enum Loaded {
     /// It has made nothing since it was started.
     #[default]
     Nothing,
-    /// The model of the last picture, where that can be told.
+    /// The model of the last picture, where it has one.
     Last(Option<String>),
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Stage {
     Uploading,
     /// On its way to the queue.
     Reporting,
-    /// Its end is being reported while the engine, which may still have it, is told to stop.
+    /// The worker reports its end while it stops the engine, which may still have it.
     Stopping,
     /// A listing is being written, with which the engine has nothing to do.
     Listing,
@@ -101,7 +101,7 @@ pub(crate) enum Stop {
 pub(crate) enum Ahead {
     /// Nothing: it idles.
     Nothing,
-    /// One task. It is through with it in this time by all that is known; `None` where that is too little.
+    /// One task, which the engine ends in this time by all that is known; `None` where too little is known.
     One(Option<Duration>),
     /// One running and one waiting.
     Enough,
@@ -180,7 +180,7 @@ impl Held {
             let entry =
                 inner.entries.iter().find(|entry| entry.leased && entry.is(&lease.task, lease.attempt));
             if let Some(entry) = entry {
-                tracing::info!(task = %lease.task, attempt = lease.attempt, ?stop, "told to stop a task");
+                tracing::info!(task = %lease.task, attempt = lease.attempt, ?stop, "a task is to stop");
                 entry.stop.send_replace(Some(stop));
             }
         }
@@ -222,7 +222,7 @@ impl Held {
         next
     }
 
-    /// Hands back what `fits` says won't be done in time; it is told the stage and the longest time left.
+    /// Hands back what won't be done in time by `fits`, which gets the stage and the longest time left.
     pub(crate) fn hand_back(&self, now: Instant, fits: impl Fn(Stage, Option<Duration>) -> bool) {
         let inner = self.lock();
         for entry in &inner.entries {

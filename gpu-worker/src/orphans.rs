@@ -103,7 +103,7 @@ async fn remove(worker: &Worker, left: impl Iterator<Item = (PromptId, Mark)>) {
     }
 }
 
-/// The workers that still hold their leases; `None` if that can't be told.
+/// The workers that still hold their leases; `None` if the queue does not say.
 async fn living(worker: &Worker) -> Option<HashSet<String>> {
     let stats = worker.queue.stats().await.ok()?;
     let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);

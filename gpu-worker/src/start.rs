@@ -31,7 +31,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// What Kubernetes shows of the reason for which a container ended, bytes.
 const LONGEST_REASON: usize = 2048;
 
-/// Runs a worker until it is told to go: by an order in the queue, or because `terminated` ends. Waits for whatever of
+/// Runs a worker until an order in the queue ends it, or `terminated` ends. Waits for whatever of
 /// Redis, engine and bucket is not there yet, and says so in its heartbeats as soon as Redis is. The reason for which
 /// it fails is also written to the termination log.
 ///
@@ -113,7 +113,7 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
     };
     let signal = async {
         terminated.await;
-        duty.leave(Instant::now() + config.drain_grace(), "told to terminate");
+        duty.leave(Instant::now() + config.drain_grace(), "SIGTERM");
         std::future::pending::<()>().await;
     };
     tokio::select! {

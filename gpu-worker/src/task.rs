@@ -36,7 +36,7 @@ pub(crate) struct Made {
     pub(crate) seed: Option<u64>,
     /// Over all attempts, as far as their work went into the picture.
     pub(crate) engine_ms: u64,
-    /// A black picture is no picture. A workflow may well make one, as a mask.
+    /// A black picture is no picture. A workflow may rightly make one, as a mask.
     pub(crate) black_is_wrong: bool,
 }
 
@@ -161,7 +161,7 @@ impl Worker {
     ) -> Result<Made, Ending> {
         let name = &task.lease.task;
         loop {
-            match self.draw(task, begun.as_ref(), seat).await {
+            match self.run_prompt(task, begun.as_ref(), seat).await {
                 Ok(made) => return Ok(made),
                 // The latent may be to blame, and the picture can do without it.
                 Err(trouble @ (Trouble::Refused(_) | Trouble::Failed(_))) if begun.take().is_some() => {
@@ -196,9 +196,9 @@ impl Worker {
     }
 
     /// One run of the graph in the engine, or of what is left of it.
-    async fn draw(&self, task: Task<'_>, begun: Option<&Begun>, seat: &Seat) -> Result<Made, Trouble> {
+    async fn run_prompt(&self, task: Task<'_>, begun: Option<&Begun>, seat: &Seat) -> Result<Made, Trouble> {
         let Task { lease, spec, latents: _ } = task;
-        let id = PromptId::draw();
+        let id = PromptId::random();
         let Graph { nodes, seed, segments } =
             Graph::new(&spec.work, lease.task.index, &prefix(lease, &id), begun);
         let timeout = Duration::from_secs(spec.timeout_seconds.into());

@@ -65,11 +65,11 @@
 //! | `back:UID`, `later` | zset | tasks given back; those of them with a delay, by when they may be claimed |
 //! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
 //! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learnt ms per unit by work key |
-//! | `workers`, `worker:NAME` | zset, hash | workers by when they were last heard of; order, state, capacity, model, trouble |
+//! | `workers`, `worker:NAME` | zset, hash | workers by when they were last seen; order, state, capacity, model, trouble |
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
 //!
-//! Beside these, `ij2:pools` is the set of pools that have a queue (see [`pools`]).
+//! Beside these, the hash `ij2:pools` has the pools that have a queue, and whose each is (see [`pools`]).
 
 pub mod access;
 mod bell;

@@ -17,7 +17,7 @@ pub enum Kind {
     GpuFault,
     /// The engine's disk may be full or broken.
     DiskFault,
-    /// Something that a node asked over the network did not answer well: another try may do.
+    /// A node's request over the network failed: another try may succeed.
     Network,
     /// The graph's own, or that of what is installed here.
     Other,

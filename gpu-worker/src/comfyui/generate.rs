@@ -65,7 +65,7 @@ pub enum Trouble {
     /// The GPU's memory did not suffice.
     #[error("{}", .0.words())]
     OutOfMemory(Failure),
-    /// A node raised an exception, and the engine is well.
+    /// A node raised an exception, and the engine works.
     #[error("{}", .0.words())]
     Failed(Failure),
     /// It ran and left no picture.

@@ -5,7 +5,7 @@ use serde::{
 use serde_json::Value;
 
 /// Whose prompt it is: travels in a prompt's extra data and comes back in the engine's queue and history, so that our
-/// prompts are told from those of others who use the same engine, and from those of a worker that is gone.
+/// prompts can be distinguished from those of others who use the same engine, and from those of a worker that is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The worker's pool, `namespace/name`.

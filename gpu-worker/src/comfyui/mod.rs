@@ -39,14 +39,14 @@ pub use progress::{Phase, Progress, Saved, Segment, Steps};
 pub use refusal::Refusal;
 pub use version::About;
 
-/// A prompt's name in the engine: a lowercase UUID that we draw.
+/// A prompt's name in the engine: a random lowercase UUID.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PromptId(String);
 
 impl PromptId {
-    /// One that nobody has used.
+    /// A new one.
     #[must_use]
-    pub fn draw() -> Self {
+    pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }
 

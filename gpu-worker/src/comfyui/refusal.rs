@@ -13,7 +13,7 @@ pub(super) struct Answer {
 /// The engine will not run a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// For people: which nodes the engine minds, and its own words on each.
+    /// For people: which nodes the engine refuses, and its own words on each.
     pub words: String,
     /// It may be for want of something that another worker has: a model, a node, another version of one.
     pub is_doubtful: bool,

@@ -155,7 +155,7 @@ async fn an_engine_that_does_not_let_go_of_a_prompt_needs_a_restart() {
     let _connecting = AbortOnDropHandle::new(tokio::spawn(async move { connecting.keep_connected().await }));
     let up = |state: &State| matches!(state, State::Up(_));
     engine.state().wait_for(up).await.expect("it stays");
-    let id = PromptId::draw();
+    let id = PromptId::random();
     let graph = json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}

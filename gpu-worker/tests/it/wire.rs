@@ -9,7 +9,7 @@ use crate::replay::{Replay, Script, recording};
 
 async fn generate(replay: &Replay, graph: &Value) -> (Result<Generated, Trouble>, Vec<Progress>) {
     let graph = graph.as_object().cloned().unwrap_or_default();
-    let prompt = Prompt { id: PromptId::draw(), graph, segments: vec![], timeout: Duration::from_secs(20) };
+    let prompt = Prompt { id: PromptId::random(), graph, segments: vec![], timeout: Duration::from_secs(20) };
     let mut heard = Vec::new();
     let result = replay.engine.generate(&prompt, |progress| heard.push(progress.clone())).await;
     (result, heard)
@@ -134,7 +134,7 @@ async fn every_refusal_is_told_in_words_that_name_node_and_input() {
 async fn an_answer_of_200_with_node_errors_is_a_refusal_and_the_rest_is_stopped() {
     let recording = recording("validation_errors");
     let replay = Replay::start(Script::answering(&recording["one_good_one_bad_output"])).await;
-    let id = PromptId::draw();
+    let id = PromptId::random();
     let prompt =
         Prompt { id: id.clone(), graph: Map::new(), segments: vec![], timeout: Duration::from_secs(20) };
     let result = replay.engine.generate(&prompt, |_| ()).await;

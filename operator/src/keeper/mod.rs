@@ -23,7 +23,7 @@ mod upkeep;
 pub(crate) use intake::{Coming, Intake};
 pub(crate) use orders::{Answer, Failure, Look, NewJob, Order, Said, WorkerAnswer};
 pub(crate) use snapshot::Snapshot;
-pub(crate) use upkeep::{Access, RedisSeen, User};
+pub(crate) use upkeep::{Access, RedisSeen, Upkeep};
 
 /// Orders that wait at most.
 const ORDERS: usize = 4096;
@@ -46,6 +46,18 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Orders that a job is queued. `coming` counts as work from now on until a snapshot shows the job. Returns false, and
+    /// counts nothing, when there is no room for another order.
+    pub(crate) fn enqueue(&self, new: NewJob, coming: Option<Coming>) -> bool {
+        let Ok(permit) = self.orders.try_reserve() else { return false };
+        // Before the order goes: the keeper may have carried it out before this call returns.
+        if let Some(coming) = coming {
+            self.intake.add(new.uid, coming);
+        }
+        permit.send(Order::Enqueue(Box::new(new)));
+        true
+    }
+
     /// One whose orders the test takes, and whose snapshots it makes.
     #[cfg(test)]
     pub(crate) fn held() -> (Self, mpsc::Receiver<Order>, watch::Sender<Arc<Snapshot>>) {
@@ -73,7 +85,7 @@ pub(crate) struct Keeping {
     changed: bool,
     /// What the pool's owner wants of the queue, and whether it was told.
     settings: Option<(queue::Settings, bool)>,
-    user: User,
+    upkeep: Upkeep,
     redis: RedisSeen,
     looked_after: Option<Instant>,
 }
@@ -91,7 +103,7 @@ pub(crate) struct Answers {
 pub(crate) fn open(
     key: PoolKey,
     queue: Queue,
-    user: User,
+    upkeep: Upkeep,
     answers: Answers,
     metrics: Arc<Metrics>,
 ) -> (Keeper, Keeping) {
@@ -112,7 +124,7 @@ pub(crate) fn open(
         looked: Instant::now(),
         changed: false,
         settings: None,
-        user,
+        upkeep,
         redis: RedisSeen::default(),
         looked_after: None,
     };
@@ -180,6 +192,11 @@ impl Keeping {
 
     fn publish(&self, mut snapshot: Snapshot) {
         snapshot.redis = self.redis.clone();
+        match (&self.snapshot.borrow().error, &snapshot.error) {
+            (None, Some(error)) => tracing::warn!(pool = %self.key, error, "the queue cannot be read"),
+            (Some(_), None) => tracing::info!(pool = %self.key, "the queue can be read again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 

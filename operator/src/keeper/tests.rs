@@ -1,6 +1,6 @@
 //! Against a real Redis.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use queue::{Claim, Job, JobUid, WorkerId};
 use testkit::{RedisOptions, wait_for};
@@ -24,10 +24,10 @@ struct House {
 impl House {
     /// A keeper at work, whose queue is filled.
     async fn open() -> Self {
-        Self::open_at(RedisOptions::default(), User::default()).await
+        Self::open_at(RedisOptions::default(), upkeep(None)).await
     }
 
-    async fn open_at(options: RedisOptions, user: User) -> Self {
+    async fn open_at(options: RedisOptions, upkeep: Upkeep) -> Self {
         let server = testkit::Redis::start(options).await.unwrap();
         let redis = queue::Redis::connect(&server.url()).await.unwrap();
         let queue = Queue::new(redis, "studio/sd15");
@@ -36,7 +36,7 @@ impl House {
         let (deposed, _) = mpsc::unbounded_channel();
         let to = Answers { jobs, workers: worker_sender, deposed };
         let metrics = Arc::new(Metrics::new().unwrap());
-        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), user, to, metrics);
+        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), upkeep, to, metrics);
         tokio::spawn(keeping.run());
         let mut house = Self { keeper, answers, workers, queue, server };
         let Said::Lost(run) = house.hears().await else { panic!("a new Redis was filled by nobody") };
@@ -73,9 +73,8 @@ impl House {
 
     async fn enqueue(&mut self, n: u8) -> Uid {
         let uid: Uid = format!("aaaaaaaa-0000-4000-8000-0000000000{n:02x}").parse().unwrap();
-        let job = job(uid);
-        self.keeper.intake.add(uid, Coming::of(&job).unwrap());
-        self.order(Order::Enqueue(Box::new(NewJob { uid, job, room: None }))).await;
+        let (job, coming) = (job(uid), Coming::of(&job(uid)));
+        assert!(self.keeper.enqueue(NewJob { uid, job, room: None }, coming));
         uid
     }
 
@@ -119,6 +118,31 @@ async fn a_job_is_counted_once_on_its_way_and_on_the_queue() {
     assert_eq!(house.keeper.intake.beyond(read_at), [], "the snapshot shows it");
 }
 
+/// However early the keeper gets to the order: the counted job would otherwise wait for ever.
+#[test]
+fn a_job_is_counted_before_its_keeper_hears_of_it() {
+    const JOBS: u32 = 2000;
+    let (keeper, mut orders, _snapshots) = Keeper::held();
+    let intake = Arc::clone(&keeper.intake);
+    let hears = std::thread::spawn(move || {
+        while let Some(Order::Enqueue(new)) = orders.blocking_recv() {
+            intake.queued(new.uid, Instant::now());
+        }
+    });
+    for n in 0..JOBS {
+        let uid: Uid = format!("aaaaaaaa-0000-4000-8000-{n:012x}").parse().unwrap();
+        let coming = Coming::of(&job(uid));
+        while !keeper.enqueue(NewJob { uid, job: job(uid), room: None }, coming.clone()) {
+            std::thread::yield_now();
+        }
+    }
+    let Keeper { intake, orders, .. } = keeper;
+    drop(orders);
+    hears.join().unwrap();
+    let read_at = Instant::now() + Duration::from_millis(1);
+    assert_eq!(intake.beyond(read_at).len(), 0, "a snapshot read since shows them all");
+}
+
 #[tokio::test]
 async fn a_dead_workers_image_comes_back_while_nobody_hears_the_answers() {
     let mut house = House::open().await;
@@ -159,14 +183,15 @@ async fn what_came_of_a_job_is_added_up_when_it_is_over() {
     assert_eq!(tally.unwrap().booked().made, 1);
 }
 
-fn own_user() -> User {
-    User { password: Some("own".into()), ..User::default() }
+fn upkeep(password: Option<&str>) -> Upkeep {
+    Upkeep { owner: "cluster".into(), password: password.map(Arc::from), refused: Arc::new(Once::new()) }
 }
 
 #[tokio::test]
 async fn a_pool_has_a_user_of_its_own_and_has_it_again_when_redis_was_restarted() {
     let access = testkit::Access::Password("operators".into());
-    let mut house = House::open_at(RedisOptions { access, ..RedisOptions::default() }, own_user()).await;
+    let mut house =
+        House::open_at(RedisOptions { access, ..RedisOptions::default() }, upkeep(Some("own"))).await;
     assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Own));
     let url = queue::access::url_of(&house.server.url(), "studio/sd15", "own");
     let enters = async || queue::Redis::connect(&url).await.ok().map(drop);
@@ -178,7 +203,8 @@ async fn a_pool_has_a_user_of_its_own_and_has_it_again_when_redis_was_restarted(
 #[tokio::test]
 async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
     let config = vec!["user default on nopass ~* &* +@all -acl".to_owned()];
-    let mut house = House::open_at(RedisOptions { config, ..RedisOptions::default() }, own_user()).await;
+    let mut house =
+        House::open_at(RedisOptions { config, ..RedisOptions::default() }, upkeep(Some("own"))).await;
     assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Shared));
     house.enqueue(1).await;
     let Said::Enqueued { result, .. } = house.hears().await else { panic!("another answer") };
@@ -189,7 +215,7 @@ async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
 async fn a_redis_that_drops_what_is_queued_is_told() {
     let config = vec!["maxmemory-policy allkeys-lru".to_owned()];
     let options = RedisOptions { max_memory: Some(64 << 20), config, ..RedisOptions::default() };
-    let house = House::open_at(options, User::default()).await;
+    let house = House::open_at(options, upkeep(None)).await;
     assert_eq!(house.finds(|redis| redis.evicts.is_some()).await.evicts.as_deref(), Some("allkeys-lru"));
 }
 

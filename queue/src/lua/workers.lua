@@ -2,11 +2,11 @@
 -- ordered, idle (since when it holds nothing; 0: it was given work), loaded and loaded_id (a model and its digest), state,
 -- capacity, notice and until (what its machine said), trouble; refuted and confirmed (of the tasks that it doubted or that
 -- ended its engine, how many another worker made, and how many are dead by another worker's word). `workers` has their
--- names by when they were last heard of.
+-- names by when they were last seen.
 
--- A worker is there while it was heard of within this time, ms.
+-- A worker counts as there if it was seen within this time, ms.
 local LATELY = 15000
--- So many others are looked at when one is asked for.
+-- A script looks at this many other workers at most.
 local FEW = 64
 
 local function remember_worker(name, now, ...)

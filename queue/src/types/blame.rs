@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Fault {
     /// The task's: it fails wherever it runs.
     Task,
-    /// The worker's: another one may well make it.
+    /// The worker's: another one may make it.
     Worker,
     /// The machine's, or that of an engine on it: it should be replaced.
     Machine,

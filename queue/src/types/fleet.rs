@@ -65,7 +65,7 @@ pub struct LeaseSeen {
 pub struct WorkerSeen {
     /// Who.
     pub worker: WorkerId,
-    /// What it was told.
+    /// Its order.
     pub order: Order,
     /// How far it has come.
     pub state: WorkerState,
@@ -145,7 +145,7 @@ pub enum EventKind {
     Dead,
     /// Nothing of it waits or runs any more, its listing included.
     Finished,
-    /// Something that this program does not know: a newer one told it.
+    /// A kind that this program does not know: a newer one wrote it.
     Other,
 }
 

@@ -73,7 +73,7 @@ pub enum Renewed {
     Unknown,
 }
 
-/// What a worker is told of itself.
+/// What the operator orders a worker to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Go on.

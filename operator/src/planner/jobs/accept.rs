@@ -111,13 +111,13 @@ impl Jobs {
         let full = |jobs: &mut Self| jobs.timers.set(uid, tokio::time::Instant::now() + FULL_AGAIN);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kib) else { return full(self) };
         let Some(handle) = self.handle(Some(&terms.pool)) else { return full(self) };
-        let order = Order::Enqueue(Box::new(NewJob { uid, job, room: Some(room) }));
-        if handle.keeper.orders.try_send(order).is_err() {
+        // A job that was queued before is in the last snapshot, or soon will be again.
+        let coming = coming.filter(|_| record.told.terms.is_none());
+        let is_new = coming.is_some();
+        if !handle.keeper.enqueue(NewJob { uid, job, room: Some(room) }, coming) {
             return full(self);
         }
-        // A job that was queued before is in the last snapshot, or soon will be again.
-        if let Some(coming) = coming.filter(|_| record.told.terms.is_none()) {
-            handle.keeper.intake.add(uid, coming);
+        if is_new {
             self.index.pools.wake(&terms.pool);
         }
         let terms = self.shared(terms);
