@@ -99,6 +99,14 @@ impl Operator {
         metric(self.address, name).await
     }
 
+    /// The same, over those series only that have this label: `name="value"`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metric_with(&self, name: &str, label: &str) -> Result<f64> {
+        metric_where(self.address, name, |line| line.contains(label)).await
+    }
+
     /// The operator's resident memory, in MB (10^6 bytes).
     ///
     /// # Errors
@@ -114,10 +122,14 @@ impl Operator {
 
 /// The sum of an operator's metric over all its labels.
 pub(crate) async fn metric(operator: SocketAddr, name: &str) -> Result<f64> {
+    metric_where(operator, name, |_| true).await
+}
+
+async fn metric_where(operator: SocketAddr, name: &str, counts: impl Fn(&str) -> bool) -> Result<f64> {
     let text = reqwest::get(format!("http://{operator}/metrics")).await?.error_for_status()?.text().await?;
     let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
     let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
-    Ok(text.lines().filter(of_metric).filter_map(value).sum())
+    Ok(text.lines().filter(of_metric).filter(|line| counts(line)).filter_map(value).sum())
 }
 
 fn append(log: &Path) -> Result<File> {

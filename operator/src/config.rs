@@ -13,7 +13,7 @@ use queue::{
     access::{has_user, password_in},
 };
 
-use crate::entrance::{Entrance, QueueAddress};
+use crate::credentials::{QueueAccess, QueueAddress};
 
 /// What the operator is told at start; every flag has an environment variable, secrets come by the latter.
 #[derive(Parser, Debug, Clone)]
@@ -86,13 +86,13 @@ impl Config {
         Ok(Tls { ca, client })
     }
 
-    /// How workers reach the queue. They get a user for each pool, unless their URL says who they are, or nobody needs
-    /// a password.
-    pub(crate) fn queue_for_workers(&self, tls: Tls) -> Entrance {
+    /// How workers reach the queue. Each pool gets a user of its own, unless the workers' URL names a user, or the operator
+    /// has no password itself.
+    pub(crate) fn queue_access(&self, tls: Tls) -> QueueAccess {
         let given = self.worker_redis_url.as_deref();
         let url = given.unwrap_or(&self.redis_url);
-        let secret = password_in(&self.redis_url).filter(|_| !given.is_some_and(has_user));
-        Entrance::new(QueueAddress { url: url.to_owned(), tls }, secret)
+        let key = password_in(&self.redis_url).filter(|_| !given.is_some_and(has_user));
+        QueueAccess::new(QueueAddress { url: url.to_owned(), tls }, key)
     }
 }
 

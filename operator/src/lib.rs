@@ -8,7 +8,7 @@
 
 mod capacity;
 mod config;
-mod entrance;
+mod credentials;
 mod executors;
 #[cfg(test)]
 mod fixtures;
@@ -31,7 +31,8 @@ use std::{
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt as _};
 use queue::{Redis, Tls};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -144,6 +145,7 @@ async fn work(
     listings: Listings,
     term: u64,
 ) -> anyhow::Result<()> {
+    let cluster = reach("the cluster's name", || cluster_uid(server.client.clone())).await;
     let (index, karpenter) = Index::new(listings);
     let (events, send_events) = executors::events::open(server.clone(), &config.identity);
     let (pods, change_pods) = executors::pods::open(server.clone());
@@ -153,14 +155,16 @@ async fn work(
     let (answers, keepers) = mpsc::channel(ANSWERS);
     let (deposed, mut deposition) = mpsc::unbounded_channel();
     let handles = planner::Handles::default();
-    let entrance = config.queue_for_workers(tls);
-    let yard = planner::Yard {
+    let queue_access = config.queue_access(tls);
+    let context = planner::Context {
         given: Given {
             worker_image: config.worker_image.clone().into(),
-            queue: Arc::clone(&entrance.shared),
+            queue: Arc::clone(&queue_access.shared),
         },
-        entrance,
+        queue_access,
         no_users: Arc::new(Once::new()),
+        owner: cluster.into(),
+        server: server.clone(),
         consumer: config.identity.clone(),
         index: index.clone(),
         redis,
@@ -172,7 +176,7 @@ async fn work(
         metrics: Arc::clone(metrics),
         answers,
         deposed,
-        put_to_work: AtomicU64::default(),
+        started: AtomicU64::default(),
     };
     let out = planner::jobs::Outbox { handles, loader, writer, events };
     let inbox = planner::jobs::Inbox { keepers, loader: found, writer: written };
@@ -181,7 +185,7 @@ async fn work(
         () = index::watch::run(server.client.clone(), &index, karpenter, metrics).boxed() => {
             anyhow::bail!("the watches ended")
         }
-        result = planner::run_pools(yard).boxed() => result.context("pools"),
+        result = planner::run_pools(context).boxed() => result.context("pools"),
         () = jobs.run(inbox).boxed() => anyhow::bail!("the planner of jobs ended"),
         () = change_pods.boxed() => anyhow::bail!("the executor of Pods ended"),
         () = write_pools.boxed() => anyhow::bail!("the executor of pools ended"),
@@ -190,6 +194,12 @@ async fn work(
         () = send_events.boxed() => anyhow::bail!("the executor of Events ended"),
         Some(why) = deposition.recv() => anyhow::bail!("a newer leader is at work: {why}"),
     }
+}
+
+/// What the cluster is known by, as there is no other name for one: the uid of a namespace that every cluster has.
+async fn cluster_uid(client: Client) -> anyhow::Result<String> {
+    let namespace = Api::<Namespace>::all(client).get_metadata("kube-system").await?;
+    namespace.uid().context("a namespace without a uid")
 }
 
 /// Tries until it works, saying what it waits for.

@@ -69,7 +69,7 @@
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
 //!
-//! Beside these, `ij2:pools` is the set of pools that have a queue (see [`pools`]).
+//! Beside these, the hash `ij2:pools` has the pools that have a queue, and whose each is (see [`pools`]).
 
 pub mod access;
 mod bell;

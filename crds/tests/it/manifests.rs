@@ -74,6 +74,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         ("watch", "imagejobs", "studio"),
         ("patch", "imagejobs/status", "studio"),
         ("delete", "imagejobs", "studio"),
+        ("get", "workerpools", "studio"),
         ("watch", "workerpools", "studio"),
         ("patch", "workerpools/status", "studio"),
         ("create", "pods", "studio"),

@@ -137,13 +137,17 @@ impl Redis {
         &self.process
     }
 
-    /// Sends one command. It works for servers without password and TLS.
+    /// Sends one command. It works for servers without TLS that are open or have a password.
     ///
     /// # Errors
     ///
     /// If the server does not answer, or answers with an error.
     pub async fn command(&self, words: &[&str]) -> Result<String> {
-        resp::command(self.port, words).await
+        let password = match &self.access {
+            Access::Password(password) => Some(password.as_str()),
+            Access::Open | Access::User { .. } => None,
+        };
+        resp::command(self.port, password, words).await
     }
 
     /// Sends SIGKILL.

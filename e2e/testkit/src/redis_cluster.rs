@@ -35,17 +35,17 @@ impl RedisCluster {
         for (i, node) in nodes.iter().enumerate() {
             let (first, last) = (SLOTS * i / count, SLOTS * (i + 1) / count - 1);
             let (first, last) = (first.to_string(), last.to_string());
-            resp::command(node.port(), &["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await?;
+            resp::command(node.port(), None, &["CLUSTER", "ADDSLOTSRANGE", &first, &last]).await?;
             // With equal epochs the nodes would need a while to agree.
-            resp::command(node.port(), &["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]).await?;
+            resp::command(node.port(), None, &["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]).await?;
         }
         let ports: Vec<String> = nodes.iter().map(|node| node.port().to_string()).collect();
         for (port, bus) in ports.iter().zip(&bus_ports).skip(1) {
-            resp::command(nodes[0].port(), &["CLUSTER", "MEET", "127.0.0.1", port, bus]).await?;
+            resp::command(nodes[0].port(), None, &["CLUSTER", "MEET", "127.0.0.1", port, bus]).await?;
         }
         wait_for("the Redis Cluster to form", FORM_DEADLINE, async || {
             for node in &nodes {
-                let info = resp::command(node.port(), &["CLUSTER", "INFO"]).await.ok()?;
+                let info = resp::command(node.port(), None, &["CLUSTER", "INFO"]).await.ok()?;
                 let known = format!("cluster_known_nodes:{count}\r");
                 (info.contains("cluster_state:ok") && info.contains(&known)).then_some(())?;
             }
@@ -101,7 +101,7 @@ impl RedisSentinel {
         std::fs::write(dir.path().join("redis.conf"), config)?;
         let sentinel = redis::launch(dir.path(), Some("--sentinel"), None).await?;
         wait_for("the Sentinel to know the replica", FORM_DEADLINE, async || {
-            let info = resp::command(port, &["INFO", "sentinel"]).await.ok()?;
+            let info = resp::command(port, None, &["INFO", "sentinel"]).await.ok()?;
             info.contains("status=ok,").then_some(())?;
             info.contains("slaves=1").then_some(())
         })

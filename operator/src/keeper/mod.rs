@@ -23,7 +23,7 @@ mod upkeep;
 pub(crate) use intake::{Coming, Intake};
 pub(crate) use orders::{Answer, Failure, Look, NewJob, Order, Said, WorkerAnswer};
 pub(crate) use snapshot::Snapshot;
-pub(crate) use upkeep::{Access, RedisSeen, User};
+pub(crate) use upkeep::{Access, RedisSeen, Upkeep};
 
 /// Orders that wait at most.
 const ORDERS: usize = 4096;
@@ -85,7 +85,7 @@ pub(crate) struct Keeping {
     changed: bool,
     /// What the pool's owner wants of the queue, and whether it was told.
     settings: Option<(queue::Settings, bool)>,
-    user: User,
+    upkeep: Upkeep,
     redis: RedisSeen,
     looked_after: Option<Instant>,
 }
@@ -103,7 +103,7 @@ pub(crate) struct Answers {
 pub(crate) fn open(
     key: PoolKey,
     queue: Queue,
-    user: User,
+    upkeep: Upkeep,
     answers: Answers,
     metrics: Arc<Metrics>,
 ) -> (Keeper, Keeping) {
@@ -124,7 +124,7 @@ pub(crate) fn open(
         looked: Instant::now(),
         changed: false,
         settings: None,
-        user,
+        upkeep,
         redis: RedisSeen::default(),
         looked_after: None,
     };

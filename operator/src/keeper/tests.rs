@@ -1,6 +1,6 @@
 //! Against a real Redis.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use queue::{Claim, Job, JobUid, WorkerId};
 use testkit::{RedisOptions, wait_for};
@@ -24,10 +24,10 @@ struct House {
 impl House {
     /// A keeper at work, whose queue is filled.
     async fn open() -> Self {
-        Self::open_at(RedisOptions::default(), User::default()).await
+        Self::open_at(RedisOptions::default(), upkeep(None)).await
     }
 
-    async fn open_at(options: RedisOptions, user: User) -> Self {
+    async fn open_at(options: RedisOptions, upkeep: Upkeep) -> Self {
         let server = testkit::Redis::start(options).await.unwrap();
         let redis = queue::Redis::connect(&server.url()).await.unwrap();
         let queue = Queue::new(redis, "studio/sd15");
@@ -36,7 +36,7 @@ impl House {
         let (deposed, _) = mpsc::unbounded_channel();
         let to = Answers { jobs, workers: worker_sender, deposed };
         let metrics = Arc::new(Metrics::new().unwrap());
-        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), user, to, metrics);
+        let (keeper, keeping) = open(PoolKey::new("studio", "sd15"), queue.clone(), upkeep, to, metrics);
         tokio::spawn(keeping.run());
         let mut house = Self { keeper, answers, workers, queue, server };
         let Said::Lost(run) = house.hears().await else { panic!("a new Redis was filled by nobody") };
@@ -183,14 +183,15 @@ async fn what_came_of_a_job_is_added_up_when_it_is_over() {
     assert_eq!(tally.unwrap().booked().made, 1);
 }
 
-fn own_user() -> User {
-    User { password: Some("own".into()), ..User::default() }
+fn upkeep(password: Option<&str>) -> Upkeep {
+    Upkeep { owner: "cluster".into(), password: password.map(Arc::from), refused: Arc::new(Once::new()) }
 }
 
 #[tokio::test]
 async fn a_pool_has_a_user_of_its_own_and_has_it_again_when_redis_was_restarted() {
     let access = testkit::Access::Password("operators".into());
-    let mut house = House::open_at(RedisOptions { access, ..RedisOptions::default() }, own_user()).await;
+    let mut house =
+        House::open_at(RedisOptions { access, ..RedisOptions::default() }, upkeep(Some("own"))).await;
     assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Own));
     let url = queue::access::url_of(&house.server.url(), "studio/sd15", "own");
     let enters = async || queue::Redis::connect(&url).await.ok().map(drop);
@@ -202,7 +203,8 @@ async fn a_pool_has_a_user_of_its_own_and_has_it_again_when_redis_was_restarted(
 #[tokio::test]
 async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
     let config = vec!["user default on nopass ~* &* +@all -acl".to_owned()];
-    let mut house = House::open_at(RedisOptions { config, ..RedisOptions::default() }, own_user()).await;
+    let mut house =
+        House::open_at(RedisOptions { config, ..RedisOptions::default() }, upkeep(Some("own"))).await;
     assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Shared));
     house.enqueue(1).await;
     let Said::Enqueued { result, .. } = house.hears().await else { panic!("another answer") };
@@ -213,7 +215,7 @@ async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
 async fn a_redis_that_drops_what_is_queued_is_told() {
     let config = vec!["maxmemory-policy allkeys-lru".to_owned()];
     let options = RedisOptions { max_memory: Some(64 << 20), config, ..RedisOptions::default() };
-    let mut house = House::open_at(options, User::default()).await;
+    let mut house = House::open_at(options, upkeep(None)).await;
     assert_eq!(house.finds(|redis| redis.evicts.is_some()).await.evicts.as_deref(), Some("allkeys-lru"));
     // And looked through without being asked.
     assert!(matches!(house.hears().await, Said::Known(_)));

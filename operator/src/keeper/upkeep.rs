@@ -1,5 +1,5 @@
-//! What a pool has in Redis besides its queue, and what Redis itself is like. Looked at now and then: Redis keeps its users
-//! in memory only.
+//! Keeps a pool registered in Redis and its user made, and finds out how Redis is configured. This is done once a minute:
+//! Redis keeps its users in memory only.
 
 use std::{
     sync::{Arc, Once},
@@ -14,72 +14,69 @@ use tokio::time::Instant;
 
 use super::Keeping;
 
-/// Between two looks, while Redis has lost nothing.
+/// The interval, as long as Redis loses nothing.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How a pool's workers get in.
+/// Which user a pool's workers are in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// By a user of the pool's own.
+    /// The pool's own.
     Own,
-    /// As those of every pool.
+    /// The one of all pools.
     Shared,
 }
 
-/// What is known of Redis itself.
+/// What is known of Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RedisSeen {
-    /// `None`: it was not asked yet.
+    /// `None`: not known yet.
     pub(crate) access: Option<Access>,
     /// The policy by which it drops what is queued when it is full.
     pub(crate) evicts: Option<String>,
 }
 
-/// A pool's own user.
+/// What a keeper looks after besides the queue.
 #[derive(Clone)]
-pub(crate) struct User {
-    /// `None`: it has none.
+pub(crate) struct Upkeep {
+    /// The owner of the queue.
+    pub(crate) owner: Arc<str>,
+    /// The password of the pool's user; `None`: it has no user.
     pub(crate) password: Option<Arc<str>>,
-    /// Shared by all pools: that Redis makes no users is told once.
-    pub(crate) refusal: Arc<Once>,
-}
-
-impl Default for User {
-    /// None.
-    fn default() -> Self {
-        Self { password: None, refusal: Arc::new(Once::new()) }
-    }
+    /// Runs when Redis first refuses to make a user; shared by all pools.
+    pub(crate) refused: Arc<Once>,
 }
 
 impl Keeping {
-    /// What is not done now is done with the next look; the queue works without.
+    /// Does what is due. What fails is tried again a second later; the queue works without it.
     pub(super) async fn look_after_redis(&mut self) {
         if self.looked_after.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
-        match self.look_after().await {
+        match self.register_and_grant().await {
             Ok(()) => {
                 self.looked_after = Some(Instant::now());
                 if self.redis.evicts.is_some() {
-                    // What it has dropped is not to wait for the next sweep.
+                    // The jobs that Redis dropped need not wait for the next sweep.
                     self.list().await;
                 }
             }
-            Err(error) => tracing::debug!(pool = %self.key, %error, "Redis is not as it should be yet"),
+            Err(error) => {
+                tracing::debug!(pool = %self.key, %error, "the pool is not registered in Redis yet");
+            }
         }
     }
 
-    async fn look_after(&mut self) -> queue::Result<()> {
+    async fn register_and_grant(&mut self) -> queue::Result<()> {
         let (redis, pool) = (self.queue.redis().clone(), self.key.to_string());
-        self.redis.access = Some(match &self.user.password {
+        self.redis.access = Some(match &self.upkeep.password {
             None => Access::Shared,
             Some(password) => match grant(&redis, &pool, &[password]).await? {
                 Granted::Yes => Access::Own,
                 Granted::Refused(why) => {
-                    self.user.refusal.call_once(|| {
+                    self.upkeep.refused.call_once(|| {
                         tracing::warn!(
                             why,
-                            "Redis makes no users for us: workers of all pools enter as they were given"
+                            "Redis refuses to make a user for each pool: the workers of all pools use the same credentials"
                         );
                     });
                     Access::Shared
@@ -98,7 +95,7 @@ impl Keeping {
         }
         self.metrics.evicts.set(i64::from(evicts.is_some()));
         self.redis.evicts = evicts;
-        // Last: a Redis that is full takes no name, and the rest should be known all the same.
-        pools::register(&redis, &pool).await
+        // This comes last because a full Redis refuses it.
+        pools::register(&redis, &pool, &self.upkeep.owner).await
     }
 }

@@ -22,14 +22,15 @@ use tokio::{
 };
 
 use crate::{
-    entrance::Entrance,
+    credentials::QueueAccess,
     executors::{
+        Server,
         events::Events,
         pods::{PodOrder, Pods},
         pools::PoolWriter,
     },
     index::{Index, PoolKey, PoolRecord, Why},
-    keeper::{self, Answer, Answers, Keeper, User},
+    keeper::{self, Answer, Answers, Keeper, Upkeep},
     lock,
     metrics::Metrics,
     workerpool::{ledger::Images, outlook::Outlook, pod::Given},
@@ -91,11 +92,14 @@ impl Handles {
 }
 
 /// What every pool needs to work.
-pub(crate) struct Yard {
+pub(crate) struct Context {
     pub(crate) given: Given,
-    pub(crate) entrance: Entrance,
-    /// Whether it was told that Redis makes no users.
+    pub(crate) queue_access: QueueAccess,
+    /// Runs when Redis first refuses to make a user.
     pub(crate) no_users: Arc<Once>,
+    /// The owner of the queues in Redis: this cluster.
+    pub(crate) owner: Arc<str>,
+    pub(crate) server: Server,
     /// The process's own name, as a reader of results.
     pub(crate) consumer: String,
     pub(crate) index: Index,
@@ -109,8 +113,8 @@ pub(crate) struct Yard {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) answers: mpsc::Sender<Answer>,
     pub(crate) deposed: mpsc::UnboundedSender<String>,
-    /// How often a pool was put to work.
-    pub(crate) put_to_work: AtomicU64,
+    /// How many times a pool was started.
+    pub(crate) started: AtomicU64,
 }
 
 /// A pool's tasks.
@@ -127,9 +131,9 @@ impl Drop for Working {
 
 /// Has each pool that is there at work, and those that are gone not any more. Ends only when a task does that should
 /// not.
-pub(crate) async fn run_pools(yard: Yard) -> anyhow::Result<()> {
-    yard.index.listings.complete().await;
-    let mut members = yard.index.pools.members();
+pub(crate) async fn run_pools(context: Context) -> anyhow::Result<()> {
+    context.index.listings.complete().await;
+    let mut members = context.index.pools.members();
     let mut ticks = interval(ORPHANS_EVERY);
     let mut tasks = JoinSet::new();
     let mut working: HashMap<PoolKey, Working> = HashMap::new();
@@ -137,31 +141,31 @@ pub(crate) async fn run_pools(yard: Yard) -> anyhow::Result<()> {
     let mut removals = Removals::default();
     loop {
         members.mark_unchanged();
-        let there: HashMap<PoolKey, PoolRecord> =
-            yard.index.pools.all().into_iter().map(|record| (record.key.clone(), record)).collect();
+        let present: HashMap<PoolKey, PoolRecord> =
+            context.index.pools.all().into_iter().map(|record| (record.key.clone(), record)).collect();
         working.retain(|key, pool| {
-            let stays = there.get(key).is_some_and(|record| record.uid == pool.uid);
+            let stays = present.get(key).is_some_and(|record| record.uid == pool.uid);
             if !stays {
-                yard.stop(key);
-                if !there.contains_key(key) {
-                    removals.begin(key, &yard, &mut tasks);
+                context.stop(key);
+                if !present.contains_key(key) {
+                    removals.begin(key, &context, &mut tasks);
                 }
             }
             stays
         });
-        for (key, record) in there {
+        for (key, record) in present {
             removals.stop(&key);
-            working.entry(key).or_insert_with(|| yard.start(&record, &mut tasks));
+            working.entry(key).or_insert_with(|| context.start(&record, &mut tasks));
         }
         tokio::select! {
             _ = ticks.tick() => {
-                yard.remove_orphans();
-                tasks.spawn(removal::find(yard.redis.clone(), found.clone()));
+                context.remove_orphans();
+                tasks.spawn(removal::find(context.redis.clone(), Arc::clone(&context.owner), found.clone()));
             }
             Some(keys) = registered.recv() => {
                 // Pools that were deleted while nobody led, and what could not be removed before.
-                let is_gone = |key: &PoolKey| yard.index.pools.get(key).is_none();
-                keys.iter().filter(|key| is_gone(key)).for_each(|key| removals.begin(key, &yard, &mut tasks));
+                let is_gone = |key: &PoolKey| context.index.pools.get(key).is_none();
+                keys.iter().filter(|key| is_gone(key)).for_each(|key| removals.begin(key, &context, &mut tasks));
             }
             changed = members.changed() => if changed.is_err() {
                 return Ok(());
@@ -175,7 +179,7 @@ pub(crate) async fn run_pools(yard: Yard) -> anyhow::Result<()> {
     }
 }
 
-impl Yard {
+impl Context {
     /// Workers that were left alone when their pool was deleted (`--cascade=orphan`) would run for ever.
     fn remove_orphans(&self) {
         for key in self.index.workers.pools() {
@@ -196,18 +200,26 @@ impl Yard {
         let queue = Queue::new(self.redis.clone(), &key.to_string()).with_term(self.term);
         let (workers, worker_answers) = mpsc::unbounded_channel();
         let answers = Answers { jobs: self.answers.clone(), workers, deposed: self.deposed.clone() };
-        let own = self.entrance.of(&key, &record.uid);
-        let password = own.as_ref().map(|own| Arc::clone(&own.password));
-        let user = User { password, refusal: Arc::clone(&self.no_users) };
+        let user = self.queue_access.user_of(&key, &record.uid);
+        let upkeep = Upkeep {
+            owner: Arc::clone(&self.owner),
+            password: user.as_ref().map(|user| Arc::clone(&user.password)),
+            refused: Arc::clone(&self.no_users),
+        };
         let (keeper, keeping) =
-            keeper::open(key.clone(), queue.clone(), user, answers, Arc::clone(&self.metrics));
+            keeper::open(key.clone(), queue.clone(), upkeep, answers, Arc::clone(&self.metrics));
         let consumer = self.consumer.clone();
         let results = keeper::results::read(key.clone(), queue, consumer, self.answers.clone());
         let (news, job_news) = mpsc::unbounded_channel();
         let (outlook_sender, outlook) = watch::channel(Arc::default());
-        let fleet =
-            fleet::Fleet::new(self, record, own, keeper.clone(), fleet::Inbox::new(worker_answers, job_news));
-        let id = self.put_to_work.fetch_add(1, Ordering::Relaxed);
+        let fleet = fleet::Fleet::new(
+            self,
+            record,
+            user,
+            keeper.clone(),
+            fleet::Inbox::new(worker_answers, job_news),
+        );
+        let id = self.started.fetch_add(1, Ordering::Relaxed);
         let handle = PoolHandle { id, keeper, outlook, news };
         lock(&self.handles.0).insert(key.clone(), handle);
         // What waited for the pool goes on.

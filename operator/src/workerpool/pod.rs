@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
-use crate::{capacity, entrance::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
+use crate::{capacity, credentials::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
 
 /// The keys of the pool's Secret: the queue's URL, the authorities to trust, and the certificate to show.
 const URL_KEY: &str = "url";

@@ -27,9 +27,9 @@ use serde_json::{Value, json};
 use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ceiling, report::Figures};
+use crate::{ceiling, kept, report::Figures, writes};
 
-const NAMESPACE: &str = "bench";
+pub(crate) const NAMESPACE: &str = "bench";
 /// Jobs timed end to end, and at the ceiling.
 const JOBS: usize = 2000;
 /// Requests under way at once.
@@ -42,7 +42,14 @@ const BURSTS: usize = 10;
 const BURST_FLEET: u32 = 20;
 /// ImageJobs in the API server when the operator's memory is read.
 const MANY: usize = 10_000;
-const DEADLINE: Duration = Duration::from_secs(120);
+/// Jobs that run while status writes are counted, and the images of each: more than are made meanwhile.
+const RUNNING: usize = 100;
+const RUNNING_IMAGES: u32 = 200;
+/// Finished jobs in the API server when the operator's memory is read again.
+const KEPT: usize = 100_000;
+/// The operator's memory is read when it has not grown for so long.
+const SETTLED: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// After so long without another Pod, scaling has what it wants.
 const QUIET: Duration = Duration::from_secs(3);
 /// What the operator writes for a job that goes well and fast.
@@ -89,10 +96,24 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     progress("bursts of jobs");
     figures.insert("control.burst_to_pods_p99_ms".into(), bursts(&client).await?);
 
+    progress("status writes while jobs run and pools wait");
+    let slow = slow_jobs(&client, &redis_url).await?;
+    let (of_jobs, of_pools) = writes::per_minute(&operator, &slow, RUNNING, BURSTS).await?;
+    figures.insert("control.status_writes_per_running_job_per_minute".into(), of_jobs);
+    figures.insert("control.status_writes_per_waiting_pool_per_minute".into(), of_pools);
+
     drop(engine);
     progress("10,000 jobs in the API server");
-    fill(&client, MANY - JOBS - BURSTS * BURST).await?;
+    fill(&client, MANY - JOBS - BURSTS * BURST - RUNNING).await?;
     figures.insert("control.rss_mb_10k".into(), operator.rss_mb()?);
+
+    progress("100,000 finished jobs that are kept");
+    let state = cluster.state().context("the cluster's folder")?;
+    kept::put(&client, state, "job-0", KEPT).await?;
+    // As after each upgrade: one that has all of them listed.
+    drop(operator);
+    let operator = Operator::start(&programs, &options).await?;
+    figures.insert("control.rss_mb_100k_ended".into(), settled_rss_mb(&operator).await?);
     Ok(())
 }
 
@@ -104,6 +125,31 @@ fn progress(what: &str) {
 /// A small picture job for a pool.
 pub(crate) fn job(name: &str) -> Result<ImageJob> {
     job_for(name, "instant")
+}
+
+/// Jobs of many images on a pool of their own; its queue.
+async fn slow_jobs(client: &Client, redis_url: &str) -> Result<Queue> {
+    pool(client, "slow", 0).await?;
+    let jobs = (0..RUNNING).map(|n| {
+        let mut job = job_for(&format!("slow-{n}"), "slow")?;
+        job.spec.count = RUNNING_IMAGES;
+        Ok(job)
+    });
+    create(Api::namespaced(client.clone(), NAMESPACE), jobs).await?;
+    Ok(Queue::new(queue::Redis::connect(redis_url).await?, &format!("{NAMESPACE}/slow")))
+}
+
+/// The operator's memory once it has read all there is.
+async fn settled_rss_mb(operator: &Operator) -> Result<f64> {
+    let (mut most, mut grown) = (0.0, Instant::now());
+    while grown.elapsed() < SETTLED {
+        let now = operator.rss_mb()?;
+        if now > most {
+            (most, grown) = (now, Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(most)
 }
 
 fn job_for(name: &str, pool: &str) -> Result<ImageJob> {
@@ -163,7 +209,7 @@ async fn instant_engine(queue: Queue) -> Result<()> {
     }
 }
 
-fn result(worker: &WorkerId) -> TaskResult {
+pub(crate) fn result(worker: &WorkerId) -> TaskResult {
     TaskResult {
         images: vec![StoredImage {
             key: "generated/00000000-0000-5000-8000-000000000000.png".to_owned(),

@@ -24,10 +24,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{JobNews, Yard};
+use super::{Context, JobNews};
 use crate::{
     capacity,
-    entrance::{OwnAddress, QueueAddress},
+    credentials::{PoolUser, QueueAddress},
     executors::{
         events::Events,
         pods::{Created, PodAnswer, PodOrder, Pods},
@@ -147,28 +147,28 @@ struct TemplateOf {
 
 impl Fleet {
     pub(super) fn new(
-        yard: &Yard,
+        context: &Context,
         record: &PoolRecord,
-        own: Option<OwnAddress>,
+        user: Option<PoolUser>,
         keeper: Keeper,
         inbox: Inbox,
     ) -> Self {
         let key = record.key.clone();
-        let own = own.map(|own| own.address);
-        let shared = Arc::clone(&yard.entrance.shared);
+        let own = user.map(|user| user.address);
+        let shared = Arc::clone(&context.queue_access.shared);
         let queue = Arc::clone(own.as_ref().unwrap_or(&shared));
         Self {
             uid: Arc::clone(&record.uid),
-            index: yard.index.clone(),
-            changed: yard.index.pool_changed(&key),
-            given: Given { queue, ..yard.given.clone() },
+            index: context.index.clone(),
+            changed: context.index.pool_changed(&key),
+            given: Given { queue, ..context.given.clone() },
             own,
             shared,
             keeper,
-            pods: yard.pods.clone(),
-            pools: yard.pools.clone(),
-            events: yard.events.clone(),
-            metrics: Arc::clone(&yard.metrics),
+            pods: context.pods.clone(),
+            pools: context.pools.clone(),
+            events: context.events.clone(),
+            metrics: Arc::clone(&context.metrics),
             inbox,
             pod_answers: mpsc::unbounded_channel(),
             pool_answers: mpsc::unbounded_channel(),
@@ -302,14 +302,14 @@ impl Fleet {
     fn prepare(&mut self, pool: &PoolRecord) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
-        let knows_entrance = self.knows_entrance();
+        let knows_access = self.knows_access();
         if self.state.memory.is_none() && due(self.state.recalled_at) {
             let order = PoolOrder::Recall { uid: pool.uid.to_string() };
             if self.order_pool(order) {
                 self.state.recalled_at = Some(now + SECRET_EVERY);
             }
         }
-        if knows_entrance
+        if knows_access
             && due(self.state.secret_at)
             && let Some(owner) = owner(pool)
         {
@@ -328,8 +328,8 @@ impl Fleet {
         self.state.ledger.get_or_insert_with(|| Ledger::of(&pool.object, now));
     }
 
-    /// Whether it is known how the pool's workers get to the queue. Where Redis makes no users, they enter as all do.
-    fn knows_entrance(&mut self) -> bool {
+    /// Tells whether the credentials of the pool's workers are known. Where Redis makes no users, they are those of all pools.
+    fn knows_access(&mut self) -> bool {
         let Some(access) = self.keeper.snapshot.borrow().redis.access else { return false };
         let address = match (access, &self.own) {
             (Access::Own, Some(own)) => own,

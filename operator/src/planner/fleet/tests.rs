@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    entrance::QueueAddress,
+    credentials::QueueAddress,
     executors::{
         Server, events,
         pods::{PodOrder, Work},

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    entrance::QueueAddress,
+    credentials::QueueAddress,
     fixtures::{at, pool},
     index::worker_record,
     node::karpenter::Awaited,

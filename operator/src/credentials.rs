@@ -1,9 +1,10 @@
-//! How workers get to the queue: as a user of their pool's own, or all in the same way.
+//! The credentials with which workers reach the queue: those of a user of their pool, or the same for all pools.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
+use hmac::{Hmac, Mac as _};
 use queue::{Tls, access};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 use crate::index::PoolKey;
 
@@ -15,42 +16,47 @@ pub(crate) struct QueueAddress {
     pub(crate) tls: Tls,
 }
 
-/// The ways in for the workers of all pools. Cheap to clone.
+/// How the workers of all pools reach the queue. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Entrance {
-    /// As the operator was told.
+pub(crate) struct QueueAccess {
+    /// The address from the operator's configuration.
     pub(crate) shared: Arc<QueueAddress>,
-    /// What the passwords of pools follow from; `None`: pools have no users.
-    secret: Option<Arc<str>>,
+    /// The key from which the passwords of pools are derived; `None`: pools have no users.
+    key: Option<Arc<str>>,
 }
 
-/// A pool's own way in.
+/// The user of one pool.
 #[derive(Clone)]
-pub(crate) struct OwnAddress {
+pub(crate) struct PoolUser {
     pub(crate) address: Arc<QueueAddress>,
     pub(crate) password: Arc<str>,
 }
 
-impl Entrance {
-    pub(crate) fn new(shared: QueueAddress, secret: Option<&str>) -> Self {
-        Self { shared: Arc::new(shared), secret: secret.map(Arc::from) }
+impl QueueAccess {
+    pub(crate) fn new(shared: QueueAddress, key: Option<&str>) -> Self {
+        Self { shared: Arc::new(shared), key: key.map(Arc::from) }
     }
 
-    /// The way in of a pool's own user. Its password follows from the operator's and from the pool's uid: every leader
-    /// knows it without asking, and a pool made again under its name has another.
-    pub(crate) fn of(&self, pool: &PoolKey, uid: &str) -> Option<OwnAddress> {
-        let password = password(self.secret.as_deref()?, &format!("{pool} {uid}"));
+    /// The user of a pool. Its password is derived from the operator's and the pool's uid: every leader knows it without
+    /// asking, and a pool made again under its name has another one.
+    pub(crate) fn user_of(&self, pool: &PoolKey, uid: &str) -> Option<PoolUser> {
+        let password = password(self.key.as_deref()?, &format!("{pool} {uid}"))?;
         let url = access::url_of(&self.shared.url, &pool.to_string(), &password);
         let address = QueueAddress { url, tls: self.shared.tls.clone() };
-        Some(OwnAddress { address: Arc::new(address), password: password.into() })
+        Some(PoolUser { address: Arc::new(address), password: password.into() })
     }
 }
 
-/// Hashed twice with the secret, so that from the password of one text that of another can't be worked out.
-fn password(secret: &str, of: &str) -> String {
-    let keyed =
-        |text: &[u8]| Sha256::new().chain_update(Sha256::digest(secret)).chain_update(text).finalize();
-    format!("{:x}", keyed(&keyed(of.as_bytes())))
+/// HMAC-SHA256 in hex, which needs no escaping in a URL.
+fn password(key: &str, text: &str) -> Option<String> {
+    // HMAC takes keys of every length.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
+    mac.update(text.as_bytes());
+    let mut password = String::new();
+    for byte in mac.finalize().into_bytes() {
+        write!(password, "{byte:02x}").ok()?;
+    }
+    Some(password)
 }
 
 #[cfg(test)]
@@ -62,8 +68,8 @@ mod tests {
 
     fn url(args: &[&str], pool: &str, uid: &str) -> Option<String> {
         let config = Config::try_parse_from(["operator"].iter().chain(args)).unwrap();
-        let entrance = config.queue_for_workers(Tls::default());
-        entrance.of(&PoolKey::new("studio", pool), uid).map(|own| own.address.url.clone())
+        let access = config.queue_access(Tls::default());
+        access.user_of(&PoolKey::new("studio", pool), uid).map(|user| user.address.url.clone())
     }
 
     #[test]
