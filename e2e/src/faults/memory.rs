@@ -1,9 +1,9 @@
-//! Redis at its memory limit, and Redis that may drop what it holds.
+//! Redis at its memory limit.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use crds::conditions::{JobReason, PoolReason};
+use anyhow::Result;
+use crds::conditions::JobReason;
 use testkit::wait_for;
 
 use super::{InstantEngine, Stand, Verdict};
@@ -12,10 +12,6 @@ use crate::{jobs::Studio, text_to_image};
 const JOBS: u32 = 6;
 const IMAGES: u32 = 5;
 const SOON: Duration = Duration::from_secs(60);
-/// What Redis is like is asked once a minute.
-const TOLD: Duration = Duration::from_secs(75);
-/// By then the operator has looked for what Redis dropped.
-const HEALED: Duration = Duration::from_secs(90);
 /// Less than Redis itself takes.
 const NO_MEMORY: &str = "500kb";
 const NO_LIMIT: &str = "0";
@@ -60,46 +56,6 @@ async fn fill_and_restart(stand: &Stand, name: &str) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// Redis may evict, and does: the order of the tenants' turns, a line of jobs, and the record of one job. All jobs are made
-/// in the end, and the pool's owner is told.
-///
-/// # Errors
-/// When a job stays, or nobody is told.
-pub async fn evicted(stand: &Stand, name: &str) -> Result<Verdict> {
-    let result = evict(stand, name).await;
-    for (name, value) in [("maxmemory", NO_LIMIT), ("maxmemory-policy", "noeviction")] {
-        stand.world.redis_command(&["CONFIG", "SET", name, value]).await?;
-    }
-    result
-}
-
-async fn evict(stand: &Stand, name: &str) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
-    let studio = stand.studio(name, stand.s3().await, 0).await?;
-    for (name, value) in [("maxmemory", "1gb"), ("maxmemory-policy", "allkeys-lru")] {
-        stand.world.redis_command(&["CONFIG", "SET", name, value]).await?;
-    }
-    studio.pool_says(|reason, _| reason == PoolReason::QueueLosesData.as_str(), TOLD).await?;
-    submit(&studio, "dropped").await?;
-    for n in 0..JOBS {
-        queued(&studio, &format!("dropped-{n}")).await?;
-    }
-    for keys in ["turns:*", "line:*"] {
-        ensure!(drop_keys(stand, name, keys).await? > 0, "there are no keys like {keys}");
-    }
-    let uid = studio.until("dropped-0", "its uid", SOON, |job| job.metadata.uid.clone()).await?;
-    ensure!(drop_keys(stand, name, &format!("job:{uid}")).await? == 1, "there is no record of job {uid}");
-    let engine = InstantEngine::start(&studio).await?;
-    for n in 0..JOBS {
-        studio.complete(&format!("dropped-{n}"), HEALED).await?;
-    }
-    let verdict = stand.verdict(&studio, engine.made()).await?;
-    stand.close(&studio).await?;
-    operator.process().terminate()?;
-    Ok(verdict)
-}
-
 async fn submit(studio: &Studio<'_>, name: &str) -> Result<()> {
     for n in 0..JOBS {
         let job = format!("{name}-{n}");
@@ -122,13 +78,4 @@ async fn queued(studio: &Studio<'_>, job: &str) -> Result<()> {
 async fn limit(stand: &Stand, bytes: &str) -> Result<()> {
     stand.world.redis_command(&["CONFIG", "SET", "maxmemory", bytes]).await?;
     stand.world.redis_command(&["CONFIG", "REWRITE"]).await.map(drop)
-}
-
-/// Drops the studio's keys like this, as an eviction does; how many.
-async fn drop_keys(stand: &Stand, namespace: &str, keys: &str) -> Result<u32> {
-    const SCRIPT: &str = "local found = redis.call('KEYS', ARGV[1]) \
-                          for _, key in ipairs(found) do redis.call('DEL', key) end \
-                          return #found";
-    let keys = format!("*{{{namespace}/*}}:{keys}");
-    Ok(stand.world.redis_command(&["EVAL", SCRIPT, "0", &keys]).await?.parse()?)
 }

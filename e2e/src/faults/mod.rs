@@ -2,7 +2,6 @@
 //! history from outside: API server, queue, bucket, Events and the engines' own records.
 
 pub mod bad_worker;
-pub mod changes;
 pub mod clocks;
 pub mod crash;
 mod crew;
@@ -11,12 +10,10 @@ mod facts;
 mod gate;
 mod machine;
 pub mod memory;
-pub mod never_up;
 pub mod notices;
 pub mod operators;
 pub mod partition;
 pub mod poison;
-pub mod rollout;
 pub mod shares;
 pub mod slow_api;
 pub mod split_brain;

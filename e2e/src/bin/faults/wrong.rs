@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::{
     EngineOptions, World, WorldOptions,
     faults::{
-        Stand, Verdict, bad_worker, changes, clocks, memory, never_up, poison, rollout, shares, slow_api,
+        Stand, Verdict, bad_worker, clocks, memory, poison, shares, slow_api,
         split_brain::{self, OldLeader},
         wipe::{self, Loss},
     },
@@ -44,15 +44,9 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
             Ok(Case::once(memory::full_and_restarted(stand, "full").await?))
         })
         .await;
-    report.case("Redis drops keys", async || Ok(Case::once(memory::evicted(stand, "evicted").await?))).await;
     report
         .case("late bulk job, fresh and urgent ones", async || {
             Ok(Case::once(shares::beside_a_late_bulk_job(stand, "shares").await?))
-        })
-        .await;
-    report
-        .case("class, ConfigMap and pool removed", async || {
-            Ok(Case::once(changes::of_what_jobs_refer_to(stand, "changes").await?))
         })
         .await;
 }
@@ -60,9 +54,7 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
 /// The cases with kubelets and machines.
 pub(crate) async fn on_machines(report: &mut Report) {
     const BAD: &str = "one bad worker among four";
-    const NEVER: &str = "workers that never come up";
-    const ROLLOUT: &str = "template changed under load";
-    if ![BAD, NEVER, ROLLOUT].iter().any(|name| report.selects(name)) {
+    if !report.selects(BAD) {
         return;
     }
     let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
@@ -75,13 +67,6 @@ pub(crate) async fn on_machines(report: &mut Report) {
         Err(error) => return report.fail("a cluster with machines", &error),
     };
     report.case(BAD, async || bad_workers(&world).await).await;
-    report.case(NEVER, async || never(&world).await).await;
-    report
-        .case(ROLLOUT, async || {
-            let run = rollout::under_load(&world, "rollout").await?;
-            Ok(Case::new(format!("{} replaced, {} at work", run.replaced, run.least), Verdict::default()))
-        })
-        .await;
 }
 
 async fn split_brains(stand: &Stand) -> Result<Case> {
@@ -126,15 +111,6 @@ async fn bad_workers(world: &World) -> Result<Case> {
     let out = runs.map(|run| format!("{:.0}", run.taken_out.as_secs_f64())).join(", ");
     let verdict = Verdict { jobs: 2 * 3, images, lost, ..Verdict::default() };
     Ok(Case::new(format!("out after {out} s"), verdict).at_most("faults.bad_worker_lost", number(lost), 0.0))
-}
-
-async fn never(world: &World) -> Result<Case> {
-    let mut told = Vec::new();
-    for block in never_up::blocks() {
-        let took = never_up::blocked(world, &block).await?;
-        told.push(format!("{:.0}", took.as_secs_f64()));
-    }
-    Ok(Case::new(format!("told after {} s", told.join(", ")), Verdict::default()))
 }
 
 #[allow(clippy::cast_precision_loss)]
