@@ -6,7 +6,7 @@ use crate::{
     credentials::QueueAddress,
     executors::{
         Server, events,
-        pods::{PodOrder, Work},
+        pods::{Created, PodOrder, Work},
         pools,
     },
     fixtures::pool_with,
