@@ -27,9 +27,9 @@ groups:
 - {name: small, capacityType: on-demand, zone: a, max: 1, disk: 8Mi}
 `
 
-// TestCluster is the life of a cluster: a Pod with all that ours use, machines
-// on demand, a machine's sudden end, an interruption, an absent API server, and
-// the end of it all.
+// TestCluster tests a cluster from its start to its end: a Pod with everything
+// that our Pods use, machines on demand, a machine's sudden death, an
+// interruption, an outage of the API server, and the shutdown.
 func TestCluster(t *testing.T) {
 	r := startCluster(t, groups)
 	config, err := clientcmd.BuildConfigFromFlags("", r.state+"/kubeconfig")
@@ -60,7 +60,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestKilledSupervisor leaves nothing running, not even grandchildren.
+// TestKilledSupervisor tests that a killed supervisor leaves no process, not
+// even grandchildren.
 func TestKilledSupervisor(t *testing.T) {
 	r := startCluster(t, "")
 	config, err := clientcmd.BuildConfigFromFlags("", r.state+"/kubeconfig")
@@ -94,7 +95,7 @@ func (c *testClient) create(t *testing.T, pod *v1.Pod) {
 	}
 }
 
-// await returns the Pod once done holds.
+// await returns the Pod when done is true for it.
 func (c *testClient) await(t *testing.T, name string, done func(*v1.Pod) bool) *v1.Pod {
 	t.Helper()
 	var pod *v1.Pod
@@ -122,7 +123,7 @@ func (c *testClient) checkVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The linker sets it in build.sh; here it only must be there.
+	// The linker sets it in build.sh; here it only has to be set.
 	if version.GitVersion == "" {
 		t.Error("the API server has no version")
 	}
@@ -168,7 +169,8 @@ func (c *testClient) runWorker(t *testing.T) {
 	if err := c.CoreV1().Pods("default").Delete(ctx, "worker", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// Far less than its grace period of 30 s: it ends when it is told to.
+	// This is far less than the Pod's grace period of 30 s: the process ends on
+	// SIGTERM.
 	eventually(t, 10*time.Second, "Pod deleted", func() error {
 		_, err := c.CoreV1().Pods("default").Get(ctx, "worker", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -212,7 +214,8 @@ func (c *testClient) runUnknownImage(t *testing.T) {
 	}
 }
 
-// ended waits for a Pod's one container to end; how it did, and its last words.
+// ended waits until a Pod's only container ends; it returns its status and
+// termination message.
 func (c *testClient) ended(t *testing.T, name string) *v1.ContainerStateTerminated {
 	t.Helper()
 	pod := c.await(t, name, func(p *v1.Pod) bool {
@@ -221,7 +224,7 @@ func (c *testClient) ended(t *testing.T, name string) *v1.ContainerStateTerminat
 	return pod.Status.ContainerStatuses[0].State.Terminated
 }
 
-// exceedMemory: a container that takes more than its limit is killed for it.
+// exceedMemory tests that a container above its memory limit is killed.
 func (c *testClient) exceedMemory(t *testing.T) {
 	if memory, err := limits.NewMemory("localcluster-test"); err != nil {
 		t.Skipf("not enforced here: %v", err)
@@ -239,8 +242,8 @@ func (c *testClient) exceedMemory(t *testing.T) {
 	}
 }
 
-// fillDisk: a machine's disk has an end, which its Pods meet as on any machine,
-// and can tell of.
+// fillDisk tests that a machine's disk has a limit, and that its Pods can
+// report it.
 func (c *testClient) fillDisk(t *testing.T) {
 	if err := limits.CanMount(); err != nil {
 		t.Skipf("not bounded here: %v", err)
@@ -271,8 +274,8 @@ func (c *testClient) gpuPod(t *testing.T, name string) *v1.Pod {
 	return c.await(t, name, isPodReady)
 }
 
-// killNode: a vanished machine takes every process along, and the cloud deletes
-// its Node.
+// killNode tests that a killed machine ends all its processes, and that the
+// cloud deletes its Node.
 func (c *testClient) killNode(t *testing.T, r *run) {
 	node := c.gpuPod(t, "vanishing").Spec.NodeName
 	if r.gone(node) == nil {

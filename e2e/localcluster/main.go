@@ -1,6 +1,7 @@
 // Localcluster is a Kubernetes cluster of plain processes on one machine: a
-// real control plane and real kubelets, without containers or root. The one
-// binary is every program of it, by the name under which it is called.
+// real control plane and real kubelets, without containers or root. The same
+// binary runs as every program of it; the name under which it is called selects
+// the program.
 package main
 
 import (

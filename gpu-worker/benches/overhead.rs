@@ -5,11 +5,14 @@
 //! And what segments cost: the wall time of pictures of a second that are cut in the middle, against the same ones in
 //! one piece. Real segments last ten seconds.
 //!
+//! And how long the GPU idles between two pictures of one job; and what the engine keeps of two thousand small pictures.
+//!
 //! `cargo bench -p gpu-worker --bench overhead --profile fast` prints the figures and writes target/bench/worker.json.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
 
 use std::{
     path::Path,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,9 @@ const STEP: Duration = Duration::from_millis(10);
 const MODEL: &str = "v1-5-pruned.safetensors";
 const POOL: &str = "bench/sd15";
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// What a worker that lives for weeks leaves behind, from the second picture on.
+const MANY: u32 = 2_000;
+const SMALL: u32 = 256;
 
 #[tokio::main]
 async fn main() {
@@ -49,23 +55,39 @@ async fn main() {
         capacities: vec!["onDemand".into()],
     };
     queue.configure(&Settings { paused: false, classes: vec![standard] }).await.expect("configured");
-    let _worker = start_worker(&redis, &s3, &engine);
+    let worker = start_worker(&redis, &s3, &engine);
     through_worker(&queue, &picture(0), 2).await;
 
+    let gaps = Mutex::new(Vec::new());
     let overhead = median("worker.overhead", async |round| {
         let bare = straight(&engine, &picture(2 * round + 1)).await;
-        (through_worker(&queue, &picture(2 * round + 2), PICTURES).await, bare)
+        engine.take_gaps();
+        let time = through_worker(&queue, &picture(2 * round + 2), PICTURES).await;
+        // The first is the time until the job was there.
+        gaps.lock().expect("gaps").extend(engine.take_gaps().into_iter().skip(1));
+        (time, bare)
     })
     .await;
+    let gap = middle(gaps.into_inner().expect("gaps").iter().map(Duration::as_secs_f64).collect()) * 1000.0;
+    println!("worker.gap_ms {gap:.2}");
     let long = |number, segments| TextToImage { steps: LONG_STEPS, segments, ..picture(100 + number) };
     let segments_overhead = median("worker.segments_overhead", async |round| {
         let whole = through_worker(&queue, &long(2 * round, 1), LONG_PICTURES).await;
         (through_worker(&queue, &long(2 * round + 1, 2), LONG_PICTURES).await, whole)
     })
     .await;
+    drop(worker);
+    let growth = growth(&redis, &s3, &queue).await;
+    println!("worker.disk_growth_mb {:.2}, worker.history_growth {}", growth.megabytes, growth.history);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     std::fs::create_dir_all(&folder).expect("target/bench");
-    let summary = json!({"worker.overhead": overhead, "worker.segments_overhead": segments_overhead});
+    let summary = json!({
+        "worker.overhead": overhead,
+        "worker.segments_overhead": segments_overhead,
+        "worker.gap_ms": rounded(gap, 100.0),
+        "worker.disk_growth_mb": rounded(growth.megabytes, 100.0),
+        "worker.history_growth": growth.history,
+    });
     std::fs::write(folder.join("worker.json"), format!("{summary:#}\n")).expect("target/bench/worker.json");
 }
 
@@ -77,10 +99,43 @@ async fn median(name: &str, measure: impl AsyncFn(u64) -> (Duration, Duration)) 
         println!("{name}, round {round}: {time:?} against {against:?}");
         ratios.push(time.as_secs_f64() / against.as_secs_f64());
     }
-    ratios.sort_by(f64::total_cmp);
-    let ratio = (ratios[ratios.len() / 2] * 10_000.0).round() / 10_000.0;
+    let ratio = rounded(middle(ratios), 10_000.0);
     println!("{name} {ratio:.4}");
     ratio
+}
+
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn rounded(figure: f64, parts: f64) -> f64 {
+    (figure * parts).round() / parts
+}
+
+/// What grew in the engine.
+struct Growth {
+    /// In its output and temp folders, 10^6 bytes.
+    megabytes: f64,
+    /// Prompts that it remembers.
+    history: i64,
+}
+
+/// Many small pictures through a worker and an engine of their own, which takes next to no time for one.
+async fn growth(redis: &Redis, s3: &S3, queue: &Queue) -> Growth {
+    let engine = Sim::start(Options::default()).expect("an engine");
+    let _worker = start_worker(redis, s3, &engine);
+    let small = TextToImage { width: SMALL, height: SMALL, steps: 1, ..picture(1_000) };
+    through_worker(queue, &small, 2).await;
+    let before = engine.stats();
+    let many = TextToImage { seed: 2 * small.seed, ..small };
+    let took = through_worker(queue, &many, MANY).await;
+    let after = engine.stats();
+    println!("{MANY} pictures in {took:?}: {before:?}, then {after:?}");
+    let grown = |before: u64, after: u64| after.cast_signed() - before.cast_signed();
+    #[allow(clippy::cast_precision_loss)] // far below 2^53
+    let megabytes = grown(before.bytes, after.bytes) as f64 / 1e6;
+    Growth { megabytes, history: grown(before.history, after.history) }
 }
 
 /// The worker as a process of its own, as it runs in a Pod.

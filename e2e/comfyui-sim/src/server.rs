@@ -1,8 +1,9 @@
 //! The state that the HTTP server and the prompt runner share.
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -42,6 +43,9 @@ pub struct Stats {
     pub bytes: u64,
 }
 
+/// So many of the latest gaps are remembered.
+const GAPS: usize = 4096;
+
 pub(crate) struct Server {
     /// All node classes and model files.
     installed: Catalog,
@@ -72,6 +76,9 @@ pub(crate) struct State {
     pub(crate) free: bool,
     pub(crate) faults: Faults,
     pub(crate) stats: Stats,
+    /// When the last prompt ended, until the next one begins.
+    ended: Option<Instant>,
+    gaps: VecDeque<Duration>,
     pub(crate) memory: Memory,
     /// Whether a CUDA error has happened; only a restart helps.
     pub(crate) cuda_broken: bool,
@@ -96,6 +103,8 @@ impl Server {
             free: false,
             faults: Faults::of(options.faults.clone()),
             stats: Stats::default(),
+            ended: None,
+            gaps: VecDeque::new(),
             memory: Memory::default(),
             cuda_broken: false,
         };
@@ -147,6 +156,12 @@ impl Server {
         let item = {
             let mut state = self.state();
             let item = state.queue.start()?;
+            if let Some(ended) = state.ended.take() {
+                if state.gaps.len() == GAPS {
+                    state.gaps.pop_front();
+                }
+                state.gaps.push_back(ended.elapsed());
+            }
             state.client = item.client().cloned();
             state.interrupted = false;
             item
@@ -161,8 +176,14 @@ impl Server {
             state.last_node = None;
             state.stats.succeeded += u64::from(outcome.success);
             state.queue.finish(outcome);
+            state.ended = Some(Instant::now());
         }
         self.send_status();
+    }
+
+    /// How long the engine idled between two prompts, since this was asked last.
+    pub(crate) fn take_gaps(&self) -> Vec<Duration> {
+        self.state().gaps.drain(..).collect()
     }
 
     /// Changes the queue and informs the clients.

@@ -3,6 +3,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -75,6 +76,11 @@ impl Sim {
     /// Counts of the work since the last start.
     pub fn stats(&self) -> Stats {
         self.life.server.stats()
+    }
+
+    /// How long the GPU idled between each prompt and the next, since this was asked last; the latest 4,096 at most.
+    pub fn take_gaps(&self) -> Vec<Duration> {
+        self.life.server.take_gaps()
     }
 
     /// Whether the simulator runs: it was not stopped and no fault crashed it.

@@ -10,19 +10,20 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
-/// The wall clock of processes that are started with its [`variables`](Clock::variables), which may be set while they
-/// run. Time that only goes by is left alone.
+/// The wall clock of the processes that are started with its [`variables`](Clock::variables). It can be changed while
+/// they run. Monotonic time does not change.
 ///
-/// It is a library that such a process loads before all others, so it reaches programs that ask the C library for the
-/// time: redis-server and our own. What is linked statically, as all of Kubernetes' programs are, keeps its clock.
+/// The clock is a library that a process loads before all others. So it works for programs that ask the C library for
+/// the time: redis-server and our own. Statically linked programs, such as all of Kubernetes', keep the real clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<TempDir>);
 
 impl Clock {
-    /// Compiles the library, in a tenth of a second. At first the clock is right.
+    /// Compiles the library, which takes a tenth of a second. At first the clock is right.
     ///
     /// # Errors
-    /// When this is not Linux, or has no C compiler; Rust itself needs one to link.
+    ///
+    /// If this is not Linux, or if there is no C compiler (Rust itself needs one to link).
     pub fn new() -> Result<Self> {
         const SOURCE: &str = include_str!("clock.c");
         if !cfg!(target_os = "linux") {
@@ -39,18 +40,19 @@ impl Clock {
         Ok(clock)
     }
 
-    /// From now on the clock is so many milliseconds ahead; behind, if that is negative.
+    /// Sets the clock ahead by this many milliseconds, or back if the number is negative.
     ///
     /// # Errors
-    /// When the file can't be written.
+    ///
+    /// If the file can't be written.
     pub fn set_ms(&self, ahead: i64) -> Result<()> {
-        // In place: the processes have mapped this very file.
+        // The file is changed in place, because the processes have mapped it.
         let file = fs::File::options().create(true).truncate(false).write(true).open(self.offset())?;
         file.write_all_at(&(ahead * 1_000_000).to_ne_bytes(), 0)?;
         Ok(())
     }
 
-    /// What stands in the environment of a process that goes by it, each as NAME=VALUE.
+    /// The environment variables of a process that uses the clock, each as NAME=VALUE.
     pub fn variables(&self) -> [OsString; 2] {
         let variable = |name: &str, path: &Path| {
             let mut variable = OsString::from(name);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use queue::{
     Enqueued, Epoch, Error, HEARTBEAT, Job, LEASE, Options, Queue, Redis, Renewed, Results, Written,
 };
-use testkit::{Fault, Persistence, Proxy, RedisOptions, wait_for};
+use testkit::{Clock, Fault, Persistence, Proxy, RedisOptions, wait_for};
 
 use crate::setup::{
     DEADLINE, Fixture, Worker, job, raw, settings, start, start_hasty, start_with, tasks, uid, worker,
@@ -215,10 +215,10 @@ async fn a_job_of_which_one_key_is_evicted_is_healed_or_told() -> Result<()> {
     q.give_back("w", &lease, &queue::Release::Preempted).await?;
     let keys: Vec<String> = raw(&q.server, redis::cmd("KEYS").arg("*")).await?;
     let names: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix("ij2:{studio/sd15}:")).collect();
-    for kind in ["line:", "lines:", "turns:", "flow:", "returned:", "job:"] {
+    for kind in ["line:", "lines:", "turns:", "limits:", "returned:", "job:"] {
         assert!(names.iter().any(|name| name.starts_with(kind)), "no {kind} in {names:?}");
     }
-    let claimed_by = ["line:", "lines:", "turns:", "flow:", "returned:", "job:", "waits", "clock", "back:"];
+    let claimed_by = ["line:", "lines:", "turns:", "limits:", "returned:", "job:", "clock", "back:"];
     for kind in claimed_by {
         let q = start().await?;
         q.enqueue(&tasks("a", 3)).await?;
@@ -239,5 +239,29 @@ async fn a_job_of_which_one_key_is_evicted_is_healed_or_told() -> Result<()> {
         assert_eq!(q.jobs(0).await?.mended, 0, "{kind}: once is enough");
         assert_eq!(q.evict(&worker("w")).await?, 0);
     }
+    Ok(())
+}
+
+/// As after a failover to a replica whose clock is ahead or behind: no lease ends by it, and none lasts for as much longer.
+#[tokio::test]
+async fn a_clock_that_jumps_ends_no_lease_and_prolongs_none() -> Result<()> {
+    const SHORT: Duration = Duration::from_secs(2);
+    let clock = Clock::new()?;
+    let options = RedisOptions { clock: Some(clock.clone()), ..RedisOptions::default() };
+    let q = start_with(options, Options { lease: SHORT }).await?;
+    q.enqueue(&job("a")).await?;
+    let lease = q.must_claim("w").await?;
+    assert_eq!(q.reap().await?.expired, 0, "from now on it knows what time it should be");
+    for ahead in [60_000, -60_000] {
+        clock.set_ms(ahead)?;
+        assert_eq!(q.reap().await?.expired, 0, "{ahead} ms");
+        assert_eq!(q.renew("w", &lease).await?, Renewed::Keep, "{ahead} ms");
+        assert_eq!(q.reap().await?.expired, 0, "{ahead} ms");
+    }
+    let silent = Instant::now();
+    wait_for("the lease to end", DEADLINE, async || (q.reap().await.ok()?.expired == 1).then_some(()))
+        .await?;
+    assert!(silent.elapsed() < 4 * SHORT, "{:?}", silent.elapsed());
+    assert_eq!(q.must_claim("other").await?.attempt, 2);
     Ok(())
 }

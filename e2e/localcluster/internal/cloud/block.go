@@ -11,9 +11,10 @@ import (
 	"imagejob.dev/localcluster/internal/node"
 )
 
-// claimPort is listened on, at an address of the block, for as long as a
-// machine uses the block: so two clusters on one computer never share one, and
-// a dead supervisor's claims end with it. The metadata service answers there.
+// claimPort is the port on which an address of the block is listened on as long
+// as a machine uses the block. So two clusters on one computer never share a
+// block, and the claims of a dead supervisor end with it. The metadata service
+// uses this port.
 const claimPort = 10253
 
 const blocks = 254
@@ -25,8 +26,8 @@ type addressBlock struct {
 	listener net.Listener
 }
 
-// claimAddressBlock tries the blocks after the one given, in turn: like a real
-// cloud it doesn't give a dead machine's addresses to the next one.
+// claimAddressBlock tries the blocks after the given one. Like a real cloud it
+// does not give a dead machine's addresses to the next machine.
 func claimAddressBlock(after int) (*addressBlock, error) {
 	for offset := range blocks {
 		index := 1 + (after+offset)%blocks
@@ -46,7 +47,7 @@ func (b *addressBlock) metadataURL() string {
 	return "http://" + net.JoinHostPort(b.Metadata().String(), strconv.Itoa(claimPort))
 }
 
-// release lets another machine have the block.
+// release makes the block available to other machines.
 func (b *addressBlock) release() { b.listener.Close() }
 
 func formatLabels(labels map[string]string) string {

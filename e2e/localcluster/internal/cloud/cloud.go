@@ -1,5 +1,5 @@
-// Package cloud stands in for a cloud provider: it owns the machines, starts
-// them on demand and takes them away, with or without notice.
+// Package cloud is the cluster's cloud provider: it owns the machines, starts
+// them on demand and removes them, with or without notice.
 package cloud
 
 import (
@@ -29,8 +29,8 @@ import (
 // metadataVariable tells a Pod's process where its machine's metadata service is.
 const metadataVariable = "LOCALCLUSTER_METADATA_URL"
 
-// burialTimeout bounds the hunt for a dead machine's processes.
-const burialTimeout = 5 * time.Second
+// leftoverTimeout bounds the search for processes of a dead machine.
+const leftoverTimeout = 5 * time.Second
 
 // Options is what a cloud needs of its cluster.
 type Options struct {
@@ -45,7 +45,7 @@ type Options struct {
 	Config Config
 	// Memory makes the cgroups of containers with a memory limit.
 	Memory limits.Memory
-	// Log gets progress and trouble.
+	// Log gets progress and errors.
 	Log io.Writer
 }
 
@@ -54,11 +54,11 @@ type Cloud struct {
 	Options
 
 	recorder record.EventRecorder
-	// refusals is what each waiting Pod was told last.
+	// refusals is the last message that each waiting Pod got.
 	refusals map[types.UID]string
 
 	mu sync.Mutex
-	// began is when the traces did.
+	// began is the time at which the traces started.
 	began    time.Time
 	machines map[string]*Machine
 	numbers  map[string]int
@@ -80,7 +80,7 @@ func (c *Cloud) LaunchSystem(name string) error {
 	return c.launch(Spec{Name: name, Group: systemGroup}, 0)
 }
 
-// Launch orders a machine of a group, whatever the group's capacity.
+// Launch starts a machine of a group, whatever the group's capacity.
 func (c *Cloud) Launch(group string) (string, error) {
 	g := c.group(group)
 	if g == nil {
@@ -122,7 +122,7 @@ func (c *Cloud) launch(spec Spec, delay time.Duration) error {
 	return nil
 }
 
-// boot starts the machine's process, unless it was given up meanwhile; its Node
+// boot starts the machine's process, unless the machine was cancelled. Its Node
 // appears when its kubelet has registered. The caller holds the lock.
 func (c *Cloud) boot(m *Machine) error {
 	if m.State != Starting || c.stopped {
@@ -135,7 +135,7 @@ func (c *Cloud) boot(m *Machine) error {
 	m.State, m.Booted = Running, time.Now()
 	go func() {
 		<-m.child.Done()
-		c.bury(m)
+		c.markDead(m)
 	}()
 	return nil
 }
@@ -190,10 +190,10 @@ func (c *Cloud) start(m *Machine) error {
 
 func (c *Cloud) marker() string { return process.StateMarker + "=" + c.Layout.State }
 
-// bury notes a machine's death and ends what its kubelet's death did not:
-// processes that its Pods' processes had forked.
-func (c *Cloud) bury(m *Machine) {
-	process.KillMarked(burialTimeout, c.marker(), process.NodeMarker+"="+m.Name)
+// markDead records a machine's death and ends the processes that survived its
+// kubelet: those that its Pods' processes have forked.
+func (c *Cloud) markDead(m *Machine) {
+	process.KillMarked(leftoverTimeout, c.marker(), process.NodeMarker+"="+m.Name)
 	m.imds.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +206,7 @@ func (c *Cloud) bury(m *Machine) {
 	}
 }
 
-// RestartTraces has every trace begin now.
+// RestartTraces starts every trace from its beginning.
 func (c *Cloud) RestartTraces() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,7 +231,7 @@ func (c *Cloud) Machines() []Machine {
 	return list
 }
 
-// Kill takes the machine away at once, as a power failure does.
+// Kill ends the machine at once, like a power failure.
 func (c *Cloud) Kill(name string) error {
 	m, err := c.booted(name)
 	if err != nil {
@@ -241,7 +241,7 @@ func (c *Cloud) Kill(name string) error {
 	return nil
 }
 
-// end kills the machine's process, and with it all that run on it.
+// end kills the machine's process, and with it all processes on the machine.
 func (c *Cloud) end(m *Machine) {
 	c.mu.Lock()
 	m.ending = true
@@ -249,7 +249,7 @@ func (c *Cloud) end(m *Machine) {
 	m.child.Kill()
 }
 
-// KillZone takes a whole zone's machines away at once, and says which.
+// KillZone ends all machines of a zone at once and returns their names.
 func (c *Cloud) KillZone(zone string) ([]string, error) {
 	var names []string
 	var deaths sync.WaitGroup
@@ -269,10 +269,10 @@ func (c *Cloud) KillZone(zone string) ([]string, error) {
 	return names, nil
 }
 
-// Silence stops the kubelet, though not its Pods' processes.
+// Silence stops the kubelet, but not its Pods' processes.
 func (c *Cloud) Silence(name string) error { return c.signal(name, syscall.SIGSTOP, Silent) }
 
-// Resume ends the silence.
+// Resume continues a kubelet that was stopped by Silence.
 func (c *Cloud) Resume(name string) error { return c.signal(name, syscall.SIGCONT, Running) }
 
 func (c *Cloud) signal(name string, sig syscall.Signal, state State) error {
@@ -307,7 +307,7 @@ func (c *Cloud) booted(name string) (*Machine, error) {
 	return m, nil
 }
 
-// Stop switches every machine off, for good.
+// Stop switches off every machine for good.
 func (c *Cloud) Stop(grace time.Duration) {
 	var ends sync.WaitGroup
 	c.mu.Lock()
@@ -316,7 +316,7 @@ func (c *Cloud) Stop(grace time.Duration) {
 		if m.child == nil || m.State == Gone {
 			continue
 		}
-		// A silent machine can't hear SIGTERM.
+		// A stopped kubelet does not receive SIGTERM.
 		m.ending = true
 		_ = m.child.Signal(syscall.SIGCONT)
 		ends.Go(func() { m.child.Stop(grace) })

@@ -22,25 +22,25 @@ const (
 )
 
 const (
-	// defaultDeleteGoneAfter is slow on purpose: what runs on the cluster must
-	// not depend on the Node object's going away to save its work.
+	// defaultDeleteGoneAfter is long on purpose: the programs on the cluster
+	// must not rely on the deletion of the Node object to save their work.
 	defaultDeleteGoneAfter = 60 * time.Second
-	// defaultNotice is what AWS gives before it takes a spot machine.
+	// defaultNotice is the notice of AWS before it takes a spot machine.
 	defaultNotice = 120 * time.Second
-	// defaultRestartBackoff is short, since nobody wants to watch the kubelet's
-	// usual 10 s to 5 min.
+	// defaultRestartBackoff is short, so that tests do not wait for the
+	// kubelet's usual 10 s to 5 min.
 	defaultRestartBackoff = time.Second
 	maxRestartBackoff     = 5 * time.Minute
 )
 
 // Config is the provisioner file.
 type Config struct {
-	// Metadata is whose metadata service the machines see.
+	// Metadata is the provider whose metadata service the machines have.
 	Metadata metadata.Provider `json:"metadata,omitempty"`
 	// Notice is the time between the notice and the end when a trace takes a
 	// machine away, before it is divided by the trace's speed.
 	Notice *metav1.Duration `json:"notice,omitempty"`
-	// DeleteGoneAfter is how long a vanished machine's Node object stays.
+	// DeleteGoneAfter is how long the Node object of a dead machine stays.
 	DeleteGoneAfter *metav1.Duration `json:"deleteGoneAfter,omitempty"`
 	// RestartBackoff is the longest wait before a container that crashed again
 	// is started again, at most the kubelet's own five minutes.
@@ -58,10 +58,10 @@ type Group struct {
 	Labels       map[string]string `json:"labels,omitempty"`
 	Taints       []v1.Taint        `json:"taints,omitempty"`
 	GPUs         int               `json:"gpus,omitempty"`
-	// Disk is what all Pods of a machine may write; without it, as much as
-	// there is.
+	// Disk is the limit for what all Pods of a machine write; without it there
+	// is no limit.
 	Disk *resource.Quantity `json:"disk,omitempty"`
-	// Max is how many machines there may be at most.
+	// Max is the largest number of machines.
 	Max int `json:"max"`
 	// StartDelay is how long a machine takes to boot.
 	StartDelay metav1.Duration `json:"startDelay,omitempty"`

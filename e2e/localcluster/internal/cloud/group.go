@@ -46,7 +46,8 @@ func (g *Group) spec(name string) Spec {
 	}
 }
 
-// disk is what its Pods may write, in bytes; 0 for as much as there is.
+// disk is the limit for what the machine's Pods write, in bytes; 0 for no
+// limit.
 func (g *Group) disk() int64 {
 	if g.Disk == nil {
 		return 0
@@ -63,7 +64,8 @@ func (g *Group) template(name string) *v1.Node {
 	}
 }
 
-// capacity is how many machines the group may have now, since began.
+// capacity is the number of machines that the group may have now, if the traces
+// started at began.
 func (g *Group) capacity(began, now time.Time) int {
 	if g.trace == nil {
 		return g.Max

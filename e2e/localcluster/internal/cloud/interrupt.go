@@ -21,8 +21,8 @@ const (
 	// doNotDisrupt keeps Karpenter from evicting a Pod, even off a machine that
 	// is about to be taken away.
 	doNotDisrupt = "karpenter.sh/do-not-disrupt"
-	// evictionPause is how long to wait before trying again to evict Pods that
-	// would not go.
+	// evictionPause is the pause between two tries to evict Pods that were not
+	// evicted.
 	evictionPause = time.Second
 )
 
@@ -47,13 +47,13 @@ func (c *Cloud) Interrupt(ctx context.Context, name string, notice time.Duration
 	time.AfterFunc(notice, func() {
 		_ = c.Kill(name) // An error says that it is gone already.
 	})
-	go c.retreat(name, deadline)
+	go c.drainInterrupted(name, deadline)
 	return nil
 }
 
-// retreat is what Karpenter does about a notice. Without an API server it can't
-// do much, and the machine goes anyway.
-func (c *Cloud) retreat(name string, deadline time.Time) {
+// drainInterrupted does what Karpenter does after a notice. Without an API
+// server it can't do much, and the machine stops anyway.
+func (c *Cloud) drainInterrupted(name string, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	n, err := c.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
@@ -78,8 +78,8 @@ func (c *Cloud) Drain(ctx context.Context, name string) error {
 	return c.evictAll(ctx, name, false)
 }
 
-// evictAll evicts a Node's Pods until none is left to evict, and waits for them
-// to go. With Karpenter's rules it lets some stay.
+// evictAll evicts a Node's Pods until there is none left to evict, and waits
+// until they are gone. With Karpenter's rules some Pods may stay.
 func (c *Cloud) evictAll(ctx context.Context, name string, karpenter bool) error {
 	for {
 		pods, err := c.podsOn(ctx, name)
@@ -106,8 +106,8 @@ func (c *Cloud) evictAll(ctx context.Context, name string, karpenter bool) error
 	}
 }
 
-// evict asks for one Pod's eviction. A refusal by its disruption budget is no
-// error: the next round asks again.
+// evict asks for one Pod's eviction. A refusal by its disruption budget is not
+// an error: the next round asks again.
 func (c *Cloud) evict(ctx context.Context, p *v1.Pod) error {
 	err := c.Client.PolicyV1().Evictions(p.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace},
@@ -119,7 +119,7 @@ func (c *Cloud) evict(ctx context.Context, p *v1.Pod) error {
 	return nil
 }
 
-// toleratesDisruption says whether Karpenter would leave a Pod where it is.
+// toleratesDisruption says whether Karpenter does not evict a Pod.
 func toleratesDisruption(p *v1.Pod) bool {
 	return corev1.TolerationsTolerateTaint(klog.Background(), p.Spec.Tolerations, &disruptedTaint, false)
 }
@@ -145,8 +145,8 @@ func (c *Cloud) followTraces(ctx context.Context, _ world, now time.Time) error 
 	return errors.Join(failures...)
 }
 
-// surplus chooses which machines a group must lose: first those that have not
-// booted, which just never come, then the youngest.
+// surplus chooses the machines that a group loses: first those that have not
+// booted, then the youngest.
 func surplus(machines []Machine, group string, capacity int) (cancel, interrupt []string) {
 	mine := slices.DeleteFunc(slices.Clone(machines), func(m Machine) bool { return m.Group != group || !m.staying() })
 	slices.SortStableFunc(mine, func(a, b Machine) int {
@@ -168,7 +168,7 @@ func surplus(machines []Machine, group string, capacity int) (cancel, interrupt 
 	return cancel, interrupt
 }
 
-// cancel gives up a machine that has not booted.
+// cancel removes a machine that has not booted.
 func (c *Cloud) cancel(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"imagejob.dev/localcluster/internal/process"
 )
 
-// Spec is the machine that someone asks for.
+// Spec is the description of a machine to start.
 type Spec struct {
 	Name         string
 	Group        string
@@ -19,27 +19,27 @@ type Spec struct {
 	Labels       map[string]string
 	Taints       []v1.Taint
 	GPUs         int
-	// Disk is what its Pods may write, in bytes; 0 for as much as there is.
+	// Disk is the limit for what its Pods write, in bytes; 0 for no limit.
 	Disk int64
 }
 
-// State is what has become of a machine.
+// State is the state of a machine.
 type State string
 
 // The states of a machine.
 const (
-	// Starting: ordered, its boot delay runs.
+	// Starting: it was ordered, and its boot delay runs.
 	Starting State = "Starting"
 	Running  State = "Running"
-	// Silent: its kubelet is cut off; its Pods' processes go on.
+	// Silent: its kubelet is stopped; its Pods' processes continue.
 	Silent State = "Silent"
-	// Interrupted: it has been told when it will be taken away.
+	// Interrupted: it was given the time at which it stops.
 	Interrupted State = "Interrupted"
-	// Gone: its processes are dead, its Node object may still be there.
+	// Gone: its processes are dead; its Node object may still exist.
 	Gone State = "Gone"
 )
 
-// Machine is one machine and what is known of it.
+// Machine is one machine with its state.
 type Machine struct {
 	Spec
 	State State
@@ -52,9 +52,9 @@ type Machine struct {
 
 	// emptySince is when its last Pod left; zero while it has Pods.
 	emptySince time.Time
-	// ending is set before we end it, so that its death is no surprise.
+	// ending is set before we end it, so that its death is expected.
 	ending bool
-	// removed is set when it was taken away on purpose, Node object and all.
+	// removed is set when it was removed on purpose, with its Node object.
 	removed bool
 
 	block *addressBlock
@@ -62,10 +62,10 @@ type Machine struct {
 	imds  *metadata.Service
 }
 
-// living says whether the machine is there or about to be.
+// living says whether the machine exists or starts.
 func (m *Machine) living() bool { return m.State != Gone }
 
-// staying says whether the machine is there and nothing is known to end it.
+// staying says whether the machine exists and is not about to end.
 func (m *Machine) staying() bool {
 	return m.State == Starting || m.State == Running || m.State == Silent
 }

@@ -17,7 +17,7 @@ import (
 	cloudproviderapi "k8s.io/cloud-provider/api"
 )
 
-// disruptedTaint is Karpenter's mark of a machine that is about to go.
+// disruptedTaint is Karpenter's mark of a machine that is about to stop.
 var disruptedTaint = v1.Taint{Key: "karpenter.sh/disrupted", Effect: v1.TaintEffectNoSchedule}
 
 // initialiseNew brings new Nodes into use.
@@ -40,7 +40,7 @@ func needsInitialising(n *v1.Node) bool {
 }
 
 // initialise does what a cloud controller manager does for a new Node: it sets
-// the machine's address and lets Pods come.
+// the machine's address and makes the Node schedulable.
 func (c *Cloud) initialise(ctx context.Context, name string) error {
 	m, err := c.booted(name)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *Cloud) initialise(ctx context.Context, name string) error {
 	})
 }
 
-// edit changes a Node, again when someone else did meanwhile.
+// edit changes a Node, and tries again if another client changed it meanwhile.
 func (c *Cloud) edit(ctx context.Context, name string, change func(*v1.Node)) error {
 	nodes := c.Client.CoreV1().Nodes()
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -82,7 +82,7 @@ func (c *Cloud) edit(ctx context.Context, name string, change func(*v1.Node)) er
 	return nil
 }
 
-// taint marks a Node as about to go.
+// taint marks a Node as about to stop.
 func (c *Cloud) taint(ctx context.Context, name string, cordon bool) error {
 	return c.edit(ctx, name, func(n *v1.Node) {
 		if !hasTaint(n, disruptedTaint.Key) {
@@ -92,8 +92,9 @@ func (c *Cloud) taint(ctx context.Context, name string, cordon bool) error {
 	})
 }
 
-// deleteGone deletes the Nodes of machines that have been gone for a while, as
-// cloud controllers do once the provider says that an instance is no more.
+// deleteGone deletes the Nodes of machines that have been dead for a while, as
+// cloud controllers do when the provider reports that an instance does not
+// exist.
 func (c *Cloud) deleteGone(ctx context.Context, _ world, now time.Time) error {
 	var failures []error
 	for _, m := range c.Machines() {
@@ -119,7 +120,7 @@ func (c *Cloud) deleteNode(ctx context.Context, name string) error {
 	return nil
 }
 
-// remove takes an empty machine away, unless a Pod came meanwhile.
+// remove removes an empty machine, unless a Pod was placed on it meanwhile.
 func (c *Cloud) remove(ctx context.Context, name string) error {
 	if err := c.taint(ctx, name, true); err != nil {
 		return err
@@ -167,8 +168,8 @@ func isReady(n *v1.Node) bool {
 	})
 }
 
-// Schedulable says whether Pods can come to a Node, and so whether it is ready
-// in the eyes of someone who waits for it.
+// Schedulable says whether Pods can be placed on a Node, and so whether it is
+// ready for whoever waits for it.
 func Schedulable(n *v1.Node) bool {
 	return isReady(n) && !n.Spec.Unschedulable && len(n.Spec.Taints) == 0
 }

@@ -11,35 +11,35 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// room is a Node, there or to come, and what is left of it.
+// room is a Node, existing or starting, and its free resources.
 type room struct {
 	node *v1.Node
 	free v1.ResourceList
 }
 
-// supply is a group and how many machines it may still start.
+// supply is a group and the number of machines that it may still start.
 type supply struct {
 	group *Group
-	// living counts the machines that are there or starting.
+	// living is the number of machines that exist or start.
 	living int
-	// capacity is how many there may be now.
+	// capacity is the number of machines that the group may have now.
 	capacity int
 }
 
-// decision is what becomes of one unschedulable Pod.
+// decision is the plan for one unschedulable Pod.
 type decision struct {
 	pod *v1.Pod
-	// group is the one to start a machine of; nil when none helps, or when the
-	// Pod fits on a machine that is there or on its way.
+	// group is the group of which a machine is started; nil if no group can
+	// help, or if the Pod fits on a machine that exists or starts.
 	group *Group
 	// before is the group's size without the new machine.
 	before int
-	// refusal says for each group why it doesn't help.
+	// refusal says for each group why it can't help.
 	refusal string
 }
 
-// plan decides which machines to start for Pods that no Node can take. It fills
-// Nodes that are there or to come first, and prefers groups in the file's order.
+// plan decides which machines to start for Pods that fit on no Node. It fills
+// existing and starting Nodes first, and prefers groups in the file's order.
 func plan(pods []*v1.Pod, rooms []room, supplies []supply) []decision {
 	var decisions []decision
 	for _, pod := range pods {
@@ -86,7 +86,7 @@ func place(pod *v1.Pod, requests v1.ResourceList, rooms []room) bool {
 	return false
 }
 
-// refuses says why a group can't help a Pod; empty when it can.
+// refuses says why a group can't help a Pod; empty if it can.
 func refuses(s *supply, pod *v1.Pod, requests v1.ResourceList) string {
 	template := s.group.template("")
 	if why := mismatch(pod, template); why != "" {
@@ -105,7 +105,7 @@ func refuses(s *supply, pod *v1.Pod, requests v1.ResourceList) string {
 }
 
 // mismatch says why a Pod may not run on a Node: its selector, its required
-// affinity, or taints. Rules between Pods are not looked at.
+// affinity, or taints. Rules between Pods are ignored.
 func mismatch(pod *v1.Pod, n *v1.Node) string {
 	ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(n)
 	if err != nil {
@@ -125,7 +125,7 @@ func keepsPodsAway(t *v1.Taint) bool {
 	return t.Effect == v1.TaintEffectNoSchedule || t.Effect == v1.TaintEffectNoExecute
 }
 
-// lacking names a resource of which too little is free.
+// lacking names a resource of which not enough is free.
 func lacking(requests, free v1.ResourceList) string {
 	for name, want := range requests {
 		if have := free[name]; have.Cmp(want) < 0 {

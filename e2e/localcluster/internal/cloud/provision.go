@@ -21,8 +21,8 @@ const (
 	notTriggeredScaleUp = "NotTriggerScaleUp"
 )
 
-// bootTimeout is how long a machine's Node may take to become ready before the
-// Pods that wait for it get another.
+// bootTimeout is how long a machine's Node may take to become ready before
+// another machine is started for the Pods that wait for it.
 const bootTimeout = 60 * time.Second
 
 // provision starts machines for Pods that no Node can take.
@@ -67,7 +67,7 @@ func unschedulable(p *v1.Pod) bool {
 	})
 }
 
-// supplies is every group's room for more machines.
+// supplies is the number of machines that each group may still start.
 func (c *Cloud) supplies(now time.Time) []supply {
 	living := map[string]int{}
 	for _, m := range c.Machines() {
@@ -84,7 +84,7 @@ func (c *Cloud) supplies(now time.Time) []supply {
 	return list
 }
 
-// rooms is what is free on the machines that are there or on their way.
+// rooms is the free resources of the machines that exist or start.
 func (c *Cloud) rooms(w world, pods []*v1.Pod, now time.Time) ([]room, error) {
 	used := map[string][]*v1.Pod{}
 	for _, p := range pods {
@@ -110,8 +110,8 @@ func (c *Cloud) rooms(w world, pods []*v1.Pod, now time.Time) ([]room, error) {
 	return list, nil
 }
 
-// nodeToFill is the machine's Node, or what it will be; nil when the machine is
-// no place for new Pods.
+// nodeToFill is the machine's Node, or the one that it will have; nil if no new
+// Pod may be placed on the machine.
 func (c *Cloud) nodeToFill(w world, m Machine, now time.Time) (*v1.Node, error) {
 	if m.State != Starting && m.State != Running {
 		return nil, nil
@@ -147,8 +147,8 @@ func finished(p *v1.Pod) bool {
 	return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
 }
 
-// removeEmpty takes machines away that have had no Pod for their group's time,
-// as Karpenter does: taint, delete the Node, end the machine.
+// removeEmpty removes machines that have had no Pod for their group's time, as
+// Karpenter does: it taints the Node, deletes it and ends the machine.
 func (c *Cloud) removeEmpty(ctx context.Context, w world, now time.Time) error {
 	pods, err := w.pods.List(labels.Everything())
 	if err != nil {
@@ -169,8 +169,8 @@ func (c *Cloud) removeEmpty(ctx context.Context, w world, now time.Time) error {
 	return errors.Join(failures...)
 }
 
-// emptyFor notes since when each machine is empty, and returns those that have
-// been for long enough.
+// emptyFor records since when each machine is empty, and returns those that
+// have been empty for long enough.
 func (c *Cloud) emptyFor(busy map[string]bool, w world, now time.Time) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	// tick is how often the cloud looks around without a cause.
+	// tick is the time between two rounds without a change.
 	tick = 500 * time.Millisecond
-	// apiTimeout bounds the calls of one look around.
+	// apiTimeout bounds the calls of one round.
 	apiTimeout = 10 * time.Second
 )
 
 // controllerName is the source of the cloud's events.
 const controllerName = "localcluster"
 
-// world is what the cloud sees of the cluster.
+// world is the state of the cluster that the cloud sees.
 type world struct {
 	nodes corelisters.NodeLister
 	pods  corelisters.PodLister
@@ -38,7 +38,7 @@ func newRecorder(client kubernetes.Interface) record.EventRecorder {
 	return broadcaster.NewRecorder(scheme.Scheme, v1.EventSource{Component: controllerName})
 }
 
-// Run looks after the machines until ctx ends.
+// Run manages the machines until ctx ends.
 func (c *Cloud) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(c.Client, 0)
 	core := factory.Core().V1()
@@ -63,7 +63,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 		if err := c.lookAround(ctx, w); err != nil {
 			trouble = err.Error()
 		}
-		// The same trouble comes at every tick while the API server is away.
+		// The same error occurs at every tick while the API server is away.
 		if trouble != "" && trouble != said && ctx.Err() == nil {
 			fmt.Fprintf(c.Log, "cloud: %s\n", trouble)
 		}
@@ -92,7 +92,7 @@ func wakeOn(sources ...cache.SharedIndexInformer) (<-chan struct{}, error) {
 	return wake, nil
 }
 
-// lookAround does whatever is due.
+// lookAround does everything that is due.
 func (c *Cloud) lookAround(ctx context.Context, w world) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()

@@ -48,8 +48,8 @@ func parseTrace(data []byte, speed float64) (*Trace, error) {
 	return &Trace{gap: gap, nodes: raw.Data}, nil
 }
 
-// At is the capacity when the trace has run for elapsed. It starts over at its
-// end.
+// At is the capacity after the trace has run for elapsed. The trace starts
+// again after its end.
 func (t *Trace) At(elapsed time.Duration) int {
 	return t.nodes[int(elapsed/t.gap)%len(t.nodes)]
 }

@@ -1,4 +1,4 @@
-// Package control lets tests and people take machines and components away: an
+// Package control lets tests and people stop machines and components: it has an
 // HTTP API on a unix socket, and the commands that call it.
 package control
 
@@ -40,17 +40,17 @@ func optional(t time.Time) *time.Time {
 	return &t
 }
 
-// added is the answer to an order.
+// added is the answer to a new machine.
 type added struct {
 	Name string `json:"name"`
 }
 
-// killed is the answer to a zone's end.
+// killed is the answer to a killed zone.
 type killed struct {
 	Names []string `json:"names"`
 }
 
-// failure is the answer to what could not be done.
+// failure is the answer to a request that failed.
 type failure struct {
 	Error string `json:"error"`
 }

@@ -12,7 +12,7 @@ import (
 	"imagejob.dev/localcluster/internal/controlplane"
 )
 
-// defaultNotice is what AWS gives.
+// defaultNotice is the notice of AWS.
 const defaultNotice = 120 * time.Second
 
 // readHeaderTimeout keeps a stuck client from holding a connection for ever.
@@ -49,8 +49,8 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// answer writes what a handler returns, or its error as 409: every refusal is
-// about the state that things are in.
+// answer writes the result of a handler, or its error as 409, because every
+// refusal depends on the state of machines and components.
 func answer(handle func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := handle(r)
@@ -119,8 +119,8 @@ func (s *Server) restartTraces(*http.Request) (any, error) {
 
 func (s *Server) components(*http.Request) (any, error) { return s.plane.Components(), nil }
 
-// component acts on the API server: the others' absence shows nowhere else, and
-// without etcd there is no API server.
+// component acts on the API server only: the absence of another component is
+// not visible elsewhere, and without etcd there is no API server.
 func (s *Server) component(r *http.Request) (any, error) {
 	if name := r.PathValue("name"); name != controlplane.APIServer {
 		return nil, fmt.Errorf("component %q can't be stopped: want %s", name, controlplane.APIServer)

@@ -1,6 +1,6 @@
-// Package controllers runs those of Kubernetes' controllers that the programs
-// on a cluster rely on. The whole controller manager has three times as many,
-// and the others would take longer to compile than these.
+// Package controllers runs the controllers of Kubernetes that the programs on a
+// cluster need. The whole controller manager has three times as many, and the
+// others would take longer to compile than these.
 package controllers
 
 import (
@@ -27,9 +27,9 @@ import (
 )
 
 const (
-	// resync is how often informers tell everything anew.
+	// resync is the time after which informers deliver all objects again.
 	resync = 12 * time.Hour
-	// rediscover is how soon a new kind of object is known.
+	// rediscover is the time within which a new kind of object is known.
 	rediscover = 30 * time.Second
 	// The pace of requests to the API server.
 	clientQPS, clientBurst = 400, 800
@@ -50,7 +50,7 @@ func Main(argv []string) int {
 	return 0
 }
 
-// starter is what every controller is made of.
+// starter holds what every controller is made of.
 type starter struct {
 	config    *rest.Config
 	client    kubernetes.Interface

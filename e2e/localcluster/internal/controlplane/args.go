@@ -19,9 +19,9 @@ const (
 	issuer = "https://kubernetes.default.svc.cluster.local"
 )
 
-// etcdArgs keep etcd on unix sockets: no port to race for, and the folder's
-// owner alone may connect. Without fsync it survives a crash of its process,
-// though not of the machine, which is enough here.
+// etcdArgs keep etcd on unix sockets: no port can be taken by another process,
+// and only the folder's owner can connect. Without fsync etcd survives a crash
+// of its process, but not of the machine, which is enough here.
 func etcdArgs(l Layout) []string {
 	client, peer := "unix://"+l.etcdSocket(), "unix://"+l.etcdPeer()
 	return []string{

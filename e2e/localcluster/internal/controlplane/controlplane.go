@@ -19,8 +19,8 @@ import (
 const (
 	startTimeout = 60 * time.Second
 	pollInterval = 50 * time.Millisecond
-	// portAttempts bounds how often another process may snatch the port between
-	// our choosing it and the API server's binding it.
+	// portAttempts bounds how often another process may take the port after we
+	// chose it and before the API server binds it.
 	portAttempts = 5
 	// stopGrace is each component's time between SIGTERM and SIGKILL.
 	stopGrace = 2 * time.Second
@@ -44,7 +44,7 @@ type ControlPlane struct {
 // component is one run of a component.
 type component struct {
 	child *process.Child
-	// stopping is set before we end it, so that its end is no failure.
+	// stopping is set before we end it, so that its end is not a failure.
 	stopping bool
 }
 
@@ -102,8 +102,8 @@ func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 	}
 }
 
-// RestartAPIServer starts the API server where it was before and waits until
-// it is ready.
+// RestartAPIServer starts the API server on its old port and waits until it is
+// ready.
 func (cp *ControlPlane) RestartAPIServer(ctx context.Context) error {
 	if cp.alive(APIServer) {
 		cp.StopAPIServer()
@@ -114,17 +114,17 @@ func (cp *ControlPlane) RestartAPIServer(ctx context.Context) error {
 	return cp.waitReady(ctx, cp.child(APIServer))
 }
 
-// StopAPIServer makes the API server absent.
+// StopAPIServer stops the API server with SIGTERM.
 func (cp *ControlPlane) StopAPIServer() { cp.stop(APIServer) }
 
-// KillAPIServer makes it absent without a farewell.
+// KillAPIServer stops the API server with SIGKILL.
 func (cp *ControlPlane) KillAPIServer() {
 	if child := cp.expectEnd(APIServer); child != nil {
 		child.Kill()
 	}
 }
 
-// Died reports a component that ended though nobody asked it to.
+// Died reports a component that ended although it was not stopped.
 func (cp *ControlPlane) Died() <-chan error { return cp.died }
 
 // NodeCredentials issues a node's client kubeconfig and its kubelet's serving

@@ -77,8 +77,9 @@ func (l Layout) etcdData() string   { return l.path("etcd") }
 func (l Layout) etcdSocket() string { return l.path("etcd.sock") }
 func (l Layout) etcdPeer() string   { return l.path("peer.sock") }
 
-// Clean removes what an earlier run left: a cluster always starts from nothing.
-// It names each thing, since the user may have pointed at a folder of theirs.
+// Clean removes the files of an earlier run, because a cluster always starts
+// empty. It names each file, since the user may have given a folder of their
+// own.
 func (l Layout) Clean() error {
 	leftovers := []string{l.Ready(), l.Control(), l.Kubeconfig(), l.etcdSocket(), l.etcdPeer(), l.etcdData(), l.PKI(), l.Nodes(), l.path("logs")}
 	for _, path := range leftovers {

@@ -19,7 +19,7 @@ import (
 	"imagejob.dev/localcluster/internal/translate"
 )
 
-// Paths inside a container that are known to every Pod.
+// Paths inside a container that exist in every Pod.
 const (
 	serviceAccountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 	temporaryPath      = "/tmp"
@@ -29,16 +29,16 @@ const (
 // podIPVariable tells a program the address it must listen on.
 const podIPVariable = "LOCALCLUSTER_POD_IP"
 
-// terminationLogVariable tells a program where its last words are read, for it
-// has no /dev of its own.
+// terminationLogVariable tells a program where its termination message is read,
+// because the process has no /dev of its own.
 const terminationLogVariable = "LOCALCLUSTER_TERMINATION_LOG"
 
 // inherited are the node's own variables that a process gets unless the image
 // or the container sets them.
 var inherited = []string{"PATH", "HOME", "LANG"}
 
-// command builds the process that stands in for a container: the image's
-// command with the container's args, the environment, both translated.
+// command builds the process that runs in place of a container: the image's
+// command with the container's args, and the environment, both translated.
 func (r *Runtime) command(c *container) (*exec.Cmd, error) {
 	image, err := r.opts.Images.Find(c.config.GetImage().GetUserSpecifiedImage())
 	if err != nil {
@@ -76,7 +76,8 @@ func (c *container) translator() *translate.Translator {
 }
 
 // environment merges, weakest first: the node's own variables, the image's
-// defaults, the container's variables, and what stands in for the Pod network.
+// defaults, the container's variables, and the replacements for the Pod
+// network.
 func (r *Runtime) environment(c *container, imageEnv map[string]string, tr *translate.Translator) (map[string]string, error) {
 	env := map[string]string{}
 	for _, name := range inherited {
@@ -110,9 +111,9 @@ func (r *Runtime) environment(c *container, imageEnv map[string]string, tr *tran
 	return env, nil
 }
 
-// addAPIServer points the process at the API server: the Service address that
-// the kubelet gives leads nowhere without a Pod network, and the token lies
-// elsewhere than in-cluster clients look, so they get a kubeconfig.
+// addAPIServer gives the process the address of the API server. The Service
+// address of the kubelet does not work without a Pod network, and the token is
+// not where in-cluster clients look, so the process gets a kubeconfig.
 func (r *Runtime) addAPIServer(c *container, env map[string]string, tr *translate.Translator) error {
 	server, err := url.Parse(r.opts.Server)
 	if err != nil {

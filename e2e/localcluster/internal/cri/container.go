@@ -20,7 +20,7 @@ type container struct {
 	id      string
 	config  *runtimeapi.ContainerConfig
 	sandbox *sandbox
-	// scratch is the container's working folder, gone with it.
+	// scratch is the container's working folder, which is removed with it.
 	scratch string
 	logPath string
 
@@ -32,14 +32,15 @@ type container struct {
 	process    *os.Process
 	env        []string
 	logs       *containerLog
-	// cgroup bounds its memory; nil if nothing does.
+	// cgroup limits its memory; nil if nothing does.
 	cgroup    *limits.Cgroup
 	oomKilled bool
-	// ended is closed when the process is gone and its exit recorded.
+	// ended is closed when the process has ended and its exit is recorded.
 	ended chan struct{}
 }
 
-// portsAnnotation is where the kubelet tells a runtime a container's ports.
+// portsAnnotation is the annotation in which the kubelet gives a runtime a
+// container's ports.
 const portsAnnotation = "io.kubernetes.container.ports"
 
 // CreateContainer prepares the container's scratch folder.
@@ -76,7 +77,7 @@ func declaredPorts(config *runtimeapi.ContainerConfig) []int {
 	var ports []struct {
 		ContainerPort int `json:"containerPort"`
 	}
-	// Absent without ports; the kubelet writes nothing else into it.
+	// It is absent without ports; the kubelet writes nothing else into it.
 	if err := json.Unmarshal([]byte(config.GetAnnotations()[portsAnnotation]), &ports); err != nil {
 		return nil
 	}
@@ -124,9 +125,10 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 	c.state = runtimeapi.ContainerState_CONTAINER_RUNNING
 	c.startedAt = time.Now()
 	go func() {
-		// How it ended is read from ProcessState.
+		// The exit status is read from ProcessState.
 		_ = cmd.Wait()
-		// What it forked ends with it, as in a container when process 1 ends.
+		// The processes that it forked end with it, as in a container when
+		// process 1 ends.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		logs.finish()
 		oomKilled := cgroup.OOMKilled()
@@ -269,7 +271,7 @@ func (r *Runtime) ContainerStatus(_ context.Context, id string, _ bool) (*runtim
 	return &runtimeapi.ContainerStatusResponse{Status: status}, nil
 }
 
-// UpdateContainerResources is not done: limits are those of the start.
+// UpdateContainerResources does nothing: limits are set at the start only.
 func (r *Runtime) UpdateContainerResources(context.Context, string, *runtimeapi.ContainerResources) error {
 	return nil
 }

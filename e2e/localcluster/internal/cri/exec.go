@@ -75,7 +75,7 @@ func (r *Runtime) execCommand(c *container, argv []string) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(translated[0], translated[1:]...)
 	cmd.Dir, cmd.Env = c.scratch, c.env
-	// Output held open by something it forked must not hold up the probe.
+	// Output that a forked process holds open must not delay the probe.
 	cmd.WaitDelay = time.Second
 	return cmd, cmd.Err
 }

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// imageUser passes runAsNonRoot; the process runs as whoever runs the node.
+	// imageUser passes runAsNonRoot; the process runs as the user of the node.
 	imageUser = 65532
-	// imageBytes is what every image seems to weigh.
+	// imageBytes is the reported size of every image.
 	imageBytes = 1 << 20
 )
 
-// Images implements the CRI ImageService: an image can be pulled when the
-// table knows it, and is then present on this node.
+// Images implements the CRI ImageService: an image can be pulled if the table
+// has it, and is then present on this node.
 type Images struct {
 	table *images.Table
 	root  string

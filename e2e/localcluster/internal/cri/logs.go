@@ -18,16 +18,16 @@ const (
 	// logLineBytes is where the CRI log format splits a long line, as
 	// containerd does.
 	logLineBytes = 16 << 10
-	// pipeBytes lets a process write on while its node is stopped: the largest
-	// size that Linux grants without privileges by default.
+	// pipeBytes lets a process write while its node is stopped. It is the
+	// largest size that Linux grants without privileges by default.
 	pipeBytes = 1 << 20
 	// drainTimeout bounds the wait for output after the process has ended;
 	// something that left its process group may hold the pipe open.
 	drainTimeout = time.Second
 )
 
-// containerLog writes a container's output in the CRI log format:
-// "<RFC 3339 time> <stdout|stderr> <F|P> <text>", P for a line that goes on.
+// containerLog writes a container's output in the CRI log format: "<RFC 3339
+// time> <stdout|stderr> <F|P> <text>", where P marks a line that continues.
 type containerLog struct {
 	mu      sync.Mutex
 	file    *os.File
@@ -64,7 +64,8 @@ func (l *containerLog) pipe(stream string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a log pipe: %w", err)
 	}
-	// Refused where the user's pipe quota is spent; the default size does then.
+	// This fails when the user's pipe quota is used up; the default size is
+	// enough then.
 	_, _ = unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, pipeBytes)
 	l.readers = append(l.readers, reader)
 	l.copying.Go(func() { l.copy(stream, reader) })
@@ -95,7 +96,7 @@ func (l *containerLog) write(stream, tag string, line []byte) {
 	_, _ = fmt.Fprintf(l.file, "%s %s %s %s\n", time.Now().Format(time.RFC3339Nano), stream, tag, line)
 }
 
-// reopen goes on in a new file after the kubelet has rotated the old one away.
+// reopen continues in a new file after the kubelet has rotated the old one.
 func (l *containerLog) reopen(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 const runtimeName = "localcluster"
 
-// Options is what a node tells its runtime.
+// Options is what a node gives its runtime.
 type Options struct {
 	// Root holds a scratch folder for each container.
 	Root string
@@ -39,7 +39,7 @@ type Options struct {
 	Images *images.Table
 	// Memory makes the cgroups of containers with a memory limit.
 	Memory limits.Memory
-	// Spawner ties the processes' lives to the node's.
+	// Spawner ends the processes with the node.
 	Spawner *process.Spawner
 }
 
@@ -65,7 +65,7 @@ func (r *Runtime) Version(context.Context, string) (*runtimeapi.VersionResponse,
 	}, nil
 }
 
-// Status is always ready: there is no daemon that could fail.
+// Status is always ready: there is no daemon that can fail.
 func (r *Runtime) Status(context.Context, bool) (*runtimeapi.StatusResponse, error) {
 	return &runtimeapi.StatusResponse{Status: &runtimeapi.RuntimeStatus{
 		Conditions: []*runtimeapi.RuntimeCondition{
@@ -78,7 +78,7 @@ func (r *Runtime) Status(context.Context, bool) (*runtimeapi.StatusResponse, err
 // UpdateRuntimeConfig has no Pod network to set up.
 func (r *Runtime) UpdateRuntimeConfig(context.Context, *runtimeapi.RuntimeConfig) error { return nil }
 
-// RuntimeConfig has no cgroup driver to tell.
+// RuntimeConfig reports no cgroup driver.
 func (r *Runtime) RuntimeConfig(context.Context) (*runtimeapi.RuntimeConfigResponse, error) {
 	return &runtimeapi.RuntimeConfigResponse{}, nil
 }
@@ -86,8 +86,8 @@ func (r *Runtime) RuntimeConfig(context.Context) (*runtimeapi.RuntimeConfigRespo
 // Close has no connection to close.
 func (r *Runtime) Close(context.Context) error { return nil }
 
-// Shutdown asks every process to end, as a machine does that is switched off,
-// and returns when all have or the grace period is over.
+// Shutdown asks every process to end, like a machine that is switched off, and
+// returns when all have ended or the grace period is over.
 func (r *Runtime) Shutdown(grace time.Duration) {
 	deadline := time.After(grace)
 	r.mu.Lock()

@@ -8,7 +8,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// unsupported answers what needs a streaming server, cgroups or checkpoints.
+// unsupported answers the calls that need a streaming server, cgroups or
+// checkpoints.
 type unsupported struct{}
 
 func refuse(what string) error {

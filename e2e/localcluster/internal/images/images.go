@@ -1,5 +1,5 @@
-// Package images is the table that says which program stands in for a
-// container image.
+// Package images has the table of the programs that run in place of container
+// images.
 package images
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ErrUnknown says that no entry matches an image.
+// ErrUnknown means that no entry matches an image.
 var ErrUnknown = errors.New("not in the image table")
 
 // Image is what runs in place of a container image. In Command and Env,

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNotRoot is why a user without rights gets no file systems.
+// errNotRoot is the reason why other users get no file systems.
 var errNotRoot = errors.New("only root may mount file systems")
 
 // CanMount says whether machines can have disks of their own.
@@ -20,17 +20,17 @@ func CanMount() error {
 	return nil
 }
 
-// OwnMounts has a process start with mounts of its own: what it mounts nobody
-// else sees, and it is gone with the last process that does.
+// OwnMounts gives a process its own mounts: no other process sees what it
+// mounts, and the mounts end with the last process that has them.
 func OwnMounts(attributes *syscall.SysProcAttr) { attributes.Cloneflags |= syscall.CLONE_NEWNS }
 
-// Disk mounts a disk of so many bytes at a folder, for this process and those
-// that it starts. Beyond them nothing can be written: "No space left on device".
+// Disk mounts a disk of this size at a folder, for this process and those that
+// it starts. Writes above the size fail with "No space left on device".
 func Disk(dir string, bytes int64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the disk's folder: %w", err)
 	}
-	// Or the machine's other processes would see it too.
+	// Without this the machine's other processes would see the mount too.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keeping the disk to ourselves: %w", err)
 	}

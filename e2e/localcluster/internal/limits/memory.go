@@ -1,6 +1,6 @@
-// Package limits bounds what a container's process may take of the machine,
-// with the kernel's help and as far as it gives it to this user: memory with
-// cgroups, disks with file systems of their own.
+// Package limits bounds what a container's process may use of the machine, as
+// far as the kernel allows it to this user: memory with cgroups, disks with
+// file systems of their own.
 package limits
 
 import (
@@ -21,11 +21,11 @@ type Memory struct {
 	version version
 }
 
-// version is the cgroups' own: what their files are called.
+// version is the version of the cgroups, with the names of its files.
 type version struct {
 	name  string
 	limit string
-	// swap is bounded too, to the same end: nothing beyond the limit.
+	// swap is limited too, so that the limit holds for both together.
 	swap      string
 	swapValue func(limit int64) int64
 	// events has a line "oom_kill N".
@@ -43,7 +43,7 @@ var (
 	}
 )
 
-// removeTimeout bounds the wait for a cgroup's last process to be gone.
+// removeTimeout bounds the wait for the end of a cgroup's last process.
 const removeTimeout = 2 * time.Second
 
 // NewMemory makes a folder for a cluster's cgroups. The error says why there
@@ -80,7 +80,7 @@ func OpenMemory(dir string) Memory {
 	return m
 }
 
-// delegate lets the cgroups below have limits.
+// delegate lets the cgroups below the folder have limits.
 func (m Memory) delegate() error {
 	if m.version.name == v1.name {
 		return nil
@@ -91,10 +91,10 @@ func (m Memory) delegate() error {
 // Dir is the folder; empty if there is none.
 func (m Memory) Dir() string { return m.dir }
 
-// String says what it is.
+// String describes the cgroups.
 func (m Memory) String() string { return fmt.Sprintf("%s, %s", m.version.name, m.dir) }
 
-// Cgroup is one container's.
+// Cgroup is the cgroup of one container.
 type Cgroup struct {
 	dir     string
 	version version
@@ -112,7 +112,8 @@ func (m Memory) Limit(name string, bytes int64) (*Cgroup, error) {
 	if err := write(filepath.Join(c.dir, m.version.limit), strconv.FormatInt(bytes, 10)); err != nil {
 		return nil, err
 	}
-	// Absent without swap accounting, and then there is nothing to bound.
+	// The file is absent without swap accounting, and then there is no swap to
+	// limit.
 	swap := filepath.Join(c.dir, m.version.swap)
 	if _, err := os.Stat(swap); err == nil {
 		_ = write(swap, strconv.FormatInt(m.version.swapValue(bytes), 10))
@@ -120,8 +121,9 @@ func (m Memory) Limit(name string, bytes int64) (*Cgroup, error) {
 	return c, nil
 }
 
-// Enter is a command line that runs another one inside: the shell joins, and
-// then becomes the program, so that none of its memory goes uncounted.
+// Enter is a command line that runs another one inside the cgroup: a shell
+// joins the cgroup and then becomes the program, so all memory of the program
+// counts.
 func (c *Cgroup) Enter(argv []string) []string {
 	if c == nil {
 		return argv
@@ -130,7 +132,8 @@ func (c *Cgroup) Enter(argv []string) []string {
 	return append([]string{"/bin/sh", "-c", join, filepath.Join(c.dir, "cgroup.procs")}, argv...)
 }
 
-// OOMKilled says whether the kernel has killed a process for want of memory.
+// OOMKilled says whether the kernel has killed a process because of the memory
+// limit.
 func (c *Cgroup) OOMKilled() bool {
 	if c == nil {
 		return false
@@ -154,7 +157,7 @@ func (c *Cgroup) Remove() {
 	}
 }
 
-// Remove removes all that is left of the folder.
+// Remove removes everything that is left of the folder.
 func (m Memory) Remove() {
 	if m.dir == "" {
 		return
@@ -166,7 +169,8 @@ func (m Memory) Remove() {
 	remove(m.dir)
 }
 
-// remove waits for zombies to be reaped; what stays then is empty and harmless.
+// remove waits until zombies are reaped; what stays after that is empty and
+// harmless.
 func remove(dir string) {
 	deadline := time.Now().Add(removeTimeout)
 	for {
@@ -183,9 +187,9 @@ type place struct {
 	version version
 }
 
-// places lists where cgroups may be made, the best first: beside this process'
-// own cgroup in v2, whose parent has handed the memory controller on, and in
-// v1 below its own.
+// places lists the folders in which cgroups may be made, the best first: in v2
+// beside this process's own cgroup, whose parent has delegated the memory
+// controller, and in v1 below its own.
 func places(mountinfo, cgroup string) []place {
 	var found []place
 	mounts := cgroupMounts(mountinfo)

@@ -65,7 +65,7 @@ func (s *Service) awsLifecycle() (string, bool) {
 	return "Terminated", true
 }
 
-// encode writes what always can be written.
+// encode writes a value whose encoding can't fail.
 func encode(value any) string {
 	data, err := json.Marshal(value)
 	if err != nil {

@@ -14,7 +14,7 @@ type azureEvent struct {
 }
 
 // addAzure serves the scheduled events, API version 2020-07-01, and the
-// machine's name, by which it finds its own among them.
+// machine's name, by which a client finds its machine's events.
 func (s *Service) addAzure(mux *http.ServeMux, machine string) {
 	get := func(path string, answer http.HandlerFunc) {
 		mux.HandleFunc("GET /metadata/"+path, func(w http.ResponseWriter, r *http.Request) {

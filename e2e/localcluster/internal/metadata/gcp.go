@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// gcpPoll is how often a waiting request looks for a change.
+// gcpPoll is the time between two checks by a waiting request.
 const gcpPoll = 100 * time.Millisecond
 
-// addGCP serves the two values that tell of an end. Both can be waited for with
-// ?wait_for_change=true.
+// addGCP serves the two values that report a machine's end. A client can wait
+// for a change of either with ?wait_for_change=true.
 func (s *Service) addGCP(mux *http.ServeMux) {
 	get := func(path string, before, after string) {
 		mux.HandleFunc("GET /computeMetadata/v1/instance/"+path, func(w http.ResponseWriter, r *http.Request) {

@@ -1,5 +1,6 @@
 // Package metadata is the metadata service that a cloud gives each machine, in
-// the formats of AWS, GCP and Azure, as far as it tells of a machine's end.
+// the formats of AWS, GCP and Azure. It has the parts that report a machine's
+// end.
 package metadata
 
 import (
@@ -10,7 +11,7 @@ import (
 	"time"
 )
 
-// Provider is whose format the service speaks.
+// Provider is the cloud whose format the service has.
 type Provider string
 
 // The providers.
@@ -29,7 +30,8 @@ func (p Provider) Known() bool { return slices.Contains(Providers, p) }
 // readHeaderTimeout keeps a stuck client from holding a connection for ever.
 const readHeaderTimeout = 5 * time.Second
 
-// notice is when a machine learned of its end, and when that is.
+// notice is the time at which a machine learned of its end, and the time of
+// that end.
 type notice struct {
 	given    time.Time
 	deadline time.Time
@@ -51,7 +53,7 @@ func Serve(listener net.Listener, provider Provider, machine string) *Service {
 	return s
 }
 
-// Notify gives notice that the machine will be taken away at deadline.
+// Notify gives notice that the machine stops at deadline.
 func (s *Service) Notify(given, deadline time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

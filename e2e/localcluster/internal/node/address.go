@@ -6,7 +6,7 @@ import (
 )
 
 // AddressBlock is a node's share of the loopback network, 127.<index>.0.0/16.
-// Its Pods have most of it; the last subnet belongs to the node.
+// Its Pods use most of it; the last subnet belongs to the node.
 type AddressBlock struct {
 	index byte
 }

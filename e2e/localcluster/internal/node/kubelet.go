@@ -106,16 +106,17 @@ func startKubelet(ctx context.Context, c config, block AddressBlock, clients *cl
 	return nil
 }
 
-// kubeletConfig is the defaults of a kubelet but for what has no place here:
-// cgroups of its own making, eviction by resource pressure and a resolver.
+// kubeletConfig is a kubelet's defaults without what does not exist here:
+// cgroups of its own, eviction by resource pressure, and a resolver.
 func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error) {
 	flags := options.NewKubeletFlags()
 	flags.RootDirectory = c.root
 	flags.CertDirectory = filepath.Join(c.root, "pki")
 	flags.HostnameOverride = c.name
 	flags.MaxPerPodContainerCount = 2
-	// The cluster's cloud sets the node's address: the kubelet itself refuses
-	// a loopback one, and would want a default route to find another.
+	// The cluster's cloud sets the node's address, because the kubelet refuses
+	// a loopback address and would look for a default route to find another
+	// one.
 	flags.CloudProvider = "external"
 	labels, err := parseLabels(c.labels)
 	if err != nil {
@@ -144,7 +145,8 @@ func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error)
 	k.MakeIPTablesUtilChains = false
 	k.PodLogsDir = filepath.Join(c.root, "pod-logs")
 	k.ResolverConfig = ""
-	// Not served; without any address each Pod would bring a warning event.
+	// Nothing serves this address; without an address each Pod would cause a
+	// warning event.
 	k.ClusterDNS = []string{"127.0.0.1"}
 	k.CgroupsPerQOS = false
 	k.EnforceNodeAllocatable = nil
@@ -157,7 +159,7 @@ func kubeletConfig(c config, block AddressBlock) (*options.KubeletServer, error)
 	return &options.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *k}, nil
 }
 
-// freePort needs no retry: nothing but this node uses its address.
+// freePort needs no retry, because only this node uses its address.
 func freePort(address string) (int, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {

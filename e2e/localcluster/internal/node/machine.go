@@ -16,8 +16,8 @@ import (
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 )
 
-// What a node claims to be: large enough for any Pod a GPU machine would bear,
-// since nothing is really set aside.
+// The resources that a node reports. They are large enough for any Pod of a GPU
+// machine, because nothing is really reserved.
 const (
 	nodeCores   = 16
 	nodeMemory  = 64 << 30
@@ -25,7 +25,7 @@ const (
 	maxPods     = 110
 )
 
-// Capacity is what a node has to give, and gives to the last bit.
+// Capacity is the resources of a node, all of them allocatable.
 func Capacity(gpus int) v1.ResourceList {
 	capacity := v1.ResourceList{
 		v1.ResourceCPU:              *resource.NewQuantity(nodeCores, resource.DecimalSI),
@@ -39,8 +39,8 @@ func Capacity(gpus int) v1.ResourceList {
 	return capacity
 }
 
-// syncFrequency is how often the kubelet looks at each Pod without a cause;
-// also how soon volumes follow their ConfigMap or Secret.
+// syncFrequency is how often the kubelet checks each Pod without a change, and
+// how soon volumes follow their ConfigMap or Secret.
 const syncFrequency = 10 * time.Second
 
 // machine answers the kubelet's questions about the hardware.
@@ -80,7 +80,7 @@ func (m machine) ContainerFsInfo(context.Context) (cadvisorapi.FsInfo, error) { 
 func (m machine) RootFsInfo() (cadvisorapi.FsInfo, error)                     { return m.fs(), nil }
 func (m machine) GetDirFsInfo(string) (cadvisorapi.FsInfo, error)             { return m.fs(), nil }
 
-// containerManager is the kubelet's stub, which has no cgroups, with disk space.
+// containerManager is the kubelet's stub without cgroups, with disk space.
 type containerManager struct {
 	cm.ContainerManager
 }
@@ -91,8 +91,8 @@ func (containerManager) GetCapacity(klog.Logger, bool) v1.ResourceList {
 	}
 }
 
-// nodeOS is the real file system but for what lies outside the node's folder:
-// the kubelet would otherwise leave links below /var/log.
+// nodeOS is the real file system, except outside the node's folder: the kubelet
+// would otherwise leave links below /var/log.
 type nodeOS struct {
 	kubecontainer.RealOS
 	root string
@@ -123,8 +123,8 @@ func (o nodeOS) Glob(pattern string) ([]string, error) {
 	return o.RealOS.Glob(pattern)
 }
 
-// hostUtil is the real one but for the kubelet's bind mount of its own folder,
-// which a plain user may not make and which would outlive the node.
+// hostUtil is the real one, except for the kubelet's bind mount of its own
+// folder, which needs root and would outlive the node.
 type hostUtil struct {
 	hostutil.HostUtils
 }

@@ -1,5 +1,5 @@
 // Package node is one machine of the cluster: a real kubelet over the process
-// runtime. Its process is the machine: what kills it kills its Pods.
+// runtime. Its process is the machine: a signal that kills it kills its Pods.
 package node
 
 import (
@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// stopGrace is what the Pods' processes get when the node is switched off.
+	// stopGrace is the time that the Pods' processes have when the node is
+	// switched off.
 	stopGrace = 2 * time.Second
 	// gcPercent trades a little CPU for memory: many nodes share one machine.
 	gcPercent = 40
@@ -47,7 +48,8 @@ type config struct {
 	podEnv     string
 	// memory is the folder of the containers' cgroups; empty for none.
 	memory string
-	// disk is what the node's Pods may write, in bytes; 0 for no limit.
+	// disk is the limit for what the node's Pods write, in bytes; 0 for no
+	// limit.
 	disk int64
 	// restartBackoff is the longest wait before a container that crashed again
 	// is started again.

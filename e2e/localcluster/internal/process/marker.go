@@ -31,7 +31,7 @@ func Marked(markers ...string) []int {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		// Gone meanwhile, a zombie, or another user's: not ours to end.
+		// The process has ended, is a zombie, or belongs to another user.
 		environ, err := os.ReadFile(entry)
 		if err != nil || len(environ) == 0 {
 			continue
@@ -64,7 +64,7 @@ func KillMarked(wait time.Duration, markers ...string) []int {
 			return pids
 		}
 		for _, pid := range pids {
-			// An error means that it is gone already.
+			// An error means that the process has ended already.
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	"imagejob.dev/localcluster/internal/process"
 )
 
-// downTimeout is more than any clean stop takes.
+// downTimeout is longer than any clean stop takes.
 const downTimeout = 20 * time.Second
 
 // Down stops the cluster in a state folder and waits until nothing is left.
@@ -45,7 +45,7 @@ func down(layout controlplane.Layout) error {
 			return err
 		}
 	}
-	// What a supervisor that was killed may have left.
+	// These processes may be left by a supervisor that was killed.
 	if left := process.KillMarked(leftoverTimeout, process.StateMarker+"="+layout.State); len(left) > 0 {
 		return fmt.Errorf("processes %v could not be ended", left)
 	}

@@ -28,7 +28,7 @@ const (
 	systemNode   = "system"
 )
 
-// readyFile is what ready.json holds.
+// readyFile is the content of ready.json.
 type readyFile struct {
 	Kubeconfig string `json:"kubeconfig"`
 	Server     string `json:"server"`
@@ -65,8 +65,8 @@ func readReady(layout controlplane.Layout) (readyFile, error) {
 	return r, nil
 }
 
-// takeOver makes this process the one owner of the state folder and removes
-// what an earlier owner left, running or on disk.
+// takeOver makes this process the only owner of the state folder and removes
+// what an earlier owner left, processes and files.
 func takeOver(layout controlplane.Layout) (release func(), err error) {
 	lock, err := os.OpenFile(layout.Lock(), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -91,7 +91,7 @@ func takeOver(layout controlplane.Layout) (release func(), err error) {
 	return func() { lock.Close() }, nil
 }
 
-// writeOwner leaves this process's id in the lock file, for down.
+// writeOwner writes this process's id into the lock file, for down.
 func writeOwner(lock *os.File) error {
 	if err := lock.Truncate(0); err != nil {
 		return fmt.Errorf("writing the lock: %w", err)
@@ -124,7 +124,8 @@ func locked(layout controlplane.Layout) bool {
 	return errors.Is(syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
-// becomeReady starts the system node and waits for what every user relies on.
+// becomeReady starts the system node and waits for everything that users rely
+// on.
 func becomeReady(ctx context.Context, o options, machines *cloud.Cloud, client kubernetes.Interface, say func(string, ...any)) error {
 	if o.systemNode {
 		if err := machines.LaunchSystem(systemNode); err != nil {
@@ -145,8 +146,8 @@ func becomeReady(ctx context.Context, o options, machines *cloud.Cloud, client k
 	})
 }
 
-// waitFor polls until done. Not found, and an API server that is just starting,
-// are reasons to go on.
+// waitFor polls until done returns true. It continues on "not found" and while
+// the API server starts.
 func waitFor(ctx context.Context, what string, done func() (bool, error)) error {
 	for {
 		ok, err := done()
@@ -165,7 +166,7 @@ func waitFor(ctx context.Context, what string, done func() (bool, error)) error 
 }
 
 // checkedTable resolves the image table's path and reads it once, so that a
-// mistake is told now and not by every node.
+// mistake is reported at once and not by every node.
 func checkedTable(path string) (string, error) {
 	if path == "" {
 		return "", nil

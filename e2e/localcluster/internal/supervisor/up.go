@@ -28,7 +28,7 @@ const (
 	// nodeGrace is a node's time between SIGTERM and SIGKILL; its Pods get a
 	// little less.
 	nodeGrace = 3 * time.Second
-	// leftoverTimeout bounds the hunt for what an earlier run left running.
+	// leftoverTimeout bounds the search for processes that an earlier run left.
 	leftoverTimeout = 5 * time.Second
 )
 
@@ -93,11 +93,11 @@ func up(ctx context.Context, o options) error {
 	memory := enforceLimits("localcluster-"+name, say)
 	defer memory.Remove()
 	run := process.RunMarker + "=" + name
-	undertaker, err := process.NewUndertaker(run, memory.Dir())
+	reaper, err := process.NewReaper(run, memory.Dir())
 	if err != nil {
 		return err
 	}
-	defer undertaker.Dismiss()
+	defer reaper.Dismiss()
 	spawner := process.NewSpawner(process.StateMarker+"="+layout.State, run)
 	say("starting the control plane in %s", layout.State)
 	plane, err := controlplane.Start(ctx, layout, spawner, self)
@@ -140,7 +140,7 @@ func up(ctx context.Context, o options) error {
 	return failure
 }
 
-// enforceLimits says what the kernel lets this user enforce.
+// enforceLimits prints the limits that the kernel lets this user enforce.
 func enforceLimits(name string, say func(string, ...any)) limits.Memory {
 	memory, err := limits.NewMemory(name)
 	if err != nil {
@@ -154,8 +154,8 @@ func enforceLimits(name string, say func(string, ...any)) limits.Memory {
 	return memory
 }
 
-// serve waits until the cluster is usable, says so, and returns when it shall
-// stop: nil for a request, an error for a death.
+// serve waits until the cluster is usable, reports it, and returns when the
+// cluster has to stop: nil for a request, an error if a component died.
 func serve(ctx context.Context, o options, layout controlplane.Layout, plane *controlplane.ControlPlane, machines *cloud.Cloud, client kubernetes.Interface, say func(string, ...any)) error {
 	readyCtx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package translate makes up for what a process lacks that a container has: a
-// file system of its own with mounts, and a network of its own.
+// Package translate replaces what a container has and a process lacks: a file
+// system with mounts, and a network of its own.
 package translate
 
 import (
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Mount is a folder or file that the container sees at Container and that lies
-// at Host.
+// Mount is a folder or file at the container's path Container and the machine's
+// path Host.
 type Mount struct {
 	Container string
 	Host      string
@@ -27,7 +27,7 @@ type Translator struct {
 // New takes the container's mounts, its Pod's address and the containerPorts
 // declared in the Pod.
 func New(mounts []Mount, podIP string, ports map[int]bool) *Translator {
-	// The deepest mount point is the one a path lies under.
+	// The deepest mount point of a path is the one that counts.
 	sorted := slices.SortedFunc(slices.Values(mounts), func(a, b Mount) int {
 		return cmp.Compare(len(b.Container), len(a.Container))
 	})
@@ -37,8 +37,8 @@ func New(mounts []Mount, podIP string, ports map[int]bool) *Translator {
 // Text rewrites the paths and the addresses in one argument or value.
 func (t *Translator) Text(s string) string { return t.addresses(t.paths(s)) }
 
-// Path maps one path as the container sees it to where it lies. It returns
-// false for a path under no mount.
+// Path maps a path in the container to the machine's path. It returns false for
+// a path under no mount.
 func (t *Translator) Path(path string) (string, bool) {
 	for _, m := range t.mounts {
 		if rest, ok := strings.CutPrefix(path, m.Container); ok && (rest == "" || rest[0] == '/') {
@@ -48,9 +48,9 @@ func (t *Translator) Path(path string) (string, bool) {
 	return path, false
 }
 
-// paths replaces every container path that stands on its own: at the start or
+// paths replaces every container path that stands on its own: at the start, or
 // after a character that can't belong to a path or host name, or after "://",
-// and not followed by more of a name. What was replaced isn't looked at again.
+// and not followed by more of a name. Replaced text is not replaced again.
 func (t *Translator) paths(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); {
@@ -86,14 +86,14 @@ func isPathByte(b byte) bool {
 
 var (
 	localAddress = regexp.MustCompile(`(^|[^0-9A-Za-z.\-])(127\.0\.0\.1|localhost|\[::1\]|0\.0\.0\.0|\[::\]):([0-9]{1,5})\b`)
-	// anyAddress is a listen address given apart from its port: a whole value
-	// or the value of a flag.
+	// anyAddress is a listen address without its port: a whole value, or the
+	// value of a flag.
 	anyAddress = regexp.MustCompile(`^(|-{1,2}[0-9A-Za-z\-]+=)(0\.0\.0\.0|::|\[::\])$`)
 )
 
-// addresses turns loopback and wildcard addresses with a port that the Pod
-// declares into the Pod's own address, which is where its other containers and
-// its probes look. Other ports on localhost stay: they belong to the machine.
+// addresses replaces loopback and wildcard addresses with a port that the Pod
+// declares by the Pod's own address, which its other containers and its probes
+// use. Other ports on localhost stay, because they belong to the machine.
 func (t *Translator) addresses(s string) string {
 	s = anyAddress.ReplaceAllString(s, "${1}"+t.podIP)
 	return localAddress.ReplaceAllStringFunc(s, func(found string) string {
