@@ -2,7 +2,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    Capacity, Failures, Fault, HoldReason, Lack, Memory, Order, Phase, Refused, Time, Worker, WorkerId,
+    Capacity, Failures, Fault, HoldReason, Lack, Memory, Order, Phase, Refused, Template, Time, Worker,
+    WorkerId,
     view::View,
     zones::{Zones, zone_of},
 };
@@ -165,10 +166,12 @@ impl Gate {
 }
 
 /// The message of a worker that blames the pool, if more workers blame the pool than work. A worker that blames the
-/// pool while most others work is at fault itself.
+/// pool while most others work is at fault itself. One that is made from an older template does not count: it blames what
+/// the pool was, and the owner may just have corrected that.
 pub(crate) fn pool_at_fault<'a>(view: &View<'a>) -> Option<&'a str> {
     let members = || view.workers.iter().filter(|worker| worker.is_in_fleet());
-    let blaming = || members().filter(|worker| worker.blames(Fault::Pool));
+    let is_current = |worker: &&Worker| worker.template != Template::Outdated;
+    let blaming = || members().filter(is_current).filter(|worker| worker.blames(Fault::Pool));
     let working = members().filter(|worker| worker.is_up() && worker.trouble.is_none()).count();
     (blaming().count() > working).then(|| blaming().next()?.trouble_message()).flatten()
 }

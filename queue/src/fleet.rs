@@ -135,8 +135,7 @@ impl Queue {
         }
     }
 
-    /// Finds leases that have ended or are missing, tasks whose delay is over, and tenants that have not been served for
-    /// their longest wait. To be called [every second](crate::REAP_EVERY), by any number of reapers; calling it more
+    /// Finds leases that have ended or are missing, and tasks whose delay is over. To be called [every second](crate::REAP_EVERY), by any number of reapers; calling it more
     /// often changes nothing.
     ///
     /// A jump of Redis' clock ends no lease: for as long as one lasts, leases end only if they are given up.
@@ -151,13 +150,12 @@ impl Queue {
             let fill = |call: &mut Cmd| {
                 call.arg(millis(lease)).arg(ms(expected)).arg(u8::from(spare));
             };
-            let (now, jumped, expired, missing, ready, overdue, malformed, more): Reaped =
+            let (now, jumped, expired, missing, ready, malformed, more): Reaped =
                 self.run_fenced(|s| &s.reap, fill).await?;
             clock.saw(now, jumped, Instant::now(), lease);
             report.expired += expired;
             report.missing += missing;
             report.ready += ready;
-            report.overdue += overdue;
             report.malformed += malformed;
             if !more {
                 break;
@@ -168,7 +166,7 @@ impl Queue {
 }
 
 /// As the script returns it.
-type Reaped = (u64, bool, u32, u32, u32, u32, u32, bool);
+type Reaped = (u64, bool, u32, u32, u32, u32, bool);
 
 #[cfg(test)]
 mod tests {

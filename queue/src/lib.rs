@@ -22,23 +22,29 @@
 //!
 //! # Who comes first
 //!
-//! There is one choice, made by each claim (`src/lua/choose.lua`):
-//! 1. **Between classes** the one is served whose head has the earliest deadline: its due time, or, if its tenant was
-//!    served since it arrived, as if it had arrived then. But a class with a shorter promise that has work is passed over
-//!    for others at most [`PASSES`] times in a row.
-//! 2. **In a class** first what came back and is charged already (`returned`, the earliest due first); then one task each of
-//!    the tenants that were not served for their longest wait (`overdue`), [`MAX_WAIT_SLAS`] promises; then whose turn it is.
+//! Each class has three orders: `returned`, what came back and is charged already, by due time; `limits`, tenants by when
+//! they are to be served at the latest; and `turns`, tenants by tag. There is one choice between them, made by each claim
+//! (`src/lua/choose.lua`):
+//! 1. **Between classes** the one is served whose first task must start first: at its due time less what it takes. A late
+//!    one counts as if it had come when its tenant was last served. But a class with a shorter promise that has work is
+//!    passed over for others at most [`PASSES`] times in a row.
+//! 2. **In a class** first what came back; then what presses; then whose turn it is.
 //! 3. **Turns** are start-time fair queueing: each tenant has a tag, its virtual time in GPU ms ÷ weight, and the lowest
-//!    tag is served; of equal ones the tenant whose head is due first. A task moves its tenant's tag on by
+//!    tag is served; of equal ones the tenant whose head must start first. A task moves its tenant's tag on by
 //!    `units × ms per unit ÷ weight`, where the ms per unit are learnt from all tasks of the same work key; at its end the
-//!    tag is corrected by what it really took. A tenant whose work comes in anew starts no lower than the last tag that
-//!    was served: nobody saves up turns by staying away, and to be late gives nobody more than its share.
-//! 4. Work that needs no **load** (its model is loaded, or it has none) is served before a head that does, while more than a
-//!    quarter of the head's promise is left and the other's tag is not far ahead. A head that came just now is left to an
-//!    idle worker that has its model.
-//! 5. A task that **excludes** a worker (it crashed there, or was refused or handed back) is not for it while another worker
+//!    tag is corrected by what it really took. A tenant whose work comes in anew starts no lower than the class's clock,
+//!    the largest tag that was the lowest of all: nobody saves up turns by staying away.
+//! 4. A task **presses** when less than a quarter of its class's promise ([`PRESSING_SLAS`]) is left before it must start.
+//!    Of the tasks that press and can still be in time the one that must start first goes before its tenant's turn, but only
+//!    within the **allowance**: its tenant's tag is above the lowest by no more than the GPU time that all busy workers spend
+//!    in such a quarter. So over any time no tenant gets more for its weight than one that always waits, but for twice the
+//!    allowance and a task of each. A late task has no precedence: a late bulk job gets its share and no more. Only a tenant
+//!    that is not served for [`MAX_WAIT_SLAS`] promises is given one task.
+//! 5. While nothing presses, work that needs no **load** (its model is loaded, or it has none) goes before a head that does,
+//!    within the allowance too. A task that came just now is left to an idle worker that has its model.
+//! 6. A task that **excludes** a worker (it crashed there, or was refused or handed back) is not for it while another worker
 //!    that could take it lives.
-//! 6. A tenant that runs `max_running` tasks leaves the turns until one of them ends.
+//! 7. A tenant that runs `max_running` tasks leaves the turns until one of them ends.
 //!
 //! The reaper has no part in this: it only finds what became due, however often it looks.
 //!
@@ -54,13 +60,12 @@
 //! | `payload:UID` | string | a payload of more than 4 KiB |
 //! | `jobs` | set | all uids |
 //! | `returned:CLASS` | zset | tasks that came back and are charged, by due time |
-//! | `overdue:CLASS` | zset | tenants by when their longest wait was over |
-//! | `turns:CLASS` | zset | `DUE TENANT` by tag |
-//! | `clock`, `passes` | hash | by class: the largest tag served in turn; how often it was passed over |
-//! | `flow:FLOW` | hash | `place` in turns, `tag`, when it was `served` |
-//! | `lines:FLOW`, `line:FLOW:MODEL` | zset | a flow's models by their heads' due times; `UID` and `UID/INDEX` by due time |
-//! | `waits` | zset | flows by when to look whether they have waited too long |
-//! | `running`, `parked:TENANT` | hash, set | tasks of tenants with a limit; classes in which such a tenant waits for room |
+//! | `turns:CLASS` | zset | tenants that have work and room, by tag |
+//! | `limits:CLASS` | zset | the same tenants by when they are to be served at the latest |
+//! | `clock`, `left:CLASS` | zset | classes by their clock; tags of tenants that have no work or no room now |
+//! | `passes` | hash | how often a class was passed over |
+//! | `lines:FLOW`, `line:FLOW:MODEL` | zset | a flow's models by when their heads must start; `UID` and `UID/INDEX` likewise |
+//! | `running`, `parked:TENANT` | hash | tasks of tenants with a limit; classes, and their promises, in which such a tenant waits for room |
 //! | `leases`, `held:WORKER` | zset, hash | `UID/INDEX@WORKER` by when they end; what a worker holds, and how far it is |
 //! | `back:UID`, `later` | zset | tasks given back; those of them with a delay, by when they may be claimed |
 //! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
@@ -97,7 +102,7 @@ pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
 pub use error::Error;
 pub use jobs::JobPage;
-pub use library::PASSES;
+pub use library::{PASSES, PRESSING_SLAS};
 pub use queue::{
     BEAT_TIMEOUT, HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue,
     REAP_EVERY,

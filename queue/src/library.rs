@@ -1,7 +1,7 @@
 //! The functions that scripts share, and which of them a script needs.
 //!
-//! A script is one text for Redis, which makes all functions in it anew at each call: so a script gets those that it uses
-//! and no others.
+//! A script is one text for Redis, which makes all functions in it anew at each call: so a script gets those that it
+//! uses and no others.
 
 use crate::{
     Reason, names,
@@ -13,6 +13,10 @@ use crate::{
 pub(crate) const BATCH: usize = 500;
 /// A class with a shorter promise that has work is passed over for others at most so often in a row.
 pub const PASSES: u32 = 3;
+/// A task presses when less than this part of its class's promise is left before it must start. Then it may go before
+/// its tenant's turn, while that is ahead of every other by no more GPU time ÷ weight than all busy workers spend in
+/// such a time.
+pub const PRESSING_SLAS: f64 = 0.25;
 
 /// In an order in which each uses only what stands before it.
 const FILES: [&str; 25] = [
@@ -54,6 +58,7 @@ fn constants() -> String {
          local NO_MODEL = '{no_model}'\n\
          local BATCH = {BATCH}\n\
          local PASSES = {PASSES}\n\
+         local PRESSING_SLAS = {PRESSING_SLAS}\n\
          local MAX_WAIT_SLAS = {MAX_WAIT_SLAS}\n\
          local MAX_INTERRUPTIONS = {MAX_INTERRUPTIONS}\n\
          local MAX_CRASHES = {MAX_CRASHES}\n\

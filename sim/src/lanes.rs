@@ -1,7 +1,8 @@
-//! The queue's order of claims, as `queue/src/lua` has it: classes by their heads' deadlines, an urgent one passed over only
-//! so often; in a class what came back, then tenants that waited longest, then start-time fair queueing between tenants; a
-//! loaded model preferred while the head can wait. For workers that claim one task at a time, which is what workers do. A
-//! property test plays the same story to this and to the real scripts on a real Redis (`tests/it/order.rs`).
+//! The queue's order of claims, as `queue/src/lua` has it: classes by when their first tasks must start, an urgent
+//! one passed over only so often; in a class what came back, then what presses, then start-time fair queueing between
+//! tenants, with a loaded model preferred while nothing presses. For workers that claim one task at a time, which is
+//! what workers do. A property test plays the same story to this and to the real scripts on a real Redis
+//! (`tests/it/order.rs`).
 //!
 //! Left out is what the simulation has no use for: limits on a tenant's running tasks, failures, suspending and
 //! cancelling.
@@ -15,19 +16,16 @@ mod lane;
 
 /// A class with a shorter promise that has work is passed over for others at most so often in a row.
 const PASSES: u32 = 3;
-/// So many of a class's first tenants are looked at for one that needs no load.
+/// So many of a class's first tenants are looked at.
 const LOOKAHEAD: usize = 16;
-/// One that needs no load is served before its turn while it is not farther ahead than this part of its class's promise, as
-/// a divisor.
-const LEAD: i64 = 2;
-/// While more than this part of its class's promise is left, as a divisor, a head may wait for others that need no load.
+/// A task presses when less than this part of its class's promise is left before it must start, as a divisor. What
+/// goes before its turn then may be ahead by what all busy workers do in that time.
 const LAST_PART: i64 = 4;
-/// A head that came less than this ago, ms (and a twelfth of its promise), is left to an idle worker that has its model.
+/// A head that came less than this ago, ms (and a twelfth of its promise), is left to an idle worker that has its
+/// model.
 const FRESH: i64 = 3000;
 /// A tenant's longest wait, in promises.
 const MAX_WAIT: i64 = 4;
-/// A tenant that has no work and was not served for so long, ms, is forgotten.
-const HOUR: i64 = 3_600_000;
 /// Virtual times are kept in thousandths of a millisecond of GPU time ÷ weight.
 const THOUSAND: i64 = 1000;
 
@@ -113,16 +111,16 @@ impl Ask<'_> {
 
 impl Lanes {
     /// Queues a job.
-    pub fn enqueue(&mut self, job: Job) {
+    pub fn enqueue(&mut self, now: i64, job: Job) {
         self.jobs.insert(job.uid, Waiting { job, next: 0, done: 0 });
         let lane = self.lanes.entry(job.class).or_insert_with(|| Lane::new(job.sla));
         let lines = &mut lane.flows.entry(job.tenant).or_default().lines;
-        lines.entry(job.model).or_default().insert((job.arrival + job.sla, job.uid));
-        lane.place(job.tenant);
+        lines.entry(job.model).or_default().insert((job.start_by(), job.uid));
+        lane.place(job.tenant, now);
     }
 
-    /// Gives the next task to a worker that serves these classes and has that model loaded. `idle_elsewhere` tells whether
-    /// another worker that idles has a model loaded.
+    /// Gives the next task to a worker that serves these classes and has that model loaded. `idle_elsewhere` tells
+    /// whether another worker that idles has a model loaded.
     pub fn claim(
         &mut self,
         now: i64,
@@ -131,15 +129,21 @@ impl Lanes {
         idle_elsewhere: impl Fn(Name) -> bool,
     ) -> Option<Grant> {
         let ask = Ask { now, loaded, idle_elsewhere: &idle_elsewhere };
-        let order = self.order(classes);
+        let busy = i64::try_from(self.leases.len()).unwrap_or(i64::MAX);
+        for class in classes {
+            if let Some(lane) = self.lanes.get_mut(class) {
+                lane.find_pressing(now, busy);
+            }
+        }
+        let order = self.order(now, classes);
         let (served, grant) =
             order.iter().find_map(|(class, forced)| self.serve_class(&ask, *class, *forced, &order))?;
         self.count_passes(served, &order);
         Some(grant)
     }
 
-    /// A task is done, after so much GPU time of this attempt, ms; false: the lease is another's or has ended, and nothing
-    /// changes.
+    /// A task is done, after so much GPU time of this attempt, ms; false: the lease is another's or has ended, and
+    /// nothing changes.
     pub fn complete(&mut self, grant: Grant, gpu_ms: i64) -> bool {
         let Some(charge) = self.end_lease(grant) else { return false };
         self.back.remove(&(grant.uid, grant.index));
@@ -168,13 +172,6 @@ impl Lanes {
         true
     }
 
-    /// Finds tenants that were not served for their longest wait. How often it is called changes nothing else.
-    pub fn sweep(&mut self, now: i64) {
-        for lane in self.lanes.values_mut() {
-            lane.find_overdue(now);
-        }
-    }
-
     /// What an ended lease had been charged.
     fn end_lease(&mut self, grant: Grant) -> Option<i64> {
         let task = (grant.uid, grant.index);
@@ -187,7 +184,7 @@ impl Lanes {
     }
 
     /// Classes that have work in the order in which to try them, and which were passed over often enough.
-    fn order(&self, classes: &[usize]) -> Vec<(usize, bool)> {
+    fn order(&self, now: i64, classes: &[usize]) -> Vec<(usize, bool)> {
         let waiting = classes.iter().filter_map(|class| Some((*class, self.lanes.get(class)?)));
         let mut waiting: Vec<_> = waiting.filter(|(_, lane)| lane.has_work()).collect();
         if let [(only, _)] = waiting[..] {
@@ -195,7 +192,7 @@ impl Lanes {
         }
         waiting.sort_by_key(|(class, lane)| {
             let forced = lane.passes >= PASSES;
-            (!forced, if forced { lane.sla } else { 0 }, lane.deadline(), *class)
+            (!forced, if forced { lane.sla } else { 0 }, lane.deadline(now), *class)
         });
         waiting.into_iter().map(|(class, lane)| (class, lane.passes >= PASSES)).collect()
     }
@@ -215,7 +212,7 @@ impl Lanes {
         }
     }
 
-    /// What came back, then who waited longest, then whose turn it is. Which class was served, and with what.
+    /// What came back, then what presses, then whose turn it is. Which class was served, and with what.
     fn serve_class(
         &mut self,
         ask: &Ask<'_>,
@@ -227,28 +224,26 @@ impl Lanes {
         if let Some((_, uid, index)) = lane.returned.pop_first() {
             return self.take_back(uid, index).map(|grant| (class, grant));
         }
-        let overdue: Vec<_> = lane.overdue.iter().copied().collect();
-        for (limit, tenant) in overdue {
-            if let Some(grant) = self.serve_flow(ask, class, tenant, false) {
-                self.lanes.get_mut(&class)?.overdue.remove(&(limit, tenant));
-                return Some((class, grant));
-            }
+        let pressing: Vec<Name> = lane.pressing.iter().map(|(_, tenant)| *tenant).collect();
+        let waits = !forced && pressing.is_empty();
+        if let Some(grant) = pressing.into_iter().find_map(|tenant| self.serve_flow(ask, class, tenant)) {
+            return Some((class, grant));
         }
-        self.serve_turns(ask, class, forced, classes)
+        self.serve_turns(ask, class, waits, classes)
     }
 
+    /// Whose turn it is; while that can wait, another tenant for whom nothing has to be loaded.
     fn serve_turns(
         &mut self,
         ask: &Ask<'_>,
         class: usize,
-        forced: bool,
+        waits: bool,
         classes: &[(usize, bool)],
     ) -> Option<(usize, Grant)> {
         let lane = self.lanes.get(&class)?;
-        let (_, due, tenant) = *lane.turns.first()?;
-        let flow = lane.flows.get(&tenant)?;
-        let waits = !forced && flow.lines.keys().all(|model| ask.needs_load(*model));
-        if waits && ask.now < due.max(flow.served + lane.sla) - lane.sla / LAST_PART {
+        let first = lane.first()?;
+        let flow = lane.flows.get(&first)?;
+        if waits && flow.lines.keys().all(|model| ask.needs_load(*model)) {
             let others = classes.iter().map(|(other, _)| *other).filter(|other| *other != class);
             let others = others.filter(|other| self.lanes.get(other).is_some_and(Lane::is_plain));
             for other in std::iter::once(class).chain(others).collect::<Vec<_>>() {
@@ -257,38 +252,41 @@ impl Lanes {
                 }
             }
         }
-        let near: Vec<Name> =
-            self.lanes.get(&class)?.turns.iter().take(LOOKAHEAD).map(|(_, _, tenant)| *tenant).collect();
-        let mut near = near.into_iter().enumerate();
-        near.find_map(|(n, tenant)| self.serve_flow(ask, class, tenant, n == 0)).map(|grant| (class, grant))
+        let near = self.lanes.get(&class)?.turns.iter().take(LOOKAHEAD);
+        let near: Vec<Name> = near.map(|(_, tenant)| *tenant).collect();
+        let others = near.into_iter().filter(|tenant| *tenant != first);
+        let mut near = std::iter::once(first).chain(others);
+        near.find_map(|tenant| self.serve_flow(ask, class, tenant)).map(|grant| (class, grant))
     }
 
-    /// The first tenant near the head, and not far ahead of it, that has a line that needs no load.
+    /// The first tenant within the allowance that has a line that needs no load.
     fn serve_loaded(&mut self, ask: &Ask<'_>, class: usize) -> Option<Grant> {
         let lane = self.lanes.get(&class)?;
-        let (first, ..) = *lane.turns.first()?;
-        let farthest = first + lane.sla / LEAD * THOUSAND;
-        let near = lane.turns.iter().take(LOOKAHEAD).take_while(|(tag, ..)| *tag <= farthest).enumerate();
-        let (n, tenant, model) = near
-            .filter_map(|(n, (_, _, tenant))| {
+        let near = lane.turns.iter().take(LOOKAHEAD).take_while(|(tag, _)| *tag <= lane.most);
+        let (tenant, model) = near
+            .filter_map(|(_, tenant)| {
                 let lines = &lane.flows.get(tenant)?.lines;
                 let model =
                     ask.loaded.into_iter().chain([Name::NONE]).find(|model| lines.contains_key(model))?;
-                Some((n, *tenant, model))
+                Some((*tenant, model))
             })
             .next()?;
-        self.take_next(ask, class, tenant, model, n == 0)
+        self.take_next(ask, class, tenant, model)
     }
 
-    /// From the first of a tenant's lines, those that need no load first, that is not left to another worker.
-    fn serve_flow(&mut self, ask: &Ask<'_>, class: usize, tenant: Name, in_turn: bool) -> Option<Grant> {
+    /// From the first of a tenant's lines, those that need no load first, whose first job is not left to another
+    /// worker.
+    fn serve_flow(&mut self, ask: &Ask<'_>, class: usize, tenant: Name) -> Option<Grant> {
         let lane = self.lanes.get(&class)?;
         let flow = lane.flows.get(&tenant)?;
-        let (sla, due) = (lane.sla, flow.head()?);
-        let fresh = ask.now < due - sla + (sla / 12).min(FRESH);
-        let left = |model: Name| fresh && ask.needs_load(model) && (ask.idle_elsewhere)(model);
+        let left = |model: Name| {
+            let uid = flow.lines.get(&model).and_then(|line| line.first()).map(|(_, uid)| uid);
+            let job = uid.and_then(|uid| self.jobs.get(uid)).map(|waiting| waiting.job);
+            let fresh = job.is_some_and(|job| ask.now < job.arrival + (job.sla / 12).min(FRESH));
+            fresh && ask.needs_load(model) && (ask.idle_elsewhere)(model)
+        };
         let model = flow.lines_for(ask).into_iter().find(|model| !left(*model))?;
-        self.take_next(ask, class, tenant, model, in_turn)
+        self.take_next(ask, class, tenant, model)
     }
 
     fn take_back(&mut self, uid: u32, index: u32) -> Option<Grant> {
@@ -298,14 +296,7 @@ impl Lanes {
         Some(Grant { uid, index, attempt })
     }
 
-    fn take_next(
-        &mut self,
-        ask: &Ask<'_>,
-        class: usize,
-        tenant: Name,
-        model: Name,
-        in_turn: bool,
-    ) -> Option<Grant> {
+    fn take_next(&mut self, ask: &Ask<'_>, class: usize, tenant: Name, model: Name) -> Option<Grant> {
         let lane = self.lanes.get_mut(&class)?;
         let Flow { lines, .. } = lane.flows.get_mut(&tenant)?;
         let line = lines.get_mut(&model)?;
@@ -320,7 +311,7 @@ impl Lanes {
             }
         }
         let charge = job.step(job.gpu_ms);
-        lane.serve(tenant, charge, ask.now, in_turn);
+        lane.serve(tenant, charge, ask.now);
         self.leases.insert((grant.uid, grant.index), (1, charge));
         Some(grant)
     }
@@ -331,5 +322,10 @@ impl Job {
     /// How far GPU time of so many ms moves its tenant's tag.
     fn step(&self, gpu_ms: f64) -> i64 {
         (gpu_ms / self.weight * THOUSAND as f64).round() as i64
+    }
+
+    /// When one of its tasks must start to be in time.
+    fn start_by(&self) -> i64 {
+        (self.arrival as f64 + self.sla as f64 - self.gpu_ms.min(self.sla as f64 / 2.0)).round() as i64
     }
 }

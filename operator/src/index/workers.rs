@@ -69,6 +69,12 @@ impl Workers {
         lock(&self.inner).deleted.contains_key(name)
     }
 
+    /// The watch shows a Pod.
+    #[cfg(test)]
+    pub(crate) fn see(&self, pod: Pod) {
+        self.apply_pod(pod);
+    }
+
     /// A Pod was seen; its pool.
     pub(super) fn apply_pod(&self, pod: Pod) -> Option<PoolKey> {
         let key = pool_of(&pod)?;

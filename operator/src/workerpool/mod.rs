@@ -5,7 +5,7 @@
 //! |---|---|
 //! | workers, machines and queue, put together | `observe.rs` |
 //! | the owner's spec, as the policy takes it | `policy.rs` |
-//! | the Pod of one worker | `pod.rs` |
+//! | the Pod of one worker, and when it is made from another spec than now | `pod.rs`, `template.rs` |
 //! | whose machine autoscalers must leave alone | `protection.rs` |
 //! | when the work should be done, job by job | `outlook.rs` |
 //! | what it costs | `prices.rs`, `ledger.rs` |
@@ -20,4 +20,5 @@ pub(crate) mod prices;
 pub(crate) mod protection;
 pub(crate) mod shortages;
 pub(crate) mod status;
+pub(crate) mod template;
 pub(crate) mod unhealthy;

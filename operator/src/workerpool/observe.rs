@@ -11,10 +11,7 @@ use kube::ResourceExt as _;
 use policy::{Health, Order, Phase, Seen, Time, Worker};
 use queue::{Stats, WorkerSeen, WorkerState};
 
-use super::{
-    ledger::Machine,
-    pod::{self, Template},
-};
+use super::{ledger::Machine, pod, template::Template};
 use crate::{
     capacity,
     index::{Start, Unplaced, WorkerRecord},

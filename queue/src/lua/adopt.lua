@@ -10,7 +10,7 @@ local function adopt(uid, index, attempt, c, state, worker, now)
     call('ZREM', P .. 'back:' .. uid, index)
     call('ZREM', P .. 'later', task)
     call('ZREM', P .. 'returned:' .. s.class, task)
-    if call('ZREM', line_key(s.flow, s.model), task) == 1 then line_changed(s.flow, s.model, s) end
+    if call('ZREM', line_key(s.flow, s.model), task) == 1 then line_changed(s) end
   elseif tonumber(index) >= c.next then
     call('HINCRBY', job, 'adopted', 1)
   else

@@ -8,7 +8,7 @@ local function give_back(uid, index, held, how, now)
   local ready, err = JUDGES[how.kind](uid, s, history, how, held.worker, now)
   history.charged = STILL_CHARGED[how.kind] and held.charge or nil
   if not history.charged and not listing then
-    correct_charge(s.flow, (math.min(how.gpu_ms or 0, now - held.started) - held.charge) / s.weight)
+    correct_charge(s, math.min(how.gpu_ms or 0, now - held.started) - held.charge)
   end
   if listing then return give_listing_back(uid, index, held, c, history, ready, err, now) end
   if not err and c.unwanted then

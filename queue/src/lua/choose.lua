@@ -1,13 +1,55 @@
--- The one choice. Between classes: the one whose head has the earliest deadline; but one with a shorter promise that has
--- work is passed over at most PASSES times in a row. In a class: what came back, then flows that were not served for their
--- longest wait, then the flow whose turn it is.
+-- The one choice. Between classes: the one whose head must start first; but one with a shorter promise that has work
+-- is passed over at most PASSES times in a row. In a class: what came back, then what presses, then the flow whose
+-- turn it is.
+
+-- The flows of a class that go before their turn: those that press, can still be in time and are within the
+-- allowance; and those whose longest wait is over.
+local function read_pressing(ask, class)
+  local pressing, limits = {}, P .. 'limits:' .. class.name
+  local till = ask.now + PRESSING_SLAS * class.sla
+  local near = call('ZRANGE', limits, '-inf', integer(till), 'BYSCORE', 'LIMIT', 0, LOOKAHEAD, 'WITHSCORES')
+  if #near == 0 then return pressing end
+  local tenants = {}
+  for i = 1, #near, 2 do tenants[#tenants + 1] = near[i] end
+  local most = highest_tag(ask, class, class.turns[2])
+  for n, tag in ipairs(call('ZMSCORE', P .. 'turns:' .. class.name, unpack(tenants))) do
+    local tenant, limit = tenants[n], tonumber(near[2 * n])
+    if limit <= ask.now then
+      -- Its first task is too late now, unless it is the longest wait that is over.
+      place_flow(class.name, tenant, class.sla)
+      limit = count(call('ZSCORE', limits, tenant))
+    end
+    tag = tonumber(tag)
+    if tag and limit <= till and (limit <= ask.now or tag <= most) then
+      pressing[#pressing + 1] = { tenant = tenant, tag = tag, limit = limit }
+    end
+  end
+  return pressing
+end
+
+-- The flow of the lowest tag and the next, each with its tag; of equal tags first the one that is to be served first.
+local function read_turns(class)
+  local key = P .. 'turns:' .. class.name
+  local turns = call('ZRANGE', key, 0, 1, 'WITHSCORES')
+  if not turns[4] or turns[2] ~= turns[4] then return turns end
+  local near = call('ZRANGE', key, 0, LOOKAHEAD - 1, 'WITHSCORES')
+  local equal = {}
+  for i = 1, #near, 2 do
+    if near[i + 1] == turns[2] then equal[#equal + 1] = near[i] end
+  end
+  local limits, first = call('ZMSCORE', P .. 'limits:' .. class.name, unpack(equal)), 1
+  for n, limit in ipairs(limits) do
+    if count(limit) < count(limits[first]) then first = n end
+  end
+  return { equal[first], turns[2], equal[first == 1 and 2 or 1], turns[2] }
+end
 
 local function read_heads(ask, class)
   if class.read then return end
-  local special = ask.special == 1
-  class.returned = special and call('ZRANGE', P .. 'returned:' .. class.name, 0, LOOKAHEAD - 1, 'WITHSCORES') or {}
-  class.overdue = special and call('ZRANGE', P .. 'overdue:' .. class.name, 0, DEPTH - 1) or {}
-  class.turns = call('ZRANGE', P .. 'turns:' .. class.name, 0, 1, 'WITHSCORES')
+  local returned = P .. 'returned:' .. class.name
+  class.returned = ask.returned == 1 and call('ZRANGE', returned, 0, LOOKAHEAD - 1, 'WITHSCORES') or {}
+  class.turns = read_turns(class)
+  class.pressing = class.turns[1] and read_pressing(ask, class) or {}
   class.read = true
 end
 
@@ -27,8 +69,7 @@ local function serve_returned(ask, class)
         ask.served = class
       else
         -- Its tenant has no room: it waits in its line.
-        call('ZADD', line_key(s.flow, s.model), integer(s.due), task)
-        line_changed(s.flow, s.model, s)
+        join_line(s, integer(s.start_by), integer(s.start_by), task)
       end
       return true
     end
@@ -36,24 +77,15 @@ local function serve_returned(ask, class)
   return false
 end
 
-local function serve_overdue(ask, class)
-  local turns, overdue = P .. 'turns:' .. class.name, P .. 'overdue:' .. class.name
-  for _, tenant in ipairs(class.overdue) do
-    local member = call('HGET', P .. 'flow:' .. flow_of(class.name, tenant), 'place')
-    local tag = member and member ~= '' and call('ZSCORE', turns, member)
-    if not tag or serve_flow(ask, class, member, tonumber(tag), one, false) then
-      call('ZREM', overdue, tenant)
-      class.read = false
-      return true
-    end
-  end
-  return false
-end
-
-local function deadline_of_head(class)
+-- When the first that a class would serve must start; one that is late already, as if it had come when its tenant was
+-- last served.
+local function deadline_of(class, now)
   if class.returned[2] then return tonumber(class.returned[2]) end
-  if class.overdue[1] then return 0 end
-  return deadline_of(class, class.turns[1])
+  if class.pressing[1] then return class.pressing[1].limit end
+  local tenant = class.turns[1]
+  local head = count(read_lines(class, tenant)[2])
+  if head > now then return head end
+  return count(call('ZSCORE', P .. 'limits:' .. class.name, tenant)) - (MAX_WAIT_SLAS - 1) * class.sla
 end
 
 -- Those classes that have work, in the order in which to try them.
@@ -61,7 +93,7 @@ local function order_classes(ask)
   local waiting = {}
   for _, class in ipairs(ask.classes) do
     read_heads(ask, class)
-    if #class.returned + #class.overdue + #class.turns > 0 then waiting[#waiting + 1] = class end
+    if #class.returned + #class.turns > 0 then waiting[#waiting + 1] = class end
   end
   if #waiting < 2 then return waiting end
   local names = {}
@@ -70,7 +102,7 @@ local function order_classes(ask)
   for i, class in ipairs(waiting) do
     class.passes = count(passes[i])
     class.forced = class.passes >= PASSES
-    class.deadline = deadline_of_head(class)
+    class.deadline = deadline_of(class, ask.now)
   end
   table.sort(waiting, function(a, b)
     if a.forced ~= b.forced then return a.forced end
@@ -95,7 +127,7 @@ local function serve_one(ask)
   local waiting = order_classes(ask)
   for _, class in ipairs(waiting) do
     ask.served = nil
-    if serve_returned(ask, class) or serve_overdue(ask, class) or serve_turns(ask, class, waiting, class.forced) then
+    if serve_returned(ask, class) or serve_pressing(ask, class) or serve_turns(ask, class, waiting) then
       if ask.served then count_passes(ask.served, waiting) end
       return true
     end

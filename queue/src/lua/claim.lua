@@ -20,18 +20,15 @@ local ROUNDS = 64
 local function read_classes()
   local paused, packed = unpack(call('HMGET', P .. 'settings', 'paused', 'classes:' .. capacity))
   if not packed or paused == '1' then return end
-  local names, special = {}, {}
+  local returned = {}
   for i, setting in ipairs(cmsgpack.unpack(packed)) do
     ask.classes[i] = { name = setting[1], sla = setting[2], passes = 0 }
-    names[i] = setting[1]
-    special[#special + 1] = P .. 'returned:' .. setting[1]
-    special[#special + 1] = P .. 'overdue:' .. setting[1]
+    returned[i] = P .. 'returned:' .. setting[1]
   end
-  if #names == 0 then return end
-  ask.special = math.min(call('EXISTS', unpack(special)), 1)
-  for i, value in ipairs(call('HMGET', P .. 'clock', unpack(names))) do ask.classes[i].clock = count(value) end
-  if ask.want > 1 and #names == 1 then
-    local flows = call('ZCARD', P .. 'turns:' .. names[1])
+  if #returned == 0 then return end
+  ask.returned = math.min(call('EXISTS', unpack(returned)), 1)
+  if ask.want > 1 and #returned == 1 then
+    local flows = call('ZCARD', P .. 'turns:' .. ask.classes[1].name)
     ask.quantum = math.max(1, math.ceil(ask.want / math.max(flows, 1)))
   end
 end

@@ -36,10 +36,8 @@ end
 
 local function complete(uid)
   local job = P .. 'job:' .. uid
-  local values = call('HMGET', job, unpack(COUNTS))
-  local c = counts_of(values)
-  local states = c and call('HMGET', job, unpack(indexes[uid])) or {}
-  local fields, owed, learnt, done = {}, 0, nil, 0
+  local c, states = read_counts(uid, indexes[uid])
+  local fields, owed, known, learnt, done = {}, 0, nil, nil, 0
   for n, i in ipairs(places[uid]) do
     local index, attempt, gpu_ms, made, result = unpack(ARGV, i + 1, i + 5)
     local image = c and tonumber(index) < c.s.total
@@ -57,15 +55,16 @@ local function complete(uid)
         settle_doubts(read_history(held.history), worker, 'refuted')
       end
       if made == '1' and gpu_ms > 0 then
-        learnt = learn(c.s, gpu_ms, learnt or tonumber(call('HGET', P .. 'gpu_ms', c.s.work) or nil))
+        known = known or read_learnt(c.s)
+        learnt = learn(c.s, gpu_ms, learnt or known)
       end
     end
   end
   if done == 0 then return end
   c.succeeded = c.succeeded + done
   call('HSET', job, 'succeeded', integer(c.succeeded), unpack(fields))
-  if learnt then call('HSET', P .. 'gpu_ms', c.s.work, decimal(learnt)) end
-  correct_charge(c.s.flow, owed / c.s.weight)
+  if learnt then write_learnt(c.s, learnt, known) end
+  correct_charge(c.s, owed)
   if c.s.limit > 0 then
     for _ = 1, done do free_slot(c.s.tenant) end
   end

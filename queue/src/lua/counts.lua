@@ -19,8 +19,12 @@ local function counts_of(values)
   return c
 end
 
-local function read_counts(uid)
-  return counts_of(call('HMGET', P .. 'job:' .. uid, unpack(COUNTS)))
+-- Returns also the states of these tasks, if any.
+local function read_counts(uid, indexes)
+  local fields = { unpack(COUNTS) }
+  for _, index in ipairs(indexes or {}) do fields[#fields + 1] = index end
+  local values = call('HMGET', P .. 'job:' .. uid, unpack(fields))
+  return counts_of(values), { unpack(values, #COUNTS + 1) }
 end
 
 local function is_over(c)

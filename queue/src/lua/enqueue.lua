@@ -9,7 +9,7 @@ if fenced then return fenced end
 -- What is written once for all of them: uids, entries by line, tasks by bucket, and lines.
 local uids, entries_of, tasks_of, lines, answers = {}, {}, {}, {}, {}
 
-local function join_line(uid, s)
+local function add_entry(uid, s)
   local line = line_key(s.flow, s.model)
   local entries = entries_of[line]
   if not entries then
@@ -17,8 +17,9 @@ local function join_line(uid, s)
     entries_of[line] = entries
     lines[#lines + 1] = s
   end
-  entries[#entries + 1] = integer(s.due)
+  entries[#entries + 1] = integer(s.start_by)
   entries[#entries + 1] = uid
+  entries.first = math.min(entries.first or s.start_by, s.start_by)
   tasks_of[s.bucket] = (tasks_of[s.bucket] or 0) + s.total
 end
 
@@ -37,15 +38,15 @@ for i = 2, #ARGV, 7 do
       call('HSET', job, 'record', record, 'counted', counted, 'payload', payload)
     end
     if recheck == '1' then call('HSET', job, 'recheck', 1) end
-    if suspended == '1' then call('HSET', job, 'suspended', 1, 'closed', 1) else join_line(uid, s) end
+    if suspended == '1' then call('HSET', job, 'suspended', 1, 'closed', 1) else add_entry(uid, s) end
     uids[#uids + 1] = uid
   end
   answers[#answers + 1] = new and 1 or 0
 end
 if #uids > 0 then call('SADD', P .. 'jobs', unpack(uids)) end
 for _, s in ipairs(lines) do
-  call('ZADD', line_key(s.flow, s.model), unpack(entries_of[line_key(s.flow, s.model)]))
-  line_changed(s.flow, s.model, s)
+  local entries = entries_of[line_key(s.flow, s.model)]
+  join_line(s, integer(entries.first), unpack(entries))
 end
 for bucket, tasks in pairs(tasks_of) do add_backlog(bucket, tasks) end
 return answers

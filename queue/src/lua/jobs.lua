@@ -18,7 +18,7 @@ end
 -- Whether a claim that comes to the job's flow finds it.
 local function stands(uid, c)
   local s = c.s
-  local flow, line = P .. 'flow:' .. s.flow, line_key(s.flow, s.model)
+  local line = line_key(s.flow, s.model)
   if c.next < s.total and not call('ZSCORE', line, uid) then return false end
   for _, index in ipairs(call('ZRANGE', P .. 'back:' .. uid, 0, BATCH - 1)) do
     local task = task_of(uid, index)
@@ -28,9 +28,8 @@ local function stands(uid, c)
   end
   if call('ZCARD', line) == 0 then return true end
   if not call('ZSCORE', P .. 'lines:' .. s.flow, s.model) then return false end
-  local place = call('HGET', flow, 'place')
-  if place and place ~= '' then return call('ZSCORE', P .. 'turns:' .. s.class, place) end
-  return call('SISMEMBER', P .. 'parked:' .. s.tenant, s.class) == 1
+  if call('HEXISTS', P .. 'parked:' .. s.tenant, s.class) == 1 then return true end
+  return call('ZSCORE', P .. 'turns:' .. s.class, s.tenant) and call('ZSCORE', P .. 'limits:' .. s.class, s.tenant)
 end
 
 local function look_after(uid)
@@ -43,8 +42,6 @@ local function look_after(uid)
   local c = read_counts(uid)
   if not c or c.closed or c.waiting == 0 or stands(uid, c) then return end
   mended = mended + 1
-  -- The flow may be taken to be where it is not.
-  call('HDEL', P .. 'flow:' .. c.s.flow, 'place')
   add_backlog(c.s.bucket, -c.waiting)
   open(uid, c, 0, now)
 end

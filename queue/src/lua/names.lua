@@ -1,8 +1,6 @@
 -- A flow is a tenant in a class, `CLASS:TENANT`; a line is what a flow has for one model, `CLASS:TENANT:MODEL`. Tenants and
 -- models stand there as digests of 16 characters.
 local function flow_of(class, tenant) return class .. ':' .. tenant end
-local function class_of(flow) return flow:sub(1, -18) end
-local function tenant_of(flow) return flow:sub(-16) end
 local function line_key(flow, model) return P .. 'line:' .. flow .. ':' .. model end
 
 -- A task is `UID/INDEX`.

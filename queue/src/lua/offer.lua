@@ -9,7 +9,7 @@ local function offer(uid, index, s, ready, charged, now)
     call('ZADD', returned, integer(s.due), task)
     if call('ZCARD', returned) == 1 then ring('work') end
   else
-    call('ZADD', line_key(s.flow, s.model), integer(s.due - 1), task)
-    line_changed(s.flow, s.model, s)
+    local place = integer(s.start_by - 1)
+    join_line(s, place, place, task)
   end
 end

@@ -4,8 +4,8 @@ local function open(uid, c, from, now)
   local s = c.s
   if from == 0 then
     if c.next < s.total then
-      call('ZADD', line_key(s.flow, s.model), integer(s.due), uid)
-      line_changed(s.flow, s.model, s)
+      call('ZADD', line_key(s.flow, s.model), integer(s.start_by), uid)
+      line_changed(s)
     end
     add_backlog(s.bucket, c.waiting)
   end

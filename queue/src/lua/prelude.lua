@@ -3,10 +3,14 @@
 local P = KEYS[1]
 local call = redis.call
 
--- Redis' own clock, ms since the Unix epoch.
+-- Redis' own clock, ms since the Unix epoch; it stands still while a script runs.
+local time
 local function clock()
-  local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  if not time then
+    local t = call('TIME')
+    time = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  return time
 end
 
 -- A number that may not be there.

@@ -1,17 +1,16 @@
--- Finds what became due: leases that ended, tasks whose delay is over, flows that were not served for their longest
--- wait, and workers of long ago; of each as many as one script may.
+-- Finds what became due: leases that ended, tasks whose delay is over, and workers of long ago; of each as many as one
+-- script may.
 -- KEYS[1]: what the pool's keys begin with.
 -- ARGV: term, lease in ms, the time that it should be by the reaper's own clock (0: not known), whether leases are
 -- spared.
 -- Returns Redis' time, whether its clock has jumped, how many leases had ended, were missing, tasks became ready,
--- flows overdue, records could not be read; and whether to call again.
+-- records could not be read; and whether to call again.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
 local lease, expected, spare = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 -- The clock may be off by so much, ms, before leases are spared for it.
 local JUMP = 2000
-local HOUR = 3600000
-local DAY = 24 * HOUR
+local DAY = 86400000
 
 local now = clock()
 local jumped = expected > 0 and math.abs(now - expected) > JUMP
@@ -81,39 +80,6 @@ local function offer_ready()
   return #ready
 end
 
--- When a flow is not to wait any longer; nil when it does not wait.
-local function limit_of(flow)
-  local model, due_ms = unpack(call('ZRANGE', P .. 'lines:' .. flow, 0, 0, 'WITHSCORES'))
-  local entry = model and call('ZRANGE', line_key(flow, model), 0, 0)[1]
-  local s = entry and spec_of(call('HGET', P .. 'job:' .. (cut(entry)), 'record'))
-  if not s then return nil end
-  local served = count(call('HGET', P .. 'flow:' .. flow, 'served'))
-  return math.max(tonumber(due_ms) - s.sla, served) + MAX_WAIT_SLAS * s.sla, s.sla
-end
-
-local function find_overdue()
-  local overdue = 0
-  for _, flow in ipairs(due('waits', now)) do
-    local place, served = unpack(call('HMGET', P .. 'flow:' .. flow, 'place', 'served'))
-    if place and place ~= '' then
-      local limit, sla = limit_of(flow)
-      if limit and limit <= now then
-        call('ZADD', P .. 'overdue:' .. class_of(flow), integer(limit), tenant_of(flow))
-        overdue = overdue + 1
-      end
-      limit = limit and (limit > now and limit or now + MAX_WAIT_SLAS * sla) or now + JUMP
-      call('ZADD', P .. 'waits', integer(limit), flow)
-    elseif count(served) + HOUR > now then
-      call('ZADD', P .. 'waits', integer(count(served) + HOUR), flow)
-    else
-      call('ZREM', P .. 'waits', flow)
-      -- By now others' turns have passed its tag. A flow without room, though, still waits.
-      if call('EXISTS', P .. 'lines:' .. flow) == 0 then call('UNLINK', P .. 'flow:' .. flow) end
-    end
-  end
-  return overdue
-end
-
 local function forget_workers()
   for _, worker in ipairs(due('workers', now - DAY)) do
     if call('EXISTS', P .. 'held:' .. worker) == 0 then
@@ -123,8 +89,15 @@ local function forget_workers()
   end
 end
 
+-- Tenants that left come back at the clock, if it has passed their tags.
+local function forget_tags()
+  local clocks = call('ZRANGE', P .. 'clock', 0, -1, 'WITHSCORES')
+  for i = 1, #clocks, 2 do call('ZREMRANGEBYSCORE', P .. 'left:' .. clocks[i], '-inf', clocks[i + 1]) end
+end
+
 shorten_leases()
-local ended, missing, ready, overdue = end_leases(), end_missing(), offer_ready(), find_overdue()
+local ended, missing, ready = end_leases(), end_missing(), offer_ready()
 forget_workers()
+forget_tags()
 send_events()
-return { now, jumped and 1 or 0, ended, missing, ready, overdue, malformed, more and 1 or 0 }
+return { now, jumped and 1 or 0, ended, missing, ready, malformed, more and 1 or 0 }

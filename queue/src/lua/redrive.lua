@@ -17,7 +17,7 @@ if #dead > 0 then
     states[#states + 1] = ('back %d\n'):format(count((state or ''):match('^dead (%d+)')))
     back[#back + 1] = 0
     back[#back + 1] = dead[i]
-    tasks[#tasks + 1] = integer(s.due - 1)
+    tasks[#tasks + 1] = integer(s.start_by - 1)
     tasks[#tasks + 1] = task_of(uid, dead[i])
   end
   call('HSET', job, unpack(states))
@@ -27,7 +27,7 @@ if #dead > 0 then
   call('HINCRBY', job, 'returned', #dead)
   if not c.closed then
     call('ZADD', line_key(s.flow, s.model), unpack(tasks))
-    line_changed(s.flow, s.model, s)
+    line_changed(s)
     add_backlog(s.bucket, #dead)
   end
 end

@@ -2,6 +2,12 @@
 
 -- Of a line so many entries are looked at.
 local DEPTH = 3
+-- A task that came less than this ago, ms, is left to an idle worker that has its model: that one is on its way.
+local FRESH = 3000
+
+local function needs_load(ask, model)
+  return model ~= NO_MODEL and model ~= ask.loaded_id
+end
 
 -- The job of an entry, `UID` or `UID/INDEX`, as far as a claim needs it.
 local function read_job(entry)
@@ -35,7 +41,7 @@ end
 -- What one task of a job is expected to cost, GPU ms.
 local function charge_of(ask, s)
   if ask.learnt[s.work] == nil then
-    ask.learnt[s.work] = tonumber(call('HGET', P .. 'gpu_ms', s.work) or nil) or false
+    ask.learnt[s.work] = read_learnt(s) or false
   end
   return expected_ms(s, ask.learnt[s.work])
 end
@@ -85,33 +91,50 @@ local function take_next(ask, job, most)
   return tasks * each, first + tasks < s.total
 end
 
--- Takes from a line the first that this worker may have. `turns` says how many tasks of such a charge and weight the flow
--- may have. Returns what is charged, its weight, whether the line has another head than before, and the job; nil and
--- whether the line has changed when there is nothing for this worker; `full` when its tenant has no room.
+-- Whether a task came so lately that it is left to an idle worker that has its model.
+local function is_left_to_another(ask, s)
+  if not needs_load(ask, s.model) or ask.now >= s.arrival + math.min(s.sla / 12, FRESH) then return false end
+  return any_other(ask.worker, s.class, ask.now, function(name, loaded_id)
+    return loaded_id == s.model and call('EXISTS', P .. 'held:' .. name) == 0
+  end)
+end
+
+-- Takes what this worker may have of an entry of a line; `turns` says how many tasks of such a charge and weight its
+-- flow may have.
+-- Returns how far the flow's tag moves (nil when this worker gets nothing), whether the entry stays, and whether to
+-- look no further: its tenant has no room, or the worker whose it is will come.
+local function take_entry(ask, entry, turns)
+  local job = read_job(entry)
+  local s = job.s
+  if is_stale(job, ask.now) then return nil, false end
+  if is_for_others(ask, job) then return nil, true end
+  if is_left_to_another(ask, s) then return nil, true, 'left' end
+  local room = room_of(s, ask.want - granted.tasks)
+  if room <= 0 then return nil, true, 'full' end
+  local charge, stays
+  if job.index then
+    charge, stays = take_back(ask, job), false
+  else
+    charge, stays = take_next(ask, job, math.min(room, turns(charge_of(ask, s) / s.weight)))
+  end
+  return charge / s.weight, stays, room_of(s, 1) <= 0 and 'full' or nil
+end
+
+-- Takes from a line the first that this worker may have. Returns how far the flow's tag moves (nil when this worker
+-- gets nothing), when the line's head must start (nil when it is empty now) and when that before had to, and whether
+-- the tenant has no room.
 local function take_line(ask, flow, model, turns)
   local line = line_key(flow, model)
-  local changed = false
-  for i, entry in ipairs(call('ZRANGE', line, 0, DEPTH - 1)) do
-    local job = read_job(entry)
-    if is_stale(job, ask.now) then
-      call('ZREM', line, entry)
-      changed = true
-    elseif not is_for_others(ask, job) then
-      local s = job.s
-      local room = room_of(s, ask.want - granted.tasks)
-      if room <= 0 then return nil, changed, 'full' end
-      local charge, more
-      if job.index then
-        charge, more = take_back(ask, job), false
-      else
-        charge, more = take_next(ask, job, math.min(room, turns(charge_of(ask, s) / s.weight)))
-      end
-      if not more then
-        call('ZREM', line, entry)
-        changed = changed or i == 1
-      end
-      return charge / s.weight, changed, room_of(s, 1) <= 0 and 'full' or nil
+  local entries = call('ZRANGE', line, 0, DEPTH, 'WITHSCORES')
+  local step, why, head
+  for i = 1, #entries, 2 do
+    local stays = true
+    if i < 2 * DEPTH and not step and not why then
+      step, stays, why = take_entry(ask, entries[i], turns)
     end
+    if not stays then call('ZREM', line, entries[i]) end
+    head = head or stays and entries[i + 1]
   end
-  return nil, changed, nil
+  if not head and #entries > 2 * DEPTH then head = call('ZRANGE', line, 0, 0, 'WITHSCORES')[2] end
+  return step, head or nil, entries[2], why == 'full'
 end

@@ -10,6 +10,6 @@ local function withdraw(uid, s, from)
     call('ZREM', P .. 'later', unpack(back))
     call('ZREM', P .. 'returned:' .. s.class, unpack(back))
   end
-  line_changed(s.flow, s.model, s)
+  line_changed(s)
   return #back == BATCH
 end

@@ -101,8 +101,6 @@ pub struct ReapReport {
     pub missing: u32,
     /// Tasks whose delay is over.
     pub ready: u32,
-    /// Tenants that had not been served for their longest wait; each is given one task out of turn.
-    pub overdue: u32,
     /// Records that could not be read and were dropped.
     pub malformed: u32,
 }

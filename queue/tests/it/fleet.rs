@@ -114,7 +114,7 @@ async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     let q = start().await?;
     assert_eq!(q.stats().await?.backlog, []);
     q.enqueue(&tasks("a", 10)).await?;
-    let later = now_ms() + 1000;
+    let later = now_ms() + 20_000;
     q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, arrival_ms: later, ..tasks("b", 5) })).await?;
     let lease = q.must_claim("w").await?;
     let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)) };

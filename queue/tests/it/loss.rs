@@ -215,10 +215,10 @@ async fn a_job_of_which_one_key_is_evicted_is_healed_or_told() -> Result<()> {
     q.give_back("w", &lease, &queue::Release::Preempted).await?;
     let keys: Vec<String> = raw(&q.server, redis::cmd("KEYS").arg("*")).await?;
     let names: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix("ij2:{studio/sd15}:")).collect();
-    for kind in ["line:", "lines:", "turns:", "flow:", "returned:", "job:"] {
+    for kind in ["line:", "lines:", "turns:", "limits:", "returned:", "job:"] {
         assert!(names.iter().any(|name| name.starts_with(kind)), "no {kind} in {names:?}");
     }
-    let claimed_by = ["line:", "lines:", "turns:", "flow:", "returned:", "job:", "waits", "clock", "back:"];
+    let claimed_by = ["line:", "lines:", "turns:", "limits:", "returned:", "job:", "clock", "back:"];
     for kind in claimed_by {
         let q = start().await?;
         q.enqueue(&tasks("a", 3)).await?;

@@ -172,8 +172,8 @@ async fn forgetting_leaves_nothing_behind() -> Result<()> {
     q.evict(&worker("w")).await?;
     let mut keys: Vec<String> = raw(&q.server, redis::cmd("KEYS").arg("*")).await?;
     keys.retain(|key| {
-        !["workers", "results", "settings", "waits", "clock"].iter().any(|kept| key.ends_with(kept))
-            && !key.contains(":flow:")
+        !["workers", "results", "settings", "clock"].iter().any(|kept| key.ends_with(kept))
+            && !key.contains(":left:")
             && !key.contains(":worker:")
     });
     assert!(keys.is_empty(), "{keys:?}");

@@ -1,7 +1,7 @@
 //! What waits in one class.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Ask, HOUR, MAX_WAIT, Name};
+use super::{Ask, LAST_PART, LOOKAHEAD, MAX_WAIT, Name, THOUSAND};
 
 /// A class.
 #[derive(Debug)]
@@ -10,15 +10,19 @@ pub(super) struct Lane {
     pub(super) sla: i64,
     /// What came back: due, uid, index.
     pub(super) returned: BTreeSet<(i64, u32, u32)>,
-    /// Tenants that were not served for their longest wait, by when that was over.
-    pub(super) overdue: BTreeSet<(i64, Name)>,
-    /// Tenants by tag; of equal tags the one whose head is due first.
-    pub(super) turns: BTreeSet<(i64, i64, Name)>,
-    pub(super) flows: HashMap<Name, Flow>,
-    /// When to look whether a tenant has waited for too long.
-    waits: HashMap<Name, i64>,
-    /// The largest tag served in turn.
+    /// Tenants by tag.
+    pub(super) turns: BTreeSet<(i64, Name)>,
+    /// Tenants by when they are to be served at the latest.
+    limits: BTreeSet<(i64, Name)>,
+    /// The largest tag that was the lowest when something was granted.
     clock: i64,
+    /// Tags of tenants that have no work.
+    left: HashMap<Name, i64>,
+    pub(super) flows: HashMap<Name, Flow>,
+    /// Who goes before its turn, and when it is to be served at the latest; as of the last claim.
+    pub(super) pressing: Vec<(i64, Name)>,
+    /// Up to this tag.
+    pub(super) most: i64,
     /// How often in a row others were served in its place.
     pub(super) passes: u32,
 }
@@ -26,23 +30,19 @@ pub(super) struct Lane {
 /// A tenant in a class.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// By model: jobs by due time.
+    /// By model: jobs by when they must start.
     pub(super) lines: BTreeMap<Name, BTreeSet<(i64, u32)>>,
-    /// Where it stands in turns.
+    /// Its tag, and when it is to be served at the latest, while it has work.
     place: Option<(i64, i64)>,
-    /// Its tag while it has no place.
-    tag: i64,
-    /// When it was last served, ms.
-    pub(super) served: i64,
 }
 
 impl Flow {
-    /// When its first job is due.
-    pub(super) fn head(&self) -> Option<i64> {
+    /// When its first job must start.
+    fn head(&self) -> Option<i64> {
         self.lines.values().filter_map(|line| Some(line.first()?.0)).min()
     }
 
-    /// Its first lines by their heads' due times, those that need no load before.
+    /// Its first lines by their heads, those that need no load before.
     pub(super) fn lines_for(&self, ask: &Ask<'_>) -> Vec<Name> {
         const DEPTH: usize = 3;
         let mut by_due: Vec<_> =
@@ -68,102 +68,118 @@ impl Lane {
         Self {
             sla,
             returned: BTreeSet::new(),
-            overdue: BTreeSet::new(),
             turns: BTreeSet::new(),
-            flows: HashMap::new(),
-            waits: HashMap::new(),
+            limits: BTreeSet::new(),
             clock: 0,
+            left: HashMap::new(),
+            flows: HashMap::new(),
+            pressing: Vec::new(),
+            most: 0,
             passes: 0,
         }
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.turns.is_empty() || !self.is_plain()
+        !self.turns.is_empty() || !self.returned.is_empty()
     }
 
     /// Nothing goes before its turns.
     pub(super) fn is_plain(&self) -> bool {
-        self.returned.is_empty() && self.overdue.is_empty()
+        self.returned.is_empty() && self.pressing.is_empty()
     }
 
-    /// When its head should be served.
-    pub(super) fn deadline(&self) -> i64 {
+    /// Finds who goes before its turn: whose head presses and can still be in time, within the allowance; and who was
+    /// not served for its longest wait.
+    pub(super) fn find_pressing(&mut self, now: i64, busy: i64) {
+        self.pressing.clear();
+        let Some((lowest, _)) = self.turns.first() else { return };
+        let last_part = self.sla / LAST_PART;
+        self.most = lowest + last_part * THOUSAND * busy.max(1);
+        let till = now + last_part;
+        let near = self.limits.iter().take_while(|(limit, _)| *limit <= till).take(LOOKAHEAD);
+        for (limit, tenant) in near.copied().collect::<Vec<_>>() {
+            if limit <= now {
+                self.place(tenant, now);
+            }
+            let Some((tag, limit)) = self.flows.get(&tenant).and_then(|flow| flow.place) else { continue };
+            if limit <= till && (limit <= now || tag <= self.most) {
+                self.pressing.push((limit, tenant));
+            }
+        }
+    }
+
+    /// Whose turn it is: of the lowest tag's tenants the one that is to be served first.
+    pub(super) fn first(&self) -> Option<Name> {
+        let (lowest, _) = self.turns.first()?;
+        let equal = self.turns.iter().take(LOOKAHEAD).filter(|(tag, _)| tag == lowest);
+        let limit =
+            |tenant: Name| self.flows.get(&tenant).and_then(|flow| flow.place).map_or(0, |place| place.1);
+        equal.map(|(_, tenant)| *tenant).min_by_key(|tenant| limit(*tenant))
+    }
+
+    /// When the first that is served must start; one that is late, as if it had come when its tenant was last served.
+    pub(super) fn deadline(&self, now: i64) -> i64 {
         if let Some((due, ..)) = self.returned.first() {
             return *due;
         }
-        if !self.overdue.is_empty() {
-            return 0;
+        if let Some((limit, _)) = self.pressing.first() {
+            return *limit;
         }
-        let Some((_, due, tenant)) = self.turns.first() else { return i64::MAX };
-        let served = self.flows.get(tenant).map_or(0, |flow| flow.served);
-        (*due).max(served + self.sla)
+        let flow = self.first().and_then(|tenant| self.flows.get(&tenant));
+        let Some((flow, (_, limit))) = flow.and_then(|flow| Some((flow, flow.place?))) else {
+            return i64::MAX;
+        };
+        flow.head().filter(|head| *head > now).unwrap_or(limit - (MAX_WAIT - 1) * self.sla)
     }
 
-    /// Puts a tenant where its head and its tag belong. One that comes in starts no earlier than what was last served.
-    pub(super) fn place(&mut self, tenant: Name) {
+    /// Puts a tenant where its head belongs. One that comes in starts no lower than the clock.
+    pub(super) fn place(&mut self, tenant: Name, now: i64) {
         let Some(flow) = self.flows.get_mut(&tenant) else { return };
-        let Some(due) = flow.head() else { return };
-        let tag = match flow.place.take() {
+        let Some(head) = flow.head() else { return };
+        let (tag, old) = match flow.place {
             Some((tag, old)) => {
-                self.turns.remove(&(tag, old, tenant));
-                tag
+                self.turns.remove(&(tag, tenant));
+                self.limits.remove(&(old, tenant));
+                (tag, old)
             }
             None => {
-                self.waits.entry(tenant).or_insert(due);
-                flow.tag.max(self.clock)
+                let left = self.left.remove(&tenant).unwrap_or_default();
+                (left.max(self.clock), i64::MIN)
             }
         };
-        flow.place = Some((tag, due));
-        self.turns.insert((tag, due, tenant));
+        let limit = if head > now { head } else { old.max(head + (MAX_WAIT - 1) * self.sla) };
+        flow.place = Some((tag, limit));
+        self.turns.insert((tag, tenant));
+        self.limits.insert((limit, tenant));
     }
 
-    /// A tenant got a task: it moves on by its charge, and the class's clock with it if it was its turn.
-    pub(super) fn serve(&mut self, tenant: Name, charge: i64, now: i64, in_turn: bool) {
+    /// A tenant got a task: it moves on by its charge.
+    pub(super) fn serve(&mut self, tenant: Name, charge: i64, now: i64) {
         let Some(flow) = self.flows.get_mut(&tenant) else { return };
-        let Some((tag, due)) = flow.place.take() else { return };
-        self.turns.remove(&(tag, due, tenant));
-        if in_turn {
-            self.clock = self.clock.max(tag);
-        }
-        flow.served = now;
-        flow.tag = tag + charge;
-        if let Some(due) = flow.head() {
-            flow.place = Some((flow.tag, due));
-            self.turns.insert((flow.tag, due, tenant));
+        let Some((tag, limit)) = flow.place.take() else { return };
+        self.clock = self.turns.first().map_or(0, |(lowest, _)| *lowest).max(self.clock);
+        self.turns.remove(&(tag, tenant));
+        self.limits.remove(&(limit, tenant));
+        let after = tag + charge;
+        if let Some(head) = flow.head() {
+            let limit = if head > now { head } else { now + MAX_WAIT * self.sla };
+            flow.place = Some((after, limit));
+            self.turns.insert((after, tenant));
+            self.limits.insert((limit, tenant));
+        } else {
+            self.left.insert(tenant, after);
         }
     }
 
     /// A tenant pays for more than it was charged, or less.
     pub(super) fn correct(&mut self, tenant: Name, delta: i64) {
         let Some(flow) = self.flows.get_mut(&tenant) else { return };
-        match &mut flow.place {
-            Some((tag, due)) => {
-                self.turns.remove(&(*tag, *due, tenant));
-                *tag += delta;
-                self.turns.insert((*tag, *due, tenant));
-            }
-            None => flow.tag += delta,
-        }
-    }
-
-    pub(super) fn find_overdue(&mut self, now: i64) {
-        let due: Vec<Name> = self.waits.iter().filter(|(_, at)| **at <= now).map(|(name, _)| *name).collect();
-        for tenant in due {
-            let Some(flow) = self.flows.get(&tenant) else { continue };
-            if let (Some(_), Some(head)) = (flow.place, flow.head()) {
-                let limit = (head - self.sla).max(flow.served) + MAX_WAIT * self.sla;
-                if limit <= now {
-                    self.overdue.retain(|(_, name)| *name != tenant);
-                    self.overdue.insert((limit, tenant));
-                }
-                let again = if limit > now { limit } else { now + MAX_WAIT * self.sla };
-                self.waits.insert(tenant, again);
-            } else if flow.served + HOUR > now {
-                self.waits.insert(tenant, flow.served + HOUR);
-            } else {
-                self.waits.remove(&tenant);
-                self.flows.remove(&tenant);
-            }
+        if let Some((tag, _)) = &mut flow.place {
+            self.turns.remove(&(*tag, tenant));
+            *tag += delta;
+            self.turns.insert((*tag, tenant));
+        } else if let Some(tag) = self.left.get_mut(&tenant) {
+            *tag += delta;
         }
     }
 }

@@ -222,7 +222,6 @@ impl<'a> World<'a> {
         }
         self.plan_at = None;
         self.planned = Some(self.now);
-        self.lanes.sweep(ms(self.now));
         self.ring();
         self.placed.drain(..).for_each(|sample| scaler.learn(&sample));
         let seen = self.seen();

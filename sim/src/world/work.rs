@@ -21,17 +21,20 @@ impl World<'_> {
         while let Some(task) = work.tasks.get(self.arrived).filter(|task| task.at <= self.now) {
             let uid = u32::try_from(self.arrived).unwrap_or(u32::MAX);
             let sla = self.setup.pool.policy.classes[task.class].sla;
-            self.lanes.enqueue(Job {
-                uid,
-                class: task.class,
-                tenant: self.names.tenants[task.tenant],
-                model: self.names.models[task.model],
-                arrival: ms(task.at),
-                sla: i64::try_from(sla.as_millis()).unwrap_or(i64::MAX),
-                gpu_ms: task.units * 1000.0 / UNITS_PER_SECOND,
-                weight: 1.0,
-                total: 1,
-            });
+            self.lanes.enqueue(
+                ms(self.now),
+                Job {
+                    uid,
+                    class: task.class,
+                    tenant: self.names.tenants[task.tenant],
+                    model: self.names.models[task.model],
+                    arrival: ms(task.at),
+                    sla: i64::try_from(sla.as_millis()).unwrap_or(i64::MAX),
+                    gpu_ms: task.units * 1000.0 / UNITS_PER_SECOND,
+                    weight: 1.0,
+                    total: 1,
+                },
+            );
             self.backlog.add(task, sla);
             if uid % ESTIMATES == 0 {
                 self.asked.push(uid);

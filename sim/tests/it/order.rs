@@ -34,7 +34,7 @@ enum Happening {
     OtherLoads { model: usize },
     /// The lease that was granted so many claims ago ends: done, or interrupted.
     Ends { back: usize, done: bool },
-    /// The reaper looks.
+    /// The reaper looks: that changes no order.
     Reaped,
 }
 
@@ -109,17 +109,20 @@ impl Both {
                     ))
                     .await
                     .unwrap();
-                self.simulated.enqueue(Job {
-                    uid: self.jobs,
-                    class,
-                    tenant: Name::of(TENANTS[tenant]),
-                    model: Name::of(MODELS[model]),
-                    arrival: arrival as i64,
-                    sla: sla as i64 * 1000,
-                    gpu_ms: UNIT_MS * f64::from(units),
-                    weight,
-                    total,
-                });
+                self.simulated.enqueue(
+                    now_ms() as i64,
+                    Job {
+                        uid: self.jobs,
+                        class,
+                        tenant: Name::of(TENANTS[tenant]),
+                        model: Name::of(MODELS[model]),
+                        arrival: arrival as i64,
+                        sla: sla as i64 * 1000,
+                        gpu_ms: UNIT_MS * f64::from(units),
+                        weight,
+                        total,
+                    },
+                );
             }
             Happening::Claims { loaded, classes } => self.claim(loaded, classes).await?,
             Happening::OtherLoads { model } => {
@@ -132,10 +135,7 @@ impl Both {
                 self.other_has = Some(model);
             }
             Happening::Ends { back, done } => self.end(back, done).await?,
-            Happening::Reaped => {
-                self.real.reap().await.unwrap();
-                self.simulated.sweep(now_ms() as i64);
-            }
+            Happening::Reaped => drop(self.real.reap().await.unwrap()),
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use crate::{
     notice::Notice,
     words::images,
     workerpool::{
-        pod::{self, Shape, Template},
+        pod::{self, Shape},
         protection::protection,
+        template::Template,
     },
 };
 

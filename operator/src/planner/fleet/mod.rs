@@ -5,8 +5,9 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | hear: how did the last orders go? | here |
+//! | hear: how did the last orders go? | `hear.rs` |
 //! | observe: workers, machines and queue, put together | `workerpool/observe.rs`, `recent.rs` |
+//! | learn: how long machines and starts take | `learn.rs` |
 //! | plan: the policy | `policy/src/plan.rs` |
 //! | act: orders to Pods and workers | `act.rs` |
 //! | tell: status, Events, metrics, cost | `tell.rs` |
@@ -17,7 +18,7 @@ use crds::PoolDecision;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
-use policy::{Memory, Phase, Plan, Sample, plan};
+use policy::{Memory, Plan, Sample, plan};
 use queue::WorkerId;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -26,11 +27,10 @@ use tokio::{
 
 use super::{Context, JobNews};
 use crate::{
-    capacity,
     credentials::{PoolUser, QueueAddress},
     executors::{
         events::Events,
-        pods::{Created, PodAnswer, PodOrder, Pods},
+        pods::{PodAnswer, PodOrder, Pods},
         pools::{PoolAnswer, PoolOrder, PoolWriter, SecretState},
     },
     index::{Index, PoolKey, PoolRecord},
@@ -40,13 +40,16 @@ use crate::{
     workerpool::{
         self,
         ledger::Ledger,
-        observe::{Observed, Sights, observe, waited_for_new_machine},
+        observe::{Observed, Sights, observe},
         outlook::Outlook,
-        pod::{Given, Template},
+        pod::Given,
+        template::Template,
     },
 };
 
 mod act;
+mod hear;
+mod learn;
 mod recent;
 mod tell;
 
@@ -209,82 +212,6 @@ impl Fleet {
         if woken {
             // What is noted meanwhile wakes the next wait.
             sleep(GATHER).await;
-        }
-    }
-
-    fn hear(&mut self) {
-        while let Ok(answer) = self.inbox.workers.try_recv() {
-            self.hear_worker(answer);
-        }
-        while let Ok(news) = self.inbox.jobs.try_recv() {
-            self.hear_jobs(news);
-        }
-        while let Ok(answer) = self.pod_answers.1.try_recv() {
-            self.hear_pod(answer);
-        }
-        while let Ok(answer) = self.pool_answers.1.try_recv() {
-            self.hear_pool(answer);
-        }
-    }
-
-    fn hear_jobs(&mut self, news: JobNews) {
-        match news {
-            JobNews::Took { work, model, units, gpu_ms } => {
-                let sample = |ms| {
-                    let took = Duration::from_millis(ms);
-                    Sample::Task { work: work.clone(), model: model.clone(), units, took }
-                };
-                self.state.samples.extend(gpu_ms.into_iter().map(sample));
-            }
-            JobNews::Booked { tenant, images } => {
-                if let Some(ledger) = &mut self.state.ledger {
-                    ledger.book(&tenant, images);
-                }
-            }
-        }
-    }
-
-    fn hear_pod(&mut self, answer: PodAnswer) {
-        let PodAnswer { name, created } = answer;
-        match created {
-            Created::Yes => {
-                self.state.refusal = None;
-                self.started();
-            }
-            Created::Unanswered => {}
-            Created::Refused(why) => self.refused(&name, why),
-        }
-    }
-
-    fn hear_pool(&mut self, answer: PoolAnswer) {
-        let now = Instant::now();
-        match answer {
-            PoolAnswer::Status(written) => {
-                self.state.status_under_way = false;
-                if written {
-                    self.state.status_at = Some(now);
-                }
-            }
-            PoolAnswer::Secret(secret) => {
-                let every = if secret == SecretState::Written { SECRET_EVERY } else { AGAIN };
-                self.state.secret_at = Some(now + every);
-                self.tell_secret(&secret);
-                self.state.secret = Some(secret);
-            }
-            PoolAnswer::Recalled(Ok(memory)) => {
-                let memory = memory.unwrap_or_else(|| "{}".to_owned());
-                let memory = serde_json::from_str(&memory).unwrap_or_else(|error| {
-                    tracing::warn!(pool = %self.key, %error, "what scaling has learnt is unreadable; starting afresh");
-                    Memory::default()
-                });
-                self.state.memory = Some(memory);
-            }
-            PoolAnswer::Recalled(Err(error)) => {
-                tracing::warn!(pool = %self.key, %error, "what scaling has learnt is not read yet");
-                self.state.recalled_at = Some(now + AGAIN);
-            }
-            // What could not be kept is kept with the next.
-            PoolAnswer::Remembered => {}
         }
     }
 
@@ -451,44 +378,6 @@ impl Fleet {
         };
         timer.observe_duration();
         planned
-    }
-
-    /// A worker seen on a machine for the first time tells how long machines take; not so those that were there before us.
-    fn learn_placements(&mut self, observed: &Observed) {
-        let first_look = self.state.placed.is_none();
-        let placed = self.state.placed.get_or_insert_default();
-        for record in observed.workers.values().filter(|record| record.node.is_some()) {
-            if placed.insert(WorkerId(record.name.clone()))
-                && !first_look
-                && let Some(took) = waited_for_new_machine(record)
-            {
-                let capacity = capacity::to_policy(record.capacity);
-                self.state.samples.push(Sample::Placed { capacity, took });
-            }
-        }
-        placed.retain(|id| observed.workers.contains_key(&id.0));
-    }
-
-    /// A worker seen ready for the first time tells how long starting takes; not so those that were there before us.
-    fn learn_start_up(&mut self, observed: &Observed, now: Timestamp) {
-        if observed.stats.is_none() {
-            return;
-        }
-        let now = node::time(now);
-        let first_look = self.state.up.is_none();
-        let up = self.state.up.get_or_insert_default();
-        for worker in &observed.seen.workers {
-            let ready = matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-            if ready
-                && up.insert(WorkerId(worker.id.0.clone()))
-                && !first_look
-                && observed.workers.contains_key(&worker.id.0)
-            {
-                let took = now.since(worker.created);
-                self.state.samples.push(Sample::Started { capacity: worker.capacity, took });
-            }
-        }
-        up.retain(|id| observed.seen.workers.iter().any(|worker| worker.id.0 == id.0));
     }
 }
 

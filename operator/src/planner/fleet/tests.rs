@@ -6,7 +6,7 @@ use crate::{
     credentials::QueueAddress,
     executors::{
         Server, events,
-        pods::{PodOrder, Work},
+        pods::{Created, PodOrder, Work},
         pools,
     },
     fixtures::pool_with,
@@ -273,4 +273,29 @@ async fn workers_are_told_their_pools_own_user_once_it_exists_or_the_one_of_all_
         "Redis was replaced by one that makes no users"
     );
     assert_ne!(made_of(&hall), before, "workers that know the other one are replaced");
+}
+
+#[tokio::test]
+async fn workers_of_an_earlier_pool_of_the_name_are_not_taken_over() {
+    let mut hall = Hall::new(json!({}));
+    let pod = |name: &str, owner: &str| {
+        let owner = json!({"apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool", "name": "sd15", "uid": owner,
+                           "controller": true});
+        let labels = json!({"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"});
+        let metadata = json!({"name": name, "namespace": "studio", "uid": name, "labels": labels,
+                              "ownerReferences": [owner]});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    };
+    let uid = hall.fleet.uid.to_string();
+    hall.fleet.index.workers.see(pod("ours", &uid));
+    hall.fleet.index.workers.see(pod("theirs", "f3b1a9d0-0000-4000-8000-000000000000"));
+    let record = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
+    let (template, now) = (hall.fleet.template(&record), Timestamp::now());
+    let observed = hall.fleet.observe(&record, &template, now);
+    let seen: Vec<&str> = observed.seen.workers.iter().map(|worker| worker.id.0.as_str()).collect();
+    assert_eq!(seen, ["ours"]);
+    hall.beat().await;
+    while let Ok((_, order, _)) = hall.pods.try_recv() {
+        assert!(!matches!(order, PodOrder::Delete { name, .. } if name == "theirs"), "it goes with its pool");
+    }
 }

@@ -239,6 +239,21 @@ fn when_the_pool_is_at_fault_no_machine_is_bought() {
 }
 
 #[test]
+fn a_corrected_pool_replaces_the_workers_that_blamed_it() {
+    let outdated = |id: &str, phase| {
+        let trouble = trouble(Fault::Pool, "bucket imagse does not exist");
+        let worker = worker(id, Capacity::Spot, phase);
+        Worker { trouble, template: policy::Template::Outdated, ..worker }
+    };
+    let work = vec![waiting("standard", 100, 250)];
+    for phase in [Phase::Starting { scheduled: NOW.minus(secs(20)) }, idle_for(5)] {
+        let plan = decide(&pool(), &seen(work.clone(), vec![], vec![outdated("s1", phase)]));
+        assert_eq!(retired(&plan), ["s1"], "{phase:?}");
+        assert!(started(&plan, Capacity::Spot) > 0, "what it said was about the older template");
+    }
+}
+
+#[test]
 fn the_start_up_time_begins_again_after_a_restart_and_after_an_unreadable_queue() {
     let at = |memory: &Memory, phase| {
         let worker = worker("s1", Capacity::Spot, phase);
