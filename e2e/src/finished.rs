@@ -49,7 +49,6 @@ impl Finished {
     /// The image with this index.
     ///
     /// # Errors
-    ///
     /// If the job has no such image.
     pub fn image(&self, index: u32) -> Result<&Image> {
         let image = self.images().iter().find(|image| image.index == index);
@@ -59,7 +58,6 @@ impl Finished {
     /// The pixels of an image, downloaded from its address.
     ///
     /// # Errors
-    ///
     /// If there is no such image, or if it is not a PNG.
     pub async fn pixels(&self, index: u32) -> Result<Vec<u8>> {
         let bytes = reqwest::get(&self.image(index)?.url).await?.error_for_status()?.bytes().await?;
@@ -84,7 +82,6 @@ impl Finished {
     /// Checks the images as [`check_images`](Self::check_images) does, and checks that each was uploaded exactly once.
     ///
     /// # Errors
-    ///
     /// If a check fails; the error names the image.
     pub async fn check_made_once(&self, world: &World) -> Result<()> {
         self.check_images().await?;
@@ -99,7 +96,6 @@ impl Finished {
     /// of the size in the status.
     ///
     /// # Errors
-    ///
     /// If a check fails; the error names the image.
     pub async fn check_images(&self) -> Result<()> {
         let count = usize::try_from(self.job.spec.count)?;

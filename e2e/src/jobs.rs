@@ -65,7 +65,6 @@ impl<'a> Studio<'a> {
     /// Creates the namespace and its pool; `change` may edit the pool's spec before.
     ///
     /// # Errors
-    ///
     /// If the API server refuses one of the objects.
     pub async fn open(world: &'a World, namespace: &str, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let studio = Self::of(world, namespace);
@@ -91,7 +90,6 @@ impl<'a> Studio<'a> {
     /// Creates a pool; `change` may edit its spec before.
     ///
     /// # Errors
-    ///
     /// If the API server refuses it.
     pub async fn add_pool(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut pool = self.pool(name);
@@ -212,7 +210,6 @@ impl<'a> Studio<'a> {
     /// Creates a job from any spec, valid or not, with kubectl, and returns kubectl's output.
     ///
     /// # Errors
-    ///
     /// If the API server refuses the job; the error contains its message.
     pub fn create_as_user(&self, name: &str, spec: &Value) -> Result<String> {
         let metadata = json!({ "name": name, "namespace": self.namespace });
@@ -260,7 +257,6 @@ impl<'a> Studio<'a> {
     /// Waits until a worker of the pool is in the middle of a picture, or has worked on one for a second.
     ///
     /// # Errors
-    ///
     /// If no worker is in time.
     pub async fn caught(&self, within: Duration) -> Result<Caught> {
         const AT_IT_MS: u64 = 1000;
@@ -280,7 +276,6 @@ impl<'a> Studio<'a> {
     /// Waits until a job's Ready condition has this reason, and returns the condition's message.
     ///
     /// # Errors
-    ///
     /// If the condition does not have the reason in time.
     pub async fn reason(&self, name: &str, reason: JobReason, within: Duration) -> Result<String> {
         let says = |job: &ImageJob| {
@@ -324,7 +319,6 @@ impl<'a> Studio<'a> {
     /// Waits until `look` returns a value for the job, and returns that value.
     ///
     /// # Errors
-    ///
     /// If it returns none in time.
     pub async fn until<T>(
         &self,
@@ -342,7 +336,6 @@ impl<'a> Studio<'a> {
     /// Waits until a job has ended with any result.
     ///
     /// # Errors
-    ///
     /// If the job has not ended in time.
     pub async fn ended(&self, name: &str, within: Duration) -> Result<Finished> {
         self.until(name, "to end", within, finished).await
@@ -351,7 +344,6 @@ impl<'a> Studio<'a> {
     /// Returns a job if it has ended.
     ///
     /// # Errors
-    ///
     /// If the API server does not answer.
     pub async fn if_ended(&self, name: &str) -> Result<Option<Finished>> {
         Ok(finished(&self.api().get(name).await?))
@@ -369,7 +361,6 @@ impl<'a> Studio<'a> {
     /// Waits until a job is Complete.
     ///
     /// # Errors
-    ///
     /// If the job fails, or is not Complete in time.
     pub async fn complete(&self, name: &str, within: Duration) -> Result<Finished> {
         let finished = self.ended(name, within).await?;
@@ -381,7 +372,6 @@ impl<'a> Studio<'a> {
     /// The Pods of all workers.
     ///
     /// # Errors
-    ///
     /// If the API server does not answer.
     pub async fn workers(&self) -> Result<Vec<Pod>> {
         let workers = ListParams::default().labels(&format!("imagejob.dev/pool={PRESENT}"));
@@ -391,7 +381,6 @@ impl<'a> Studio<'a> {
     /// Waits until the pool has no workers.
     ///
     /// # Errors
-    ///
     /// If it has workers after that time.
     pub async fn back_to_zero(&self, within: Duration) -> Result<()> {
         let gone = wait_for("the pool to go back to zero", within, async || {

@@ -41,7 +41,6 @@ impl Operator {
     /// Starts an operator.
     ///
     /// # Errors
-    ///
     /// If the program can't be started.
     pub fn spawn(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], testkit::free_port()?));
@@ -67,7 +66,6 @@ impl Operator {
     /// Starts an operator and waits until it leads.
     ///
     /// # Errors
-    ///
     /// If the program can't be started, or if it does not lead in time.
     pub async fn start(programs: &Programs, options: &OperatorOptions<'_>) -> Result<Self> {
         let operator = Self::spawn(programs, options)?;
@@ -78,7 +76,6 @@ impl Operator {
     /// Waits until the operator leads.
     ///
     /// # Errors
-    ///
     /// If it does not lead in time.
     pub async fn leads(&self) -> Result<()> {
         let leads = async || self.metric("imagejob_leader").await.ok().filter(|leads| *leads > 0.0);
@@ -93,7 +90,6 @@ impl Operator {
     /// The sum of a metric over all its labels.
     ///
     /// # Errors
-    ///
     /// If the operator does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(self.address, name).await
@@ -110,7 +106,6 @@ impl Operator {
     /// The operator's resident memory, in MB (10^6 bytes).
     ///
     /// # Errors
-    ///
     /// If the process has ended.
     pub fn rss_mb(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;

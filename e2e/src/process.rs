@@ -15,7 +15,6 @@ impl PodProcess {
     /// The Pod's process that runs this program.
     ///
     /// # Errors
-    ///
     /// If the Pod has no such process.
     pub fn of(pod: &Pod, program: &str) -> Result<Self> {
         let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
@@ -35,7 +34,6 @@ impl PodProcess {
     /// Sends SIGKILL.
     ///
     /// # Errors
-    ///
     /// If the process has ended.
     pub fn kill(self) -> Result<()> {
         self.signal(Signal::KILL)
@@ -44,7 +42,6 @@ impl PodProcess {
     /// Sends SIGSTOP: the process does nothing until [`resume`](Self::resume).
     ///
     /// # Errors
-    ///
     /// If the process has ended.
     pub fn pause(self) -> Result<()> {
         self.signal(Signal::STOP)
@@ -53,7 +50,6 @@ impl PodProcess {
     /// Sends SIGCONT, after [`pause`](Self::pause).
     ///
     /// # Errors
-    ///
     /// If the process has ended.
     pub fn resume(self) -> Result<()> {
         self.signal(Signal::CONT)

@@ -24,7 +24,6 @@ impl Programs {
     /// Builds the programs in the profile of this program. It returns at once if they are up to date.
     ///
     /// # Errors
-    ///
     /// If they do not compile.
     pub fn build() -> Result<Self> {
         let directory = beside_us()?;

@@ -11,7 +11,6 @@ impl World {
     /// Sends SIGKILL to Redis. What it acknowledged is in its append-only file.
     ///
     /// # Errors
-    ///
     /// If it can't be killed.
     pub async fn kill_redis(&self) -> Result<()> {
         self.redis.lock().await.kill9()
@@ -20,7 +19,6 @@ impl World {
     /// Starts Redis again with its data on disk.
     ///
     /// # Errors
-    ///
     /// If it does not start.
     pub async fn start_redis(&self) -> Result<()> {
         self.redis.lock().await.restart().await
@@ -29,7 +27,6 @@ impl World {
     /// Deletes all data of Redis (FLUSHALL).
     ///
     /// # Errors
-    ///
     /// If Redis does not answer.
     pub async fn wipe_redis(&self) -> Result<()> {
         self.redis.lock().await.command(&["FLUSHALL"]).await.map(drop)
@@ -59,7 +56,6 @@ impl World {
     /// Connects S3 again.
     ///
     /// # Errors
-    ///
     /// If another process has taken its port.
     pub async fn start_s3(&self) -> Result<()> {
         self.s3.lock().await.restart().await
@@ -79,7 +75,6 @@ impl World {
     /// The number of jobs' objects directly below a prefix that ends with a slash.
     ///
     /// # Errors
-    ///
     /// If there never was such an object.
     pub async fn objects(&self, prefix: &str) -> Result<usize> {
         let below = std::fs::read_dir(self.s3.lock().await.object_file(BUCKET, prefix))?;

@@ -70,7 +70,6 @@ impl World {
     /// Starts everything and waits until the operator is ready.
     ///
     /// # Errors
-    ///
     /// If a part can't be built or is not ready in time.
     pub async fn start(options: &WorldOptions) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
@@ -89,7 +88,6 @@ impl World {
     /// Starts a world without machines and operators; the caller acts in their place. Redis uses `clock`, if it is given.
     ///
     /// # Errors
-    ///
     /// If a part can't be built or is not ready in time.
     pub async fn bare(clock: Option<Clock>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
@@ -149,7 +147,6 @@ impl World {
     /// Waits until the operator's Deployment is available.
     ///
     /// # Errors
-    ///
     /// If it is not available in time; the error contains its Pods and log.
     pub async fn operator_ready(&self) -> Result<()> {
         let available = ["-n", deploy::SYSTEM, "get", "deployment", "imagejob-operator", "-o"];
@@ -189,7 +186,6 @@ impl World {
     /// The sum of a metric over all its labels and all operators.
     ///
     /// # Errors
-    ///
     /// If an operator does not answer.
     pub async fn operator_metric(&self, name: &str) -> Result<f64> {
         const PORT: u16 = 8080;
@@ -204,7 +200,6 @@ impl World {
     /// Kills a machine without notice.
     ///
     /// # Errors
-    ///
     /// If there is no such machine.
     pub fn kill_machine(&self, name: &str) -> Result<()> {
         cloud::node(&self.cluster, "kill", &[name]).map(drop)
@@ -213,7 +208,6 @@ impl World {
     /// Takes a spot machine away as a cloud does: it gives notice and then stops the machine.
     ///
     /// # Errors
-    ///
     /// If there is no such machine.
     pub fn interrupt_machine(&self, name: &str, notice: Duration) -> Result<()> {
         let notice = format!("{}s", notice.as_secs());
@@ -223,7 +217,6 @@ impl World {
     /// Starts the recorded spot markets from their beginning.
     ///
     /// # Errors
-    ///
     /// If the cluster does not answer.
     pub fn restart_spot_traces(&self) -> Result<()> {
         cloud::restart_traces(&self.cluster)
@@ -232,7 +225,6 @@ impl World {
     /// All machines of the cluster.
     ///
     /// # Errors
-    ///
     /// If the cluster does not answer.
     pub fn machines(&self) -> Result<Vec<Machine>> {
         let json = cloud::node(&self.cluster, "list", &["--output", "json"])?;
@@ -242,7 +234,6 @@ impl World {
     /// Stops or starts a component of the control plane.
     ///
     /// # Errors
-    ///
     /// If there is no such component.
     pub fn control_plane(&self, verb: &str, component: &str) -> Result<()> {
         cloud::component(&self.cluster, verb, component).map(drop)
@@ -258,7 +249,6 @@ fn install_tls_provider() {
 /// A client of the cluster that a kubeconfig describes.
 ///
 /// # Errors
-///
 /// If the kubeconfig can't be read.
 pub async fn client(kubeconfig: &Path) -> Result<Client> {
     install_tls_provider();

@@ -61,7 +61,6 @@ impl Store {
     /// supports. The result applies to all later writes of this store and its clones.
     ///
     /// # Errors
-    ///
     /// If the bucket can't be reached, does not exist, or refuses the write.
     pub async fn probe(&self) -> Result<Capabilities> {
         self.check().await?;

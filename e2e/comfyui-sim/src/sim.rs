@@ -38,7 +38,6 @@ impl Sim {
     /// Starts a simulator, which accepts connections at once.
     ///
     /// # Errors
-    ///
     /// If its directory can't be made or its port can't be opened.
     pub fn start(options: Options) -> Result<Self> {
         let (dir, directory) = match &options.base_directory {
@@ -103,7 +102,6 @@ impl Sim {
     /// stopped first.
     ///
     /// # Errors
-    ///
     /// If another process has taken the port.
     pub fn restart(&mut self) -> Result<()> {
         self.life.end();

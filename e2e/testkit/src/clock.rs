@@ -22,7 +22,6 @@ impl Clock {
     /// Compiles the library, which takes a tenth of a second. At first the clock is right.
     ///
     /// # Errors
-    ///
     /// If this is not Linux, or if there is no C compiler (Rust itself needs one to link).
     pub fn new() -> Result<Self> {
         const SOURCE: &str = include_str!("clock.c");
@@ -43,7 +42,6 @@ impl Clock {
     /// Sets the clock ahead by this many milliseconds, or back if the number is negative.
     ///
     /// # Errors
-    ///
     /// If the file can't be written.
     pub fn set_ms(&self, ahead: i64) -> Result<()> {
         // The file is changed in place, because the processes have mapped it.

@@ -42,7 +42,6 @@ impl Cluster {
     /// control plane is built.
     ///
     /// # Errors
-    ///
     /// If the control plane can't be built or is not ready in time; the error contains its output.
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         let binary = tokio::task::spawn_blocking(build).await??;
@@ -64,7 +63,6 @@ impl Cluster {
     /// A control plane without nodes that the tests of one binary share. It ends with the last of them.
     ///
     /// # Errors
-    ///
     /// As [`start`](Self::start).
     pub async fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
@@ -100,7 +98,6 @@ impl Cluster {
     /// Runs kubectl as administrator and returns its output.
     ///
     /// # Errors
-    ///
     /// If kubectl fails; the error contains its output.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<String> {
         let mut command = self.command();

@@ -31,7 +31,6 @@ pub use wait::wait_for;
 /// not be in use yet.
 ///
 /// # Errors
-///
 /// If the machine has no free port.
 pub fn free_port() -> io::Result<u16> {
     const TRIES: usize = 1000;

@@ -23,7 +23,6 @@ impl Process {
     /// Starts `program` with empty standard input.
     ///
     /// # Errors
-    ///
     /// If the program can't be started.
     pub fn spawn(program: impl Into<OsString>, args: impl IntoIterator<Item = OsString>) -> Result<Self> {
         Self::start(program.into(), args, None)
@@ -32,7 +31,6 @@ impl Process {
     /// Starts `program` with empty standard input and writes its output to a file.
     ///
     /// # Errors
-    ///
     /// If the program can't be started.
     pub fn spawn_logged(
         program: impl Into<OsString>,
@@ -87,7 +85,6 @@ impl Process {
     /// Sends SIGKILL and waits for the end of the process.
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn kill9(&mut self) -> Result<()> {
         self.end(Signal::KILL)
@@ -96,7 +93,6 @@ impl Process {
     /// Sends SIGTERM and waits for the end of the process.
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn terminate(&mut self) -> Result<()> {
         self.end(Signal::TERM)
@@ -105,7 +101,6 @@ impl Process {
     /// Sends SIGSTOP: the process keeps its sockets but does nothing until [`Process::resume`].
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
@@ -114,7 +109,6 @@ impl Process {
     /// Sends SIGCONT, after [`Process::pause`].
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)

@@ -83,7 +83,6 @@ impl Redis {
     /// Starts a server and waits until it accepts connections.
     ///
     /// # Errors
-    ///
     /// If there is no redis-server and it can't be downloaded, or if the server does not start; the error contains its
     /// log.
     pub async fn start(options: RedisOptions) -> Result<Self> {
@@ -140,7 +139,6 @@ impl Redis {
     /// Sends one command. It works for servers without TLS that are open or have a password.
     ///
     /// # Errors
-    ///
     /// If the server does not answer, or answers with an error.
     pub async fn command(&self, words: &[&str]) -> Result<String> {
         let password = match &self.access {
@@ -153,7 +151,6 @@ impl Redis {
     /// Sends SIGKILL.
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn kill9(&mut self) -> Result<()> {
         self.process.kill9()
@@ -162,7 +159,6 @@ impl Redis {
     /// Sends SIGSTOP: connections stay open, and no command is answered.
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn pause(&self) -> Result<()> {
         self.process.pause()
@@ -171,7 +167,6 @@ impl Redis {
     /// Sends SIGCONT.
     ///
     /// # Errors
-    ///
     /// If the signal can't be sent.
     pub fn resume(&self) -> Result<()> {
         self.process.resume()
@@ -180,7 +175,6 @@ impl Redis {
     /// Starts the server again with the same port and directory. A running server is killed first.
     ///
     /// # Errors
-    ///
     /// As [`Redis::start`].
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill9()?;
@@ -205,7 +199,6 @@ impl Redis {
 /// The redis-server to use: `REDIS_SERVER`, the one on the PATH, or one in the user's cache.
 ///
 /// # Errors
-///
 /// If there is none and it can't be downloaded; the error says what to install.
 pub fn redis_server() -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/redis.sh");

@@ -19,7 +19,6 @@ impl RedisCluster {
     /// Starts a Cluster of `count` nodes and waits until every node serves.
     ///
     /// # Errors
-    ///
     /// If a node does not start, or if the nodes do not agree in time.
     pub async fn start(count: usize) -> Result<Self> {
         let mut nodes = Vec::new();
@@ -80,7 +79,6 @@ impl RedisSentinel {
     /// Starts all three servers and waits until the Sentinel knows the replica.
     ///
     /// # Errors
-    ///
     /// If a server does not start, or if the servers do not find each other in time.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let primary = Redis::start(options.clone()).await?;

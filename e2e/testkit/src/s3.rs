@@ -98,7 +98,6 @@ impl S3 {
     /// Starts a server in the calling runtime.
     ///
     /// # Errors
-    ///
     /// If its directory can't be made or its port can't be opened.
     pub async fn start(options: S3Options) -> Result<Self> {
         let (dir, root) = match &options.root {
@@ -139,7 +138,6 @@ impl S3 {
     /// Creates a bucket, unless it exists.
     ///
     /// # Errors
-    ///
     /// If its directory can't be made.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         std::fs::create_dir_all(self.root.join(name)).with_context(|| format!("can't make bucket {name}"))
@@ -173,7 +171,6 @@ impl S3 {
     /// Serves again on the same port, after [`S3::stop`].
     ///
     /// # Errors
-    ///
     /// If another process has taken the port.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop();

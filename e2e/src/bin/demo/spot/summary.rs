@@ -9,7 +9,6 @@ use super::SLA_SECONDS;
 /// Downloads and decodes every image, and prints the figures.
 ///
 /// # Errors
-///
 /// If an image that its job reports as made does not exist.
 pub(crate) async fn print(jobs: &[ImageJob], asked: u32, cost: &PoolCost) -> Result<()> {
     let mut made: Vec<&Image> = Vec::new();
