@@ -28,7 +28,11 @@ for i = 2, #ARGV, 7 do
   local job = P .. 'job:' .. uid
   local new = call('EXISTS', job) == 0
   if not new then
-    if recheck == '1' then call('HSET', job, 'recheck', 1) end
+    if recheck == '1' then
+      call('HSET', job, 'recheck', 1)
+      -- The list of jobs may be what Redis lost.
+      uids[#uids + 1] = uid
+    end
   else
     local s = spec_of(record, counted)
     if large == '1' then
