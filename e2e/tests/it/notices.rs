@@ -40,7 +40,7 @@ pub(crate) async fn an_interruption_is_heard_from_the_machine_and_from_karpenter
         log.contains("the metadata service says that the machine is taken away").then_some(())
     })
     .await?;
-    doomed(&studio, &caught, "its node stops 2", NOTICE).await?;
+    doomed(&studio, &caught, "the node stops at 2", NOTICE).await?;
     // Karpenter evicts it only once it is no longer protected.
     wait_for("the worker's Pod to be evicted", NOTICE, async || {
         let pod = studio.api::<Pod>().get_opt(&caught.lease.worker.0).await.ok()?;
