@@ -109,7 +109,7 @@ pub use queue::{
 };
 pub use results::Results;
 pub use script::scripts;
-pub use spec::MAX_WAIT_SLAS;
+pub use spec::{MAX_WAIT_SLAS, due_rounding};
 pub use types::*;
 
 /// Everything here returns this.

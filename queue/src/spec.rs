@@ -71,7 +71,17 @@ pub(crate) fn encode(job: &Job) -> Result<(Vec<u8>, String)> {
 
 /// When tasks in a bucket of the backlog are due, by that of one of them.
 fn bucket_due(due_ms: u64, sla_ms: u64) -> u64 {
-    due_ms - due_ms % (sla_ms / BUCKETS_PER_SLA).max(SMALLEST_BUCKET_MS)
+    due_ms - due_ms % bucket_width_ms(sla_ms)
+}
+
+fn bucket_width_ms(sla_ms: u64) -> u64 {
+    (sla_ms / BUCKETS_PER_SLA).max(SMALLEST_BUCKET_MS)
+}
+
+/// The due times of a [backlog](crate::Stats::backlog) are rounded down by less than this, for a class with this promise.
+#[must_use]
+pub fn due_rounding(sla: Duration) -> Duration {
+    Duration::from_millis(bucket_width_ms(u64::try_from(sla.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// What Rust reads back of it.

@@ -7,9 +7,6 @@ use queue::{LeaseSeen, Stats};
 
 use crate::index::Uid;
 
-/// The queue rounds due times down by less than this part of a class's promise.
-const BUCKETS_PER_SLA: u32 = 32;
-
 /// A pool's work, as of its last plan.
 #[derive(Default)]
 pub(crate) struct Outlook {
@@ -64,8 +61,7 @@ impl Outlook {
         if !asked.waits {
             return running.map_or(Expected::Unknown, Expected::At);
         }
-        let rounding = asked.sla / BUCKETS_PER_SLA;
-        let due = asked.due.minus(rounding)..=asked.due;
+        let due = asked.due.minus(queue::due_rounding(asked.sla))..=asked.due;
         let buckets = self.forecast.buckets().iter();
         let mut alike = buckets
             .filter(|b| {
@@ -192,6 +188,16 @@ mod tests {
     fn seconds(expected: Expected) -> Option<f64> {
         let Expected::At(done) = expected else { return None };
         Some(done.since(time(at(0))).as_secs_f64().round())
+    }
+
+    #[test]
+    fn a_job_of_a_short_promise_is_found_however_far_its_due_time_was_rounded() {
+        let waiting = outlook(vec![backlog(29, 1)], vec![], true);
+        let due = time(at(29)).plus(Duration::from_millis(999));
+        let sla = Duration::from_secs(30);
+        let job = job("a").0.parse().unwrap();
+        let asked = Asked { job, class: "standard", model: Some("m"), due, sla, waits: true };
+        assert_eq!(waiting.expected(&asked), Expected::Never, "the pool is paused");
     }
 
     #[test]
