@@ -8,7 +8,7 @@ use queue::WorkerId;
 use super::{Fleet, Observed, recent::NewWorker};
 use crate::{
     capacity,
-    executors::{events::Lane, pods::PodOrder},
+    executors::{events::Lane, pods::PodOrder, pools::SecretState},
     index::{PoolRecord, WorkerRecord},
     keeper::{Order, WorkerAnswer},
     notice::Notice,
@@ -33,7 +33,10 @@ impl Fleet {
         decisions: Vec<Decision>,
         now: Timestamp,
     ) -> Vec<Decision> {
-        let can_start = self.invalid_template().is_none();
+        // A worker reads the Secret when its container starts, so one that is somebody else's, e.g. of an earlier pool of
+        // this name, would send it to the wrong place for good.
+        let has_secret = !matches!(self.state.secret, Some(SecretState::Conflict(_)));
+        let can_start = self.invalid_template().is_none() && has_secret;
         let mut done = Vec::new();
         for decision in decisions {
             let ordered = match &decision.action {

@@ -276,6 +276,20 @@ async fn workers_are_told_their_pools_own_user_once_it_exists_or_the_one_of_all_
 }
 
 #[tokio::test]
+async fn no_worker_starts_while_the_secret_of_its_name_is_somebody_elses() {
+    let mut hall = Hall::new(json!({}));
+    hall.read(Stats::default());
+    hall.coming(1);
+    let conflict = SecretState::Conflict("Secret studio/imagejob-sd15 belongs to somebody else".to_owned());
+    hall.fleet.state.secret = Some(conflict);
+    hall.beat().await;
+    assert!(hall.pods.try_recv().is_err(), "it would read the other one's URL");
+    hall.fleet.state.secret = Some(SecretState::Written);
+    hall.beat().await;
+    assert!(matches!(hall.pods.try_recv(), Ok((_, PodOrder::Create(_), _))));
+}
+
+#[tokio::test]
 async fn workers_of_an_earlier_pool_of_the_name_are_not_taken_over() {
     let mut hall = Hall::new(json!({}));
     let pod = |name: &str, owner: &str| {
