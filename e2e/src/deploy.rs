@@ -29,6 +29,15 @@ impl Default for EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// An engine that takes 20 ms for a step, and 0.3 s to load a model.
+    #[must_use]
+    pub fn quick() -> Self {
+        let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
+        Self { args, ..Self::default() }
+    }
+}
+
 /// Writes the table of the programs that run in place of container images.
 pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOptions) -> Result<()> {
     let program = |name: &str| vec![programs.path(name).display().to_string()];

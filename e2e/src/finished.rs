@@ -46,6 +46,13 @@ impl Finished {
         self.job.status.as_ref().map(|status| status.images.as_slice()).unwrap_or_default()
     }
 
+    /// The number of images that were asked for and are not in its status.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        let asked_for = usize::try_from(self.job.spec.count).unwrap_or_default();
+        asked_for.saturating_sub(self.images().len())
+    }
+
     /// The image with this index.
     ///
     /// # Errors

@@ -152,7 +152,8 @@ impl Worker {
     }
 
     /// Whether the worker is up: it has reported to the queue that it is ready.
-    pub(crate) const fn is_up(&self) -> bool {
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Idle { .. } | Phase::Busy)
     }
 

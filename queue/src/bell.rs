@@ -12,8 +12,8 @@ use crate::{Queue, Result, Ring, WorkerId};
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Wakes one worker. A connection over which nothing comes for as long as a lease lasts is asked whether it still is one:
-/// what lies between us and Redis may have forgotten it without a word. A ring can be missed while the connection is being made anew, so a worker also looks
-/// now and then without one.
+/// what lies between us and Redis may have forgotten it without a word. A ring can be missed while the connection is being
+/// made anew, so a worker also looks now and then without one.
 pub struct Bell {
     queue: Queue,
     worker: WorkerId,

@@ -135,8 +135,8 @@ impl Queue {
         }
     }
 
-    /// Finds leases that have ended or are missing, and tasks whose delay is over. To be called [every second](crate::REAP_EVERY), by any number of reapers; calling it more
-    /// often changes nothing.
+    /// Finds leases that have ended or are missing, and tasks whose delay is over. To be called
+    /// [every second](crate::REAP_EVERY), by any number of reapers; calling it more often changes nothing.
     ///
     /// A jump of Redis' clock ends no lease: for as long as one lasts, leases end only if they are given up.
     ///

@@ -9,13 +9,14 @@ use queue::{Order, WorkerState};
 use serde_json::{Value, json};
 use testkit::wait_for;
 
-use crate::{Finished, World, jobs::Studio, text_to_image};
+use crate::{World, jobs::Studio, text_to_image};
 
 /// Workers of the pool.
 const WORKERS: u32 = 4;
 /// A picture takes 0.8 s with the engines of the shared world.
 const STEPS: u32 = 40;
-const JOBS: u32 = 3;
+/// Jobs of one case.
+pub const JOBS: usize = 3;
 /// Of each job.
 const IMAGES: u32 = 16;
 const SOON: Duration = Duration::from_secs(90);
@@ -75,7 +76,7 @@ pub async fn among_four(world: &World, name: &str, fault: &Value) -> Result<Repo
     for job in &jobs {
         let job = studio.ended(job, SOON).await?;
         images += usize::try_from(job.job.spec.count)?;
-        lost += failed(&job);
+        lost += job.missing();
         if lost == 0 {
             job.check_made_once(world).await?;
         }
@@ -105,16 +106,9 @@ async fn break_engine(pod: &Pod, fault: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Images of a job that will never be there.
-fn failed(job: &Finished) -> usize {
-    let asked_for = usize::try_from(job.job.spec.count).unwrap_or_default();
-    asked_for.saturating_sub(job.images().len())
-}
-
 async fn close(studio: &Studio<'_>) -> Result<()> {
     studio.change_pool(json!({ "capacity": { "spot": { "min": 0 } } })).await?;
-    studio.back_to_zero(SOON).await.and_then(|()| {
-        ensure!(studio.deleted().is_empty(), "no job was deleted");
-        Ok(())
-    })
+    studio.back_to_zero(SOON).await?;
+    ensure!(studio.deleted().is_empty(), "no job was deleted");
+    Ok(())
 }

@@ -8,11 +8,8 @@ use crds::{ImageJob, conditions::JobReason};
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 
-use super::{Effects, Gate, HOPELESS, InstantEngine, Stand, Verdict, Wire};
-use crate::{
-    finished::ready,
-    jobs::{Studio, text_to_image},
-};
+use super::{Effects, Gate, HOPELESS, InstantEngine, Stand, Verdict, Wire, picture};
+use crate::{finished::ready, jobs::Studio};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Under one name, as a container that is restarted.
@@ -133,9 +130,8 @@ impl<'a> Crash<'a> {
 /// and cancelled, and one that is suspended and deleted.
 async fn submit(studio: &Studio<'_>) -> Result<()> {
     let with = |prompt: &str, count: u32, field: &str, value: Value| {
-        let mut spec = text_to_image(prompt, 1, count);
+        let mut spec = picture(prompt, 1, count);
         spec[field] = value;
-        spec["textToImage"]["seed"] = 7.into();
         spec
     };
     for (name, spec) in [

@@ -9,8 +9,9 @@ use testkit::wait_for;
 use super::{
     Made, Stand, Verdict,
     machine::{Machine, MachineOptions, vanish},
+    picture,
 };
-use crate::{Finished, jobs::Studio, text_to_image};
+use crate::{Finished, jobs::Studio};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -64,8 +65,7 @@ impl<'a> Crew<'a> {
         images: u32,
         change: impl FnOnce(&mut Value),
     ) -> Result<()> {
-        let mut spec = text_to_image(name, self.steps, images);
-        spec["textToImage"]["seed"] = 7.into();
+        let mut spec = picture(name, self.steps, images);
         change(&mut spec);
         self.studio.submit(name, spec).await.map(drop)
     }

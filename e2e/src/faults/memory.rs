@@ -6,8 +6,8 @@ use anyhow::Result;
 use crds::conditions::JobReason;
 use testkit::wait_for;
 
-use super::{InstantEngine, Stand, Verdict};
-use crate::{jobs::Studio, text_to_image};
+use super::{InstantEngine, Stand, Verdict, picture};
+use crate::jobs::Studio;
 
 const JOBS: u32 = 6;
 const IMAGES: u32 = 5;
@@ -59,9 +59,7 @@ async fn fill_and_restart(stand: &Stand, name: &str) -> Result<Verdict> {
 async fn submit(studio: &Studio<'_>, name: &str) -> Result<()> {
     for n in 0..JOBS {
         let job = format!("{name}-{n}");
-        let mut spec = text_to_image(&job, 1, IMAGES);
-        spec["textToImage"]["seed"] = 7.into();
-        studio.submit(&job, spec).await?;
+        studio.submit(&job, picture(&job, 1, IMAGES)).await?;
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt as _, stream};
 use testkit::{Fault, Proxy, wait_for};
 
-use super::{Effects, Gate, InstantEngine, Stand, Verdict, Wire};
-use crate::jobs::{Studio, text_to_image};
+use super::{Effects, Gate, InstantEngine, Stand, Verdict, Wire, picture};
+use crate::jobs::Studio;
 
 const SOON: Duration = Duration::from_secs(60);
 /// Images of each job that stays.
@@ -30,10 +30,10 @@ pub async fn late_and_missed_events(stand: &Stand) -> Result<Verdict> {
     for (n, fault) in faults.into_iter().enumerate() {
         let (stays, goes) = (format!("stays-{n}"), format!("goes-{n}"));
         way.set(fault).await;
-        studio.submit(&stays, picture(&stays)).await?;
+        studio.submit(&stays, picture(&stays, 1, IMAGES)).await?;
         // The same name twice: an old result must not be taken for a new one's.
         for time in ["first", "second"] {
-            studio.submit(&goes, picture(&format!("{goes}, the {time}"))).await?;
+            studio.submit(&goes, picture(&format!("{goes}, the {time}"), 1, IMAGES)).await?;
             studio.delete(&goes).await?;
         }
         way.set(Fault::None).await;
@@ -56,8 +56,8 @@ pub async fn restarted_all_the_time(stand: &Stand) -> Result<Verdict> {
         let mut operator = start().await?;
         let begun = Instant::now();
         let (stays, goes) = (format!("stays-{round}"), format!("goes-{round}"));
-        studio.submit(&stays, picture(&stays)).await?;
-        studio.submit(&goes, picture(&goes)).await?;
+        studio.submit(&stays, picture(&stays, 1, IMAGES)).await?;
+        studio.submit(&goes, picture(&goes, 1, IMAGES)).await?;
         studio.delete(&goes).await?;
         let life = Duration::from_millis(100 + u64::from(round % 5) * 150);
         tokio::time::sleep_until((begun + life).into()).await;
@@ -87,14 +87,14 @@ pub async fn two_leaders(stand: &Stand) -> Result<Verdict> {
     let engine = InstantEngine::start(&studio).await?;
     effects.begin(Some(EFFECTS));
     let mut old = stand.operator("leader-old", api.address(), redis.address())?;
-    studio.submit("first", picture("first")).await?;
-    studio.submit("second", picture("second")).await?;
+    studio.submit("first", picture("first", 1, IMAGES)).await?;
+    studio.submit("second", picture("second", 1, IMAGES)).await?;
     tokio::time::timeout(SOON, effects.shut()).await?;
     old.process().pause()?;
 
     let new = stand.operator("leader-new", stand.api(), stand.redis().await)?;
     new.leads().await?;
-    studio.submit("third", picture("third")).await?;
+    studio.submit("third", picture("third", 1, IMAGES)).await?;
     for job in ["first", "second", "third"] {
         studio.complete(job, SOON).await?;
     }
@@ -102,17 +102,10 @@ pub async fn two_leaders(stand: &Stand) -> Result<Verdict> {
     old.process().resume()?;
     let ended_itself = async || (!old.process().is_running()).then_some(());
     wait_for("the old leader to end", SOON, ended_itself).await?;
-    studio.submit("fourth", picture("fourth")).await?;
+    studio.submit("fourth", picture("fourth", 1, IMAGES)).await?;
     studio.complete("fourth", SOON).await?;
     ensure!(studio.workers().await?.len() <= 6, "more workers than the pool may have");
     ended(stand, &studio, &engine).await
-}
-
-/// A picture job that no other one is like, so that it shows what was made twice.
-fn picture(of: &str) -> serde_json::Value {
-    let mut spec = text_to_image(of, 1, IMAGES);
-    spec["textToImage"]["seed"] = 7.into();
-    spec
 }
 
 async fn ended(stand: &Stand, studio: &Studio<'_>, engine: &InstantEngine) -> Result<Verdict> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use testkit::wait_for;
 
-use super::{InstantEngine, Stand, Verdict};
-use crate::{jobs::Studio, text_to_image};
+use super::{InstantEngine, Stand, Verdict, picture};
+use crate::jobs::Studio;
 
 /// A picture takes so long.
 const PACE: Duration = Duration::from_millis(20);
@@ -42,9 +42,7 @@ pub async fn beside_a_late_bulk_job(stand: &Stand, name: &str) -> Result<Verdict
     studio
         .until("bulk", "to be late", SOON, |job| {
             let status = job.status.as_ref()?;
-            let missed =
-                |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| c.reason == "SlaMissed";
-            status.conditions.iter().any(missed).then_some(())
+            status.conditions.iter().any(|condition| condition.reason == "SlaMissed").then_some(())
         })
         .await?;
     submit(&studio, "fresh", "standard", FRESH).await?;
@@ -71,8 +69,7 @@ pub async fn beside_a_late_bulk_job(stand: &Stand, name: &str) -> Result<Verdict
 }
 
 async fn submit(studio: &Studio<'_>, name: &str, class: &str, images: u32) -> Result<()> {
-    let mut spec = text_to_image(name, 1, images);
-    spec["textToImage"]["seed"] = 7.into();
+    let mut spec = picture(name, 1, images);
     spec["tenant"] = name.into();
     spec["class"] = class.into();
     studio.submit(name, spec).await.map(drop)

@@ -130,9 +130,5 @@ async fn ended(operator: &mut Operator) -> Result<()> {
 
 /// What was lost of these jobs: images, and attempts that were thrown away.
 fn lost(jobs: &[Finished]) -> usize {
-    let missing = |job: &Finished| {
-        let asked_for = usize::try_from(job.job.spec.count).unwrap_or_default();
-        asked_for.saturating_sub(job.images().len())
-    };
-    jobs.iter().map(missing).sum::<usize>() + thrown_away(jobs)
+    jobs.iter().map(Finished::missing).sum::<usize>() + thrown_away(jobs)
 }

@@ -11,8 +11,9 @@ use testkit::wait_for;
 use super::{
     Made, Stand, Verdict,
     machine::{Machine, MachineOptions, vanish},
+    picture,
 };
-use crate::jobs::{Studio, text_to_image};
+use crate::jobs::Studio;
 
 /// Workers in the zone.
 pub const WORKERS: usize = 16;
@@ -49,8 +50,7 @@ pub async fn kill(stand: &Stand, name: &str, after: Duration) -> Result<Verdict>
     };
     let zone_a = zone("a").await?;
     for n in 0..JOBS {
-        let mut spec = text_to_image(&format!("a coast, {n}"), STEPS, IMAGES);
-        spec["textToImage"]["seed"] = 7.into();
+        let spec = picture(&format!("a coast, {n}"), STEPS, IMAGES);
         studio.submit(&format!("coast-{n}"), spec).await?;
     }
     let queue = studio.queue().await?;

@@ -95,8 +95,7 @@ impl Stage {
 }
 
 fn options() -> WorldOptions {
-    let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
-    WorldOptions { engine: EngineOptions { args, ..EngineOptions::default() }, ..WorldOptions::default() }
+    WorldOptions { engine: EngineOptions::quick(), ..WorldOptions::default() }
 }
 
 /// A studio of the test's own, whose pictures lie in a folder of its name.

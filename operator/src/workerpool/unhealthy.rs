@@ -1,7 +1,7 @@
 //! Workers that can't work, and workers that do not come up: what the pool's owner is told of them. Pure.
 
 use crds::events::EventReason;
-use policy::{Action, Capacity, Decision, Failing, Fault, Phase, Why, Worker};
+use policy::{Action, Capacity, Decision, Failing, Fault, Why, Worker};
 
 use crate::notice::Notice;
 
@@ -38,16 +38,15 @@ pub(crate) fn failed_starts(told: &Failures, failing: &[Failing]) -> (Vec<Notice
 pub(crate) fn all_unhealthy(workers: &[Worker]) -> Option<String> {
     let broken =
         |worker: &&Worker| worker.trouble.as_ref().is_some_and(|trouble| trouble.fault == Fault::Worker);
-    let up = |worker: &Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-    let worker = workers.iter().filter(broken).find(|worker| up(worker))?;
-    let serves = workers.iter().any(|worker| up(worker) && worker.trouble.is_none());
+    let worker = workers.iter().filter(broken).find(|worker| worker.is_up())?;
+    let serves = workers.iter().any(|worker| worker.is_up() && worker.trouble.is_none());
     let message = &worker.trouble.as_ref()?.message;
     (!serves).then(|| format!("worker {}: {message}", worker.id))
 }
 
 #[cfg(test)]
 mod tests {
-    use policy::{Time, Trouble, WorkerId};
+    use policy::{Phase, Time, Trouble, WorkerId};
 
     use super::*;
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use policy::{Capacity, Health, Order, Phase, Sample, Time, Worker, WorkerId};
+use policy::{Capacity, Health, Order, Sample, Time, Worker, WorkerId};
 
 pub(crate) use pool::Pool;
 pub(crate) use pool::micros;
@@ -284,8 +284,10 @@ fn ms(time: Time) -> i64 {
 impl Body {
     /// Whether it claims, now or when it is through with what it holds.
     fn is_up(&self) -> bool {
-        let ready = matches!(self.seen.phase, Phase::Idle { .. } | Phase::Busy);
-        ready && !self.silent && self.seen.order == Order::Work && self.seen.health == Health::Healthy
+        self.seen.is_up()
+            && !self.silent
+            && self.seen.order == Order::Work
+            && self.seen.health == Health::Healthy
     }
 
     fn claims(&self) -> bool {

@@ -57,11 +57,7 @@ pub(crate) async fn on_machines(report: &mut Report) {
     if !report.selects(BAD) {
         return;
     }
-    let args = ["--step-ms", "20", "--load-ms", "300"].map(str::to_owned).into();
-    let options = WorldOptions {
-        engine: EngineOptions { args, ..EngineOptions::default() },
-        ..WorldOptions::default()
-    };
+    let options = WorldOptions { engine: EngineOptions::quick(), ..WorldOptions::default() };
     let world = match World::start(&options).await {
         Ok(world) => world,
         Err(error) => return report.fail("a cluster with machines", &error),
@@ -106,10 +102,11 @@ async fn bad_workers(world: &World) -> Result<Case> {
         bad_worker::among_four(world, "no-model", &bad_worker::no_models()).await?,
         bad_worker::among_four(world, "no-node", &bad_worker::no_sampler()).await?,
     ];
+    let jobs = runs.len() * bad_worker::JOBS;
     let lost: usize = runs.iter().map(|run| run.lost).sum();
     let images = runs.iter().map(|run| run.images).sum();
     let out = runs.map(|run| format!("{:.0}", run.taken_out.as_secs_f64())).join(", ");
-    let verdict = Verdict { jobs: 2 * 3, images, lost, ..Verdict::default() };
+    let verdict = Verdict { jobs, images, lost, ..Verdict::default() };
     Ok(Case::new(format!("out after {out} s"), verdict).at_most("faults.bad_worker_lost", number(lost), 0.0))
 }
 

@@ -1,7 +1,7 @@
 //! What is learnt from workers that come up.
 
 use jiff::Timestamp;
-use policy::{Phase, Sample};
+use policy::Sample;
 use queue::WorkerId;
 
 use super::Fleet;
@@ -36,8 +36,7 @@ impl Fleet {
         let first_look = self.state.up.is_none();
         let up = self.state.up.get_or_insert_default();
         for worker in &observed.seen.workers {
-            let ready = matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-            if ready
+            if worker.is_up()
                 && up.insert(WorkerId(worker.id.0.clone()))
                 && !first_look
                 && observed.workers.contains_key(&worker.id.0)

@@ -119,8 +119,7 @@ impl Fleet {
         if let Some(message) = unhealthy::all_unhealthy(&observed.seen.workers) {
             return of(PoolReason::WorkersUnhealthy, message);
         }
-        let up = |worker: &policy::Worker| matches!(worker.phase, Phase::Idle { .. } | Phase::Busy);
-        let serves = observed.seen.workers.iter().any(up);
+        let serves = observed.seen.workers.iter().any(policy::Worker::is_up);
         if let Some(message) = &self.state.refusal {
             let next = plan.report.failing.iter().filter_map(|failing| failing.next_try).min();
             let next = next.map_or_else(String::new, |next| format!("; the next is tried {next}"));
