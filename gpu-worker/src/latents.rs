@@ -131,14 +131,13 @@ impl Worker {
         Ok(self.store.put_latent(&latents.key, &latent).await?)
     }
 
-    /// After an attempt: the engine needs no latent any more that it was lent, and if the task is over nobody does.
-    pub(crate) async fn clean_up_latents(&self, latents: &Latents, was_lent: bool, is_over: bool) {
-        if was_lent {
-            self.engine.take_back(latents.name()).await;
-        }
-        if !is_over {
-            return;
-        }
+    /// After an attempt the engine needs no latent any more that it was lent.
+    pub(crate) async fn take_back(&self, latents: &Latents) {
+        self.engine.take_back(latents.name()).await;
+    }
+
+    /// A task that is over has no use for it.
+    pub(crate) async fn remove_latent(&self, latents: &Latents) {
         if let Err(error) = within(async { Ok(self.store.delete(&latents.key).await?) }).await {
             tracing::warn!(key = latents.key, error = format!("{error:#}"), "latent not removed");
         }

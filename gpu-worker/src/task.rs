@@ -74,9 +74,12 @@ async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
     let latents = latents.as_ref();
     let task = Task { lease, spec: &spec, latents };
     let ending = unless_stopped(seat, Box::pin(worker.attempt(task, seat))).await;
-    let is_over = !ending.is_interruption();
     seat.enter(if seat.is_in_engine() { Stage::Stopping } else { Stage::Reporting });
     let reporting = async {
+        if let Some(latents) = latents.filter(|_| !ending.is_interruption()) {
+            // Before the report: if this worker dies in between, the next one gets the task and does the same.
+            worker.remove_latent(latents).await;
+        }
         worker.report(lease, ending, seat).await;
         seat.lease_over();
     };
@@ -84,8 +87,8 @@ async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
         for prompt in &seat.prompts() {
             worker.engine.clean_up(prompt, STOP_PATIENCE).await;
         }
-        if let Some(latents) = latents {
-            worker.clean_up_latents(latents, lease.recheck, is_over).await;
+        if let Some(latents) = latents.filter(|_| lease.recheck) {
+            worker.take_back(latents).await;
         }
     };
     tokio::join!(reporting, cleaning);

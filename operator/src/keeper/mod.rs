@@ -88,6 +88,8 @@ pub(crate) struct Keeping {
     upkeep: Upkeep,
     redis: RedisSeen,
     looked_after: Option<Instant>,
+    /// The whole queue is to be looked through: at first for what was left by the operator before this one.
+    look_through: bool,
 }
 
 /// Where answers go: what concerns jobs, and what concerns workers.
@@ -127,6 +129,7 @@ pub(crate) fn open(
         upkeep,
         redis: RedisSeen::default(),
         looked_after: None,
+        look_through: true,
     };
     (keeper, keeping)
 }
@@ -215,6 +218,9 @@ impl Keeping {
         }
         self.look_after_redis().await;
         self.configure(None).await;
+        if self.look_through {
+            self.look_through().await?;
+        }
         let reaped = self.queue.reap().await?;
         let taken_back = u64::from(reaped.expired) + u64::from(reaped.missing);
         let labels = [self.key.to_string(), "leaseEnded".to_owned()];

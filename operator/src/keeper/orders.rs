@@ -38,8 +38,8 @@ pub(crate) enum Order {
     },
     /// Every unfinished job was queued again after this run of Redis had begun.
     Filled(ServerRun),
-    /// Which jobs does the queue know?
-    List,
+    /// Look through the whole queue soon: which jobs does it know, and are they as they should be?
+    LookThrough,
     Worker {
         worker: WorkerId,
         order: queue::Order,
@@ -134,7 +134,7 @@ impl Keeping {
         let (mut new, mut over, mut looks) = (Vec::new(), Vec::new(), Vec::new());
         let mut changes = false;
         for order in orders {
-            if !matches!(order, Order::Look(_) | Order::List) {
+            if !matches!(order, Order::Look(_) | Order::LookThrough) {
                 changes = true;
             }
             // What is asked about a job comes after what was ordered before.
@@ -182,7 +182,7 @@ impl Keeping {
             }
             Order::Configure(settings) => self.configure(Some(settings)).await,
             Order::Filled(run) => self.filled(run).await,
-            Order::List => self.list().await,
+            Order::LookThrough => self.look_through = true,
             Order::Worker { worker, order } => {
                 let result = self.queue.order(&worker, order).await;
                 self.worker(&worker, result, |worker, ()| WorkerAnswer::Told { worker, at: Instant::now() });
@@ -310,16 +310,10 @@ impl Keeping {
     }
 
     /// Looks through the whole queue for what is not as it should be.
-    pub(super) async fn list(&self) {
-        let mut cursor = 0;
-        loop {
-            let page = match self.queue.jobs(cursor).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::debug!(pool = %self.key, %error, "queue not looked through yet");
-                    return self.report(&error);
-                }
-            };
+    pub(super) async fn look_through(&mut self) -> queue::Result<()> {
+        let mut cursor = Some(0);
+        while let Some(from) = cursor {
+            let page = self.queue.jobs(from).await?;
             if !page.lost.is_empty() {
                 let jobs = page.lost.len();
                 tracing::error!(pool = %self.key, jobs, "Redis has dropped jobs: set its maxmemory-policy to noeviction");
@@ -327,12 +321,13 @@ impl Keeping {
                 let lost = page.lost.into_iter().map(|job| (job, queue::EventKind::Returned));
                 self.say(Said::Events(lost.collect())).await;
             }
-            self.say(Said::Known(page.jobs)).await;
-            match page.next {
-                Some(next) => cursor = next,
-                None => return,
+            if !page.jobs.is_empty() {
+                self.say(Said::Known(page.jobs)).await;
             }
+            cursor = page.next;
         }
+        self.look_through = false;
+        Ok(())
     }
 
     fn worker<T>(

@@ -57,7 +57,7 @@ impl Keeping {
                 self.looked_after = Some(Instant::now());
                 if self.redis.evicts.is_some() {
                     // The jobs that Redis dropped need not wait for the next sweep.
-                    self.list().await;
+                    self.look_through = true;
                 }
             }
             Err(error) => {

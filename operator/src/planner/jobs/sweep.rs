@@ -32,7 +32,7 @@ impl Jobs {
         for key in self.out.handles.keys() {
             if let Some(handle) = self.handle(Some(&key)) {
                 // What does not fit the next sweep asks for.
-                let _ = handle.keeper.orders.try_send(Order::List);
+                let _ = handle.keeper.orders.try_send(Order::LookThrough);
             }
         }
     }
