@@ -15,8 +15,8 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// So many workers and one operator, on these connections in turn.
-    pub(crate) async fn start(queues: &[Queue], workers: usize) -> Result<Self> {
+    /// So many workers, on these connections in turn, and the operator on its own.
+    pub(crate) async fn start(operator: &Queue, queues: &[Queue], workers: usize) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for i in 0..workers {
@@ -27,7 +27,7 @@ impl Beside {
             let first = HEARTBEAT.mul_f64(f64::from(u32::try_from(i)?) / f64::from(u32::try_from(workers)?));
             tasks.spawn(hold(queue, worker, leases, first, stopped.clone()));
         }
-        tasks.spawn(look_after(queues[0].clone(), stopped));
+        tasks.spawn(look_after(operator.clone(), stopped));
         Ok(Self { tasks, stop })
     }
 

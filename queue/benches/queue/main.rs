@@ -123,6 +123,8 @@ enum Kind {
 /// A Redis and some connections to a queue in it.
 struct Bench {
     server: Arc<testkit::Redis>,
+    operator: Queue,
+    /// Of the workers, one a connection.
     queues: Vec<Queue>,
     jobs: Arc<Jobs>,
 }
@@ -130,9 +132,17 @@ struct Bench {
 impl Bench {
     async fn start(persistence: Persistence, tenants: u64) -> Result<Self> {
         let server = testkit::Redis::start(RedisOptions { persistence, ..RedisOptions::default() }).await?;
-        let server = Arc::new(server);
-        let queues = connect(&server, "bench/pool").await?;
-        Ok(Self { server, queues, jobs: Arc::new(Jobs::of(tenants)?) })
+        Self::on(Arc::new(server), "bench/pool", tenants).await
+    }
+
+    async fn on(server: Arc<testkit::Redis>, pool: &str, tenants: u64) -> Result<Self> {
+        let operator = connect(&server, pool).await?;
+        operator.configure(&settings()).await?;
+        let mut queues = Vec::new();
+        for _ in 0..CONNECTIONS {
+            queues.push(connect(&server, pool).await?);
+        }
+        Ok(Self { server, operator, queues, jobs: Arc::new(Jobs::of(tenants)?) })
     }
 
     /// Calls `run` on every connection so often at once; returns how long it all took.
@@ -182,7 +192,7 @@ impl Bench {
     /// forgotten goes through one operator.
     async fn singles(&self, count: u64) -> Result<Duration> {
         let left = Arc::new(AtomicU64::new(count));
-        let operator = Operator::start(self.queues[0].clone());
+        let operator = Operator::start(self.operator.clone());
         let took = self
             .everywhere(SINGLE_CALLERS, |queue, worker| {
                 let (left, jobs, operator) = (left.clone(), self.jobs.clone(), operator.clone());
@@ -205,8 +215,8 @@ impl Bench {
     /// Images per second of jobs of a hundred; a consumer of the results forgets them as they finish.
     async fn batches(&self, jobs: u64) -> Result<f64> {
         let left = Arc::new(AtomicU64::new(jobs));
-        let mut results = Results::open(&self.queues[0], "operator-0").await?;
-        let operator = self.queues[0].clone();
+        let mut results = Results::open(&self.operator, "operator-0").await?;
+        let operator = self.operator.clone();
         let forgetting = tokio::spawn(async move {
             let mut finished = 0;
             while finished < jobs {
@@ -245,7 +255,7 @@ impl Bench {
     async fn all_jobs(&self) -> Result<Vec<JobUid>> {
         let (mut uids, mut cursor) = (Vec::new(), Some(0));
         while let Some(at) = cursor {
-            let page = self.queues[0].jobs(at).await?;
+            let page = self.operator.jobs(at).await?;
             uids.extend(page.jobs);
             cursor = page.next;
         }
@@ -276,7 +286,7 @@ impl Bench {
         let mut longest: f64 = 0.0;
         for _ in 0..looks {
             let began = Instant::now();
-            self.queues[0].reap().await?;
+            self.operator.reap().await?;
             longest = longest.max(began.elapsed().as_secs_f64() * 1e3);
         }
         Ok(longest)
@@ -288,8 +298,8 @@ impl Bench {
         const WORKERS: usize = 200;
         const TRIED: u64 = 10_000;
         let capacity = per_second(TRIED, self.singles(TRIED).await?);
-        let beside = Beside::start(&self.queues, WORKERS).await?;
-        let operator = Operator::start(self.queues[0].clone());
+        let beside = Beside::start(&self.operator, &self.queues, WORKERS).await?;
+        let operator = Operator::start(self.operator.clone());
         let callers = CONNECTIONS * SINGLE_CALLERS;
         let pause = Duration::from_secs_f64(f64::from(u32::try_from(callers)?) * 2.0 / capacity);
         let all = Arc::new(Mutex::new(Vec::new()));
@@ -327,11 +337,7 @@ async fn growth() -> Result<(f64, f64)> {
     // Without the append-only file: its rewrites of a gigabyte would be what is measured.
     let small = Bench::start(Persistence::None, MANY_TENANTS).await?;
     small.fill(1_000).await?;
-    let large = Bench {
-        queues: connect(&small.server, "bench/large").await?,
-        server: small.server.clone(),
-        jobs: Arc::new(Jobs::of(MANY_TENANTS)?),
-    };
+    let large = Bench::on(small.server.clone(), "bench/large", MANY_TENANTS).await?;
     let before = used_memory(&small.server).await?;
     large.fill(1_000_000).await?;
     let bytes_per_job = (used_memory(&small.server).await? - before) / 1e6;
@@ -344,13 +350,8 @@ async fn growth() -> Result<(f64, f64)> {
     Ok((ratios[ROUNDS / 2], bytes_per_job))
 }
 
-async fn connect(server: &testkit::Redis, pool: &str) -> Result<Vec<Queue>> {
-    let mut queues = Vec::new();
-    for _ in 0..CONNECTIONS {
-        queues.push(Queue::new(Redis::connect(&server.url()).await?, pool));
-        queues[0].configure(&settings()).await?;
-    }
-    Ok(queues)
+async fn connect(server: &testkit::Redis, pool: &str) -> Result<Queue> {
+    Ok(Queue::new(Redis::connect(&server.url()).await?, pool))
 }
 
 async fn info(server: &testkit::Redis, section: &str, field: &str) -> Result<f64> {
