@@ -280,7 +280,8 @@ async fn no_worker_starts_while_the_secret_of_its_name_is_somebody_elses() {
     let mut hall = Hall::new(json!({}));
     hall.read(Stats::default());
     hall.coming(1);
-    let conflict = SecretState::Conflict("Secret studio/imagejob-sd15 belongs to somebody else".to_owned());
+    let conflict =
+        SecretState::Conflict("Secret studio/imagejob-sd15 does not belong to this pool".to_owned());
     hall.fleet.state.secret = Some(conflict);
     hall.beat().await;
     assert!(hall.pods.try_recv().is_err(), "it would read the other one's URL");
