@@ -75,7 +75,12 @@ pub(crate) fn following(
     suspension(&mut told, state.suspended, now);
     let done = state.succeeded + state.failed;
     let total = record.spec.count;
-    let (reason, message) = if state.suspended {
+    let (reason, message) = if record.spec.cancel {
+        (
+            JobReason::Running,
+            format!("cancelled; the manifest of {} is being stored", images(state.succeeded)),
+        )
+    } else if state.suspended {
         (JobReason::Suspended, format!("spec.suspend is true; {} done", images_of(done, total)))
     } else if state.running > 0 {
         (JobReason::Running, format!("{} being made, {done} of {total} done", images(state.running)))
@@ -356,7 +361,12 @@ fn completed(status: &mut ImageJobStatus, message: &str, now: Timestamp) {
 
 /// What its user stopped is as its user asked: ready, and not stalled.
 fn cancel(status: &mut ImageJobStatus, made: u32, total: u32, now: Timestamp) {
+    let listed = status.images.len();
+    let only_some = status.manifest_url.is_none() && listed > 0 && listed < made as usize;
     let message = match made {
+        made if only_some => {
+            format!("cancelled; {} made before, only the first {listed} are listed", images_of(made, total))
+        }
         0 => "cancelled before any image was made".to_owned(),
         made => format!("cancelled; {} made before", images_of(made, total)),
     };
