@@ -11,7 +11,8 @@ use kube::{
 };
 use tempfile::TempDir;
 use testkit::{
-    Clock, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options, wait_for,
+    Access, Clock, Cluster, ClusterOptions, Persistence, Reading, Redis, RedisOptions, S3, S3Options,
+    wait_for,
 };
 use tokio::sync::Mutex;
 
@@ -39,12 +40,15 @@ pub struct WorldOptions {
     pub operators: u32,
     /// The clock that Redis goes by, if not the machine's.
     pub clock: Option<Clock>,
+    /// Who gets into Redis: by default with a password, so that each pool has a user of its own.
+    pub access: Access,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
         let (cloud, engine) = (CloudOptions::default(), EngineOptions::default());
-        Self { cloud, engine, operators: 1, clock: None }
+        let access = Access::Password("operators".to_owned());
+        Self { cloud, engine, operators: 1, clock: None, access }
     }
 }
 
@@ -92,7 +96,7 @@ impl World {
     pub async fn bare(clock: Option<Clock>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::build).await??;
         let files = tempfile::Builder::new().prefix("imagejob-").tempdir()?;
-        let options = WorldOptions { operators: 0, clock, ..WorldOptions::default() };
+        let options = WorldOptions { operators: 0, clock, access: Access::Open, ..WorldOptions::default() };
         Self::furnish(programs, files, ClusterOptions::default(), &options).await
     }
 
@@ -102,8 +106,9 @@ impl World {
         cluster: ClusterOptions,
         options: &WorldOptions,
     ) -> Result<Self> {
-        let clock = options.clock.clone();
-        let redis = RedisOptions { persistence: Persistence::AppendOnly, clock, ..RedisOptions::default() };
+        let (access, clock) = (options.access.clone(), options.clock.clone());
+        let persistence = Persistence::AppendOnly;
+        let redis = RedisOptions { persistence, access, clock, ..RedisOptions::default() };
         let s3 =
             S3Options { buckets: vec![BUCKET.to_owned()], reading: Reading::Public, ..S3Options::default() };
         let (cluster, redis, s3) =

@@ -54,9 +54,9 @@ pub enum Action {
         /// The time at which the machine stops.
         deadline: Time,
     },
-    /// Requeues at once all tasks that a dead worker holds.
+    /// Requeues at once all tasks that a worker holds which is dead or can never finish them, then deletes its Pod.
     Evict {
-        /// The dead worker.
+        /// The worker.
         worker: WorkerId,
     },
 }

@@ -2,8 +2,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    CapacityRule, Estimates, Health, Memory, Order, Refused, Time, Worker, WorkerId, failures, view::View,
-    zones::Zones,
+    CapacityRule, Estimates, Fault, Health, Memory, Order, Phase, Refused, Time, Worker, WorkerId, failures,
+    view::View, zones::Zones,
 };
 
 /// A running task shows its pace once this fraction of it is done.
@@ -34,6 +34,7 @@ pub(crate) fn learn(observed: &View, refused: &[Refused]) -> Learned {
         memory.replacements.clear();
     }
     memory.last_up = last_up(observed);
+    memory.blaming_since = blaming_since(observed);
     let updated = memory.clone();
     let with_last_up = View { memory: &updated, ..*observed };
     let overdue = failures::overdue(&with_last_up);
@@ -60,6 +61,12 @@ fn last_up(observed: &View) -> BTreeMap<WorkerId, Time> {
     };
     let with_machine = observed.workers.iter().filter(|worker| worker.has_machine());
     with_machine.filter_map(|worker| Some((worker.id.clone(), last(worker)?))).collect()
+}
+
+fn blaming_since(observed: &View) -> BTreeMap<WorkerId, Time> {
+    let known = |id| observed.memory.blaming_since.get(id).copied();
+    let blaming = observed.workers.iter().filter(|w| w.phase == Phase::Busy && w.blames(Fault::Pool));
+    blaming.map(|worker| (worker.id.clone(), known(&worker.id).unwrap_or(observed.now))).collect()
 }
 
 /// The last time at which work that must run on demand waited or ran.

@@ -23,6 +23,8 @@ pub struct Memory {
     pub last_up: BTreeMap<WorkerId, Time>,
     /// The time at which each zone last lost a spot worker; dropped after a while.
     pub losses: BTreeMap<String, Time>,
+    /// The time since which each busy worker has blamed the pool without a pause.
+    pub blaming_since: BTreeMap<WorkerId, Time>,
     /// The idle time of the spot fleet.
     pub idle: IdleMeter,
     /// The last time at which work that must run on demand waited or ran.

@@ -255,10 +255,13 @@ async fn the_operator_writes_only_what_belongs_to_a_pool() {
     ];
     let refusal = apply(&server.cluster, &secret, &take).unwrap_err();
     assert!(refusal.contains("only objects"), "{refusal}");
-    let foreign_pod =
-        with(with(pod, "/metadata/ownerReferences", &Value::Null), "/metadata/labels", &Value::Null);
-    apply(&server.cluster, &foreign_pod, &["create"]).unwrap();
-    let refusal =
-        apply(&server.cluster, &foreign_pod, &["delete", "--wait=false", "--as", OPERATOR]).unwrap_err();
+    let delete = |object: &Value| {
+        apply(&server.cluster, object, &["create"]).unwrap();
+        apply(&server.cluster, object, &["delete", "--wait=false", "--as", OPERATOR])
+    };
+    // A worker that its pool left behind goes.
+    let left = with(pod, "/metadata/ownerReferences", &Value::Null);
+    delete(&with(left.clone(), "/metadata/name", &json!("left"))).unwrap();
+    let refusal = delete(&with(left, "/metadata/labels", &Value::Null)).unwrap_err();
     assert!(refusal.contains("only objects"), "{refusal}");
 }

@@ -9,6 +9,7 @@ mod machines;
 mod main_job;
 mod notices;
 mod operator;
+mod pools;
 mod promises;
 mod redis;
 mod services;
@@ -78,6 +79,10 @@ fn main() -> Result<ExitCode> {
         redis::killed_in_mid_picture_and_away_when_it_is_uploaded,
         redis::wiped_while_jobs_run,
         redis::lost_with_its_disk,
+        pools::a_secret_of_somebody_else_is_left_alone,
+        pools::a_pool_made_again_under_its_name_is_another,
+        pools::workers_that_an_orphaning_deletion_leaves_go_and_so_does_the_queue,
+        pools::a_namespace_goes_with_its_pool_while_redis_is_away,
         operator::killed_in_mid_picture,
         operator::killed_again_and_again,
         operator::told_to_stop,

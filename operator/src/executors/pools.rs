@@ -151,8 +151,8 @@ async fn write_secret(
     match owned.write("data", &data, new).await {
         Ok(true) => SecretState::Written,
         Ok(false) => SecretState::Conflict(format!(
-            "Secret {}/{name} belongs to somebody else; this pool's workers need that name: delete or rename the Secret, \
-             or make the pool under another name",
+            "Secret {}/{name} does not belong to this pool, and its workers need that name. An earlier pool's Secret goes \
+             with that pool; delete or rename any other, or make the pool under another name",
             pool.namespace
         )),
         Err(error) => SecretState::Failed(error.to_string()),

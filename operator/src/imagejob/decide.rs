@@ -2,6 +2,7 @@
 
 use queue::JobState;
 
+use super::listing::MAX_IMAGES;
 use crate::index::JobRecord;
 
 /// What to do before the queue is asked.
@@ -26,6 +27,8 @@ pub(crate) enum Next {
     Cancel,
     /// Stopped; nothing of it is claimed any more.
     Cancelled(JobState),
+    /// Stopped; more was made of it than a status lists, and no worker has stored its manifest yet.
+    AwaitManifest(JobState),
     /// All its tasks have ended.
     Finish(JobState),
     /// Let claims take it again, or not.
@@ -52,6 +55,9 @@ pub(crate) fn next(record: &JobRecord, state: Option<JobState>, stopped: bool) -
         return Next::Finish(state);
     }
     match (record.spec.cancel, stopped) {
+        (true, true) if state.succeeded as usize > MAX_IMAGES && !state.finished => {
+            Next::AwaitManifest(state)
+        }
         (true, true) => Next::Cancelled(state),
         (true, false) => Next::Cancel,
         (false, _) if state.suspended != record.spec.suspend => {
@@ -91,6 +97,7 @@ mod tests {
     fn what_comes_next() {
         let suspended = || JobState { suspended: true, ..state(1, 0) };
         let none_ran = || JobState { waiting: 0, cancelled: 4, finished: true, ..state(0, 0) };
+        let many = |finished| JobState { succeeded: 101, cancelled: 9, finished, ..JobState::default() };
         let (none, cancel, suspend) = (json!({}), json!({"cancel": true}), json!({"suspend": true}));
         let table = [
             ("lost by the queue", &none, None, false, Next::QueueAgain),
@@ -101,6 +108,8 @@ mod tests {
             ("cancelled", &cancel, Some(state(3, 0)), false, Next::Cancel),
             ("cancelled and stopped", &cancel, Some(state(3, 0)), true, Next::Cancelled(state(3, 0))),
             ("stopped before any ran", &cancel, Some(none_ran()), true, Next::Cancelled(none_ran())),
+            ("more than is listed", &cancel, Some(many(false)), true, Next::AwaitManifest(many(false))),
+            ("the manifest is stored", &cancel, Some(many(true)), true, Next::Cancelled(many(true))),
             ("cancelled when all was made", &cancel, Some(state(4, 0)), true, Next::Finish(state(4, 0))),
             ("to be suspended", &suspend, Some(state(1, 0)), false, Next::Suspend { suspend: true }),
             ("suspended", &suspend, Some(suspended()), false, Next::Follow(suspended())),

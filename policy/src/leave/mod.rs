@@ -1,5 +1,5 @@
-//! Decides which workers are removed, and why. No worker that holds a lease is removed. Each reason has a file that
-//! selects its workers.
+//! Decides which workers are removed, and why. A worker that holds a lease is removed only if it can never finish what
+//! it holds. Each reason has a file that selects its workers.
 use std::collections::BTreeSet;
 
 use crate::{
@@ -75,6 +75,13 @@ impl<'a> Leaving<'_, '_, 'a> {
     fn hold(&mut self, worker: &'a Worker, why: Why) {
         if self.removed.insert(&worker.id) {
             self.agenda.add(Action::hold(&worker.id), why);
+        }
+    }
+
+    /// Gives to others what a worker holds and can never finish.
+    fn evict(&mut self, worker: &'a Worker, why: Why) {
+        if self.removed.insert(&worker.id) {
+            self.agenda.add(Action::Evict { worker: worker.id.clone() }, why);
         }
     }
 

@@ -13,7 +13,9 @@ local progress, renewed, fates = {}, {}, {}
 local function fate_of(task, uid, index, attempt, c, state_of_task)
   local held = read_held(state_of_task)
   local mine = held and held.worker == worker and held.attempt == attempt
-  if mine and c.unwanted then
+  -- What was made of a cancelled job is listed all the same.
+  local wanted = not c.unwanted or tonumber(index) == c.s.total
+  if mine and not wanted then
     end_lease(task, worker)
     give_back(uid, index, held, { kind = 'preempted' }, now)
     return 'cancelled'

@@ -114,7 +114,16 @@ async fn only_a_job_with_images_is_listed_also_when_it_was_stopped_or_cancelled(
     q.cancel(&uid("cancelled")).await?;
     let lease = q.must_claim("w").await?;
     assert_eq!(lease.kind, TaskKind::Listing);
-    q.forget(&uid("cancelled")).await?;
+    assert_eq!(q.renew("w", &lease).await?, queue::Renewed::Keep, "however long it takes");
+    q.complete_listing(&worker("w"), &lease.task, 1, &stored()).await?;
+    let state = q.state("cancelled").await?;
+    assert_eq!((state.finished, state.listing, state.cancelled), (true, Some(Ok(stored())), 3));
+
+    q.enqueue(&listed("forgotten", 5)).await?;
+    make_all(&q, "w", 2).await?;
+    q.cancel(&uid("forgotten")).await?;
+    let lease = q.must_claim("w").await?;
+    q.forget(&uid("forgotten")).await?;
     assert_eq!(q.renew("w", &lease).await?, queue::Renewed::Cancelled);
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Step two: how far the queue is with a job, and what follows from it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use queue::{EventKind, JobState, JobUid};
+use queue::{EventKind, JobState, JobUid, WorkerSeen, WorkerState};
 use tokio::time::Instant;
 
 use super::{FULL_AGAIN, Jobs, Step};
@@ -22,6 +22,10 @@ use crate::{
     planner::{JobNews, PoolHandle},
     workerpool::{outlook::Asked, prices::PriceHistory},
 };
+
+/// The end of a cancelled job waits so long for its manifest: its workers let go of its images within a heartbeat, and
+/// one of them stores it.
+const MANIFEST_WITHIN: Duration = Duration::from_secs(60);
 
 impl Jobs {
     /// Asks the queue how far a job is. `stopped`: it was told to stop it.
@@ -92,7 +96,13 @@ impl Jobs {
                 let arrival_ms = validate::millis(status::resumed(&record, Timestamp::now()));
                 self.change(&record, Order::Resume { job: uid, arrival_ms }, false);
             }
-            Next::Cancelled(state) => self.finish(&record, End::Cancelled, &state, tally),
+            Next::AwaitManifest(state) if self.manifest_may_come(&record) => {
+                self.follow(&record, &state, tally.as_deref());
+                self.again(uid, again);
+            }
+            Next::AwaitManifest(state) | Next::Cancelled(state) => {
+                self.finish(&record, End::Cancelled, &state, tally);
+            }
             Next::Finish(state) => {
                 let complete = state.succeeded >= record.spec.count;
                 let end = if complete { End::Completed } else { End::ImagesFailed };
@@ -103,6 +113,26 @@ impl Jobs {
                 self.again(uid, again);
             }
         }
+    }
+
+    /// Whether a worker is there to store a cancelled job's manifest, and has had less than [`MANIFEST_WITHIN`] to do so.
+    fn manifest_may_come(&mut self, record: &JobRecord) -> bool {
+        let Some(handle) = self.handle(record.pool()) else { return false };
+        let can_store = |worker: &WorkerSeen| {
+            worker.state == WorkerState::Ready
+                && worker.order == queue::Order::Work
+                && worker.trouble.is_none()
+        };
+        let snapshot = Arc::clone(&handle.keeper.snapshot.borrow());
+        let may = snapshot.stats.as_ref().is_none_or(|stats| stats.workers.iter().any(can_store));
+        let now = Instant::now();
+        let pace = self.paces.entry(record.uid).or_default();
+        let until = *pace.manifest_until.get_or_insert(now + MANIFEST_WITHIN);
+        if !may || until <= now {
+            return false;
+        }
+        self.timers.set(record.uid, until);
+        true
     }
 
     fn change(&mut self, record: &JobRecord, order: Order, stopped: bool) {
@@ -206,7 +236,7 @@ pub(super) fn prospect(record: &JobRecord, waits: bool, handle: &PoolHandle) -> 
         class: &terms.class,
         model: record.model(),
         due: node::time(due),
-        sla: std::time::Duration::from_secs(terms.sla_seconds.into()),
+        sla: Duration::from_secs(terms.sla_seconds.into()),
         waits: waits && !record.spec.suspend,
     };
     let outlook = handle.outlook.borrow();

@@ -126,6 +126,8 @@ struct Pace {
     refused: Option<Instant>,
     /// What is known of the job is not in its status yet.
     unwritten: bool,
+    /// A cancelled job's end waits for its manifest until then.
+    manifest_until: Option<Instant>,
     /// Of images finished by then, ms since the Unix epoch, the pool knows how long they took.
     learned_ms: u64,
 }

@@ -2,7 +2,7 @@ use crds::{
     ImageJob, ImageJobStatus,
     conditions::{ConditionType, JobReason, find_condition},
 };
-use queue::{Enqueued, JobState, JobUid};
+use queue::{Enqueued, JobState, JobUid, Stats, StoredObject};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use crate::{
     },
     fixtures::{CREATED, job_with, pool_with},
     imagejob::{listing::Tally, validate::WorkflowSource},
-    keeper::{Failure, Keeper, Look},
+    keeper::{Failure, Keeper, Look, Snapshot},
     workerpool::outlook::Outlook,
 };
 
@@ -24,6 +24,7 @@ struct Desk {
     jobs: Jobs,
     keeper: Keeper,
     orders: mpsc::Receiver<Order>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
     writes: mpsc::Receiver<(Target, Write)>,
     questions: mpsc::Receiver<Question>,
     version: u64,
@@ -36,12 +37,12 @@ impl Desk {
         let (writer, writes) = JobWriter::held();
         let (loader, questions) = Loader::held();
         let (events, _) = events::open(Server::nowhere(), "test");
-        let (keeper, orders, _) = Keeper::held();
+        let (keeper, orders, snapshots) = Keeper::held();
         let handles = Handles::default();
         let out = Outbox { handles, loader, writer, events };
         let metrics = Arc::new(Metrics::new().unwrap());
         let jobs = Jobs::new(index, out, metrics);
-        let mut desk = Self { jobs, keeper, orders, writes, questions, version: 100 };
+        let mut desk = Self { jobs, keeper, orders, snapshots, writes, questions, version: 100 };
         desk.pool(&json!({}));
         desk.at_work(1);
         desk
@@ -119,6 +120,39 @@ impl Desk {
         self.write();
         self.written(uid);
         uid
+    }
+
+    /// A job whose queue was told to stop it, and is asked how far it is.
+    async fn with_a_cancelled_job() -> (Self, Uid) {
+        let mut desk = Self::new();
+        let many = json!({"spec": {"count": 300}});
+        desk.see(&many);
+        desk.queued(Enqueued::New);
+        desk.write();
+        let status = json!({"pool": "sd15", "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300});
+        let spec = json!({"cancel": true, "count": 300});
+        let uid = desk.see(&json!({"metadata": {"generation": 2}, "spec": spec, "status": status}));
+        desk.written(uid);
+        let state = JobState { waiting: 150, succeeded: 150, ..JobState::default() };
+        desk.looked(Some(state));
+        assert!(matches!(desk.order(), Order::Cancel { .. }));
+        desk.says(Said::Changed { job: uid, result: Ok(()) });
+        (desk, uid)
+    }
+
+    /// Looked at again, it is stopped again, and is then so far.
+    fn cancelled(&mut self, state: &JobState) {
+        self.looked(Some(state.clone()));
+        let Ok(Order::Cancel { job }) = self.orders.try_recv() else { panic!("another order") };
+        self.says(Said::Changed { job, result: Ok(()) });
+        self.looked(Some(state.clone()));
+    }
+
+    /// The queue is read, and no worker is at it.
+    fn no_workers(&self) {
+        let (unread, stats) = (Snapshot::clone(&self.snapshots.borrow()), Stats::default());
+        let read = Snapshot::read(&unread, Instant::now(), stats, Timestamp::now());
+        self.snapshots.send_replace(Arc::new(read));
     }
 
     fn nothing_more(&mut self) {
@@ -209,6 +243,7 @@ async fn a_job_whose_class_is_not_there_yet_waits_and_is_queued_when_it_is() {
     assert_eq!(ready(&desk.write()), "ClassNotFound");
     desk.written(uid);
     desk.nothing_more();
+    assert_eq!(desk.jobs.timers.next(), None, "its pool tells, so nothing is asked again and again");
     let more = json!({"metadata": {"generation": 2}, "spec": {"classes": [
         {"name": "bulk", "slaSeconds": 600, "capacity": "Spot", "default": true}]}});
     desk.pool(&more);
@@ -333,6 +368,48 @@ async fn cancelled_while_it_waits_it_is_stopped_first_and_ended_then() {
     desk.says(Said::Changed { job: uid, result: Ok(()) });
     desk.looked(Some(JobState { cancelled: 4, finished: true, ..JobState::default() }));
     assert_eq!(ready(&desk.write()), JobReason::Cancelled.as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_job_of_many_images_waits_for_its_manifest_while_a_worker_may_store_it() {
+    let state = |listing: Option<&str>| {
+        let object = |key: &str| StoredObject { key: key.into(), url: None, etag: "e".into(), bytes: 9 };
+        let listing = listing.map(|key| Ok(object(key)));
+        JobState {
+            succeeded: 150,
+            cancelled: 150,
+            finished: listing.is_some(),
+            listing,
+            ..JobState::default()
+        }
+    };
+    let ended = |status: &ImageJobStatus| status.completion_time.is_some();
+    let some = "the first status of a cancelled job";
+
+    let (mut desk, uid) = Desk::with_a_cancelled_job().await;
+    desk.looked(Some(state(None)));
+    let status = desk.write();
+    assert!(!ended(&status) && status.manifest_url.is_none(), "{some}");
+    desk.written(uid);
+    desk.says(Said::Events(vec![(uid.job(), queue::EventKind::Finished)]));
+    desk.jobs.take_changes();
+    desk.cancelled(&state(Some("a.json")));
+    let status = desk.write();
+    assert!(ended(&status) && status.manifest_url.is_some_and(|url| url.ends_with("/a.json")));
+
+    let (mut desk, uid) = Desk::with_a_cancelled_job().await;
+    desk.looked(Some(state(None)));
+    assert!(!ended(&desk.write()), "{some}");
+    desk.written(uid);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    desk.jobs.take_timers(Instant::now());
+    desk.cancelled(&state(None));
+    assert!(ended(&desk.write()), "whatever its workers do");
+
+    let (mut desk, _) = Desk::with_a_cancelled_job().await;
+    desk.no_workers();
+    desk.looked(Some(state(None)));
+    assert!(ended(&desk.write()), "nobody is there to store it");
 }
 
 #[tokio::test]

@@ -253,6 +253,33 @@ fn a_corrected_pool_replaces_the_workers_that_blamed_it() {
     }
 }
 
+/// What it waits to deliver to the old place is made anew, unless that place is away for a moment only, or the new one
+/// does not work either.
+#[test]
+fn a_corrected_pool_takes_back_what_a_busy_worker_can_not_deliver() {
+    let blaming = |id: &str, phase, template| {
+        let worker = worker(id, Capacity::Spot, phase);
+        Worker { trouble: trouble(Fault::Pool, "bucket imagse does not exist"), template, ..worker }
+    };
+    let stuck = blaming("s1", Phase::Busy, policy::Template::Outdated);
+    let work = |workers| seen(vec![], vec![running("s1", "standard")], workers);
+    let blamed = |s| {
+        let id = policy::WorkerId("s1".into());
+        Memory { blaming_since: [(id, NOW.minus(secs(s)))].into(), ..watched() }
+    };
+    let decided = |memory: &Memory, workers| done(&plan(NOW, &pool(), &work(workers), memory));
+    assert_eq!(decided(&watched(), vec![stuck.clone()]), [], "the bucket may be back in a moment");
+    let first = plan(NOW, &pool(), &work(vec![stuck.clone()]), &watched());
+    assert_eq!(first.memory.blaming_since, blamed(0).blaming_since);
+    assert_eq!(decided(&blamed(60), vec![stuck.clone()]), [("evict", "Outdated")]);
+    let changed_now = Memory { template: "older".into(), ..blamed(60) };
+    assert_eq!(decided(&changed_now, vec![stuck.clone()]), [], "another template is no correction as such");
+    let current = Worker { template: policy::Template::Current, ..stuck.clone() };
+    assert_eq!(decided(&blamed(600), vec![current]), [], "nobody else could deliver it");
+    let another = blaming("s2", idle_for(5), policy::Template::Current);
+    assert_eq!(decided(&blamed(600), vec![stuck, another]), [], "the new place does not work either");
+}
+
 #[test]
 fn the_start_up_time_begins_again_after_a_restart_and_after_an_unreadable_queue() {
     let at = |memory: &Memory, phase| {
