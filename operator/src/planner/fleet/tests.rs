@@ -305,7 +305,7 @@ fn worker_pod(name: &str, owner: &str) -> k8s_openapi::api::core::v1::Pod {
 async fn a_worker_is_retired_once_and_its_pod_deleted_at_once() {
     let mut hall = Hall::new(json!({}));
     let worker = WorkerId("ours".into());
-    hall.fleet.index.workers.see(worker_pod(&worker.0, &hall.fleet.uid.to_string()));
+    hall.fleet.index.workers.see(worker_pod(&worker.0, &hall.fleet.uid));
     let retired = |hall: &mut Hall| {
         let mut times = 0;
         while let Ok(order) = hall.orders.try_recv() {
