@@ -31,7 +31,7 @@
 //! 2. **In a class** first what came back; then what presses; then whose turn it is.
 //! 3. **Turns** are start-time fair queueing: each tenant has a tag, its virtual time in GPU ms ÷ weight, and the lowest
 //!    tag is served; of equal ones the tenant whose head must start first. A task moves its tenant's tag on by
-//!    `units × ms per unit ÷ weight`, where the ms per unit are learnt from all tasks of the same work key; at its end the
+//!    `units × ms per unit ÷ weight`, where the ms per unit are learned from all tasks of the same work key; at its end the
 //!    tag is corrected by what it really took. A tenant whose work comes in anew starts no lower than the class's clock,
 //!    the largest tag that was the lowest of all: nobody saves up turns by staying away.
 //! 4. A task **presses** when less than a quarter of its class's promise ([`PRESSING_SLAS`]) is left before it must start.
@@ -40,8 +40,9 @@
 //!    in such a quarter. So over any time no tenant gets more for its weight than one that always waits, but for twice the
 //!    allowance and a task of each. A late task has no precedence: a late bulk job gets its share and no more. Only a tenant
 //!    that is not served for [`MAX_WAIT_SLAS`] promises is given one task.
-//! 5. While nothing presses, work that needs no **load** (its model is loaded, or it has none) goes before a head that does,
-//!    within the allowance too. A task that came just now is left to an idle worker that has its model.
+//! 5. While nothing presses, or what does has more than an eighth of the promise left ([`LOAD_SLAS`]), work that needs no
+//!    **load** (its model is loaded, or it has none) goes before a head that does, within the allowance too. A task that
+//!    came just now is left to an idle worker that has its model.
 //! 6. A task that **excludes** a worker (it crashed there, or was refused or handed back) is not for it while another worker
 //!    that could take it lives.
 //! 7. A tenant that runs `max_running` tasks leaves the turns until one of them ends.
@@ -69,7 +70,7 @@
 //! | `leases`, `held:WORKER` | zset, hash | `UID/INDEX@WORKER` by when they end; what a worker holds, and how far it is |
 //! | `back:UID`, `later` | zset | tasks given back; those of them with a delay, by when they may be claimed |
 //! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
-//! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learnt ms per unit by work key |
+//! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learned ms per unit by work key |
 //! | `workers`, `worker:NAME` | zset, hash | workers by when they were last seen; order, state, capacity, model, trouble |
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
@@ -102,7 +103,7 @@ pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
 pub use error::Error;
 pub use jobs::JobPage;
-pub use library::{PASSES, PRESSING_SLAS};
+pub use library::{LOAD_SLAS, PASSES, PRESSING_SLAS};
 pub use queue::{
     BEAT_TIMEOUT, HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue,
     REAP_EVERY,

@@ -18,6 +18,8 @@ pub const PASSES: u32 = 3;
 /// its tenant's turn, while that is ahead of every other by no more GPU time ÷ weight than all busy workers spend in
 /// such a time.
 pub const PRESSING_SLAS: f64 = 0.25;
+/// What presses lets work go first that needs no load until less than this part of its class's promise is left.
+pub const LOAD_SLAS: f64 = PRESSING_SLAS / 2.0;
 
 const PRELUDE: &str = include_str!("lua/prelude.lua");
 /// In an order in which each uses only what stands before it.
@@ -60,6 +62,7 @@ fn constants() -> String {
          local BATCH = {BATCH}\n\
          local PASSES = {PASSES}\n\
          local PRESSING_SLAS = {PRESSING_SLAS}\n\
+         local LOAD_SLAS = {LOAD_SLAS}\n\
          local MAX_WAIT_SLAS = {MAX_WAIT_SLAS}\n\
          local MAX_INTERRUPTIONS = {MAX_INTERRUPTIONS}\n\
          local MAX_CRASHES = {MAX_CRASHES}\n\

@@ -16,7 +16,7 @@ const LATELY_MS: u64 = 60_000;
 
 /// A worker's name, its fields, and whether it holds a lease.
 type WorkerRecord = (String, HashMap<String, String>, bool);
-/// Redis' clock; then tasks by bucket, leases, job records by uid, workers, and learnt times by work key.
+/// Redis' clock; then tasks by bucket, leases, job records by uid, workers, and learned times by work key.
 type Answer = (
     u64,
     HashMap<String, i64>,

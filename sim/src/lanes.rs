@@ -1,6 +1,6 @@
 //! The queue's order of claims, as `queue/src/lua` has it: classes by when their first tasks must start, an urgent
 //! one passed over only so often; in a class what came back, then what presses, then start-time fair queueing between
-//! tenants, with a loaded model preferred while nothing presses. For workers that claim one task at a time, which is
+//! tenants, with a loaded model preferred while what presses can wait. For workers that claim one task at a time, which is
 //! what workers do. A property test plays the same story to this and to the real scripts on a real Redis
 //! (`tests/it/order.rs`).
 //!
@@ -21,6 +21,8 @@ const LOOKAHEAD: usize = 16;
 /// A task presses when less than this part of its class's promise is left before it must start, as a divisor. What
 /// goes before its turn then may be ahead by what all busy workers do in that time.
 const LAST_PART: i64 = 4;
+/// What presses lets work go first that needs no load until this part of its class's promise is left, as a divisor.
+const LOAD_PART: i64 = 8;
 /// A head that came less than this ago, ms (and a twelfth of its promise), is left to an idle worker that has its
 /// model.
 const FRESH: i64 = 3000;
@@ -225,11 +227,20 @@ impl Lanes {
             return self.take_back(uid, index).map(|grant| (class, grant));
         }
         let pressing: Vec<Name> = lane.pressing.iter().map(|(_, tenant)| *tenant).collect();
-        let waits = !forced && pressing.is_empty();
+        let Some((limit, first)) = lane.pressing.first().copied() else {
+            return self.serve_turns(ask, class, !forced, classes);
+        };
+        if !forced
+            && limit > ask.now + lane.sla / LOAD_PART
+            && lane.needs_loads(ask, first)
+            && let Some(granted) = self.serve_loaded(ask, class, classes)
+        {
+            return Some(granted);
+        }
         if let Some(grant) = pressing.into_iter().find_map(|tenant| self.serve_flow(ask, class, tenant)) {
             return Some((class, grant));
         }
-        self.serve_turns(ask, class, waits, classes)
+        self.serve_turns(ask, class, false, classes)
     }
 
     /// Whose turn it is; while that can wait, another tenant for whom nothing has to be loaded.
@@ -242,15 +253,11 @@ impl Lanes {
     ) -> Option<(usize, Grant)> {
         let lane = self.lanes.get(&class)?;
         let first = lane.first()?;
-        let flow = lane.flows.get(&first)?;
-        if waits && flow.lines.keys().all(|model| ask.needs_load(*model)) {
-            let others = classes.iter().map(|(other, _)| *other).filter(|other| *other != class);
-            let others = others.filter(|other| self.lanes.get(other).is_some_and(Lane::is_plain));
-            for other in std::iter::once(class).chain(others).collect::<Vec<_>>() {
-                if let Some(grant) = self.serve_loaded(ask, other) {
-                    return Some((other, grant));
-                }
-            }
+        if waits
+            && lane.needs_loads(ask, first)
+            && let Some(granted) = self.serve_loaded(ask, class, classes)
+        {
+            return Some(granted);
         }
         let near = self.lanes.get(&class)?.turns.iter().take(LOOKAHEAD);
         let near: Vec<Name> = near.map(|(_, tenant)| *tenant).collect();
@@ -259,8 +266,21 @@ impl Lanes {
         near.find_map(|tenant| self.serve_flow(ask, class, tenant)).map(|grant| (class, grant))
     }
 
+    /// Work that needs no load, of those within the allowance: of this class, or of one in which nothing goes first.
+    fn serve_loaded(
+        &mut self,
+        ask: &Ask<'_>,
+        class: usize,
+        classes: &[(usize, bool)],
+    ) -> Option<(usize, Grant)> {
+        let others = classes.iter().map(|(other, _)| *other).filter(|other| *other != class);
+        let others = others.filter(|other| self.lanes.get(other).is_some_and(Lane::is_plain));
+        let order: Vec<usize> = std::iter::once(class).chain(others).collect();
+        order.into_iter().find_map(|class| Some((class, self.serve_loaded_of(ask, class)?)))
+    }
+
     /// The first tenant within the allowance that has a line that needs no load.
-    fn serve_loaded(&mut self, ask: &Ask<'_>, class: usize) -> Option<Grant> {
+    fn serve_loaded_of(&mut self, ask: &Ask<'_>, class: usize) -> Option<Grant> {
         let lane = self.lanes.get(&class)?;
         let near = lane.turns.iter().take(LOOKAHEAD).take_while(|(tag, _)| *tag <= lane.most);
         let (tenant, model) = near

@@ -129,7 +129,7 @@ local function serve_one(ask)
   local waiting = order_classes(ask)
   for _, class in ipairs(waiting) do
     ask.served = nil
-    if serve_returned(ask, class) or serve_pressing(ask, class) or serve_turns(ask, class, waiting) then
+    if serve_returned(ask, class) or serve_pressing(ask, class, waiting) or serve_turns(ask, class, waiting) then
       if ask.served then count_passes(ask.served, waiting) end
       return true
     end

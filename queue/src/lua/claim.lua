@@ -11,7 +11,7 @@ if order and order ~= 'work' then return { {}, 0 } end
 
 local ask = {
   worker = worker, now = now, ends = integer(now + tonumber(lease)), want = tonumber(want), loaded_id = loaded_id,
-  classes = {}, learnt = {}, quantum = 1,
+  classes = {}, learned = {}, quantum = 1,
 }
 
 -- So many times may something be put right before a claim gives up and is to be called again.

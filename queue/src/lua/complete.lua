@@ -37,7 +37,7 @@ end
 local function complete(uid)
   local job = P .. 'job:' .. uid
   local c, states = read_counts(uid, indexes[uid])
-  local fields, owed, known, learnt, done = {}, 0, nil, nil, 0
+  local fields, owed, known, learned, done = {}, 0, nil, nil, 0
   for n, i in ipairs(places[uid]) do
     local index, attempt, gpu_ms, made, result = unpack(ARGV, i + 1, i + 5)
     local image = c and tonumber(index) < c.s.total
@@ -55,15 +55,15 @@ local function complete(uid)
         settle_doubts(read_history(held.history), worker, 'refuted')
       end
       if made == '1' and gpu_ms > 0 then
-        known = known or read_learnt(c.s)
-        learnt = learn(c.s, gpu_ms, learnt or known)
+        known = known or read_learned(c.s)
+        learned = learn(c.s, gpu_ms, learned or known)
       end
     end
   end
   if done == 0 then return end
   c.succeeded = c.succeeded + done
   call('HSET', job, 'succeeded', integer(c.succeeded), unpack(fields))
-  if learnt then write_learnt(c.s, learnt, known) end
+  if learned then write_learned(c.s, learned, known) end
   correct_charge(c.s, owed)
   if c.s.limit > 0 then
     for _ = 1, done do free_slot(c.s.tenant) end

@@ -22,7 +22,7 @@ local function grant(ask, job, first, tasks, charge, states)
   granted.bucket_tasks[bucket] = (granted.bucket_tasks[bucket] or 0) + tasks
   local recheck = (job.attempts > 0 or job.recheck) and 1 or 0
   granted.chunks[#granted.chunks + 1] = {
-    job.uid, first, tasks, job.attempts + 1, recheck, ask.ends, integer(expected_ms(s, ask.learnt[s.work])), job.record,
+    job.uid, first, tasks, job.attempts + 1, recheck, ask.ends, integer(expected_ms(s, ask.learned[s.work])), job.record,
     job.payload,
   }
   granted.tasks = granted.tasks + tasks

@@ -105,20 +105,27 @@ local function serve_loaded(ask, class, classes)
   return false
 end
 
--- Serves a flow whose first task must start soon, or that was not served for its longest wait.
-local function serve_pressing(ask, class)
-  for _, flow in ipairs(class.pressing) do
-    if serve_flow(ask, class, flow.tenant, flow.tag, one) then return true end
-  end
-  return false
-end
-
 -- Whether a flow has nothing among its first lines that this worker can do without a load.
 local function all_need_loads(ask, lines)
   for i = 1, #lines, 2 do
     if not needs_load(ask, lines[i]) then return false end
   end
   return #lines > 0
+end
+
+-- Serves a flow whose first task must start soon, or that was not served for its longest wait; while that can still
+-- wait, one that needs no load.
+local function serve_pressing(ask, class, classes)
+  local first = class.pressing[1]
+  if not first then return false end
+  local waits = not class.forced and first.limit > ask.now + LOAD_SLAS * class.sla
+  if waits and all_need_loads(ask, read_lines(class, first.tenant)) and serve_loaded(ask, class, classes) then
+    return true
+  end
+  for _, flow in ipairs(class.pressing) do
+    if serve_flow(ask, class, flow.tenant, flow.tag, one) then return true end
+  end
+  return false
 end
 
 -- Serves the flow whose turn it is; another one that needs no load, while nothing presses; or, where it has nothing

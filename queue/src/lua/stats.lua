@@ -2,7 +2,7 @@
 -- KEYS[1]: what the pool's keys begin with.
 -- ARGV: none.
 -- Returns Redis' time; the backlog by bucket; of each lease its task, worker, when it ends, state and progress; of
--- each job of these its uid and record; of each worker its name and fields; the learnt ms per unit by work key.
+-- each job of these its uid and record; of each worker its name and fields; the learned ms per unit by work key.
 local leases, records, seen = {}, {}, {}
 local found = call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES')
 for i = 1, #found, 2 do

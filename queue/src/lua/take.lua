@@ -40,10 +40,10 @@ end
 
 -- What one task of a job is expected to cost, GPU ms.
 local function charge_of(ask, s)
-  if ask.learnt[s.work] == nil then
-    ask.learnt[s.work] = read_learnt(s) or false
+  if ask.learned[s.work] == nil then
+    ask.learned[s.work] = read_learned(s) or false
   end
-  return expected_ms(s, ask.learnt[s.work])
+  return expected_ms(s, ask.learned[s.work])
 end
 
 -- Takes a task that came back. Returns its charge.

@@ -18,7 +18,7 @@ pub struct Stats {
     pub leases: Vec<LeaseSeen>,
     /// All workers seen within the last minute, or holding a lease.
     pub workers: Vec<WorkerSeen>,
-    /// GPU time of one unit of work, ms, as learnt, by work key.
+    /// GPU time of one unit of work, ms, as learned, by work key.
     pub unit_ms: HashMap<String, f64>,
 }
 

@@ -57,7 +57,7 @@ pub struct Job {
     pub model: String,
     /// Its kind, model and graph in one: jobs of one work key take the same GPU time per unit.
     pub work: String,
-    /// GPU time of one unit, ms, as guessed until the queue has learnt it for this work key, > 0.
+    /// GPU time of one unit, ms, as guessed until the queue has learned it for this work key, > 0.
     pub unit_ms: f64,
     /// When its due clock started, ms since the Unix epoch: its acceptance, moved by the time it was suspended, so that a
     /// rebuild keeps its place.

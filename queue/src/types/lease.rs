@@ -54,7 +54,7 @@ pub struct Lease {
     pub due_ms: u64,
     /// Work in the task, in units.
     pub units: f64,
-    /// GPU time that the queue expects, ms: learnt from all tasks of this work key, or the operator's guess.
+    /// GPU time that the queue expects, ms: learned from all tasks of this work key, or the operator's guess.
     pub expected_ms: u64,
     /// The job's payload where it is small; else it is fetched by [`spec_of`](crate::Queue::spec_of).
     pub payload: Option<Bytes>,

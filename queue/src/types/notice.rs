@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::{Error, Result, spec::millis};
 
-/// What a worker learnt of its machine's end by itself. For the operator to act on; the queue only passes it on.
+/// What a worker learned of its machine's end by itself. For the operator to act on; the queue only passes it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// It may be taken away.

@@ -332,7 +332,7 @@ async fn a_late_bulk_job_and_one_that_was_suspended_get_their_share_and_no_more(
     Ok(())
 }
 
-/// What a task costs is learnt from what tasks of its kind took, whatever was guessed.
+/// What a task costs is learned from what tasks of its kind took, whatever was guessed.
 #[tokio::test]
 async fn tenants_are_charged_the_time_that_their_work_takes() -> anyhow::Result<()> {
     let q = crate::setup::start().await?;

@@ -83,6 +83,11 @@ impl Lane {
         !self.turns.is_empty() || !self.returned.is_empty()
     }
 
+    /// Whether a tenant has nothing that this worker can do without a load.
+    pub(super) fn needs_loads(&self, ask: &Ask<'_>, tenant: Name) -> bool {
+        self.flows.get(&tenant).is_some_and(|flow| flow.lines.keys().all(|model| ask.needs_load(*model)))
+    }
+
     /// Nothing goes before its turns.
     pub(super) fn is_plain(&self) -> bool {
         self.returned.is_empty() && self.pressing.is_empty()
