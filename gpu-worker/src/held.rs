@@ -258,7 +258,7 @@ impl Inner {
         if entry.progress.at_last_node {
             return Some(Duration::ZERO);
         }
-        self.left(entry, now).filter(|left| left.is_learnt).map(|left| left.latest)
+        self.left(entry, now).filter(|left| left.is_learned).map(|left| left.latest)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::comfyui::Progress;
 /// Weight of the newest picture in the average: about the last five count.
 const NEWEST: f64 = 0.3;
 
-/// How fast this machine is, learnt from what it has done.
+/// How fast this machine is, learned from what it has done.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Seconds for one unit of work, by work key.
@@ -20,7 +20,7 @@ pub(crate) struct Estimate {
     pub(crate) soonest: Duration,
     pub(crate) latest: Duration,
     /// Pictures of its kind were made here before, so that it is not by the steps of one node alone.
-    pub(crate) is_learnt: bool,
+    pub(crate) is_learned: bool,
 }
 
 impl Pace {
@@ -37,13 +37,13 @@ impl Pace {
             let whole = Duration::try_from_secs_f64(seconds * units).ok()?;
             Some(whole.saturating_sub(now - progress.started.unwrap_or(now)))
         });
-        let is_learnt = by_history.is_some();
+        let is_learned = by_history.is_some();
         let (a, b) = match (by_steps, by_history) {
             (Some(a), Some(b)) => (a, b),
             (Some(known), None) | (None, Some(known)) => (known, known),
             (None, None) => return None,
         };
-        Some(Estimate { soonest: a.min(b), latest: a.max(b), is_learnt })
+        Some(Estimate { soonest: a.min(b), latest: a.max(b), is_learned })
     }
 }
 
@@ -102,10 +102,10 @@ mod tests {
         let mut pace = Pace::default();
         let now = start + 13 * SECOND;
         let by_steps = pace.left("m", 20.0, &progress, now).expect("known");
-        assert_eq!(by_steps, Estimate { soonest: 15 * SECOND, latest: 15 * SECOND, is_learnt: false });
+        assert_eq!(by_steps, Estimate { soonest: 15 * SECOND, latest: 15 * SECOND, is_learned: false });
 
         pace.learn("m", 20.0, 18 * SECOND);
         let both = pace.left("m", 20.0, &progress, now).expect("known");
-        assert_eq!(both, Estimate { soonest: 5 * SECOND, latest: 15 * SECOND, is_learnt: true });
+        assert_eq!(both, Estimate { soonest: 5 * SECOND, latest: 15 * SECOND, is_learned: true });
     }
 }

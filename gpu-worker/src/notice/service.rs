@@ -14,7 +14,7 @@ pub(super) struct Service {
     base: Url,
 }
 
-/// Why nothing was learnt.
+/// Why nothing was learned.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{path} is not answered: {cause}")]

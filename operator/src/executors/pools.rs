@@ -1,5 +1,5 @@
 //! Writes what belongs to a WorkerPool: its status, the Secret that tells its workers where the queue is, and the
-//! ConfigMap that keeps what scaling has learnt.
+//! ConfigMap that keeps what scaling has learned.
 //!
 //! The Secret and the ConfigMap carry the pool as their owner. One of the same name that is somebody else's is left
 //! alone: each is changed only if its owner is this very pool, which the API server checks.
@@ -42,9 +42,9 @@ pub(crate) enum PoolOrder {
     Status { version: String, status: Box<WorkerPoolStatus> },
     /// Create its Secret, or bring it up to date.
     Secret { owner: OwnerReference, data: BTreeMap<String, ByteString> },
-    /// Read what scaling has learnt.
+    /// Read what scaling has learned.
     Recall { uid: String },
-    /// Keep what scaling has learnt.
+    /// Keep what scaling has learned.
     Remember { owner: OwnerReference, memory: String },
 }
 
@@ -74,7 +74,7 @@ pub(crate) type Work = (PoolKey, PoolOrder, mpsc::UnboundedSender<PoolAnswer>);
 /// Takes work.
 pub(crate) type PoolWriter = Sender<Work>;
 
-/// The name of the ConfigMap with what scaling has learnt.
+/// The name of the ConfigMap with what scaling has learned.
 fn memory_name(pool: &str) -> String {
     format!("imagejob-{pool}-memory")
 }
@@ -109,7 +109,7 @@ async fn carry_out(server: &Server, pool: &PoolKey, order: PoolOrder) -> PoolAns
         PoolOrder::Remember { owner, memory } => {
             let result = remember(server, pool, owner, memory).await;
             if let Err(error) = &result {
-                tracing::warn!(%pool, %error, "what scaling has learnt is not kept yet");
+                tracing::warn!(%pool, %error, "what scaling has learned is not kept yet");
             }
             PoolAnswer::Remembered
         }

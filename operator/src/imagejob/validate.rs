@@ -23,7 +23,7 @@ const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
 const MAX_SEED: u64 = (1 << 53) - 1;
 /// We can't tell what is in a workflow: one image of it is one unit.
 const WORKFLOW_UNITS: f64 = 1.0;
-/// GPU time of one unit, ms, until the queue has learnt it: of a picture, and of a workflow.
+/// GPU time of one unit, ms, until the queue has learned it: of a picture, and of a workflow.
 const GUESSED_UNIT_MS: (f64, f64) = (100.0, 20_000.0);
 /// The largest `spec.count`; image i uses seed + i, and all of them must stay exact.
 const MAX_COUNT: u64 = 10_000;
@@ -38,7 +38,7 @@ pub(crate) struct References {
     /// Whether the pool lets the job's namespace use it.
     pub(crate) allowed: bool,
     pub(crate) workflow: WorkflowSource,
-    /// What one image of textToImage should take, by what the pool has learnt; 0 for a workflow.
+    /// What one image of textToImage should take, by what the pool has learned; 0 for a workflow.
     pub(crate) image_seconds: f64,
 }
 

@@ -63,7 +63,7 @@ pub(crate) enum Start {
 pub(super) fn record(
     pod: &Pod,
     node: Option<&Node>,
-    karpenter: karpenter::Said,
+    karpenter: karpenter::NodeReport,
     awaited: karpenter::Awaited,
     now: Timestamp,
 ) -> WorkerRecord {
@@ -146,7 +146,7 @@ fn last_words(state: Option<&ContainerState>) -> Option<&str> {
 /// The record of a Pod on this node.
 #[cfg(test)]
 pub(crate) fn worker_record(pod: &Pod, node: Option<&Node>, now: Timestamp) -> WorkerRecord {
-    record(pod, node, karpenter::Said::default(), karpenter::Awaited::default(), now)
+    record(pod, node, karpenter::NodeReport::default(), karpenter::Awaited::default(), now)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod snapshot;
 mod upkeep;
 
 pub(crate) use intake::{Coming, Intake};
-pub(crate) use orders::{Answer, Failure, Look, NewJob, Order, Said, WorkerAnswer};
+pub(crate) use orders::{Answer, Failure, JobAnswer, Look, NewJob, Order, WorkerAnswer};
 pub(crate) use snapshot::Snapshot;
 pub(crate) use upkeep::{Access, RedisSeen, Upkeep};
 
@@ -207,13 +207,13 @@ impl Keeping {
     async fn check_and_reap(&mut self) -> queue::Result<()> {
         if let Epoch::Changed(run) = self.queue.epoch().await? {
             let told = |(told, at): &(ServerRun, Instant)| *told == run && at.elapsed() < TELL_AGAIN;
-            if let Some((_, said)) = &mut self.settings {
-                *said = false;
+            if let Some((_, told)) = &mut self.settings {
+                *told = false;
             }
             if !self.filling.as_ref().is_some_and(told) {
                 self.filling = Some((run.clone(), Instant::now()));
                 self.looked_after = None;
-                self.answer(Answer { pool: self.key.clone(), said: Said::Lost(run) }).await;
+                self.answer(Answer { pool: self.key.clone(), answer: JobAnswer::Lost(run) }).await;
             }
         }
         self.look_after_redis().await;

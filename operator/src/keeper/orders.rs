@@ -80,12 +80,12 @@ pub(crate) struct Look {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) pool: PoolKey,
-    pub(crate) said: Said,
+    pub(crate) answer: JobAnswer,
 }
 
 /// See [`Answer`].
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum JobAnswer {
     /// The queue was asked to take it.
     Enqueued { job: Uid, result: Result<Enqueued, Failure> },
     /// How far it is; `None`: the queue knows nothing of it.
@@ -232,7 +232,7 @@ impl Keeping {
                 Ok(_) => self.intake.queued(job, at),
                 Err(_) => self.intake.remove(job),
             }
-            self.say(Said::Enqueued { job, result }).await;
+            self.say(JobAnswer::Enqueued { job, result }).await;
         }
     }
 
@@ -248,7 +248,7 @@ impl Keeping {
         let Look { job, total, mut tally, all } = look;
         let result = self.state(job, total, &mut tally, all).await;
         let result = result.map_err(|error| self.failure(&error));
-        self.say(Said::Seen { job, result, tally }).await;
+        self.say(JobAnswer::Seen { job, result, tally }).await;
     }
 
     async fn state(
@@ -277,7 +277,7 @@ impl Keeping {
 
     async fn changed(&self, job: Uid, result: queue::Result<()>) {
         let result = result.map_err(|error| self.failure(&error));
-        self.say(Said::Changed { job, result }).await;
+        self.say(JobAnswer::Changed { job, result }).await;
     }
 
     fn failure(&self, error: &queue::Error) -> Failure {
@@ -301,9 +301,9 @@ impl Keeping {
         if let Some(settings) = settings {
             self.settings = Some((settings, false));
         }
-        if let Some((settings, said @ false)) = &mut self.settings {
+        if let Some((settings, told @ false)) = &mut self.settings {
             match self.queue.configure(settings).await {
-                Ok(()) => *said = true,
+                Ok(()) => *told = true,
                 Err(error) => self.report(&error),
             }
         }
@@ -319,10 +319,10 @@ impl Keeping {
                 tracing::error!(pool = %self.key, jobs, "Redis has dropped jobs: set its maxmemory-policy to noeviction");
                 self.metrics.dropped.inc_by(jobs as u64);
                 let lost = page.lost.into_iter().map(|job| (job, queue::EventKind::Returned));
-                self.say(Said::Events(lost.collect())).await;
+                self.say(JobAnswer::Events(lost.collect())).await;
             }
             if !page.jobs.is_empty() {
-                self.say(Said::Known(page.jobs)).await;
+                self.say(JobAnswer::Known(page.jobs)).await;
             }
             cursor = page.next;
         }
@@ -347,8 +347,8 @@ impl Keeping {
         let _ = self.answers.workers.send(answer);
     }
 
-    async fn say(&self, said: Said) {
-        self.answer(Answer { pool: self.key.clone(), said }).await;
+    async fn say(&self, answer: JobAnswer) {
+        self.answer(Answer { pool: self.key.clone(), answer }).await;
     }
 }
 

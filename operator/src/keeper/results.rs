@@ -8,7 +8,7 @@ use std::time::Duration;
 use queue::{Queue, Results};
 use tokio::sync::mpsc;
 
-use super::{Answer, Said};
+use super::{Answer, JobAnswer};
 use crate::index::PoolKey;
 
 /// Longest wait for an event in one call.
@@ -41,8 +41,8 @@ async fn pass_on(
         if events.is_empty() {
             continue;
         }
-        let said = Said::Events(events.iter().map(|event| (event.job.clone(), event.kind)).collect());
-        if answers.send(Answer { pool: key.clone(), said }).await.is_err() {
+        let answer = JobAnswer::Events(events.iter().map(|event| (event.job.clone(), event.kind)).collect());
+        if answers.send(Answer { pool: key.clone(), answer }).await.is_err() {
             return Ok(()); // the process is ending
         }
         results.ack(events.iter().map(|event| event.id.as_str())).await?;

@@ -33,7 +33,7 @@ impl House {
         let queue = Queue::new(redis, "studio/sd15");
         let (keeper, answers, workers) = at_work(&queue, upkeep);
         let mut house = Self { keeper, answers, workers, queue, server };
-        let Said::Lost(run) = house.hears().await else { panic!("a new Redis was filled by nobody") };
+        let JobAnswer::Lost(run) = house.hears().await else { panic!("a new Redis was filled by nobody") };
         assert_eq!(house.keeper.snapshot.borrow().stats, None, "and counts as unreadable");
         let classes = vec![queue::ClassSetting {
             name: "standard".into(),
@@ -50,8 +50,8 @@ impl House {
         self.keeper.orders.send(order).await.unwrap();
     }
 
-    async fn hears(&mut self) -> Said {
-        tokio::time::timeout(SOON, self.answers.recv()).await.unwrap().unwrap().said
+    async fn hears(&mut self) -> JobAnswer {
+        tokio::time::timeout(SOON, self.answers.recv()).await.unwrap().unwrap().answer
     }
 
     async fn shows(&mut self, what: impl Fn(&queue::Stats) -> bool) {
@@ -120,7 +120,7 @@ fn job(uid: Uid) -> Job {
 async fn a_job_is_counted_once_on_its_way_and_on_the_queue() {
     let mut house = House::open().await;
     let uid = house.enqueue(1).await;
-    let Said::Enqueued { job, result } = house.hears().await else { panic!("another answer") };
+    let JobAnswer::Enqueued { job, result } = house.hears().await else { panic!("another answer") };
     assert_eq!((job, result.unwrap()), (uid, queue::Enqueued::New));
     house.shows(|stats| stats.backlog.iter().map(|bucket| bucket.tasks).sum::<u64>() == 1).await;
     let read_at = house.keeper.snapshot.borrow().read_at;
@@ -187,7 +187,7 @@ async fn what_came_of_a_job_is_added_up_when_it_is_over() {
     let result = made(0, "spot", 1000, 10).result.unwrap();
     house.queue.complete(&WorkerId("w".into()), &lease.task, lease.attempt, &result).await.unwrap();
     house.order(Order::Look(Look { job: uid, total: 1, tally: Some(Box::new(tally())), all: false })).await;
-    let Said::Seen { result, tally, .. } = house.hears().await else { panic!("another answer") };
+    let JobAnswer::Seen { result, tally, .. } = house.hears().await else { panic!("another answer") };
     assert!(result.unwrap().unwrap().finished);
     assert_eq!(tally.unwrap().booked().made, 1);
 }
@@ -216,7 +216,7 @@ async fn where_redis_makes_no_users_workers_enter_as_they_were_given() {
         House::open_at(RedisOptions { config, ..RedisOptions::default() }, upkeep(Some("own"))).await;
     assert_eq!(house.finds(|redis| redis.access.is_some()).await.access, Some(Access::Shared));
     house.enqueue(1).await;
-    let Said::Enqueued { result, .. } = house.hears().await else { panic!("another answer") };
+    let JobAnswer::Enqueued { result, .. } = house.hears().await else { panic!("another answer") };
     assert_eq!(result.unwrap(), queue::Enqueued::New, "and all goes on");
 }
 
@@ -257,7 +257,7 @@ async fn a_job_that_redis_dropped_is_told_so_that_it_is_queued_again() {
     let key = format!("ij2:{{studio/sd15}}:job:{uid}");
     assert_eq!(house.server.command(&["DEL", &key]).await.unwrap(), "1");
     house.order(Order::LookThrough).await;
-    let Said::Events(events) = house.hears().await else { panic!("another answer") };
+    let JobAnswer::Events(events) = house.hears().await else { panic!("another answer") };
     assert_eq!(events, [(JobUid(uid.to_string()), queue::EventKind::Returned)]);
 }
 
@@ -268,6 +268,6 @@ async fn what_an_earlier_keeper_left_is_told_without_being_asked() {
     let left = house.enqueue(1).await;
     house.hears().await;
     (house.keeper, house.answers, house.workers) = at_work(&house.queue, upkeep(None));
-    let Said::Known(known) = house.hears().await else { panic!("another answer") };
+    let JobAnswer::Known(known) = house.hears().await else { panic!("another answer") };
     assert_eq!(known, [JobUid(left.to_string())]);
 }

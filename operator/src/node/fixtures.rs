@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use policy::Health;
 use serde_json::{Value, json};
 
-use super::{Family, Signs, karpenter::Said, time};
+use super::{Family, Signs, karpenter::NodeReport, time};
 
 /// When everything in the tables is looked at.
 pub(super) const NOW: &str = "2026-01-01T00:01:00Z";
@@ -64,11 +64,11 @@ pub(super) fn conditioned(type_: &str, status: &str, reason: &str, message: &str
 
 /// What a family says of the Pod on this node.
 pub(super) fn health(family: Family, node: Option<&Node>) -> Option<Health> {
-    health_with(family, node, Said::default())
+    health_with(family, node, NodeReport::default())
 }
 
 /// The same, with what Karpenter says elsewhere.
-pub(super) fn health_with(family: Family, node: Option<&Node>, karpenter: Said) -> Option<Health> {
+pub(super) fn health_with(family: Family, node: Option<&Node>, karpenter: NodeReport) -> Option<Health> {
     let signs = Signs { pod: &pod(), node, karpenter, now: at(NOW) };
     family(&signs).map(|sign| sign.health)
 }

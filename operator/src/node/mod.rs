@@ -34,7 +34,7 @@ pub(crate) struct Signs<'a> {
     /// `None`: the Pod has no node yet, or its node is not there (any more).
     pub(crate) node: Option<&'a Node>,
     /// What Karpenter says of the node elsewhere.
-    pub(crate) karpenter: karpenter::Said,
+    pub(crate) karpenter: karpenter::NodeReport,
     pub(crate) now: Timestamp,
 }
 

@@ -47,12 +47,12 @@ mod tests {
     use super::*;
     use crate::node::{
         fixtures::{at, doomed},
-        karpenter::Said,
+        karpenter::NodeReport,
     };
 
     fn health(pod: Value, now: &str) -> Option<Health> {
         let pod: Pod = serde_json::from_value(pod).unwrap();
-        let signs = Signs { pod: &pod, node: None, karpenter: Said::default(), now: at(now) };
+        let signs = Signs { pod: &pod, node: None, karpenter: NodeReport::default(), now: at(now) };
         read(&signs).map(|sign| sign.health)
     }
 

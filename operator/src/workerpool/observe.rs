@@ -204,7 +204,7 @@ fn trouble(record: &WorkerRecord, seen: Option<&WorkerSeen>) -> Option<policy::T
 /// Why it has no machine, in the words of the autoscaler, else of the scheduler. What no machine would mend, the
 /// scheduler alone knows.
 fn no_machine(record: &WorkerRecord) -> Option<String> {
-    match (&record.start, &record.awaited.said) {
+    match (&record.start, &record.awaited.words) {
         (Start::Unplaced(Unplaced::Impossible(why)), _) => Some(why.clone()),
         (_, Some(said)) => Some(said.clone()),
         (Start::Unplaced(Unplaced::NoMachine(why)), None) => Some(why.clone()),

@@ -13,7 +13,7 @@ pub(crate) struct Outlook {
     forecast: Forecast,
     /// When the last image of a job that is being made should be done.
     running: HashMap<Uid, Time>,
-    /// What the pool has learnt of how long things take.
+    /// What the pool has learned of how long things take.
     pub(crate) estimates: Estimates,
     /// How the pool fares, for people: why work is late.
     pub(crate) state: String,

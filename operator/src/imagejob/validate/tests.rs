@@ -337,7 +337,7 @@ fn segments_are_decided_once() {
     assert_eq!(told(&job(), &References { pool: Some(Arc::new(pool)), ..slow() }), 2, "as the pool says");
     assert_eq!(told(&job_with(json!({"spec": {"class": "immediate"}})), &slow()), 1, "it runs on demand");
 
-    // The pool has learnt since, or was changed.
+    // The pool has learned since, or was changed.
     let before = job_with(json!({"status": {"pool": "sd15", "segments": 3}}));
     assert_eq!(told(&before, &slow()), 3);
     assert_eq!(told(&before, &references()), 3);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use policy::Machine;
 
-use super::{claim::NodeClaim, told::Remark};
+use super::{claim::NodeClaim, remarks::Remark};
 use crate::node::time;
 
 /// A refusal holds for so long, though Karpenter has thought of another machine since: that is refused in its turn, or
@@ -22,13 +22,13 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 pub(crate) struct Awaited {
     pub(crate) machine: Machine,
     /// In Karpenter's words, with those of the machine that does not come.
-    pub(crate) said: Option<String>,
+    pub(crate) words: Option<String>,
 }
 
 impl Default for Awaited {
     /// Nothing is known.
     fn default() -> Self {
-        Self { machine: Machine::Unknown, said: None }
+        Self { machine: Machine::Unknown, words: None }
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn nominated(words: &str) -> Option<&str> {
 
 /// What is said of a Pod and of the NodeClaims it was meant for.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct PodReport {
     /// That it was meant for a NodeClaim.
     pub(super) nominations: Vec<Remark>,
     /// Those of these that are there.
@@ -51,31 +51,31 @@ pub(super) struct Heard {
     pub(super) no_capacity: Vec<(String, Remark)>,
 }
 
-/// Puts together what is heard.
-pub(super) fn awaited(heard: &Heard, now: Timestamp) -> Awaited {
-    let Heard { nominations, claims, unschedulable, no_capacity } = heard;
+/// Puts together what a report says.
+pub(super) fn awaited(report: &PodReport, now: Timestamp) -> Awaited {
+    let PodReport { nominations, claims, unschedulable, no_capacity } = report;
     let bought = claims.iter().filter_map(|claim| Some((claim.bought()?, claim)));
     if let Some((at, claim)) = bought.max_by_key(|(at, _)| *at) {
         let name = claim.metadata.name.as_deref().unwrap_or_default();
-        let said = format!(
+        let words = format!(
             "Karpenter: the machine of NodeClaim {name} was bought {} and has not joined the cluster (kubectl describe \
              nodeclaim {name})",
             time(at)
         );
-        return Awaited { machine: Machine::Launched { at: time(at) }, said: Some(said) };
+        return Awaited { machine: Machine::Launched { at: time(at) }, words: Some(words) };
     }
-    let refusals = unschedulable.iter().map(|remark| (remark.last, said(remark)));
+    let refusals = unschedulable.iter().map(|remark| (remark.last, words_of(remark)));
     let refusals =
         refusals.chain(no_capacity.iter().map(|(claim, remark)| (remark.last, short(claim, remark))));
-    let Some((refused, said)) = refusals.max_by_key(|(at, _)| *at) else { return Awaited::default() };
+    let Some((refused, words)) = refusals.max_by_key(|(at, _)| *at) else { return Awaited::default() };
     let hoped = nominations.iter().map(|remark| remark.last).max();
     if hoped.is_none_or(|hoped| refused >= hoped) || time(now).since(time(refused)) < REFUSED_FOR {
-        return Awaited { machine: Machine::Refused, said: Some(said) };
+        return Awaited { machine: Machine::Refused, words: Some(words) };
     }
     Awaited::default()
 }
 
-fn said(remark: &Remark) -> String {
+fn words_of(remark: &Remark) -> String {
     let words = remark.words.strip_prefix("Failed to schedule pod, ").unwrap_or(&remark.words);
     format!("Karpenter: {words}")
 }
@@ -137,19 +137,19 @@ mod tests {
     #[test]
     fn a_machine_that_was_bought_is_on_its_way_until_it_has_joined() {
         let of = |claim: NodeClaim| {
-            let heard = Heard {
+            let report = PodReport {
                 nominations: vec![meant_for("gpu-7xk2p", EARLY)],
                 claims: vec![claim],
-                ..Heard::default()
+                ..PodReport::default()
             };
-            awaited(&heard, at(NOW))
+            awaited(&report, at(NOW))
         };
         let on_its_way = of(launched("gpu-7xk2p"));
         assert_eq!(on_its_way.machine, Machine::Launched { at: time(at("2026-01-01T00:00:10Z")) });
-        let said = on_its_way.said.unwrap();
+        let words = on_its_way.words.unwrap();
         assert!(
-            said.contains("bought 2026-01-01T00:00:10Z")
-                && said.contains("kubectl describe nodeclaim gpu-7xk2p")
+            words.contains("bought 2026-01-01T00:00:10Z")
+                && words.contains("kubectl describe nodeclaim gpu-7xk2p")
         );
         assert_eq!(of(claim("gpu-7xk2p", &[("Launched", "Unknown")])), Awaited::default(), "not bought yet");
         let joined = claim("gpu-7xk2p", &[("Launched", "True"), ("Registered", "True")]);
@@ -162,34 +162,38 @@ mod tests {
             let words = "NodeClaim gpu-spot-7xk2p event: creating instance, insufficient capacity";
             ("gpu-spot-7xk2p".to_owned(), remark(time, words))
         };
-        let mut heard = Heard {
+        let mut report = PodReport {
             nominations: vec![meant_for("gpu-spot-7xk2p", EARLY)],
             no_capacity: vec![no_capacity(EARLY)],
-            ..Heard::default()
+            ..PodReport::default()
         };
-        let refused = awaited(&heard, at(NOW));
+        let refused = awaited(&report, at(NOW));
         assert_eq!(refused.machine, Machine::Refused);
         let words = "Karpenter, NodePool gpu-spot: creating instance, insufficient capacity";
-        assert_eq!(refused.said.as_deref(), Some(words), "the same for each NodeClaim");
-        heard.nominations.push(meant_for("gpu-spot-9abcd", LATE));
-        assert_eq!(awaited(&heard, at(NOW)).machine, Machine::Refused, "the next one is likely refused, too");
-        assert_eq!(awaited(&heard, at("2026-01-01T00:05:00Z")).machine, Machine::Unknown);
-        heard.claims.push(launched("gpu-spot-9abcd"));
-        assert!(matches!(awaited(&heard, at(NOW)).machine, Machine::Launched { .. }));
+        assert_eq!(refused.words.as_deref(), Some(words), "the same for each NodeClaim");
+        report.nominations.push(meant_for("gpu-spot-9abcd", LATE));
+        assert_eq!(
+            awaited(&report, at(NOW)).machine,
+            Machine::Refused,
+            "the next one is likely refused, too"
+        );
+        assert_eq!(awaited(&report, at("2026-01-01T00:05:00Z")).machine, Machine::Unknown);
+        report.claims.push(launched("gpu-spot-9abcd"));
+        assert!(matches!(awaited(&report, at(NOW)).machine, Machine::Launched { .. }));
     }
 
     #[test]
     fn a_pod_for_which_no_machine_would_do_is_refused_for_as_long_as_nothing_else_is_said() {
         let words =
             "Failed to schedule pod, all available instance types exceed limits for nodepool: \"gpu-spot\"";
-        let mut heard = Heard { unschedulable: vec![remark(EARLY, words)], ..Heard::default() };
+        let mut report = PodReport { unschedulable: vec![remark(EARLY, words)], ..PodReport::default() };
         let much_later = at("2026-01-01T00:30:00Z");
-        let refused = awaited(&heard, much_later);
+        let refused = awaited(&report, much_later);
         assert_eq!(refused.machine, Machine::Refused);
         let words = "Karpenter: all available instance types exceed limits for nodepool: \"gpu-spot\"";
-        assert_eq!(refused.said.as_deref(), Some(words));
-        heard.nominations.push(meant_for("gpu-spot-9abcd", LATE));
-        assert_eq!(awaited(&heard, much_later), Awaited::default());
-        assert_eq!(awaited(&Heard::default(), much_later), Awaited::default());
+        assert_eq!(refused.words.as_deref(), Some(words));
+        report.nominations.push(meant_for("gpu-spot-9abcd", LATE));
+        assert_eq!(awaited(&report, much_later), Awaited::default());
+        assert_eq!(awaited(&PodReport::default(), much_later), Awaited::default());
     }
 }

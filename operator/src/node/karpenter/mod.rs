@@ -17,7 +17,7 @@ use super::{Sign, Signs, cloud::notice, taint, time, worst};
 
 mod awaited;
 mod claim;
-mod told;
+mod remarks;
 mod watch;
 pub(crate) use awaited::Awaited;
 pub(crate) use watch::{Followed, Reports, is};
@@ -30,7 +30,7 @@ const FINALIZER: &str = "karpenter.sh/termination";
 
 /// What Karpenter says of a node elsewhere than on the Node.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct NodeReport {
     /// The node's NodeClaim, if it is being deleted.
     deleted: Option<ObjectMeta>,
     /// Why it means to take the machine away by itself.
@@ -43,7 +43,7 @@ pub(crate) struct Said {
 
 pub(super) fn read(signs: &Signs<'_>) -> Option<Sign> {
     let node = signs.node?;
-    let Said { deleted: claim, disruption, interrupted, rebalance } = &signs.karpenter;
+    let NodeReport { deleted: claim, disruption, interrupted, rebalance } = &signs.karpenter;
     let own = disruption.is_some() && interrupted.is_none();
     let interrupted =
         interrupted.and_then(|at| Sign::doomed(at, notice(node), "Karpenter: spot interruption"));

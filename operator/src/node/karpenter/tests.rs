@@ -29,22 +29,22 @@ fn claim(change: &Value) -> Option<ObjectMeta> {
     serde_json::from_value(meta).unwrap()
 }
 
-fn deleted(termination_time: Option<&str>) -> Said {
+fn deleted(termination_time: Option<&str>) -> NodeReport {
     let mut change = json!({"deletionTimestamp": "2026-01-01T00:00:50Z", "deletionGracePeriodSeconds": 0});
     if let Some(time) = termination_time {
         change["annotations"] = json!({TERMINATION_TIME: time});
     }
-    Said { deleted: claim(&change), ..Said::default() }
+    NodeReport { deleted: claim(&change), ..NodeReport::default() }
 }
 
 #[test]
 fn what_is_said_elsewhere_and_what_it_means() {
-    let interrupted = Said { interrupted: Some(at("2026-01-01T00:00:55Z")), ..Said::default() };
-    let advised = Said { rebalance: true, ..Said::default() };
-    let drifted = Said { disruption: Some("Karpenter: the node has drifted"), ..Said::default() };
-    let both = Said { rebalance: true, ..interrupted.clone() };
+    let interrupted = NodeReport { interrupted: Some(at("2026-01-01T00:00:55Z")), ..NodeReport::default() };
+    let advised = NodeReport { rebalance: true, ..NodeReport::default() };
+    let drifted = NodeReport { disruption: Some("Karpenter: the node has drifted"), ..NodeReport::default() };
+    let both = NodeReport { rebalance: true, ..interrupted.clone() };
     let table = [
-        ("nothing", AWS, Said::default(), None),
+        ("nothing", AWS, NodeReport::default(), None),
         ("an Event SpotInterrupted", AWS, interrupted.clone(), doomed("2026-01-01T00:02:55Z")),
         ("an Event SpotRebalanceRecommendation", AWS, advised, Some(Health::AtRisk)),
         ("both", AWS, both, doomed("2026-01-01T00:02:55Z")),
@@ -52,19 +52,19 @@ fn what_is_said_elsewhere_and_what_it_means() {
         (
             "and is deleted with a deadline of its own",
             AWS,
-            Said { deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted, ..drifted.clone() },
+            NodeReport { deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted, ..drifted.clone() },
             doomed("2026-01-01T01:00:50Z"),
         ),
         (
             "and without one",
             AWS,
-            Said { deleted: deleted(None).deleted, ..drifted.clone() },
+            NodeReport { deleted: deleted(None).deleted, ..drifted.clone() },
             doomed("2026-01-01T00:02:50Z"),
         ),
         (
             "and is interrupted meanwhile",
             AWS,
-            Said {
+            NodeReport {
                 deleted: deleted(Some("2026-01-01T01:00:50Z")).deleted,
                 disruption: drifted.disruption,
                 ..interrupted.clone()
@@ -105,7 +105,7 @@ fn signs_on_the_node_and_what_they_mean() {
     ];
     for (change, want) in table {
         let node = node(AWS, &change);
-        assert_eq!(health_with(read, Some(&node), Said::default()), want, "{change}");
+        assert_eq!(health_with(read, Some(&node), NodeReport::default()), want, "{change}");
     }
 }
 

@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use super::{
-    Said,
-    awaited::{Awaited, Heard, awaited, nominated},
+    NodeReport,
+    awaited::{Awaited, PodReport, awaited, nominated},
     claim::NodeClaim,
-    told::Told,
+    remarks::Remarks,
 };
 
 /// After a watch that broke.
@@ -32,13 +32,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Reports {
     claims: Store<NodeClaim>,
     /// By the uid of a Node or a NodeClaim.
-    interruptions: Told,
-    rebalances: Told,
+    interruptions: Remarks,
+    rebalances: Remarks,
     /// By the uid of a Pod.
-    nominations: Told,
-    unschedulable: Told,
+    nominations: Remarks,
+    unschedulable: Remarks,
     /// By the name of a NodeClaim, which is gone by then.
-    no_capacity: Told,
+    no_capacity: Remarks,
 }
 
 /// The writing end of [`Reports`].
@@ -59,24 +59,25 @@ impl Reports {
         let (claims, writer) = reflector::store();
         let reports = Self {
             claims,
-            interruptions: Told::default(),
-            rebalances: Told::default(),
-            nominations: Told::default(),
-            unschedulable: Told::default(),
-            no_capacity: Told::default(),
+            interruptions: Remarks::default(),
+            rebalances: Remarks::default(),
+            nominations: Remarks::default(),
+            unschedulable: Remarks::default(),
+            no_capacity: Remarks::default(),
         };
         (reports.clone(), Followed { claims: writer, reports })
     }
 
     /// What is said of this node.
-    pub(crate) fn said(&self, node: &Node) -> Said {
+    pub(crate) fn of_node(&self, node: &Node) -> NodeReport {
         let owner = node.owner_references().iter().find(|owner| owner.kind == "NodeClaim");
         let claim = owner.and_then(|owner| self.claims.get(&ObjectRef::new(&owner.name)));
         // By uids: names of nodes are used again.
         let uids = node.metadata.uid.as_deref().into_iter().chain(owner.map(|owner| owner.uid.as_str()));
-        let about = |told: &Told| uids.clone().flat_map(|uid| told.of(uid)).map(|remark| remark.first).min();
+        let about =
+            |remarks: &Remarks| uids.clone().flat_map(|uid| remarks.of(uid)).map(|remark| remark.first).min();
         let deleted = claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_some());
-        Said {
+        NodeReport {
             deleted: deleted.map(|claim| claim.metadata.clone()),
             disruption: claim.as_ref().and_then(|claim| claim.disruption()),
             interrupted: about(&self.interruptions),
@@ -99,7 +100,7 @@ impl Reports {
         };
         let no_capacity = names.iter().flat_map(refused).collect();
         let unschedulable = self.unschedulable.of(pod);
-        awaited(&Heard { nominations, claims, unschedulable, no_capacity }, now)
+        awaited(&PodReport { nominations, claims, unschedulable, no_capacity }, now)
     }
 
     /// The uids of the Pods that were meant for a NodeClaim.
@@ -126,7 +127,7 @@ impl Followed {
     /// Node, a NodeClaim or a Pod.
     pub(crate) async fn run(self, client: Client, changed: impl Fn(&str)) {
         let Self { mut claims, reports } = self;
-        let events = |reason: &str, told: Told, subject: fn(&Event) -> Option<&str>| {
+        let events = |reason: &str, told: Remarks, subject: fn(&Event) -> Option<&str>| {
             // The scheduler has a reason of the same name.
             let ours = watcher::Config::default().fields(&format!("reason={reason},source=karpenter"));
             let (api, changed, reports) = (Api::<Event>::all(client.clone()), &changed, &reports);
@@ -164,7 +165,7 @@ impl Followed {
 
 /// Keeps what an Event says; the Events that say something new.
 fn keep(
-    told: &Told,
+    told: &Remarks,
     listed: &mut Vec<Event>,
     subject: fn(&Event) -> Option<&str>,
     event: watcher::Event<Event>,
@@ -281,7 +282,7 @@ mod tests {
             "name": "gpu-spot-7xk2p", "uid": CLAIM, "blockOwnerDeletion": true}]}})
     }
 
-    fn hear(told: &Told, subject: fn(&Event) -> Option<&str>, event: Event) {
+    fn hear(told: &Remarks, subject: fn(&Event) -> Option<&str>, event: Event) {
         keep(told, &mut Vec::new(), subject, watcher::Event::Apply(event));
     }
 
@@ -289,12 +290,12 @@ mod tests {
     fn what_is_said_of_a_node_is_found_by_uid() {
         let (reports, mut followed) = Reports::new();
         let node = node("aws:///us-east-1a/i-0abc", &owned());
-        assert_eq!(reports.said(&node), Said::default());
+        assert_eq!(reports.of_node(&node), NodeReport::default());
 
         // Of a machine that had this name before.
         let other = interrupted("Node", "f3b1a9d0-0000-4000-8000-000000000000", "2026-01-01T00:00:10Z");
         hear(&reports.interruptions, uid, other);
-        assert_eq!(reports.said(&node), Said::default());
+        assert_eq!(reports.of_node(&node), NodeReport::default());
 
         for (kind, about, created) in
             [("Node", NODE, "2026-01-01T00:00:31Z"), ("NodeClaim", CLAIM, "2026-01-01T00:00:30Z")]
@@ -303,13 +304,13 @@ mod tests {
         }
         followed.claims.apply_watcher_event(&claim(&json!({})));
         let interrupted = Some(at("2026-01-01T00:00:30Z"));
-        let first = Said { interrupted, ..Said::default() };
-        assert_eq!(reports.said(&node), first, "the first time it was told");
+        let first = NodeReport { interrupted, ..NodeReport::default() };
+        assert_eq!(reports.of_node(&node), first, "the first time it was told");
 
         let going = claim(&json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:32Z"}}));
         followed.claims.apply_watcher_event(&going);
-        let said = reports.said(&node);
-        assert!(said.deleted.is_some() && said.disruption.is_none());
+        let report = reports.of_node(&node);
+        assert!(report.deleted.is_some() && report.disruption.is_none());
     }
 
     #[test]
@@ -320,10 +321,10 @@ mod tests {
             [("Drifted", "drifted"), ("Empty", "empty"), ("Underutilized", "underutilized")]
         {
             followed.claims.apply_watcher_event(&claim(&condition("DisruptionReason", reason)));
-            assert!(reports.said(&node).disruption.unwrap().contains(words));
+            assert!(reports.of_node(&node).disruption.unwrap().contains(words));
         }
         followed.claims.apply_watcher_event(&claim(&json!({})));
-        assert_eq!(reports.said(&node), Said::default());
+        assert_eq!(reports.of_node(&node), NodeReport::default());
     }
 
     #[test]
@@ -353,8 +354,8 @@ mod tests {
 
     #[test]
     fn an_event_that_a_new_list_does_not_show_is_forgotten() {
-        let (told, mut listed) = (Told::default(), Vec::new());
-        let said = |told: &Told| told.of(NODE).len();
+        let (told, mut listed) = (Remarks::default(), Vec::new());
+        let said = |told: &Remarks| told.of(NODE).len();
         let event = || interrupted("Node", NODE, "2026-01-01T00:00:31Z");
         hear(&told, uid, event());
         assert_eq!(said(&told), 1);

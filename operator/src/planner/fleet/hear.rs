@@ -77,13 +77,13 @@ impl Fleet {
             PoolAnswer::Recalled(Ok(memory)) => {
                 let memory = memory.unwrap_or_else(|| "{}".to_owned());
                 let memory = serde_json::from_str(&memory).unwrap_or_else(|error| {
-                    tracing::warn!(pool = %self.key, %error, "what scaling has learnt is unreadable; starting afresh");
+                    tracing::warn!(pool = %self.key, %error, "what scaling has learned is unreadable; starting afresh");
                     Memory::default()
                 });
                 self.state.memory = Some(memory);
             }
             PoolAnswer::Recalled(Err(error)) => {
-                tracing::warn!(pool = %self.key, %error, "what scaling has learnt is not read yet");
+                tracing::warn!(pool = %self.key, %error, "what scaling has learned is not read yet");
                 self.state.recalled_at = Some(now + AGAIN);
             }
             // What could not be kept is kept with the next.

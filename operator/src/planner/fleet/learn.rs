@@ -1,4 +1,4 @@
-//! What is learnt from workers that come up.
+//! What is learned from workers that come up.
 
 use jiff::Timestamp;
 use policy::Sample;

@@ -108,9 +108,9 @@ pub(super) struct Fleet {
 /// What is known of a pool besides its object.
 #[derive(Default)]
 struct State {
-    /// What scaling has learnt; `None` until it was read.
+    /// What scaling has learned; `None` until it was read.
     memory: Option<Memory>,
-    /// What was learnt since the last plan.
+    /// What was learned since the last plan.
     samples: Vec<Sample>,
     recalled_at: Option<Instant>,
     remembered: Option<(Instant, Memory)>,
@@ -119,7 +119,7 @@ struct State {
     template: Option<TemplateOf>,
     /// Why workers are evicted, to be told once they are.
     evictions: std::collections::HashMap<WorkerId, String>,
-    /// Workers seen at work, whose start-up time was learnt; `None` until the queue was first read.
+    /// Workers seen at work, whose start-up time was learned; `None` until the queue was first read.
     up: Option<HashSet<WorkerId>>,
     /// Workers seen on a machine, likewise.
     placed: Option<HashSet<WorkerId>>,
@@ -225,7 +225,7 @@ impl Fleet {
         self.pools.order((self.key.clone(), order, self.pool_answers.0.clone()))
     }
 
-    /// What stands before the first worker: what scaling has learnt, and the Secret that workers read.
+    /// What stands before the first worker: what scaling has learned, and the Secret that workers read.
     fn prepare(&mut self, pool: &PoolRecord) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
@@ -335,7 +335,7 @@ impl Fleet {
         };
         let is_here = |id: &WorkerId| workers.iter().any(|worker| worker.name == id.0) || holds(id);
         self.state.recent.settle(snapshot.read_at, is_here);
-        // Each is told once, and while the queue can't be read nothing is learnt.
+        // Each is told once, and while the queue can't be read nothing is learned.
         let refused = snapshot.stats.as_ref().map(|_| std::mem::take(&mut self.state.refused));
         let recent = &self.state.recent;
         observe(Sights {

@@ -30,7 +30,7 @@ use crate::{
 const TURN_EVERY: Duration = Duration::from_secs(2);
 /// What it counts, likewise.
 const COUNTS_EVERY: Duration = Duration::from_secs(30);
-/// What only adds up, and what scaling has learnt, likewise.
+/// What only adds up, and what scaling has learned, likewise.
 const SUMS_EVERY: Duration = Duration::from_secs(60);
 /// The decision's message in the status is cut here, characters.
 const MAX_DECISION: usize = 1024;
@@ -169,7 +169,7 @@ impl Fleet {
         }
     }
 
-    /// Has what scaling has learnt kept for the next leader.
+    /// Has what scaling has learned kept for the next leader.
     fn keep_memory(&mut self, pool: &PoolRecord, plan: &Plan) {
         let due = match &self.state.remembered {
             Some((at, kept)) => at.elapsed() >= SUMS_EVERY && *kept != plan.memory,

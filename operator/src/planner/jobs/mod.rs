@@ -34,7 +34,7 @@ use crate::{
     },
     imagejob::decide::{self, First},
     index::{Change, Index, JobRecord, PoolKey, Terms, Uid, Why},
-    keeper::{Answer, Order, Said},
+    keeper::{Answer, JobAnswer, Order},
     metrics::Metrics,
 };
 
@@ -308,14 +308,14 @@ impl Jobs {
     }
 
     fn answered(&mut self, answer: Answer) {
-        let Answer { pool, said } = answer;
-        match said {
-            Said::Enqueued { job, result } => self.enqueued(job, &pool, result),
-            Said::Seen { job, result, tally } => self.seen(job, &pool, result, tally),
-            Said::Changed { job, result } => self.changed(job, result),
-            Said::Events(events) => self.happened(&pool, events),
-            Said::Lost(run) => self.fill(&pool, run),
-            Said::Known(jobs) => self.known(&pool, &jobs),
+        let Answer { pool, answer } = answer;
+        match answer {
+            JobAnswer::Enqueued { job, result } => self.enqueued(job, &pool, result),
+            JobAnswer::Seen { job, result, tally } => self.seen(job, &pool, result, tally),
+            JobAnswer::Changed { job, result } => self.changed(job, result),
+            JobAnswer::Events(events) => self.happened(&pool, events),
+            JobAnswer::Lost(run) => self.fill(&pool, run),
+            JobAnswer::Known(jobs) => self.known(&pool, &jobs),
         }
     }
 

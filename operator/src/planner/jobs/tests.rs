@@ -80,22 +80,22 @@ impl Desk {
         self.orders.try_recv().expect("an order to the keeper")
     }
 
-    fn says(&mut self, said: Said) {
-        self.jobs.answered(Answer { pool: key(), said });
+    fn says(&mut self, said: JobAnswer) {
+        self.jobs.answered(Answer { pool: key(), answer: said });
         self.jobs.next_in_line();
     }
 
     /// The queue takes the job that it was handed.
     fn queued(&mut self, enqueued: Enqueued) -> queue::Job {
         let Order::Enqueue(new) = self.order() else { panic!("another order") };
-        self.says(Said::Enqueued { job: new.uid, result: Ok(enqueued) });
+        self.says(JobAnswer::Enqueued { job: new.uid, result: Ok(enqueued) });
         new.job
     }
 
     /// The queue answers how far the job is that was asked for.
     fn looked(&mut self, state: Option<JobState>) {
         let Order::Look(Look { job, tally, .. }) = self.order() else { panic!("another order") };
-        self.says(Said::Seen { job, result: Ok(state), tally });
+        self.says(JobAnswer::Seen { job, result: Ok(state), tally });
     }
 
     /// The status that is to be written.
@@ -136,7 +136,7 @@ impl Desk {
         let state = JobState { waiting: 150, succeeded: 150, ..JobState::default() };
         desk.looked(Some(state));
         assert!(matches!(desk.order(), Order::Cancel { .. }));
-        desk.says(Said::Changed { job: uid, result: Ok(()) });
+        desk.says(JobAnswer::Changed { job: uid, result: Ok(()) });
         (desk, uid)
     }
 
@@ -144,7 +144,7 @@ impl Desk {
     fn cancelled(&mut self, state: &JobState) {
         self.looked(Some(state.clone()));
         let Ok(Order::Cancel { job }) = self.orders.try_recv() else { panic!("another order") };
-        self.says(Said::Changed { job, result: Ok(()) });
+        self.says(JobAnswer::Changed { job, result: Ok(()) });
         self.looked(Some(state.clone()));
     }
 
@@ -260,7 +260,7 @@ async fn a_status_that_is_refused_is_written_in_part_and_not_repeated() {
     let Order::Look(Look { job, tally, .. }) = desk.order() else { panic!("another order") };
     let mut tally: Box<Tally> = tally.unwrap();
     tally.add(&crate::imagejob::listing::tests::made(0, "spot", 1000, 10));
-    desk.says(Said::Seen { job, result: Ok(Some(made())), tally: Some(tally) });
+    desk.says(JobAnswer::Seen { job, result: Ok(Some(made())), tally: Some(tally) });
     assert_eq!(desk.write().images.len(), 1);
     desk.jobs.written(uid, Written::Refused("status.images[0].seed: must be of type integer".into()));
     let without = desk.write();
@@ -285,7 +285,7 @@ async fn what_redis_lost_is_queued_again_on_its_terms_and_then_the_keeper_is_tol
     let mut desk = Desk::new();
     let uid = desk.accepted();
     let run = run().await;
-    desk.says(Said::Lost(run.clone()));
+    desk.says(JobAnswer::Lost(run.clone()));
     // Its prompt is not kept: it is read again.
     let Question::Job { place, spec: None, .. } = desk.questions.try_recv().unwrap() else {
         panic!("another")
@@ -304,7 +304,7 @@ async fn what_redis_lost_is_queued_again_on_its_terms_and_then_the_keeper_is_tol
 #[tokio::test]
 async fn a_pool_that_had_nothing_is_filled_at_once() {
     let mut desk = Desk::new();
-    desk.says(Said::Lost(run().await));
+    desk.says(JobAnswer::Lost(run().await));
     assert!(matches!(desk.order(), Order::Filled(_)));
     desk.nothing_more();
 }
@@ -323,9 +323,9 @@ async fn run() -> ServerRun {
 async fn nothing_is_taken_off_a_queue_before_the_api_server_says_that_it_is_gone() {
     let mut desk = Desk::new();
     let stranger = "aaaaaaaa-0000-4000-8000-000000000000";
-    desk.says(Said::Events(vec![(JobUid(stranger.into()), queue::EventKind::Finished)]));
+    desk.says(JobAnswer::Events(vec![(JobUid(stranger.into()), queue::EventKind::Finished)]));
     desk.nothing_more();
-    desk.says(Said::Known(vec![JobUid(stranger.into())]));
+    desk.says(JobAnswer::Known(vec![JobUid(stranger.into())]));
     let Question::Gone(uids) = desk.questions.try_recv().unwrap() else { panic!("another question") };
     assert!(desk.orders.try_recv().is_err());
     desk.jobs.found(Found::Gone(uids.into_iter().collect()));
@@ -365,7 +365,7 @@ async fn cancelled_while_it_waits_it_is_stopped_first_and_ended_then() {
     let uid = desk.see(&json!({"metadata": {"generation": 2}, "spec": {"cancel": true}, "status": status}));
     desk.looked(Some(waiting()));
     assert!(matches!(desk.order(), Order::Cancel { .. }));
-    desk.says(Said::Changed { job: uid, result: Ok(()) });
+    desk.says(JobAnswer::Changed { job: uid, result: Ok(()) });
     desk.looked(Some(JobState { cancelled: 4, finished: true, ..JobState::default() }));
     assert_eq!(ready(&desk.write()), JobReason::Cancelled.as_str());
 }
@@ -391,7 +391,7 @@ async fn a_cancelled_job_of_many_images_waits_for_its_manifest_while_a_worker_ma
     let status = desk.write();
     assert!(!ended(&status) && status.manifest_url.is_none(), "{some}");
     desk.written(uid);
-    desk.says(Said::Events(vec![(uid.job(), queue::EventKind::Finished)]));
+    desk.says(JobAnswer::Events(vec![(uid.job(), queue::EventKind::Finished)]));
     desk.jobs.take_changes();
     desk.cancelled(&state(Some("a.json")));
     let status = desk.write();
@@ -418,7 +418,7 @@ async fn a_queue_that_is_full_has_the_job_wait_and_try_again() {
     let uid = desk.see(&json!({}));
     assert!(matches!(desk.order(), Order::Enqueue(_)));
     let full = Failure { message: "Redis is full".into(), away: false };
-    desk.says(Said::Enqueued { job: uid, result: Err(full) });
+    desk.says(JobAnswer::Enqueued { job: uid, result: Err(full) });
     assert_eq!(ready(&desk.write()), "QueueUnavailable");
     desk.written(uid);
     let again = desk.jobs.timers.next().expect("tried again");

@@ -164,8 +164,8 @@ fn what_the_autoscaler_says_of_a_machine_comes_before_what_the_scheduler_says() 
             json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
         record(&pod_with("w", &json!({"spec": {"nodeName": null}, "status": {"conditions": [condition]}})))
     };
-    let look = |record: WorkerRecord, machine, said: &str| {
-        let awaited = Awaited { machine, said: Some(said.to_owned()) };
+    let look = |record: WorkerRecord, machine, words: &str| {
+        let awaited = Awaited { machine, words: Some(words.to_owned()) };
         let record = WorkerRecord { awaited, ..record };
         observed_records(vec![record], stats(vec![], vec![]), &[]).seen.workers.remove(0)
     };

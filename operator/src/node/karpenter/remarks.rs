@@ -13,7 +13,7 @@ use crate::lock;
 /// Words are kept up to so many characters.
 const LONGEST: usize = 400;
 
-/// Something that was said.
+/// Something that an Event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Remark {
     /// The first time.
@@ -25,12 +25,12 @@ pub(super) struct Remark {
 
 /// What Events of one reason say, by what they are about; for as long as the API server keeps them. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Told(Arc<Mutex<Remarks>>);
+pub(super) struct Remarks(Arc<Mutex<BySubject>>);
 
 /// By subject, then by the Event's uid.
-type Remarks = HashMap<Box<str>, HashMap<Box<str>, Remark>>;
+type BySubject = HashMap<Box<str>, HashMap<Box<str>, Remark>>;
 
-impl Told {
+impl Remarks {
     /// What is said of a subject, in no order.
     pub(super) fn of(&self, subject: &str) -> Vec<Remark> {
         lock(&self.0).get(subject).into_iter().flat_map(HashMap::values).cloned().collect()
@@ -38,8 +38,9 @@ impl Told {
 
     /// The subjects of which something is said in these words.
     pub(super) fn subjects(&self, words: impl Fn(&str) -> bool) -> Vec<Box<str>> {
-        let said = lock(&self.0);
-        let about = said.iter().filter(|(_, remarks)| remarks.values().any(|remark| words(&remark.words)));
+        let by_subject = lock(&self.0);
+        let about =
+            by_subject.iter().filter(|(_, remarks)| remarks.values().any(|remark| words(&remark.words)));
         about.map(|(subject, _)| subject.clone()).collect()
     }
 
@@ -48,29 +49,29 @@ impl Told {
     }
 
     pub(super) fn remove(&self, subject: &str, event: &Event) {
-        let mut said = lock(&self.0);
-        if let Some(remarks) = said.get_mut(subject) {
+        let mut by_subject = lock(&self.0);
+        if let Some(remarks) = by_subject.get_mut(subject) {
             remarks.remove(uid(event));
             if remarks.is_empty() {
-                said.remove(subject);
+                by_subject.remove(subject);
             }
         }
     }
 
     /// Keeps what a new list shows, and nothing else.
     pub(super) fn replace<'a>(&self, listed: impl Iterator<Item = (&'a str, &'a Event)>) {
-        let mut said = Remarks::new();
-        listed.for_each(|(subject, event)| add(&mut said, subject, event));
-        *lock(&self.0) = said;
+        let mut by_subject = BySubject::new();
+        listed.for_each(|(subject, event)| add(&mut by_subject, subject, event));
+        *lock(&self.0) = by_subject;
     }
 }
 
-fn add(said: &mut Remarks, subject: &str, event: &Event) {
+fn add(by_subject: &mut BySubject, subject: &str, event: &Event) {
     let Some(first) = times(event).min() else { return };
     let last = times(event).max().unwrap_or(first);
     let words = event.message.as_deref().unwrap_or_default().chars().take(LONGEST).collect::<String>();
     let remark = Remark { first, last, words: words.into() };
-    said.entry(subject.into()).or_default().insert(uid(event).into(), remark);
+    by_subject.entry(subject.into()).or_default().insert(uid(event).into(), remark);
 }
 
 /// An Event that is repeated keeps its creation, and counts.
