@@ -106,8 +106,9 @@ async fn a_pools_health_follows_its_conditions() {
             | PoolReason::SecretConflict
             | PoolReason::OutputDenied
             | PoolReason::OutputMissing
-            | PoolReason::OutputFailed
-            | PoolReason::QueueLosesData => ("Degraded", false, false),
+            | PoolReason::OutputFailed => ("Degraded", false, false),
+            // It serves, and its owner has to do something all the same.
+            PoolReason::QueueLosesData => ("Degraded", true, false),
         };
         let kinds = [(Ready, ready), (Reconciling, !ready && !stalled), (Stalled, stalled)];
         let pool = pool(reason.as_str(), &kinds);

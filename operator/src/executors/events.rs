@@ -190,6 +190,17 @@ mod tests {
         assert_eq!((0..1000).filter(|_| allowance.take()).count(), 50);
     }
 
+    #[tokio::test]
+    async fn however_much_is_told_of_jobs_there_is_room_for_what_is_told_of_pools() {
+        let (events, _work) = open(Server::nowhere(), "a");
+        for n in 0..2 * u16::from(BURST) {
+            events.tell(Lane::Job, &reference("1"), &notice(&n.to_string()));
+        }
+        assert_eq!(events.metrics.events_dropped.get(), u64::from(BURST));
+        events.tell(Lane::Pool, &reference("2"), &notice("a machine was lost"));
+        assert_eq!(events.metrics.events_dropped.get(), u64::from(BURST));
+    }
+
     #[test]
     fn the_same_turn_has_the_same_name_and_another_has_not() {
         let name = |uid, note, seconds| {

@@ -218,16 +218,17 @@ pub(crate) fn ended(
     tally.show(&mut status);
     status.manifest_url = listing_url(state, tally);
     status.completion_time = Some(whole(completion));
+    let left_out = left_out(&status, tally.booked().made);
     match end {
         End::Completed => {
             let price = status.cost.as_ref().map(price).unwrap_or_default();
-            completed(&mut status, &format!("{} made{price}", images(total)), now);
+            completed(&mut status, &format!("{} made{price}{left_out}", images(total)), now);
         }
         End::ImagesFailed => {
             let (reason, message) = failure_summary(tally, state, total);
-            failed(&mut status, reason, &message, now);
+            failed(&mut status, reason, &format!("{message}{left_out}"), now);
         }
-        End::Cancelled => cancel(&mut status, state.succeeded, total, now),
+        End::Cancelled => cancel(&mut status, state.succeeded, total, &left_out, now),
     }
     status
 }
@@ -240,7 +241,7 @@ pub(crate) fn cancelled(record: &JobRecord, now: Timestamp) -> ImageJobStatus {
     (told.estimated, told.sla, told.late) = (None, None, None);
     let mut status = shown(record, &told);
     status.completion_time = Some(whole(now));
-    cancel(&mut status, counts.succeeded, record.spec.count, now);
+    cancel(&mut status, counts.succeeded, record.spec.count, "", now);
     status
 }
 
@@ -359,16 +360,20 @@ fn completed(status: &mut ImageJobStatus, message: &str, now: Timestamp) {
     set(status, ConditionType::Complete, true, reason, message, now);
 }
 
-/// What its user stopped is as its user asked: ready, and not stalled.
-fn cancel(status: &mut ImageJobStatus, made: u32, total: u32, now: Timestamp) {
+/// What the list leaves out of the images made, where no manifest lists them all.
+fn left_out(status: &ImageJobStatus, made: u64) -> String {
     let listed = status.images.len();
-    let only_some = status.manifest_url.is_none() && listed > 0 && listed < made as usize;
+    if status.manifest_url.is_some() || listed as u64 >= made {
+        return String::new();
+    }
+    format!(", only the first {listed} are listed")
+}
+
+/// What its user stopped is as its user asked: ready, and not stalled.
+fn cancel(status: &mut ImageJobStatus, made: u32, total: u32, left_out: &str, now: Timestamp) {
     let message = match made {
-        made if only_some => {
-            format!("cancelled; {} made before, only the first {listed} are listed", images_of(made, total))
-        }
         0 => "cancelled before any image was made".to_owned(),
-        made => format!("cancelled; {} made before", images_of(made, total)),
+        made => format!("cancelled; {} made before{left_out}", images_of(made, total)),
     };
     let reason = JobReason::Cancelled;
     set(status, ConditionType::Ready, true, reason, &message, now);

@@ -27,21 +27,23 @@ local function read_pressing(ask, class)
   return pressing
 end
 
+-- Of the tenants with this tag that which is to be served first, as far as can be seen.
+local function first_of_equal(class, tag)
+  local turns, limits = P .. 'turns:' .. class.name, P .. 'limits:' .. class.name
+  local first = call('ZRANGE', limits, 0, 0)[1]
+  if call('ZSCORE', turns, first or '') == tag then return first end
+  local equal, least = call('ZRANGE', turns, tag, tag, 'BYSCORE', 'LIMIT', 0, LOOKAHEAD), math.huge
+  for n, limit in ipairs(call('ZMSCORE', limits, unpack(equal))) do
+    if count(limit) < least then first, least = equal[n], count(limit) end
+  end
+  return first
+end
+
 -- The flow of the lowest tag and the next, each with its tag; of equal tags first the one that is to be served first.
 local function read_turns(class)
-  local key = P .. 'turns:' .. class.name
-  local turns = call('ZRANGE', key, 0, 1, 'WITHSCORES')
-  if not turns[4] or turns[2] ~= turns[4] then return turns end
-  local near = call('ZRANGE', key, 0, LOOKAHEAD - 1, 'WITHSCORES')
-  local equal = {}
-  for i = 1, #near, 2 do
-    if near[i + 1] == turns[2] then equal[#equal + 1] = near[i] end
-  end
-  local limits, first = call('ZMSCORE', P .. 'limits:' .. class.name, unpack(equal)), 1
-  for n, limit in ipairs(limits) do
-    if count(limit) < count(limits[first]) then first = n end
-  end
-  return { equal[first], turns[2], equal[first == 1 and 2 or 1], turns[2] }
+  local turns = call('ZRANGE', P .. 'turns:' .. class.name, 0, 1, 'WITHSCORES')
+  if turns[4] and turns[2] == turns[4] then turns[1] = first_of_equal(class, turns[2]) end
+  return turns
 end
 
 local function read_heads(ask, class)

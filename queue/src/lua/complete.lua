@@ -50,7 +50,7 @@ local function complete(uid)
       owed = owed + math.min(gpu_ms, now - held.started) - held.charge
       ended[#ended + 1], leases[#leases + 1] = task, lease_of(task, worker)
       fields[#fields + 1] = index
-      fields[#fields + 1] = ('done %s %.0f %s\n'):format(attempt, now, worker) .. result
+      fields[#fields + 1] = pack_done(attempt, now, worker, result)
       if made == '1' and held.history and held.history ~= '' then
         settle_doubts(read_history(held.history), worker, 'refuted')
       end

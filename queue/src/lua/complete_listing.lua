@@ -15,7 +15,7 @@ if not mine then
   return (by == attempt and who == worker) and 1 or 0
 end
 end_lease(task_of(uid, index), worker)
-call('HSET', job, index, ('done %s %.0f %s\n'):format(attempt, now, worker) .. stored)
+call('HSET', job, index, pack_done(attempt, now, worker, stored))
 event(uid, 'finished')
 send_events()
 return 1

@@ -20,7 +20,7 @@ end
 
 -- Numbers as text: Redis would print a Lua number with 17 digits, which is slow.
 local function integer(number)
-  return ('%.0f'):format(number)
+  return ('%d'):format(number)
 end
 local function decimal(number)
   return ('%.3f'):format(number)

@@ -6,7 +6,12 @@
 -- HISTORY is empty or JSON: failures, interruptions, crashes, crashed_on, doubted_by, excluded (workers), and charged,
 -- while it goes before others and need not be charged again.
 local function pack_held(attempt, started, charge, worker, history)
-  return ('held %d %.0f %.3f %s\n%s'):format(attempt, started, charge, worker, history)
+  return ('held %d %d %.3f %s\n%s'):format(attempt, started, charge, worker, history)
+end
+
+-- Joined and not formatted: a result may be long.
+local function pack_done(attempt, finished, worker, result)
+  return 'done ' .. attempt .. ' ' .. integer(finished) .. ' ' .. worker .. '\n' .. result
 end
 
 -- nil when nobody holds it.

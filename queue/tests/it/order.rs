@@ -290,6 +290,39 @@ async fn a_fresh_job_is_left_to_a_worker_that_has_its_model() -> Result<()> {
     Ok(())
 }
 
+/// An idle GPU gets what it can do, whatever stands first in line.
+#[tokio::test]
+async fn a_worker_for_which_the_first_in_line_is_not_gets_the_next() -> Result<()> {
+    let loaded = |name: &str, model: &str| Claim { loaded: Some(model.into()), ..a_claim(name) };
+    let holder = Beat { loaded: Some("sd15".into()), capacity: "spot".into(), ..Beat::default() };
+    type Jobs = [(&'static str, &'static str, &'static str)];
+    // Tenant, model and name; the last is what a worker with another model gets.
+    let table: [&Jobs; 4] = [
+        &[("a", "sd15", "left to its holder"), ("a", "flux", "next")],
+        &[("a", "sd15", "left to its holder"), ("b", "flux", "next")],
+        &[("a", "flux", "needs a load"), ("a", "", "needs none")],
+        &[("a", "flux", "needs a load"), ("b", "", "needs none")],
+    ];
+    for jobs in table {
+        let q = start().await?;
+        q.beat(&worker("holder"), &holder).await?;
+        for (ago, (tenant, model, name)) in (0..).zip(jobs.iter().rev()) {
+            q.enqueue(&of(tenant, arrived(ago * SECOND, with_model(model, job(name))))).await?;
+        }
+        let (_, _, expected) = jobs.last().expect("two jobs");
+        assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid(expected), "{jobs:?}");
+    }
+
+    // Nor is a worker waited for that is at work.
+    let q = start().await?;
+    q.beat(&worker("holder"), &holder).await?;
+    q.enqueue(&with_model("sd15", job("running"))).await?;
+    assert_eq!(q.claim(&loaded("holder", "sd15")).await?.len(), 1);
+    q.enqueue(&with_model("sd15", job("fresh"))).await?;
+    assert_eq!(q.claim(&loaded("w", "xl")).await?[0].task.job, uid("fresh"));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_tenants_models_share_one_virtual_time() -> Result<()> {
     let q = start().await?;

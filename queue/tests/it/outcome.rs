@@ -210,6 +210,13 @@ async fn what_cant_be_read_is_a_dead_letter_and_stops_nothing() -> Result<()> {
     let _: i64 = raw(&q.server, redis::cmd("DEL").arg("ij2:{studio/sd15}:leases")).await?;
     q.reap().await?;
     assert_eq!(q.must_claim("w").await?.attempt, 2);
+
+    // What is no lease is no reason to stop looking for leases that have ended.
+    let _: i64 = raw(&q.server, redis::cmd("ZADD").arg("ij2:{studio/sd15}:leases").arg(1).arg("x")).await?;
+    q.reap().await?;
+    let left: Option<f64> =
+        raw(&q.server, redis::cmd("ZSCORE").arg("ij2:{studio/sd15}:leases").arg("x")).await?;
+    assert_eq!(left, None);
     Ok(())
 }
 
@@ -340,6 +347,9 @@ async fn jobs_are_listed_page_by_page() -> Result<()> {
         cursor = page.next;
     }
     assert_eq!(seen.len(), 2500);
+    let commands: String = raw(&q.server, redis::cmd("INFO").arg("commandstats")).await?;
+    let over_all_keys = ["cmdstat_scan:", "cmdstat_keys:"].iter().find(|name| commands.contains(**name));
+    assert_eq!(over_all_keys, None, "what other pools have there costs nothing");
     Ok(())
 }
 

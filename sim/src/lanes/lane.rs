@@ -108,13 +108,16 @@ impl Lane {
         }
     }
 
-    /// Whose turn it is: of the lowest tag's tenants the one that is to be served first.
+    /// Whose turn it is: of the lowest tag's tenants the one that is to be served first, as far as can be seen.
     pub(super) fn first(&self) -> Option<Name> {
-        let (lowest, _) = self.turns.first()?;
-        let equal = self.turns.iter().take(LOOKAHEAD).filter(|(tag, _)| tag == lowest);
-        let limit =
-            |tenant: Name| self.flows.get(&tenant).and_then(|flow| flow.place).map_or(0, |place| place.1);
-        equal.map(|(_, tenant)| *tenant).min_by_key(|tenant| limit(*tenant))
+        let (lowest, _) = *self.turns.first()?;
+        let first = self.limits.first().map(|(_, tenant)| *tenant);
+        first.filter(|tenant| self.turns.contains(&(lowest, *tenant))).or_else(|| {
+            let equal = self.turns.iter().take(LOOKAHEAD).filter(|(tag, _)| *tag == lowest);
+            let limit =
+                |tenant: Name| self.flows.get(&tenant).and_then(|flow| flow.place).map_or(0, |place| place.1);
+            equal.map(|(_, tenant)| *tenant).min_by_key(|tenant| limit(*tenant))
+        })
     }
 
     /// When the first that is served must start; one that is late, as if it had come when its tenant was last served.

@@ -276,7 +276,7 @@ fn a_cancellation_without_the_queue_keeps_what_was_told() {
 }
 
 #[test]
-fn a_cancelled_job_without_a_manifest_says_how_many_of_its_images_are_listed() {
+fn a_job_without_a_manifest_says_how_many_of_its_images_are_listed() {
     let many: Vec<Outcome> = (0..150).map(|index| made(index, "spot", 1000, 10)).collect();
     let status = end(&with_count(300), End::Cancelled, &done(150, 0), &many);
     assert_eq!(said(&status).2, "cancelled; 150 of 300 images made before, only the first 100 are listed");
@@ -284,6 +284,18 @@ fn a_cancelled_job_without_a_manifest_says_how_many_of_its_images_are_listed() {
     let listed = JobState { listing: Some(Ok(object)), ..done(150, 0) };
     let status = end(&with_count(300), End::Cancelled, &listed, &many);
     assert_eq!(said(&status).2, "cancelled; 150 of 300 images made before");
+
+    // A few images whose addresses are long take as much room as many.
+    let long = |index| {
+        let mut outcome = made(index, "spot", 1000, 10);
+        let Ok(result) = &mut outcome.result else { panic!("an image") };
+        result.images[0].key = "k".repeat(10_000);
+        outcome
+    };
+    let few: Vec<Outcome> = (0..30).map(long).collect();
+    let status = end(&with_count(30), End::Completed, &done(30, 0), &few);
+    let (_, _, message) = said(&status);
+    assert!(message.ends_with(&format!(", only the first {} are listed", status.images.len())), "{message}");
 }
 
 #[test]

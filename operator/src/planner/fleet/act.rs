@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use policy::{Action, Decision, Phase, Plan};
 use queue::WorkerId;
 
-use super::{Fleet, Observed, recent::NewWorker};
+use super::{
+    Fleet, Observed,
+    recent::{Change, NewWorker},
+};
 use crate::{
     capacity,
     executors::{events::Lane, pods::PodOrder, pools::SecretState},
@@ -183,11 +186,12 @@ impl Fleet {
             WorkerAnswer::Retired { worker, retired: false, at: _ } => self.state.recent.not_told(&worker),
             WorkerAnswer::Retired { worker, retired: true, at } => {
                 self.state.recent.answered(&worker, at);
+                self.state.recent.discharge(worker.clone(), policy::Order::Retire);
                 self.delete(&worker.0, None);
             }
             WorkerAnswer::Evicted { worker, requeued, at } => {
                 self.state.recent.answered(&worker, at);
-                self.state.recent.evict(worker.clone());
+                self.state.recent.discharge(worker.clone(), policy::Order::Evicted);
                 if requeued > 0 {
                     let labels = [self.key.to_string(), "evicted".to_owned()];
                     self.metrics.requeued.with_label_values(&labels).inc_by(u64::from(requeued));
@@ -212,7 +216,7 @@ impl Fleet {
             if is_there
                 && known
                 && record.protection != Some(right)
-                && self.state.recent.may_change(&record.name)
+                && self.state.recent.may_change(&record.name, Change::Protect)
             {
                 let order = PodOrder::Protect { name: record.name.clone(), protection: right };
                 self.order_pod(order);
@@ -247,7 +251,7 @@ impl Fleet {
     }
 
     fn delete_pod(&mut self, record: &WorkerRecord, grace: Option<u32>) {
-        if self.state.recent.may_change(&record.name) {
+        if self.state.recent.may_change(&record.name, Change::Delete) {
             let order = PodOrder::Delete { name: record.name.clone(), uid: record.uid.clone(), grace };
             self.order_pod(order);
         }

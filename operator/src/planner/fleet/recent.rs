@@ -26,11 +26,18 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     created: HashMap<String, Coming>,
-    /// Pods that were to be deleted or annotated.
-    changed: HashMap<String, Instant>,
+    /// How Pods were to be changed.
+    changed: HashMap<(String, Change), Instant>,
     told: HashMap<WorkerId, Told>,
-    /// Workers whose leases were taken back for good.
-    evicted: HashSet<WorkerId>,
+    /// Workers that will never claim again, and by which order. A snapshot does not show those that never claimed.
+    discharged: HashMap<WorkerId, policy::Order>,
+}
+
+/// A change of a Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Change {
+    Protect,
+    Delete,
 }
 
 /// A worker whose Pod was ordered.
@@ -103,12 +110,13 @@ impl Recent {
         shown
     }
 
-    /// Whether a Pod may be deleted or annotated now; if so, it is noted.
-    pub(super) fn may_change(&mut self, pod: &str) -> bool {
+    /// Whether a Pod may be changed so now; if so, it is noted.
+    pub(super) fn may_change(&mut self, pod: &str, change: Change) -> bool {
         self.changed.retain(|_, at| at.elapsed() < CHANGES_WITHIN);
-        let may = !self.changed.contains_key(pod);
+        let key = (pod.to_owned(), change);
+        let may = !self.changed.contains_key(&key);
         if may {
-            self.changed.insert(pod.to_owned(), Instant::now());
+            self.changed.insert(key, Instant::now());
         }
         may
     }
@@ -135,16 +143,15 @@ impl Recent {
         self.told.remove(worker);
     }
 
-    pub(super) fn evict(&mut self, worker: WorkerId) {
-        self.evicted.insert(worker);
+    /// The queue has an order by which it never claims again.
+    pub(super) fn discharge(&mut self, worker: WorkerId, order: policy::Order) {
+        self.discharged.insert(worker, order);
     }
 
     /// What a worker was told that a snapshot whose reading began then does not show.
     pub(super) fn order_of(&self, worker: &WorkerId) -> Option<policy::Order> {
-        if self.evicted.contains(worker) {
-            return Some(policy::Order::Evicted);
-        }
-        self.told.get(worker).map(|told| told.order)
+        let told = self.told.get(worker).map(|told| &told.order);
+        self.discharged.get(worker).or(told).copied()
     }
 
     /// Forgets what a snapshot shows by now, and workers that are gone.
@@ -153,7 +160,7 @@ impl Recent {
             Some(answered) => answered >= read_at,
             None => told.ordered.elapsed() < ANSWERED_WITHIN,
         });
-        self.evicted.retain(|worker| is_here(worker));
+        self.discharged.retain(|worker, _| is_here(worker));
     }
 }
 

@@ -290,20 +290,51 @@ async fn no_worker_starts_while_the_secret_of_its_name_is_somebody_elses() {
     assert!(matches!(hall.pods.try_recv(), Ok((_, PodOrder::Create(_), _))));
 }
 
+/// A Pod of a worker, with the pool of this uid as its owner.
+fn worker_pod(name: &str, owner: &str) -> k8s_openapi::api::core::v1::Pod {
+    let owner = json!({"apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool", "name": "sd15", "uid": owner,
+                       "controller": true});
+    let labels = json!({"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"});
+    let metadata = json!({"name": name, "namespace": "studio", "uid": name, "labels": labels,
+                          "ownerReferences": [owner]});
+    serde_json::from_value(json!({"metadata": metadata})).unwrap()
+}
+
+/// However long its Pod takes to go, and though the queue never heard of it.
+#[tokio::test]
+async fn a_worker_is_retired_once_and_its_pod_deleted_at_once() {
+    let mut hall = Hall::new(json!({}));
+    let worker = WorkerId("ours".into());
+    hall.fleet.index.workers.see(worker_pod(&worker.0, &hall.fleet.uid));
+    let retired = |hall: &mut Hall| {
+        let mut times = 0;
+        while let Ok(order) = hall.orders.try_recv() {
+            times += u32::from(matches!(order, Order::Retire { .. }));
+        }
+        times
+    };
+    let is_deletion = |(_, order, _): &Work| matches!(order, PodOrder::Delete { .. });
+    hall.beat().await;
+    assert_eq!(retired(&mut hall), 1, "nobody needs it");
+    let protected = std::iter::from_fn(|| hall.pods.try_recv().ok()).any(|work| !is_deletion(&work));
+    assert!(protected, "its Pod was changed a moment ago");
+    hall.workers.send(WorkerAnswer::Retired { worker, retired: true, at: Instant::now() }).unwrap();
+    hall.beat().await;
+    let deletions = std::iter::from_fn(|| hall.pods.try_recv().ok()).filter(is_deletion).count();
+    assert_eq!(deletions, 1, "and not once that change is old");
+    for _ in 0..3 {
+        hall.read(Stats::default());
+        hall.beat().await;
+        assert_eq!(retired(&mut hall), 0, "it was told");
+    }
+}
+
 #[tokio::test]
 async fn workers_of_an_earlier_pool_of_the_name_are_not_taken_over() {
     let mut hall = Hall::new(json!({}));
-    let pod = |name: &str, owner: &str| {
-        let owner = json!({"apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool", "name": "sd15", "uid": owner,
-                           "controller": true});
-        let labels = json!({"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"});
-        let metadata = json!({"name": name, "namespace": "studio", "uid": name, "labels": labels,
-                              "ownerReferences": [owner]});
-        serde_json::from_value(json!({"metadata": metadata})).unwrap()
-    };
     let uid = hall.fleet.uid.to_string();
-    hall.fleet.index.workers.see(pod("ours", &uid));
-    hall.fleet.index.workers.see(pod("theirs", "f3b1a9d0-0000-4000-8000-000000000000"));
+    hall.fleet.index.workers.see(worker_pod("ours", &uid));
+    hall.fleet.index.workers.see(worker_pod("theirs", "f3b1a9d0-0000-4000-8000-000000000000"));
     let record = hall.fleet.index.pools.get(&hall.fleet.key).unwrap();
     let (template, now) = (hall.fleet.template(&record), Timestamp::now());
     let observed = hall.fleet.observe(&record, &template, now);

@@ -243,6 +243,7 @@ async fn a_job_whose_class_is_not_there_yet_waits_and_is_queued_when_it_is() {
     assert_eq!(ready(&desk.write()), "ClassNotFound");
     desk.written(uid);
     desk.nothing_more();
+    assert_eq!(desk.jobs.timers.next(), None, "its pool tells, so nothing is asked again and again");
     let more = json!({"metadata": {"generation": 2}, "spec": {"classes": [
         {"name": "bulk", "slaSeconds": 600, "capacity": "Spot", "default": true}]}});
     desk.pool(&more);

@@ -2,6 +2,10 @@
 //! Prints a table and writes `target/bench/queue.json`.
 #![allow(clippy::print_stdout)] // a command-line tool
 
+mod beside;
+mod operator;
+mod work;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -9,22 +13,26 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use queue::{
-    Claim, ClassSetting, Completion, EventKind, Job, JobUid, Lease, Queue, Redis, Results, Settings,
-    StoredImage, TaskResult, TaskSpec, TextToImage, Work, WorkerId, Written,
-};
+use queue::{EventKind, Job, JobUid, Queue, Redis, Results};
 use testkit::{Persistence, RedisOptions};
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
+
+use crate::{
+    beside::Beside,
+    operator::Operator,
+    work::{Jobs, claim, complete, settings},
+};
 
 const CONNECTIONS: usize = 4;
 /// Concurrent callers on each connection: their commands are pipelined.
 const CALLERS: usize = 2;
-/// The same where each does one job at a time, as workers do.
+/// So many jobs each of them does at once.
+const TOGETHER: u64 = 32;
+/// Callers on each connection where each does one job at a time.
 const SINGLE_CALLERS: usize = 25;
 /// With work waiting at once, where throughput is measured; and where a long backlog is.
 const TENANTS: u64 = 32;
@@ -43,16 +51,18 @@ async fn main() -> Result<()> {
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|part| name.contains(part));
     let mut figures = BTreeMap::new();
-    // Operations on several jobs at once, as an operator and workers with much to do use them; then one by one.
-    for (together, rate, redis_us, client_us) in [
-        (32, "queue.lifecycle_per_s", "queue.lifecycle_redis_us", "queue.lifecycle_client_us"),
-        (1, "queue.single_per_s", "queue.single_redis_us", "queue.single_client_us"),
+    // A caller does several jobs at once, as where a pool has much to do; or one job, as workers do.
+    for (kind, rate, redis_us, client_us) in [
+        (Kind::Many, "queue.lifecycle_per_s", "queue.lifecycle_redis_us", "queue.lifecycle_client_us"),
+        (Kind::Single, "queue.single_per_s", "queue.single_redis_us", "queue.single_client_us"),
     ] {
         if wanted(rate) {
             let bench = Bench::start(Persistence::AppendOnly, TENANTS).await?;
             let before = bench.cpu().await?;
-            let callers = if together == 1 { SINGLE_CALLERS } else { CALLERS };
-            let took = bench.lifecycles(LIFECYCLES, together, callers).await?;
+            let took = match kind {
+                Kind::Many => bench.lifecycles(LIFECYCLES, TOGETHER, CALLERS).await?,
+                Kind::Single => bench.singles(LIFECYCLES).await?,
+            };
             let after = bench.cpu().await?;
             ensure!(bench.all_jobs().await?.is_empty(), "jobs are left");
             let each = |used: Duration| 1e6 / per_second(LIFECYCLES, used);
@@ -70,7 +80,7 @@ async fn main() -> Result<()> {
     if wanted("p99") {
         let bench = Bench::start(Persistence::AppendOnly, MANY_TENANTS).await?;
         bench.fill(100_000).await?;
-        let (p50, p99) = bench.latency(8, Duration::from_secs(5)).await?;
+        let (p50, p99) = bench.latency(Duration::from_secs(10)).await?;
         figures.extend([("queue.p50_ms", p50), ("queue.p99_ms", p99)]);
     }
     if wanted("reap") {
@@ -104,26 +114,35 @@ fn report(figures: &BTreeMap<&str, f64>) -> Result<()> {
     Ok(())
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Many,
+    Single,
+}
+
 /// A Redis and some connections to a queue in it.
 struct Bench {
     server: Arc<testkit::Redis>,
+    operator: Queue,
+    /// Of the workers, one a connection.
     queues: Vec<Queue>,
     jobs: Arc<Jobs>,
-}
-
-/// Makes jobs, of so many tenants in turn.
-struct Jobs {
-    made: AtomicU64,
-    tenants: u64,
-    payload: Bytes,
 }
 
 impl Bench {
     async fn start(persistence: Persistence, tenants: u64) -> Result<Self> {
         let server = testkit::Redis::start(RedisOptions { persistence, ..RedisOptions::default() }).await?;
-        let server = Arc::new(server);
-        let queues = connect(&server, "bench/pool").await?;
-        Ok(Self { server, queues, jobs: Arc::new(Jobs::of(tenants)?) })
+        Self::on(Arc::new(server), "bench/pool", tenants).await
+    }
+
+    async fn on(server: Arc<testkit::Redis>, pool: &str, tenants: u64) -> Result<Self> {
+        let operator = connect(&server, pool).await?;
+        operator.configure(&settings()).await?;
+        let mut queues = Vec::new();
+        for _ in 0..CONNECTIONS {
+            queues.push(connect(&server, pool).await?);
+        }
+        Ok(Self { server, operator, queues, jobs: Arc::new(Jobs::of(tenants)?) })
     }
 
     /// Calls `run` on every connection so often at once; returns how long it all took.
@@ -168,11 +187,36 @@ impl Bench {
         .await
     }
 
+    /// So many lifecycles of one-image jobs, one at a time by each caller: a job is queued, a task is claimed (perhaps of
+    /// another job), completed, and its job forgotten. Workers claim and complete each for itself; what is queued and
+    /// forgotten goes through one operator.
+    async fn singles(&self, count: u64) -> Result<Duration> {
+        let left = Arc::new(AtomicU64::new(count));
+        let operator = Operator::start(self.operator.clone());
+        let took = self
+            .everywhere(SINGLE_CALLERS, |queue, worker| {
+                let (left, jobs, operator) = (left.clone(), self.jobs.clone(), operator.clone());
+                async move {
+                    while take(&left) {
+                        operator.enqueue(jobs.next(1)).await?;
+                        let leases = queue.claim(&claim(&worker, 1)).await?;
+                        complete(&queue, &worker, &leases).await?;
+                        for lease in leases {
+                            operator.forget(lease.task.job).await?;
+                        }
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
+        Ok(took)
+    }
+
     /// Images per second of jobs of a hundred; a consumer of the results forgets them as they finish.
     async fn batches(&self, jobs: u64) -> Result<f64> {
         let left = Arc::new(AtomicU64::new(jobs));
-        let mut results = Results::open(&self.queues[0], "operator-0").await?;
-        let operator = self.queues[0].clone();
+        let mut results = Results::open(&self.operator, "operator-0").await?;
+        let operator = self.operator.clone();
         let forgetting = tokio::spawn(async move {
             let mut finished = 0;
             while finished < jobs {
@@ -211,7 +255,7 @@ impl Bench {
     async fn all_jobs(&self) -> Result<Vec<JobUid>> {
         let (mut uids, mut cursor) = (Vec::new(), Some(0));
         while let Some(at) = cursor {
-            let page = self.queues[0].jobs(at).await?;
+            let page = self.operator.jobs(at).await?;
             uids.extend(page.jobs);
             cursor = page.next;
         }
@@ -242,35 +286,45 @@ impl Bench {
         let mut longest: f64 = 0.0;
         for _ in 0..looks {
             let began = Instant::now();
-            self.queues[0].reap().await?;
+            self.operator.reap().await?;
             longest = longest.max(began.elapsed().as_secs_f64() * 1e3);
         }
         Ok(longest)
     }
 
-    /// The median and the 99th percentile of claim and complete together, ms; what is taken is queued again.
-    async fn latency(&self, workers: usize, time: Duration) -> Result<(f64, f64)> {
-        let mut running = JoinSet::new();
-        for i in 0..workers {
-            let queue = self.queues[i % self.queues.len()].clone();
-            let jobs = self.jobs.clone();
-            running.spawn(async move {
-                let (worker, start, mut took) = (format!("worker-{i}"), Instant::now(), Vec::new());
+    /// The median and the 99th percentile of claim and complete together, ms, at half of what this machine can do, while
+    /// other workers hold tasks and send heartbeats, and an operator reaps and looks. What is taken is queued again.
+    async fn latency(&self, time: Duration) -> Result<(f64, f64)> {
+        const WORKERS: usize = 200;
+        const TRIED: u64 = 10_000;
+        let capacity = per_second(TRIED, self.singles(TRIED).await?);
+        let beside = Beside::start(&self.operator, &self.queues, WORKERS).await?;
+        let operator = Operator::start(self.operator.clone());
+        let callers = CONNECTIONS * SINGLE_CALLERS;
+        let pause = Duration::from_secs_f64(f64::from(u32::try_from(callers)?) * 2.0 / capacity);
+        let all = Arc::new(Mutex::new(Vec::new()));
+        self.everywhere(SINGLE_CALLERS, |queue, worker| {
+            let (jobs, operator, all) = (self.jobs.clone(), operator.clone(), all.clone());
+            async move {
+                let start = Instant::now();
+                let mut ticks = tokio::time::interval(pause);
                 while start.elapsed() < time {
+                    ticks.tick().await;
                     let began = Instant::now();
                     let leases = queue.claim(&claim(&worker, 1)).await?;
                     complete(&queue, &worker, &leases).await?;
-                    took.push(began.elapsed().as_secs_f64() * 1e3);
-                    queue.forget(&leases[0].task.job).await?;
-                    queue.enqueue(&jobs.next(1)).await?;
+                    all.lock().await.push(began.elapsed().as_secs_f64() * 1e3);
+                    for lease in leases {
+                        operator.forget(lease.task.job).await?;
+                    }
+                    operator.enqueue(jobs.next(1)).await?;
                 }
-                anyhow::Ok(took)
-            });
-        }
-        let mut all = Vec::new();
-        while let Some(took) = running.join_next().await {
-            all.extend(took??);
-        }
+                Ok(())
+            }
+        })
+        .await?;
+        beside.stop().await?;
+        let mut all = std::mem::take(&mut *all.lock().await);
         all.sort_by(f64::total_cmp);
         Ok((all[all.len() / 2], all[all.len() * 99 / 100]))
     }
@@ -283,11 +337,7 @@ async fn growth() -> Result<(f64, f64)> {
     // Without the append-only file: its rewrites of a gigabyte would be what is measured.
     let small = Bench::start(Persistence::None, MANY_TENANTS).await?;
     small.fill(1_000).await?;
-    let large = Bench {
-        queues: connect(&small.server, "bench/large").await?,
-        server: small.server.clone(),
-        jobs: Arc::new(Jobs::of(MANY_TENANTS)?),
-    };
+    let large = Bench::on(small.server.clone(), "bench/large", MANY_TENANTS).await?;
     let before = used_memory(&small.server).await?;
     large.fill(1_000_000).await?;
     let bytes_per_job = (used_memory(&small.server).await? - before) / 1e6;
@@ -300,22 +350,8 @@ async fn growth() -> Result<(f64, f64)> {
     Ok((ratios[ROUNDS / 2], bytes_per_job))
 }
 
-async fn connect(server: &testkit::Redis, pool: &str) -> Result<Vec<Queue>> {
-    let mut queues = Vec::new();
-    for _ in 0..CONNECTIONS {
-        queues.push(Queue::new(Redis::connect(&server.url()).await?, pool));
-        queues[0].configure(&settings()).await?;
-    }
-    Ok(queues)
-}
-
-fn settings() -> Settings {
-    let standard = ClassSetting {
-        name: "standard".into(),
-        sla: Duration::from_secs(300),
-        capacities: vec!["spot".into()],
-    };
-    Settings { paused: false, classes: vec![standard] }
+async fn connect(server: &testkit::Redis, pool: &str) -> Result<Queue> {
+    Ok(Queue::new(Redis::connect(&server.url()).await?, pool))
 }
 
 async fn info(server: &testkit::Redis, section: &str, field: &str) -> Result<f64> {
@@ -348,20 +384,6 @@ async fn lifecycle(queue: &Queue, worker: &str, jobs: &[Job]) -> Result<()> {
     Ok(())
 }
 
-async fn complete(queue: &Queue, worker: &str, leases: &[Lease]) -> Result<()> {
-    let done: Vec<Completion> = leases
-        .iter()
-        .map(|lease| Completion {
-            task: lease.task.clone(),
-            attempt: lease.attempt,
-            result: result(worker, lease),
-        })
-        .collect();
-    let written = queue.complete_many(&WorkerId(worker.into()), &done).await?;
-    ensure!(written.iter().all(|written| *written == Written::Accepted), "a completion was stale");
-    Ok(())
-}
-
 fn take(left: &AtomicU64) -> bool {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
@@ -369,80 +391,4 @@ fn take(left: &AtomicU64) -> bool {
 #[allow(clippy::cast_precision_loss)] // far below 2^53
 fn per_second(count: u64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
-}
-
-fn claim(worker: &str, max: u32) -> Claim {
-    Claim {
-        worker: WorkerId(worker.into()),
-        capacity: "spot".into(),
-        loaded: Some("v1-5-pruned.safetensors".into()),
-        max,
-    }
-}
-
-impl Jobs {
-    fn of(tenants: u64) -> Result<Self> {
-        Ok(Self { made: AtomicU64::default(), tenants, payload: payload()? })
-    }
-
-    fn next(&self, total: u32) -> Job {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Job {
-            uid: JobUid(format!("5d3cc4f5-b3f2-45a5-8c59-{number:012}")),
-            tenant: format!("tenant-{}", number % self.tenants),
-            weight: 1.0,
-            max_running: None,
-            class: "standard".into(),
-            model: "v1-5-pruned.safetensors".into(),
-            work: "picture v1-5-pruned.safetensors".into(),
-            unit_ms: 100.0,
-            arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
-            sla: Duration::from_secs(300),
-            units: 20.0,
-            total,
-            retries: 2,
-            max_failed_images: None,
-            listing: false,
-            recheck: false,
-            suspended: false,
-            payload: self.payload.clone(),
-        }
-    }
-}
-
-fn payload() -> Result<Bytes> {
-    let work = Work::TextToImage(TextToImage {
-        model: "v1-5-pruned.safetensors".into(),
-        prompt: "a lighthouse at dusk, oil on canvas, heavy waves, warm light in one window".into(),
-        negative_prompt: "blurry, lowres".into(),
-        width: 512,
-        height: 512,
-        steps: 20,
-        cfg_scale: 7.0,
-        sampler: "euler".into(),
-        scheduler: "normal".into(),
-        seed: 42,
-        segments: 1,
-    });
-    Ok(TaskSpec { work, timeout_seconds: 300 }.to_payload()?)
-}
-
-fn result(worker: &str, lease: &Lease) -> TaskResult {
-    TaskResult {
-        images: vec![StoredImage {
-            key: format!("generated/{}.png", lease.task),
-            url: None,
-            etag: "\"9b2cf535f27731c974343645a3985328\"".into(),
-            bytes: 412_345,
-            width: 512,
-            height: 512,
-            seed: Some(42),
-        }],
-        gpu_ms: 1_834,
-        capacity: "spot".into(),
-        worker: WorkerId(worker.into()),
-        found: false,
-        dropped: Vec::new(),
-    }
 }

@@ -1,7 +1,7 @@
 //! Every ImageJob, as a record; and which of them somebody has to look at.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,38 +19,12 @@ use super::{
 };
 use crate::lock;
 
-/// Specs of jobs that are not accepted yet take so many bytes at most; those beyond it are asked for again.
-const TEXT_BYTES: usize = 16 * 1024 * 1024;
+mod changes;
+mod texts;
 
-/// Why somebody has to look at a job. The later outweighs the earlier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Why {
-    /// An image of it is made or begun: worth a look now and then.
-    Progress,
-    /// It takes a turn that its user waits for.
-    Turn,
-    /// Its pool is another one than before.
-    Pool,
-    /// It is new, or its spec is.
-    Spec,
-}
-
-/// What somebody has to look at.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Change {
-    Job(Uid, Why),
-    /// The API server says that it was deleted. The pool is the one that may have it on its queue.
-    Deleted(Uid, Option<PoolKey>),
-    /// A new list does not show it: it was deleted while nobody watched, or so it seems.
-    Missing {
-        uid: Uid,
-        namespace: Arc<str>,
-        name: Box<str>,
-        pool: Option<PoolKey>,
-    },
-    /// A new list is complete.
-    Listed,
-}
+use changes::Changes;
+pub(crate) use changes::{Change, Why};
+use texts::Texts;
 
 /// Every job that is there.
 #[derive(Default)]
@@ -67,14 +41,12 @@ struct Inner {
     of_pool: HashMap<PoolKey, HashSet<Uid>>,
     /// Jobs that have not ended and have no pool.
     unassigned: HashSet<Uid>,
-    texts: HashMap<Uid, Box<RawValue>>,
-    text_bytes: usize,
+    texts: Texts,
     /// When ended jobs are to be deleted.
     expiries: BTreeSet<(Timestamp, Uid)>,
     /// What a list has shown so far.
     listed: HashSet<Uid>,
-    marked: HashMap<Uid, Why>,
-    changes: VecDeque<Change>,
+    changes: Changes,
     names: Names,
 }
 
@@ -87,13 +59,7 @@ impl Jobs {
     /// Takes up to `max` changes, the oldest first.
     pub(crate) fn take(&self, max: usize) -> Vec<Change> {
         let mut inner = lock(&self.inner);
-        let n = inner.changes.len().min(max);
-        let mut taken: Vec<Change> = inner.changes.drain(..n).collect();
-        for change in &mut taken {
-            if let Change::Job(uid, why) = change {
-                *why = inner.marked.remove(uid).unwrap_or(*why);
-            }
-        }
+        let taken = inner.changes.take(max);
         if !inner.changes.is_empty() {
             self.changed.notify_one();
         }
@@ -109,7 +75,7 @@ impl Jobs {
         }
         let why = inner.put(uid, job, object.text);
         if let Some(why) = why {
-            inner.mark(uid, why);
+            inner.changes.mark(uid, why);
             self.changed.notify_one();
         }
         Ok(())
@@ -150,8 +116,8 @@ impl Jobs {
             Change::Missing { uid: *uid, namespace: Arc::clone(namespace), name: name.into(), pool }
         });
         let missing: Vec<Change> = missing.collect();
-        inner.changes.extend(missing);
-        inner.changes.push_back(Change::Listed);
+        missing.into_iter().for_each(|change| inner.changes.push(change));
+        inner.changes.push(Change::Listed);
         self.changed.notify_one();
     }
 
@@ -163,7 +129,7 @@ impl Jobs {
             // Its name on the queue went with its end.
             Some(Job::Ended(_)) | None => return,
         };
-        inner.changes.push_back(Change::Deleted(uid, pool));
+        inner.changes.push(Change::Deleted(uid, pool));
         self.changed.notify_one();
     }
 
@@ -171,7 +137,7 @@ impl Jobs {
     pub(crate) fn mark(&self, uid: Uid, why: Why) {
         let mut inner = lock(&self.inner);
         if matches!(inner.jobs.get(&uid), Some(Job::Live(_))) {
-            inner.mark(uid, why);
+            inner.changes.mark(uid, why);
             self.changed.notify_one();
         }
     }
@@ -180,7 +146,7 @@ impl Jobs {
     pub(crate) fn mark_pool(&self, key: &PoolKey, why: Why) {
         let mut inner = lock(&self.inner);
         let of_pool: Vec<Uid> = inner.of_pool.get(key).into_iter().flatten().copied().collect();
-        inner.mark_all(of_pool, why);
+        inner.changes.mark_all(of_pool, why);
         self.changed.notify_one();
     }
 
@@ -188,7 +154,7 @@ impl Jobs {
     pub(crate) fn mark_unassigned(&self) {
         let mut inner = lock(&self.inner);
         let unassigned: Vec<Uid> = inner.unassigned.iter().copied().collect();
-        inner.mark_all(unassigned, Why::Pool);
+        inner.changes.mark_all(unassigned, Why::Pool);
         self.changed.notify_one();
     }
 
@@ -197,7 +163,7 @@ impl Jobs {
         let mut inner = lock(&self.inner);
         let live = inner.jobs.iter().filter(|(_, job)| matches!(job, Job::Live(_)));
         let live: Vec<Uid> = live.map(|(uid, _)| *uid).collect();
-        inner.mark_all(live, Why::Turn);
+        inner.changes.mark_all(live, Why::Turn);
         self.changed.notify_one();
     }
 
@@ -243,12 +209,12 @@ impl Jobs {
 
     /// The spec of a job that is not accepted yet, if it is at hand. It stays until the job is accepted.
     pub(crate) fn text(&self, uid: Uid) -> Option<Box<RawValue>> {
-        lock(&self.inner).texts.get(&uid).cloned()
+        lock(&self.inner).texts.get(uid)
     }
 
     /// The job is on its queue: its work need not be kept.
     pub(crate) fn drop_text(&self, uid: Uid) {
-        lock(&self.inner).drop_text(uid);
+        lock(&self.inner).texts.drop(uid);
     }
 
     /// What a status says that was just written as this version, or is to be written (the version then stays).
@@ -360,7 +326,7 @@ impl Inner {
                 self.live += 1;
                 self.assign(uid, None, record.pool().cloned());
                 if let Some(text) = text.filter(|_| record.told.terms.is_none()) {
-                    self.keep_text(uid, text);
+                    self.texts.keep(uid, text);
                 }
             }
             Job::Ended(ended) => {
@@ -379,7 +345,7 @@ impl Inner {
     }
 
     fn remove(&mut self, uid: Uid) -> Option<Job> {
-        self.drop_text(uid);
+        self.texts.drop(uid);
         let job = self.jobs.remove(&uid)?;
         match &job {
             Job::Live(record) => {
@@ -415,157 +381,7 @@ impl Inner {
             }
         }
     }
-
-    fn keep_text(&mut self, uid: Uid, text: Box<RawValue>) {
-        if self.text_bytes + text.get().len() <= TEXT_BYTES {
-            self.text_bytes += text.get().len();
-            self.texts.insert(uid, text);
-        }
-    }
-
-    fn drop_text(&mut self, uid: Uid) {
-        if let Some(text) = self.texts.remove(&uid) {
-            self.text_bytes -= text.get().len();
-        }
-    }
-
-    fn mark_all(&mut self, uids: Vec<Uid>, why: Why) {
-        for uid in uids {
-            self.mark(uid, why);
-        }
-    }
-
-    fn mark(&mut self, uid: Uid, why: Why) {
-        match self.marked.get_mut(&uid) {
-            Some(known) => *known = why.max(*known),
-            None => {
-                self.marked.insert(uid, why);
-                self.changes.push_back(Change::Job(uid, why));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::fixtures::{CREATED, job_with};
-
-    const A: &str = "aaaaaaaa-0000-4000-8000-000000000000";
-    const B: &str = "bbbbbbbb-0000-4000-8000-000000000000";
-
-    fn object(uid: &str, version: u64, change: Value) -> JobObject {
-        let mut value = serde_json::to_value(job_with(change)).unwrap();
-        value["metadata"]["uid"] = uid.into();
-        value["metadata"]["resourceVersion"] = version.to_string().into();
-        serde_json::from_str(&value.to_string()).unwrap()
-    }
-
-    fn apply(jobs: &Jobs, uid: &str, version: u64, change: Value) {
-        jobs.apply(object(uid, version, change)).unwrap();
-    }
-
-    fn uid(text: &str) -> Uid {
-        text.parse().unwrap()
-    }
-
-    fn complete() -> Value {
-        json!({"status": {"completionTime": CREATED, "observedGeneration": 1, "conditions": [
-            {"type": "Complete", "status": "True", "reason": "Completed", "message": "",
-             "lastTransitionTime": CREATED}]}})
-    }
-
-    #[test]
-    fn a_new_job_and_a_new_spec_are_changes_and_a_new_status_is_none() {
-        let jobs = Jobs::default();
-        apply(&jobs, A, 1, json!({}));
-        assert_eq!(jobs.take(9), [Change::Job(uid(A), Why::Spec)]);
-        apply(&jobs, A, 2, json!({"status": {"pool": "sd15"}}));
-        assert_eq!(jobs.take(9), []);
-        apply(&jobs, A, 3, json!({"metadata": {"generation": 2}, "spec": {"suspend": true}}));
-        assert_eq!(jobs.take(9), [Change::Job(uid(A), Why::Spec)]);
-    }
-
-    #[test]
-    fn a_job_is_one_change_however_often_it_is_marked() {
-        let jobs = Jobs::default();
-        apply(&jobs, A, 1, json!({}));
-        apply(&jobs, B, 1, json!({"spec": {"poolRef": {"name": "sd15"}}}));
-        jobs.take(9);
-        jobs.mark(uid(A), Why::Progress);
-        jobs.mark_pool(&PoolKey::new("studio", "sd15"), Why::Pool);
-        jobs.mark(uid(A), Why::Turn);
-        jobs.mark(uid(A), Why::Progress);
-        assert_eq!(jobs.take(1), [Change::Job(uid(A), Why::Turn)]);
-        assert_eq!(jobs.take(9), [Change::Job(uid(B), Why::Pool)]);
-    }
-
-    #[test]
-    fn what_the_watch_shows_late_does_not_undo_what_was_written_since() {
-        let jobs = Jobs::default();
-        apply(&jobs, A, 1, json!({}));
-        let told = Told { message: "written".into(), ..Told::default() };
-        jobs.tell(uid(A), Some(3), told);
-        apply(&jobs, A, 2, json!({"metadata": {"generation": 1}}));
-        assert_eq!(&*jobs.live(uid(A)).unwrap().told.message, "written");
-        jobs.end(uid(A), 5, crate::fixtures::at(0));
-        apply(&jobs, A, 4, json!({}));
-        assert!(jobs.live(uid(A)).is_none(), "a job that ended stays ended");
-        assert_eq!(jobs.ended(uid(A)).unwrap().version, 5);
-    }
-
-    #[test]
-    fn jobs_that_a_list_does_not_show_are_missing_and_stay_until_it_is_sure() {
-        let jobs = Jobs::default();
-        apply(&jobs, A, 1, json!({"spec": {"poolRef": {"name": "sd15"}}}));
-        apply(&jobs, B, 1, json!({}));
-        jobs.take(9);
-        jobs.begin_list();
-        jobs.listed(uid(B));
-        apply(&jobs, B, 1, json!({}));
-        jobs.end_list();
-        let pool = Some(PoolKey::new("studio", "sd15"));
-        let missing =
-            Change::Missing { uid: uid(A), namespace: "studio".into(), name: "lighthouse".into(), pool };
-        assert_eq!(jobs.take(9), [missing, Change::Listed]);
-        assert_eq!(jobs.standing(uid(A)), Standing::Live);
-    }
-
-    #[test]
-    fn a_deleted_job_is_told_with_the_pool_that_may_have_it_queued() {
-        let jobs = Jobs::default();
-        apply(&jobs, A, 1, json!({"status": {"pool": "shared/sdxl"}}));
-        apply(&jobs, B, 1, complete());
-        jobs.take(9);
-        jobs.delete(uid(A));
-        jobs.delete(uid(B));
-        assert_eq!(jobs.take(9), [Change::Deleted(uid(A), Some(PoolKey::new("shared", "sdxl")))]);
-        assert_eq!(jobs.of_pool(&PoolKey::new("shared", "sdxl")), []);
-    }
-
-    #[test]
-    fn ended_jobs_are_told_when_their_time_to_live_is_over() {
-        let jobs = Jobs::default();
-        let mut ended = complete();
-        ended["spec"] = json!({"ttlSecondsAfterFinished": 60});
-        apply(&jobs, A, 1, ended);
-        let (expired, next) = jobs.take_expired(crate::fixtures::at(20));
-        assert_eq!((expired, next), (vec![], Some(Duration::from_secs(40))));
-        assert_eq!(jobs.take_expired(crate::fixtures::at(60)), (vec![uid(A)], None));
-    }
-
-    #[test]
-    fn specs_are_kept_within_a_bound_and_until_the_job_is_accepted() {
-        let jobs = Jobs::default();
-        let long = "x".repeat(TEXT_BYTES / 2);
-        apply(&jobs, A, 1, json!({"spec": {"textToImage": {"prompt": long}}}));
-        apply(&jobs, B, 1, json!({"spec": {"textToImage": {"prompt": long}}}));
-        assert!(jobs.text(uid(A)).is_some() && jobs.text(uid(B)).is_none());
-        apply(&jobs, A, 2, json!({"status": {"pool": "sd15"}}));
-        assert!(jobs.text(uid(A)).is_none());
-        apply(&jobs, B, 2, json!({"spec": {"textToImage": {"prompt": long}}}));
-        assert!(jobs.text(uid(B)).is_some());
-    }
-}
+mod tests;

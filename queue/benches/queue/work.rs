@@ -1,0 +1,119 @@
+//! The work that the benchmark gives to the queue.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use queue::{
+    Claim, ClassSetting, Completion, Job, JobUid, Lease, Queue, Settings, StoredImage, TaskResult, TaskSpec,
+    TextToImage, Work, WorkerId, Written,
+};
+
+/// Makes jobs, of so many tenants in turn.
+pub(crate) struct Jobs {
+    made: AtomicU64,
+    tenants: u64,
+    payload: Bytes,
+}
+
+pub(crate) fn settings() -> Settings {
+    let standard = ClassSetting {
+        name: "standard".into(),
+        sla: Duration::from_secs(300),
+        capacities: vec!["spot".into()],
+    };
+    Settings { paused: false, classes: vec![standard] }
+}
+
+pub(crate) async fn complete(queue: &Queue, worker: &str, leases: &[Lease]) -> Result<()> {
+    let done: Vec<Completion> = leases
+        .iter()
+        .map(|lease| Completion {
+            task: lease.task.clone(),
+            attempt: lease.attempt,
+            result: result(worker, lease),
+        })
+        .collect();
+    let written = queue.complete_many(&WorkerId(worker.into()), &done).await?;
+    ensure!(written.iter().all(|written| *written == Written::Accepted), "a completion was stale");
+    Ok(())
+}
+
+pub(crate) fn claim(worker: &str, max: u32) -> Claim {
+    Claim {
+        worker: WorkerId(worker.into()),
+        capacity: "spot".into(),
+        loaded: Some("v1-5-pruned.safetensors".into()),
+        max,
+    }
+}
+
+impl Jobs {
+    pub(crate) fn of(tenants: u64) -> Result<Self> {
+        Ok(Self { made: AtomicU64::default(), tenants, payload: payload()? })
+    }
+
+    pub(crate) fn next(&self, total: u32) -> Job {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Job {
+            uid: JobUid(format!("5d3cc4f5-b3f2-45a5-8c59-{number:012}")),
+            tenant: format!("tenant-{}", number % self.tenants),
+            weight: 1.0,
+            max_running: None,
+            class: "standard".into(),
+            model: "v1-5-pruned.safetensors".into(),
+            work: "picture v1-5-pruned.safetensors".into(),
+            unit_ms: 100.0,
+            arrival_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
+            sla: Duration::from_secs(300),
+            units: 20.0,
+            total,
+            retries: 2,
+            max_failed_images: None,
+            listing: false,
+            recheck: false,
+            suspended: false,
+            payload: self.payload.clone(),
+        }
+    }
+}
+
+fn payload() -> Result<Bytes> {
+    let work = Work::TextToImage(TextToImage {
+        model: "v1-5-pruned.safetensors".into(),
+        prompt: "a lighthouse at dusk, oil on canvas, heavy waves, warm light in one window".into(),
+        negative_prompt: "blurry, lowres".into(),
+        width: 512,
+        height: 512,
+        steps: 20,
+        cfg_scale: 7.0,
+        sampler: "euler".into(),
+        scheduler: "normal".into(),
+        seed: 42,
+        segments: 1,
+    });
+    Ok(TaskSpec { work, timeout_seconds: 300 }.to_payload()?)
+}
+
+fn result(worker: &str, lease: &Lease) -> TaskResult {
+    TaskResult {
+        images: vec![StoredImage {
+            key: format!("generated/{}.png", lease.task),
+            url: None,
+            etag: "\"9b2cf535f27731c974343645a3985328\"".into(),
+            bytes: 412_345,
+            width: 512,
+            height: 512,
+            seed: Some(42),
+        }],
+        gpu_ms: 1_834,
+        capacity: "spot".into(),
+        worker: WorkerId(worker.into()),
+        found: false,
+        dropped: Vec::new(),
+    }
+}
