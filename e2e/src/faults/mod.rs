@@ -2,6 +2,7 @@
 //! history from outside: API server, queue, bucket, Events and the engines' own records.
 
 pub mod bad_worker;
+pub mod changes;
 pub mod clocks;
 pub mod crash;
 mod crew;
@@ -10,6 +11,7 @@ mod facts;
 mod gate;
 mod machine;
 pub mod memory;
+pub mod never_up;
 pub mod notices;
 pub mod operators;
 pub mod partition;

@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode> {
         main_job::the_status_tells_each_turn_once,
         main_job::an_urgent_job_gets_a_machine_on_demand,
         main_job::a_finished_job_goes_when_its_time_is_over,
-        main_job::a_job_of_many_images_has_a_manifest,
+        main_job::a_job_of_many_images_has_a_manifest_also_when_it_is_cancelled,
         promises::a_pool_costs_no_less_than_its_jobs,
         promises::a_job_says_that_it_will_be_late_and_that_it_is,
         bad_input::nonsense_is_refused_at_admission,

@@ -5,8 +5,9 @@ use crds::{
     Capacity, ImageJob,
     conditions::{ConditionType, find_condition},
 };
-use e2e::{World, text_to_image};
+use e2e::{Finished, World, text_to_image};
 use kube::ResourceExt as _;
+use queue::JobUid;
 use serde_json::{Value, json};
 use testkit::wait_for;
 
@@ -100,22 +101,39 @@ pub(crate) async fn a_finished_job_goes_when_its_time_is_over(world: &World) -> 
     .await
 }
 
-pub(crate) async fn a_job_of_many_images_has_a_manifest(world: &World) -> Result<()> {
+pub(crate) async fn a_job_of_many_images_has_a_manifest_also_when_it_is_cancelled(
+    world: &World,
+) -> Result<()> {
     const COUNT: usize = 101;
     let studio = own_studio(world, "many").await?;
     let picture = json!({ "model": e2e::MODEL, "prompt": "a stamp", "steps": 1, "width": 64, "height": 64 });
-    let job = studio.submit("stamps", json!({ "count": COUNT, "textToImage": picture })).await?;
+    studio.submit("stamps", json!({ "count": COUNT, "textToImage": picture })).await?;
     let stamps = studio.complete("stamps", SOON).await?;
     ensure!(stamps.images().len() == 100, "{} images in the status", stamps.images().len());
-    let url = stamps.job.status.as_ref().and_then(|status| status.manifest_url.as_deref());
+    let indices = in_manifest(&stamps).await?;
+    ensure!(indices == (0..COUNT as u64).collect::<Vec<_>>(), "{indices:?}");
+
+    let job = studio.submit("album", json!({ "count": 1000, "textToImage": picture })).await?;
+    let (queue, uid) = (studio.queue().await?, JobUid(job.uid().context("a uid")?));
+    let enough = async || queue.job(&uid).await.ok()?.filter(|state| state.succeeded as usize > COUNT);
+    wait_for("more images than a status lists", SOON, enough).await?;
+    studio.change("album", json!({ "cancel": true })).await?;
+    let album = studio.ended("album", SOON).await?;
+    let counts = album.job.status.as_ref().and_then(|status| status.counts).context("no counts")?;
+    let listed = in_manifest(&album).await?.len();
+    ensure!(listed == counts.succeeded as usize && listed < 1000, "{listed} listed of {counts:?}");
+    Ok(())
+}
+
+/// The indices in a job's manifest; all that it lists is there.
+async fn in_manifest(job: &Finished) -> Result<Vec<u64>> {
+    let url = job.job.status.as_ref().and_then(|status| status.manifest_url.as_deref());
     let url = url.context("no manifestURL")?;
     let manifest: Value = reqwest::get(url).await?.error_for_status()?.json().await?;
-    ensure!(manifest["uid"].as_str() == job.uid().as_deref(), "{manifest}");
+    ensure!(manifest["uid"].as_str() == job.job.uid().as_deref(), "{manifest}");
     let images = manifest["images"].as_array().context("no images")?;
-    let indices: Vec<_> = images.iter().filter_map(|image| image["index"].as_u64()).collect();
-    ensure!(indices == (0..COUNT as u64).collect::<Vec<_>>(), "{indices:?}");
     for image in images {
         reqwest::get(image["url"].as_str().context("no url")?).await?.error_for_status()?;
     }
-    Ok(())
+    Ok(images.iter().filter_map(|image| image["index"].as_u64()).collect())
 }

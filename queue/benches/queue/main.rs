@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use queue::{EventKind, Job, JobUid, Queue, Redis, Results};
 use testkit::{Persistence, RedisOptions};
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::{sync::Mutex, task::JoinSet, time::interval};
 
 use crate::{
     beside::Beside,
@@ -300,16 +300,15 @@ impl Bench {
         let capacity = per_second(TRIED, self.singles(TRIED).await?);
         let beside = Beside::start(&self.operator, &self.queues, WORKERS).await?;
         let operator = Operator::start(self.operator.clone());
-        let callers = CONNECTIONS * SINGLE_CALLERS;
-        let pause = Duration::from_secs_f64(f64::from(u32::try_from(callers)?) * 2.0 / capacity);
+        let pace = Arc::new(Mutex::new(interval(Duration::from_secs_f64(2.0 / capacity))));
         let all = Arc::new(Mutex::new(Vec::new()));
         self.everywhere(SINGLE_CALLERS, |queue, worker| {
-            let (jobs, operator, all) = (self.jobs.clone(), operator.clone(), all.clone());
+            let (jobs, operator) = (self.jobs.clone(), operator.clone());
+            let (pace, all) = (pace.clone(), all.clone());
             async move {
                 let start = Instant::now();
-                let mut ticks = tokio::time::interval(pause);
                 while start.elapsed() < time {
-                    ticks.tick().await;
+                    pace.lock().await.tick().await;
                     let began = Instant::now();
                     let leases = queue.claim(&claim(&worker, 1)).await?;
                     complete(&queue, &worker, &leases).await?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::{
     EngineOptions, World, WorldOptions,
     faults::{
-        Stand, Verdict, bad_worker, clocks, memory, poison, shares, slow_api,
+        Stand, Verdict, bad_worker, changes, clocks, memory, never_up, poison, shares, slow_api,
         split_brain::{self, OldLeader},
         wipe::{self, Loss},
     },
@@ -44,6 +44,12 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
             Ok(Case::once(memory::full_and_restarted(stand, "full").await?))
         })
         .await;
+    report.case("Redis drops keys", async || Ok(Case::once(memory::evicted(stand, "evicted").await?))).await;
+    report
+        .case("class, ConfigMap, pool changed and removed", async || {
+            Ok(Case::once(changes::of_what_jobs_refer_to(stand, "changes").await?))
+        })
+        .await;
     report
         .case("late bulk job, fresh and urgent ones", async || {
             Ok(Case::once(shares::beside_a_late_bulk_job(stand, "shares").await?))
@@ -54,7 +60,8 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
 /// The cases with kubelets and machines.
 pub(crate) async fn on_machines(report: &mut Report) {
     const BAD: &str = "one bad worker among four";
-    if !report.selects(BAD) {
+    const NEVER: &str = "workers that never come up";
+    if ![BAD, NEVER].iter().any(|name| report.selects(name)) {
         return;
     }
     let options = WorldOptions { engine: EngineOptions::quick(), ..WorldOptions::default() };
@@ -63,6 +70,7 @@ pub(crate) async fn on_machines(report: &mut Report) {
         Err(error) => return report.fail("a cluster with machines", &error),
     };
     report.case(BAD, async || bad_workers(&world).await).await;
+    report.case(NEVER, async || never_up(&world).await).await;
 }
 
 async fn split_brains(stand: &Stand) -> Result<Case> {
@@ -108,6 +116,12 @@ async fn bad_workers(world: &World) -> Result<Case> {
     let out = runs.map(|run| format!("{:.0}", run.taken_out.as_secs_f64())).join(", ");
     let verdict = Verdict { jobs, images, lost, ..Verdict::default() };
     Ok(Case::new(format!("out after {out} s"), verdict).at_most("faults.bad_worker_lost", number(lost), 0.0))
+}
+
+async fn never_up(world: &World) -> Result<Case> {
+    let told = never_up::blocked(world).await?;
+    let told = told.map(|took| format!("{:.0}", took.as_secs_f64())).join(", ");
+    Ok(Case::new(format!("told after {told} s"), Verdict::default()))
 }
 
 #[allow(clippy::cast_precision_loss)]
