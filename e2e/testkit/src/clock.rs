@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
+const NS_PER_MS: i64 = 1_000_000;
+
 /// The wall clock of the processes that are started with its [`variables`](Clock::variables). It can be changed while
 /// they run. Monotonic time does not change.
 ///
@@ -44,9 +46,21 @@ impl Clock {
     /// # Errors
     /// If the file can't be written.
     pub fn set_ms(&self, ahead: i64) -> Result<()> {
+        self.write([ahead * NS_PER_MS, 0])
+    }
+
+    /// Stops the clock at this time, ms since the Unix epoch, until it is set.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn stop_at_ms(&self, time: i64) -> Result<()> {
+        self.write([0, time * NS_PER_MS])
+    }
+
+    fn write(&self, [ahead, stopped_at]: [i64; 2]) -> Result<()> {
         // The file is changed in place, because the processes have mapped it.
         let file = fs::File::options().create(true).truncate(false).write(true).open(self.offset())?;
-        file.write_all_at(&(ahead * 1_000_000).to_ne_bytes(), 0)?;
+        file.write_all_at(&[ahead.to_ne_bytes(), stopped_at.to_ne_bytes()].concat(), 0)?;
         Ok(())
     }
 

@@ -141,9 +141,12 @@ impl Stage {
 }
 
 /// Draws stories and plays each; they share a Redis, and each has a number to name its queues by.
-fn each_story(play: &impl AsyncFn(&Redis, u32, &[Happening]) -> anyhow::Result<()>) {
+fn each_story(
+    options: testkit::RedisOptions,
+    play: &impl AsyncFn(&Redis, u32, &[Happening]) -> anyhow::Result<()>,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let server = runtime.block_on(testkit::Redis::start(testkit::RedisOptions::default())).unwrap();
+    let server = runtime.block_on(testkit::Redis::start(options)).unwrap();
     let redis = runtime.block_on(Redis::connect(&server.url())).unwrap();
     let told = std::cell::Cell::new(0);
     let mut runner =
@@ -163,7 +166,7 @@ fn play<J>(prepare: &impl AsyncFn(&Queue) -> anyhow::Result<()>, one_class: bool
 where
     J: FnMut(&Stage, &Lease) -> Result<(), String>,
 {
-    each_story(&async |redis, number, story| {
+    each_story(testkit::RedisOptions::default(), &async |redis, number, story| {
         let mut stage = Stage::open(redis, &number.to_string(), one_class, now_ms()).await?;
         prepare(&stage.queue).await?;
         let mut judge = judge();
@@ -287,8 +290,12 @@ fn an_urgent_head_waits_for_few_claims_of_other_classes() {
 /// The reaper finds what became due. It is no part of the order.
 #[test]
 fn how_often_the_reaper_looks_changes_nothing() {
-    each_story(&async |redis, number, story| {
+    let clock = testkit::Clock::new().unwrap();
+    let options = testkit::RedisOptions { clock: Some(clock.clone()), ..Default::default() };
+    each_story(options, &async |redis, number, story| {
         let began = now_ms();
+        // What happens in one queue and then in the other happens at the same time.
+        clock.stop_at_ms(began.cast_signed())?;
         let mut often = Stage::open(redis, &format!("{number} often"), false, began).await?;
         let mut never = Stage::open(redis, &format!("{number} never"), false, began).await?;
         steady_work(&often.queue, began).await?;

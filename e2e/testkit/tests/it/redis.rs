@@ -57,6 +57,12 @@ async fn its_clock_may_be_off_and_jump() -> Result {
         let off = theirs - ours;
         assert!((off - ahead / 1000).abs() <= 5, "{off} s for {ahead} ms");
     }
+    clock.stop_at_ms(1_000_500)?;
+    let mut connection = connect(&server.url()).await?;
+    for _ in 0..2 {
+        let stopped: (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        assert_eq!(stopped, (1000, 500_000));
+    }
     Ok(())
 }
 
