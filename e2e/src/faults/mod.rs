@@ -9,6 +9,7 @@ mod crew;
 mod engine;
 mod facts;
 mod gate;
+pub mod large;
 mod machine;
 pub mod memory;
 pub mod never_up;

@@ -33,12 +33,11 @@ impl Engine {
             let main = PathBuf::from(&directory).join("main.py");
             ensure!(main.is_file(), "COMFYUI_DIR: {} is not there", main.display());
             let python = env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+            let mut command = vec![python, main.display().to_string()];
+            let more = env::var("COMFYUI_ARGS").unwrap_or_default();
+            command.extend(more.split_whitespace().map(str::to_owned));
             let description = format!("engine: the ComfyUI in {directory}, one process per worker");
-            return Ok(Self {
-                options: real(vec![python, main.display().to_string()]),
-                model: model()?,
-                description,
-            });
+            return Ok(Self { options: real(command), model: model()?, description });
         }
         let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
         Ok(Self {

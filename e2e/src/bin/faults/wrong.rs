@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::{
     EngineOptions, World, WorldOptions,
     faults::{
-        Stand, Verdict, bad_worker, changes, clocks, memory, never_up, poison, shares, slow_api,
+        Stand, Verdict, bad_worker, changes, clocks, large, memory, never_up, poison, shares, slow_api,
         split_brain::{self, OldLeader},
         wipe::{self, Loss},
     },
@@ -20,6 +20,8 @@ const BUSY: u32 = 16;
 const SLOW: Duration = Duration::from_secs(60);
 /// Of all steps, those that may be taken again when Redis is wiped.
 const REDONE: f64 = 0.05;
+/// The operator's memory limit in its Deployment, 256 MiB.
+const MEMORY_MB: f64 = 268.0;
 /// Claims of a job that ends engines, for each of an honest tenant's.
 const POISON: f64 = 0.10;
 
@@ -48,6 +50,17 @@ pub(crate) async fn on_the_stand(report: &mut Report, stand: &Stand) {
     report
         .case("class, ConfigMap, pool changed and removed", async || {
             Ok(Case::once(changes::of_what_jobs_refer_to(stand, "changes").await?))
+        })
+        .await;
+    report
+        .case("graphs as large as they may be", async || {
+            let peak = large::graphs(stand, "large").await?;
+            let verdict = Verdict { jobs: large::JOBS, ..Verdict::default() };
+            Ok(Case::new(format!("{peak:.0} MB"), verdict).at_most(
+                "faults.rss_mb_large_graphs",
+                peak,
+                MEMORY_MB,
+            ))
         })
         .await;
     report
