@@ -98,7 +98,7 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     progress("status writes while jobs run and pools wait");
     let slow = slow_jobs(&client, &redis_url).await?;
     // Besides the pools that wait there are those of the running jobs and of those that were instant.
-    match writes::per_minute(&operator, &slow, RUNNING, BURSTS + 2).await {
+    match writes::per_minute(&operator, &jobs, &slow, RUNNING, BURSTS + 2).await {
         Ok((of_jobs, of_pools)) => {
             figures.insert("control.status_writes_per_running_job_per_minute".into(), of_jobs);
             figures.insert("control.status_writes_per_waiting_pool_per_minute".into(), of_pools);
@@ -138,7 +138,7 @@ pub(crate) fn job(name: &str) -> Result<ImageJob> {
 async fn slow_jobs(client: &Client, redis_url: &str) -> Result<Queue> {
     pool(client, "slow", 0).await?;
     let jobs = (0..RUNNING).map(|n| {
-        let mut job = job_for(&format!("slow-{n}"), "slow")?;
+        let mut job = job_for(&format!("{}{n}", writes::NAMES), "slow")?;
         job.spec.count = writes::IMAGES;
         Ok(job)
     });

@@ -1,9 +1,15 @@
 //! What the operator writes while jobs run and pools wait: as little as their users read.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use crds::ImageJob;
 use e2e::Operator;
+use futures::TryStreamExt as _;
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, WatchEvent, WatchParams},
+};
 use queue::{Beat, Claim, Completion, HeldLease, Lease, Queue, WorkerId, WorkerState};
 
 use crate::pipeline::result;
@@ -17,36 +23,53 @@ const IMAGE_EVERY: Duration = Duration::from_secs(3);
 /// The images that each job needs, so that it runs all the time.
 pub(crate) const IMAGES: u32 = 40;
 
+/// What the names of the running jobs begin with.
+pub(crate) const NAMES: &str = "slow-";
+
 /// Counts status writes in a minute, per running job and per pool. The jobs of `queue` run on, image by image, and the
 /// pools wait for machines or have little to tell.
 pub(crate) async fn per_minute(
     operator: &Operator,
+    api: &Api<ImageJob>,
     queue: &Queue,
     jobs: usize,
     pools: usize,
 ) -> Result<(f64, f64)> {
     let count = async {
         tokio::time::sleep(SETTLED).await;
-        let before = written(operator).await?;
-        tokio::time::sleep(WINDOW).await;
-        let after = written(operator).await?;
-        Ok::<_, anyhow::Error>((after.0 - before.0, after.1 - before.1))
+        let before = of_pools(operator).await?;
+        let of_jobs = of_running_jobs(api).await?;
+        Ok::<_, anyhow::Error>((of_jobs, of_pools(operator).await? - before))
     };
     let (of_jobs, of_pools) = tokio::select! {
         counted = count => counted?,
-        ended = make_images(queue, jobs) => anyhow::bail!("the jobs did not last: {ended:?}"),
+        ended = make_images(queue, jobs) => bail!("the jobs did not last: {ended:?}"),
     };
     #[allow(clippy::cast_precision_loss)] // far below 2^52
     let each = |writes: f64, of: usize| writes / of as f64 * 60.0 / WINDOW.as_secs_f64();
     Ok((each(of_jobs, jobs), each(of_pools, pools)))
 }
 
-/// The status patches of jobs and of pools so far.
-async fn written(operator: &Operator) -> Result<(f64, f64)> {
-    let of = async |kind: &str| {
-        operator.metric_with("imagejob_status_writes_total", &format!("kind=\"{kind}\"")).await
-    };
-    Ok((of("imagejob").await?, of("workerpool").await?))
+/// The status patches of pools so far.
+async fn of_pools(operator: &Operator) -> Result<f64> {
+    operator.metric_with("imagejob_status_writes_total", "kind=\"workerpool\"").await
+}
+
+/// How often the running jobs change within the window. Others, which wait, are written too.
+async fn of_running_jobs(api: &Api<ImageJob>) -> Result<f64> {
+    let now = api.list(&ListParams::default().limit(1)).await?.metadata.resource_version;
+    let mut events = pin!(api.watch(&WatchParams::default(), &now.context("a list has a version")?).await?);
+    let mut end = pin!(tokio::time::sleep(WINDOW));
+    let mut writes = 0.0;
+    loop {
+        let event = tokio::select! {
+            () = &mut end => return Ok(writes),
+            event = events.try_next() => event?.context("the watch has ended")?,
+        };
+        if matches!(event, WatchEvent::Modified(job) if job.name_any().starts_with(NAMES)) {
+            writes += 1.0;
+        }
+    }
 }
 
 /// Claims all images of all jobs, holds them, and finishes one of each job now and then.
