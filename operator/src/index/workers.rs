@@ -50,11 +50,11 @@ impl Workers {
             (pods, nodes)
         };
         let record = |(pod, node): (Arc<Pod>, Option<Arc<Node>>)| {
-            let said = node.as_deref().map(|node| self.karpenter.of_node(node)).unwrap_or_default();
+            let report = node.as_deref().map(|node| self.karpenter.of_node(node)).unwrap_or_default();
             let waits = pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none());
             let uid = pod.metadata.uid.as_deref().filter(|_| waits);
             let awaited = uid.map(|uid| self.karpenter.awaited(uid, now)).unwrap_or_default();
-            record(&pod, node.as_deref(), said, awaited, now)
+            record(&pod, node.as_deref(), report, awaited, now)
         };
         pods.into_iter().zip(nodes).map(record).collect()
     }

@@ -174,6 +174,12 @@ impl Keeping {
             return;
         }
         self.look().await;
+        if self.look_through
+            && let Err(error) = self.look_through().await
+        {
+            tracing::debug!(pool = %self.key, %error, "queue not looked through yet");
+            self.report(&error);
+        }
     }
 
     /// Reads how things stand.
@@ -218,9 +224,6 @@ impl Keeping {
         }
         self.look_after_redis().await;
         self.configure(None).await;
-        if self.look_through {
-            self.look_through().await?;
-        }
         let reaped = self.queue.reap().await?;
         let taken_back = u64::from(reaped.expired) + u64::from(reaped.missing);
         let labels = [self.key.to_string(), "leaseEnded".to_owned()];
