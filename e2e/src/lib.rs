@@ -5,6 +5,7 @@ mod cloud;
 mod deploy;
 pub mod faults;
 mod finished;
+mod graph;
 mod jobs;
 mod operator;
 mod process;
@@ -14,6 +15,7 @@ mod world;
 
 pub use cloud::{CloudOptions, Machine, SpotTrace};
 pub use finished::{Finished, ready};
+pub use graph::graph;
 pub use jobs::{Caught, MODEL, Studio, text_to_image};
 pub use operator::{Operator, OperatorOptions};
 pub use process::PodProcess;

@@ -19,7 +19,7 @@ use super::{
     Stand, Verdict,
     crew::{Crew, CrewOptions},
 };
-use crate::{MODEL, jobs::Studio};
+use crate::{MODEL, graph, jobs::Studio};
 
 /// A picture takes 1 s.
 const STEPS: u32 = 20;
@@ -34,8 +34,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// # Errors
 /// When a job does not say what it waits for, or does not end.
 pub async fn of_what_jobs_refer_to(stand: &Stand, name: &str) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     let options = CrewOptions { machines: 1, steps: STEPS, step: STEP, engine: &[] };
     let crew = Crew::start(stand, studio, &options).await?;
@@ -107,24 +106,16 @@ async fn pool(crew: &Crew<'_>) -> Result<()> {
 }
 
 async fn create(studio: &Studio<'_>, name: &str, seed: u32) -> Result<()> {
-    let map = json!({ "metadata": { "name": name }, "data": { FLOW: graph(seed).to_string() } });
+    let map = json!({ "metadata": { "name": name }, "data": { FLOW: workflow(seed).to_string() } });
     let map: ConfigMap = serde_json::from_value(map)?;
     studio.api().create(&PostParams::default(), &map).await?;
     Ok(())
 }
 
-/// A small picture, in ComfyUI's API format.
-fn graph(seed: u32) -> Value {
-    json!({
-        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": MODEL } },
-        "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 512, "height": 512, "batch_size": 1 } },
-        "6": { "class_type": "CLIPTextEncode", "inputs": { "text": "a harbour", "clip": ["4", 1] } },
-        "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "people", "clip": ["4", 1] } },
-        "3": { "class_type": "KSampler", "inputs": {
-            "seed": seed, "steps": STEPS, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal",
-            "denoise": 1.0, "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0],
-            "latent_image": ["5", 0] } },
-        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
-        "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
-    })
+/// A picture that takes as many steps as the others.
+fn workflow(seed: u32) -> Value {
+    let mut workflow = graph(MODEL);
+    (workflow["5"]["inputs"]["width"], workflow["5"]["inputs"]["height"]) = (512.into(), 512.into());
+    (workflow["3"]["inputs"]["seed"], workflow["3"]["inputs"]["steps"]) = (seed.into(), STEPS.into());
+    workflow
 }

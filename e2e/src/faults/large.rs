@@ -24,9 +24,7 @@ const SOON: Duration = Duration::from_secs(120);
 /// # Errors
 /// When a job is not queued.
 pub async fn graphs(stand: &Stand, name: &str) -> Result<f64> {
-    let start = async || stand.operator(name, stand.api(), stand.redis().await);
-    let mut operator = start().await?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     let graph = graph();
     let submit = |n: usize| {
@@ -42,8 +40,7 @@ pub async fn graphs(stand: &Stand, name: &str) -> Result<f64> {
     wait_for("the jobs to be queued", SOON, queued).await?;
     let peak = operator.peak_rss_mb()?;
     operator.process().kill9()?;
-    let mut operator = start().await?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     studio.submit("small", picture("a pebble", 1, 1)).await?;
     studio.reason("small", JobReason::Waiting, SOON).await?;
     let peak = peak.max(operator.peak_rss_mb()?);

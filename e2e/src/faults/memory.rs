@@ -30,8 +30,7 @@ pub async fn full_and_restarted(stand: &Stand, name: &str) -> Result<Verdict> {
 }
 
 async fn fill_and_restart(stand: &Stand, name: &str) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     submit(&studio, "queued").await?;
     for n in 0..JOBS {
@@ -75,8 +74,7 @@ pub async fn evicted(stand: &Stand, name: &str) -> Result<Verdict> {
 }
 
 async fn evict(stand: &Stand, name: &str) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     studio.pool_says(|reason, _| reason == PoolReason::QueueLosesData.as_str(), SOON).await?;
     submit(&studio, "dropped").await?;

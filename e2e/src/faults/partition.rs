@@ -22,8 +22,7 @@ const STEP: Duration = Duration::from_millis(250);
 /// # Errors
 /// When the job does not end, or not by the second worker.
 pub async fn a_late_write(stand: &Stand) -> Result<Verdict> {
-    let mut operator = stand.operator("partition", stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader("partition").await?;
     let studio = stand.studio("partition", stand.s3().await, 0).await?;
     let mut way = Proxy::start(stand.redis().await.to_string()).await?;
     let record = stand.world.files().join("partition.steps");

@@ -39,8 +39,7 @@ pub struct Report {
 /// # Errors
 /// When the first job ends otherwise than for this reason, or the second one is not complete.
 pub async fn beside_an_honest_tenant(stand: &Stand, name: &str) -> Result<Report> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio_with(name, |spec| spec["fairness"]["tenancy"] = "Field".into()).await?;
     let fault = format!(r#"--fault={{"kind":"crash","step":1,"text":"{POISON}"}}"#);
     let options = CrewOptions { machines: MACHINES, steps: STEPS, step: STEP, engine: &[&fault] };

@@ -28,8 +28,7 @@ const SOON: Duration = Duration::from_secs(90);
 /// # Errors
 /// When the shares are others, an urgent image waits longer, or a job does not end.
 pub async fn beside_a_late_bulk_job(stand: &Stand, name: &str) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand
         .studio_with(name, |spec| {
             spec["fairness"]["tenancy"] = "Field".into();

@@ -86,7 +86,17 @@ impl Stand {
         self.operator_by(identity, api, redis, None)
     }
 
-    /// The same, by a clock of its own.
+    /// Starts an operator that reaches all directly, and waits until it leads.
+    ///
+    /// # Errors
+    /// When it can't be started, or does not lead in time.
+    pub async fn leader(&self, identity: &str) -> Result<Operator> {
+        let operator = self.operator(identity, self.api(), self.redis().await)?;
+        operator.leads().await?;
+        Ok(operator)
+    }
+
+    /// As [`operator`](Self::operator), by a clock of its own.
     ///
     /// # Errors
     /// When it can't be started.

@@ -31,8 +31,7 @@ pub enum Loss {
 /// # Errors
 /// When a job does not end.
 pub async fn while_all_work(stand: &Stand, name: &str, workers: u32, loss: Loss) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     let options = CrewOptions { machines: usize::try_from(workers)?, steps: STEPS, step: STEP, engine: &[] };
     let crew = Crew::start(stand, studio, &options).await?;

@@ -34,8 +34,7 @@ const ALL: Duration = Duration::from_secs(120);
 /// # Errors
 /// When a job does not end.
 pub async fn kill(stand: &Stand, name: &str, after: Duration) -> Result<Verdict> {
-    let mut operator = stand.operator(name, stand.api(), stand.redis().await)?;
-    operator.leads().await?;
+    let mut operator = stand.leader(name).await?;
     let studio = Studio::open(&stand.world, name, |spec| {
         spec["output"]["keyPrefix"] = format!("{name}/").into();
         spec["segmentSeconds"] = SEGMENT_SECONDS.into();

@@ -5,7 +5,7 @@ use crds::{
     WorkerPool,
     conditions::{ConditionType, JobReason, PoolReason, find_condition},
 };
-use e2e::{MODEL, Studio, World, text_to_image};
+use e2e::{MODEL, Studio, World, graph, text_to_image};
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -125,19 +125,4 @@ async fn config_map(studio: &Studio<'_>, name: &str, text: &str) -> Result<()> {
 
 fn workflow(graph: &Value) -> Value {
     json!({ "workflow": { "graph": graph } })
-}
-
-/// A small picture with this checkpoint, in ComfyUI's API format.
-fn graph(model: &str) -> Value {
-    json!({
-        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": model } },
-        "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 64, "height": 64, "batch_size": 1 } },
-        "6": { "class_type": "CLIPTextEncode", "inputs": { "text": "a harbour", "clip": ["4", 1] } },
-        "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "people", "clip": ["4", 1] } },
-        "3": { "class_type": "KSampler", "inputs": {
-            "seed": 7, "steps": 5, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
-            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0] } },
-        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
-        "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
-    })
 }

@@ -82,7 +82,7 @@ fn picture(model: &str, prompt: &str, steps: u32) -> Value {
 async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
     let jobs = [
         ("lighthouse", json!({ "count": 4, "textToImage": picture(model, "a lighthouse at dusk", 40) })),
-        ("workflow", json!({ "workflow": { "graph": graph(model) } })),
+        ("workflow", json!({ "workflow": { "graph": harbour(model) } })),
     ];
     timeline.say("kubectl apply: lighthouse (4 images), workflow (a raw ComfyUI graph)");
     let mut names = Vec::new();
@@ -93,18 +93,12 @@ async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Res
     Ok(names)
 }
 
-fn graph(model: &str) -> Value {
-    json!({
-        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": model } },
-        "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 768, "height": 512, "batch_size": 1 } },
-        "6": { "class_type": "CLIPTextEncode", "inputs": { "text": "a harbour in the rain", "clip": ["4", 1] } },
-        "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "people", "clip": ["4", 1] } },
-        "3": { "class_type": "KSampler", "inputs": {
-            "seed": 7, "steps": 12, "cfg": 7.0, "sampler_name": "euler", "scheduler": "karras", "denoise": 1.0,
-            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0] } },
-        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
-        "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
-    })
+fn harbour(model: &str) -> Value {
+    let mut graph = e2e::graph(model);
+    (graph["5"]["inputs"]["width"], graph["5"]["inputs"]["height"]) = (768.into(), 512.into());
+    graph["6"]["inputs"]["text"] = "a harbour in the rain".into();
+    (graph["3"]["inputs"]["steps"], graph["3"]["inputs"]["scheduler"]) = (12.into(), "karras".into());
+    graph
 }
 
 /// Shows the timeline until every job has ended. Meanwhile it kills one machine and creates an urgent job.
