@@ -11,6 +11,9 @@ use crate::constants::constants;
 constants! {
     /// The condition types of both kinds. `Complete`, `Failed` and `Late` are an ImageJob's only.
     pub enum ConditionType {
+        /// True: the job's images are queued, on the terms in its status. False: the job waits for what the reason says,
+        /// and is accepted once that is there.
+        Accepted,
         /// True: the object is as its spec asks. The reason is the object's state in one word.
         Ready,
         /// True: the operator is still working towards the spec.
@@ -36,8 +39,8 @@ constants! {
         Running,
         /// `spec.suspend` is true: no image is started; finished images stay.
         Suspended,
-        /// The pool is paused. The images wait until it goes on.
-        PoolPaused,
+        /// The pool is suspended. The images wait until it goes on.
+        PoolSuspended,
         /// The named pool does not exist (yet), or the job names none and its namespace has no default pool. The job
         /// waits for it.
         PoolNotFound,
@@ -50,6 +53,23 @@ constants! {
         /// `spec.tenant` names another tenant than the namespace, and the pool's `fairness.tenancy` does not allow it.
         /// The job waits until the pool changes.
         TenantNotAllowed,
+        /// The pool's `limits` do not allow this work. The job waits until the pool changes.
+        LimitExceeded,
+        /// The job is due sooner than its class promises. The job waits until the pool changes.
+        DueTooSoon,
+        /// A newer API has this type of work or input, and this operator does not know it. The job waits for a newer
+        /// operator.
+        WorkTypeUnknown,
+        /// The ImageRecipe does not exist (yet). The job waits for it.
+        RecipeNotFound,
+        /// The ImageRecipe's workflow or inputs are not right. The job waits until it changes.
+        RecipeInvalid,
+        /// A model, a node or a choice of the work is on no worker of the pool. The job waits until a worker has it.
+        NotOnWorkers,
+        /// An input does not exist (yet): another job has not made it, or a ConfigMap is missing. The job waits for it.
+        InputNotFound,
+        /// The pool's `inputs` do not allow the place that an input comes from. The job waits until the pool changes.
+        InputNotAllowed,
         /// The ConfigMap of the workflow does not exist (yet), or lacks the key. The job waits for it.
         ConfigMapNotFound,
         /// The ConfigMap's text is not a workflow in ComfyUI's API format. The job waits until the text changes.
@@ -71,8 +91,8 @@ constants! {
         Rejected,
         /// The user set `spec.cancel` before all images were made. Final.
         Cancelled,
-        /// The workflow cannot be run: it is too large, a node is not a node, an input does not exist, or no node makes
-        /// an image. Final.
+        /// The work cannot be run: it is too large, a node is not a node, an input does not exist or has a wrong value.
+        /// Final.
         WorkflowInvalid,
         /// The ConfigMap holds another workflow than the one that was accepted, and the queue has lost that one. Final:
         /// one job makes images of one workflow.

@@ -4,14 +4,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{ImageJob, WorkerPool};
+use crate::{ImageJob, ImageRecipe, WorkerPool};
 
-/// The definitions of both kinds.
+/// The definitions of all kinds.
 ///
 /// # Errors
 /// If the types do not make a CustomResourceDefinition; a test fails first.
 pub fn custom_resource_definitions() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [ImageJob::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
+    [ImageJob::crd(), ImageRecipe::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
 }
 
 fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
@@ -35,7 +35,7 @@ fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition,
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            if fields.contains_key("type") {
+            if fields.contains_key("type") || fields.contains_key("x-kubernetes-int-or-string") {
                 fields.remove("nullable");
             }
             fields.remove("title");

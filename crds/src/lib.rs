@@ -14,18 +14,27 @@
 pub mod conditions;
 mod constants;
 pub mod crd;
+mod decimal;
 pub mod events;
+mod family;
 mod imagejob;
+mod imagerecipe;
 mod money;
 pub mod names;
 mod rules;
 mod schema;
+mod seed;
 mod workerpool;
 
+pub use decimal::{Decimal, DecimalError};
+pub use family::Family;
 pub use imagejob::{
-    Class, ConfigMapRef, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobSpec,
-    ImageJobStatus, JobOutput, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
+    Class, ConfigMapRef, ControlNet, Cost, Counts, Format, ImageFailure, ImageJob, ImageJobSpec,
+    ImageJobStatus, ImageToImage, Input, InputSource, JobOutput, JobPool, JobResult, JobSource, Lora,
+    Metadata, NoWork, ObjectSource, OutputFile, OutputForm, PoolRef, RecipeUse, Sampling, TextToImage,
+    Timings, Work, WorkOf, WorkType, Workflow,
 };
+pub use imagerecipe::{ImageRecipe, ImageRecipeSpec, RecipeInput, RecipeInputType};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{

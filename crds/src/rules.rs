@@ -20,6 +20,21 @@ pub(crate) fn exactly_one_of(a: &str, b: &str) -> Rule {
     )
 }
 
+/// The field named as the type is there, and no other.
+pub(crate) fn work_of_its_type() -> Rule {
+    rule(
+        "[has(self.textToImage) == (self.type == 'TextToImage'), has(self.imageToImage) == (self.type == 'ImageToImage'), has(self.workflow) == (self.type == 'Workflow'), has(self.recipe) == (self.type == 'Recipe')].all(right, right)",
+        "give the field that type names and no other: textToImage, imageToImage, workflow or recipe",
+    )
+}
+
+pub(crate) fn one_source() -> Rule {
+    rule(
+        "[has(self.url), has(self.s3), has(self.configMapKey), has(self.job)].filter(given, given).size() == 1",
+        "give exactly one of url, s3, configMapKey or job",
+    )
+}
+
 /// The field cannot change once the object exists, not even from or to absent.
 pub(crate) fn fixed(field: &str) -> Rule {
     rule(
@@ -36,6 +51,55 @@ pub(crate) fn dns_label() -> Rule {
     rule(
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "use small letters, digits and '-', with a letter or digit at both ends",
+    )
+}
+
+/// A decimal or a whole number, in a range.
+pub(crate) fn decimal(min: i32, max: i32) -> Rule {
+    rule(
+        format!("{DECIMAL} && double(string(self)) >= {min}.0 && double(string(self)) <= {max}.0"),
+        &format!(
+            "give a number from {min} to {max} with at most three places; one with a fraction in quotes, e.g. \"0.5\""
+        ),
+    )
+}
+
+pub(crate) fn any_decimal() -> Rule {
+    rule(DECIMAL, "give a number with at most three places; one with a fraction in quotes, e.g. \"0.5\"")
+}
+
+const DECIMAL: &str = "string(self).matches('^-?[0-9]{1,12}([.][0-9]{1,3})?$')";
+
+pub(crate) fn seed() -> Rule {
+    rule(
+        "string(self).matches('^[0-9]{1,20}$') && (string(self).size() < 20 || string(self) <= '18446744073709551615')",
+        "give a seed from 0 to 18446744073709551615; above 9223372036854775807 in quotes, or the API server rounds it",
+    )
+}
+
+pub(crate) fn sha256() -> Rule {
+    rule("self.matches('^[0-9a-f]{64}$')", "give the SHA-256 as 64 hexadecimal digits in small letters")
+}
+
+pub(crate) fn https_url() -> Rule {
+    rule(
+        "isURL(self) && url(self).getScheme() == 'https' && url(self).getHost() != ''",
+        "give an https URL, e.g. https://pictures.example.com/cat.png",
+    )
+}
+
+pub(crate) fn recipe_name() -> Rule {
+    rule("self.metadata.name.size() <= 63", "a recipe's name has at most 63 characters")
+}
+
+pub(crate) fn input_name() -> Rule {
+    rule("self.matches('^[A-Za-z][A-Za-z0-9_]*$')", "use letters, digits and '_', beginning with a letter")
+}
+
+pub(crate) fn choices_with_enum() -> Rule {
+    explained(
+        "has(self.choices) == (self.type == 'Enum')",
+        "has(self.choices) ? 'choices need type: Enum' : 'type: Enum needs choices'",
     )
 }
 

@@ -18,12 +18,85 @@ pub(crate) fn graph(_: &mut Gen) -> Schema {
     })
 }
 
-pub(crate) fn workflow_inputs(_: &mut Gen) -> Schema {
+pub(crate) fn node_inputs(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 100,
-        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true, "nullable": true},
+        "additionalProperties": any_kept(),
     })
+}
+
+pub(crate) fn recipe_inputs(_: &mut Gen) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 50,
+        "additionalProperties": any_kept(),
+    })
+}
+
+pub(crate) fn any_value(_: &mut Gen) -> Schema {
+    json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+}
+
+fn any_kept() -> Value {
+    json!({"x-kubernetes-preserve-unknown-fields": true, "nullable": true})
+}
+
+pub(crate) fn node_ids(_: &mut Gen) -> Schema {
+    names(50, 63)
+}
+
+pub(crate) fn seed_inputs(_: &mut Gen) -> Schema {
+    names(20, 253)
+}
+
+pub(crate) fn node_input_paths(_: &mut Gen) -> Schema {
+    let mut paths = names(20, 253);
+    paths.insert("minItems".to_owned(), 1.into());
+    paths
+}
+
+pub(crate) fn input_names(_: &mut Gen) -> Schema {
+    names(10, 63)
+}
+
+pub(crate) fn choices(_: &mut Gen) -> Schema {
+    names(100, 253)
+}
+
+fn names(most: u32, longest: u32) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": most,
+        "items": {"type": "string", "minLength": 1, "maxLength": longest},
+        "x-kubernetes-list-type": "atomic",
+    })
+}
+
+pub(crate) fn work_type(_: &mut Gen) -> Schema {
+    json_schema!({"type": "string", "enum": ["TextToImage", "ImageToImage", "Workflow", "Recipe"]})
+}
+
+pub(crate) fn recipe_input_type(_: &mut Gen) -> Schema {
+    json_schema!({
+        "type": "string",
+        "enum": ["String", "Integer", "Number", "Boolean", "Enum", "Image", "Seed"],
+    })
+}
+
+pub(crate) fn family(_: &mut Gen) -> Schema {
+    let names = crate::Family::ALL.map(crate::Family::as_str);
+    json_schema!({"type": "string", "enum": names})
+}
+
+/// A whole number, or a decimal in quotes.
+pub(crate) fn decimal(_: &mut Gen) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 16})
+}
+
+/// A decimal that only the operator writes.
+pub(crate) fn told_decimal(_: &mut Gen) -> Schema {
+    json_schema!({"type": "string", "maxLength": 24})
 }
 
 pub(crate) fn conditions(_: &mut Gen) -> Schema {

@@ -1,21 +1,26 @@
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::{
-    rules::{self, exactly_one_of, fixed},
-    schema,
-};
+use crate::rules::{self, fixed};
 
+mod input;
 mod status;
+mod work;
 
-pub use status::{Cost, Counts, ExtraImage, Image, ImageFailure, ImageJobStatus, JobOutput, Sla};
+pub use input::{Input, InputSource, JobSource, ObjectSource};
+pub use status::{
+    Cost, Counts, ImageFailure, ImageJobStatus, JobOutput, JobPool, JobResult, OutputFile, Timings,
+};
+pub use work::{
+    ControlNet, Format, ImageToImage, Lora, Metadata, NoWork, RecipeUse, Sampling, TextToImage, Work, WorkOf,
+    WorkType, Workflow,
+};
 
 /// The name of a class, as the pool defines it.
 pub type Class = String;
 
-/// What the user asks for: one prompt or workflow, and how many images of it.
+/// What the user asks for: the work, and how many images of it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[kube(
     group = "imagejob.dev",
@@ -28,7 +33,7 @@ pub type Class = String;
     status = "ImageJobStatus",
     derive = "PartialEq",
     validation = rules::job_name(),
-    doc = "An ImageJob asks for images of one prompt or workflow. The operator queues them, GPU workers of a WorkerPool make them, and the operator writes their URLs and cost into the status.",
+    doc = "An ImageJob asks for images: from a text, from an image, of a workflow or of a recipe. The operator queues them, GPU workers of a WorkerPool make them, and the operator writes their URLs and cost into the status.",
     printcolumn(
         name = "State",
         type_ = "string",
@@ -45,7 +50,7 @@ pub type Class = String;
     printcolumn(
         name = "Pool",
         type_ = "string",
-        json_path = ".status.pool",
+        json_path = ".status.pool.name",
         description = "The WorkerPool that makes the images."
     ),
     printcolumn(
@@ -70,19 +75,21 @@ pub type Class = String;
         priority = 1
     ),
     printcolumn(
-        name = "SLA",
+        name = "Late",
         type_ = "string",
-        json_path = ".status.sla",
-        description = "Whether the job keeps its dueTime.",
+        json_path = ".status.conditions[?(@.type==\"Late\")].reason",
+        description = "The reason of the Late condition, once the job was at risk of missing its dueTime.",
         priority = 1
     )
 )]
-#[x_kube(validation = exactly_one_of("textToImage", "workflow"))]
 #[x_kube(validation = fixed("poolRef"))]
 #[x_kube(validation = fixed("tenant"))]
 #[x_kube(validation = fixed("class"))]
-#[x_kube(validation = fixed("textToImage"))]
-#[x_kube(validation = fixed("workflow"))]
+#[x_kube(validation = fixed("work"))]
+#[x_kube(validation = fixed("inputs"))]
+#[x_kube(validation = fixed("output"))]
+#[x_kube(validation = fixed("sameSeed"))]
+#[x_kube(validation = fixed("dueWithinSeconds"))]
 #[x_kube(validation = fixed("count"))]
 #[x_kube(validation = fixed("timeoutSeconds"))]
 #[x_kube(validation = fixed("retries"))]
@@ -107,19 +114,35 @@ pub struct ImageJobSpec {
     #[x_kube(validation = rules::dns_label())]
     pub class: Option<Class>,
 
-    /// An image from a text, for checkpoints that hold model, text encoder and VAE in one file (Stable Diffusion 1.5, 2.1,
-    /// SDXL). Give exactly one of textToImage or workflow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text_to_image: Option<TextToImage>,
+    /// What to make.
+    pub work: Work,
 
-    /// A ComfyUI workflow. Give exactly one of textToImage or workflow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<Workflow>,
+    /// Files that the work starts from, up to 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub inputs: Vec<Input>,
 
-    /// How many images to make, 1 to 10000. Image i uses seed + i. Default: 1.
+    /// In which form the files are stored.
+    #[serde(default, skip_serializing_if = "OutputForm::is_default")]
+    pub output: OutputForm,
+
+    /// How many images to make, 1 to 10000. Image i uses seed + i. A job of several images whose work has no seed that can
+    /// be counted up is refused, unless sameSeed is true. Default: 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
+
+    /// True: all images use the same seed, for work that differs in other ways, e.g. by the time or by chance. Default:
+    /// false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_seed: bool,
+
+    /// Within how many seconds of its acceptance the job is due, 1 to 604800 (a week); not less than the class's
+    /// slaSeconds. Default: the class's slaSeconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub due_within_seconds: Option<u32>,
 
     /// The longest time that one image may take in the engine, in seconds, 1 to 86400. Default: 300.
     #[serde(default = "default_timeout_seconds")]
@@ -168,71 +191,28 @@ pub struct PoolRef {
     pub namespace: Option<String>,
 }
 
-/// An image from a text.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+/// In which form files are stored.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
-pub struct TextToImage {
-    /// The checkpoint's file name as the engine lists it, e.g. `v1-5-pruned.safetensors`.
-    #[schemars(length(min = 1, max = 253))]
-    pub model: String,
-    /// What the image shows, up to 10000 characters.
-    #[schemars(length(max = 10_000))]
-    pub prompt: String,
-    /// What the image does not show, up to 10000 characters. Default: empty.
-    #[serde(default)]
-    #[schemars(length(max = 10_000))]
-    pub negative_prompt: String,
-    /// Width in pixels, a multiple of 8 from 64 to 4096. Default: 512.
-    #[serde(default = "default_side")]
-    #[schemars(range(min = 64, max = 4096), extend("multipleOf" = 8))]
-    pub width: u32,
-    /// Height in pixels, a multiple of 8 from 64 to 4096. Default: 512.
-    #[serde(default = "default_side")]
-    #[schemars(range(min = 64, max = 4096), extend("multipleOf" = 8))]
-    pub height: u32,
-    /// Sampling steps, 1 to 1000. Default: 20.
-    #[serde(default = "default_steps")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub steps: u32,
-    /// How closely the image follows the prompt (classifier-free guidance), 0 to 100. Default: 7.
-    #[serde(default = "default_cfg_scale")]
-    #[schemars(range(min = 0, max = 100))]
-    pub cfg_scale: f64,
-    /// The engine's sampler, e.g. `euler` or `dpmpp_2m`. Default: euler.
-    #[serde(default = "default_sampler")]
-    #[schemars(length(min = 1, max = 64))]
-    pub sampler: String,
-    /// The engine's noise schedule, e.g. `normal` or `karras`. Default: normal.
-    #[serde(default = "default_scheduler")]
-    #[schemars(length(min = 1, max = 64))]
-    pub scheduler: String,
-    /// The seed of image 0, 0 to 9007199254740991 (2^53 - 1). Default: the operator draws one and keeps it in
-    /// status.seed.
+pub struct OutputForm {
+    /// The format that still pictures are converted to: png, webp, jpeg or avif. Animations and other files stay as they
+    /// are. Default: pictures stay as the engine wrote them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
-    pub seed: Option<u64>,
+    pub format: Option<Format>,
+    /// The quality of webp, jpeg and avif, 1 to 100. Default: 90.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub quality: Option<u8>,
+    /// Strip: texts that the engine writes into files, such as the prompt and the workflow, are taken out. Keep: they stay.
+    /// Default: Strip.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
-/// A ComfyUI workflow: here, or in a ConfigMap.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
-#[x_kube(validation = exactly_one_of("graph", "configMapRef"))]
-#[serde(rename_all = "camelCase")]
-pub struct Workflow {
-    /// The workflow in ComfyUI's API format (in ComfyUI's menu: Export (API)), a map of node ids to nodes with class_type
-    /// and inputs; up to 500 nodes, and 1 MiB with the inputs below. Give exactly one of graph or configMapRef.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::graph")]
-    pub graph: Option<Map<String, Value>>,
-
-    /// A ConfigMap in the job's namespace that holds the workflow. Give exactly one of graph or configMapRef.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_ref: Option<ConfigMapRef>,
-
-    /// Inputs of nodes to set to other values, each named node.input, e.g. `6.text`; up to 100. The node must have the
-    /// input.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    #[schemars(schema_with = "schema::workflow_inputs")]
-    pub inputs: Map<String, Value>,
+impl OutputForm {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A key of a ConfigMap.
@@ -250,34 +230,6 @@ pub struct ConfigMapRef {
     pub key: String,
 }
 
-/// What a job asks for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Work<'a> {
-    /// `spec.textToImage`.
-    TextToImage(&'a TextToImage),
-    /// `spec.workflow`.
-    Workflow(&'a Workflow),
-}
-
-/// A spec with both or neither of textToImage and workflow; the API server refuses such a spec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("give exactly one of textToImage or workflow")]
-pub struct NoWork;
-
-impl ImageJobSpec {
-    /// What the job asks for.
-    ///
-    /// # Errors
-    /// If both or neither of textToImage and workflow are there.
-    pub fn work(&self) -> Result<Work<'_>, NoWork> {
-        match (&self.text_to_image, &self.workflow) {
-            (Some(text_to_image), None) => Ok(Work::TextToImage(text_to_image)),
-            (None, Some(workflow)) => Ok(Work::Workflow(workflow)),
-            _ => Err(NoWork),
-        }
-    }
-}
-
 const fn one() -> u32 {
     1
 }
@@ -286,21 +238,6 @@ const fn default_timeout_seconds() -> u32 {
 }
 const fn default_retries() -> u32 {
     2
-}
-const fn default_side() -> u32 {
-    512
-}
-const fn default_steps() -> u32 {
-    20
-}
-const fn default_cfg_scale() -> f64 {
-    7.0
-}
-fn default_sampler() -> String {
-    "euler".to_owned()
-}
-fn default_scheduler() -> String {
-    "normal".to_owned()
 }
 fn default_config_map_key() -> String {
     "workflow.json".to_owned()

@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capacity, Money, schema};
+use crate::{Capacity, Decimal, Money, schema, seed};
 
 /// The state of a job. Only the operator writes it.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
@@ -12,7 +12,7 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Complete, Failed, Stalled, Late.
+    /// Accepted, Ready, Reconciling, Complete, Failed, Stalled, Late.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -26,10 +26,9 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
 
-    /// The pool that makes the images; namespace/name where it is in another namespace than the job.
+    /// The pool that makes the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
-    pub pool: Option<String>,
+    pub pool: Option<JobPool>,
 
     /// The class that the job was accepted in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,10 +54,11 @@ pub struct ImageJobStatus {
     pub weight: Option<u32>,
 
     /// The seed of image 0: the spec's, or the one that the operator drew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "seed")]
+    #[schemars(schema_with = "schema::seed")]
     pub seed: Option<u64>,
 
-    /// In how many segments each image of textToImage is made. The number never changes, so that an interruption does not
+    /// In how many segments each image is made. The number never changes, so that an interruption does not
     /// change an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
@@ -75,7 +75,7 @@ pub struct ImageJobStatus {
     /// The images made, in order: the first 100. manifestURL lists all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
-    pub images: Vec<Image>,
+    pub results: Vec<JobResult>,
 
     /// The URL of a JSON document that lists every image. Only for jobs with a count over 100, once they have ended.
     #[serde(rename = "manifestURL", default, skip_serializing_if = "Option::is_none")]
@@ -111,10 +111,6 @@ pub struct ImageJobStatus {
     /// How long earlier suspensions lasted together, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_seconds: Option<u64>,
-
-    /// Whether the job keeps its dueTime.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sla: Option<Sla>,
 
     /// How often an image was queued again because its machine or its engine went away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,33 +162,39 @@ pub struct Counts {
     pub failed: u32,
 }
 
-/// An image that is made.
+/// The pool of a job.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct JobPool {
+    /// Its namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its metadata.uid: tells a pool from a later one of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+}
+
+/// An image that is made: all files of one run of the work.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Image {
+pub struct JobResult {
     /// The number of the image in the job, from 0.
     pub index: u32,
-    /// The image's URL: the publicURL of the pool's output, a slash, and the key.
-    #[schemars(length(max = 2048))]
-    pub url: String,
-    /// The image's key in the bucket.
-    #[schemars(length(max = 1024))]
-    pub key: String,
-    /// The object's ETag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub etag: Option<String>,
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
+    /// The files, the most important first: the first 20.
+    #[schemars(length(max = 20))]
+    pub outputs: Vec<OutputFile>,
     /// The image's seed. A seed above 9223372036854775807 (2^63 - 1) is a string, because the API server keeps no
     /// larger number exactly.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "seed")]
     #[schemars(schema_with = "schema::seed")]
     pub seed: Option<u64>,
     /// The image's GPU time in seconds, exact to the millisecond.
-    pub gpu_seconds: f64,
+    #[schemars(schema_with = "schema::told_decimal")]
+    pub gpu_seconds: Decimal,
     /// The kind of machine that made the image.
     pub capacity: Capacity,
     /// The cost of the GPU time, by the machine's price when the image was made.
@@ -200,26 +202,62 @@ pub struct Image {
     pub amount: Money,
     /// How often the image was begun; 1 if nothing went wrong.
     pub attempts: u32,
-    /// Further images of a workflow with several outputs: the first 20.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
-    pub extra: Vec<ExtraImage>,
+    /// Where the time of the last attempt went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
-/// A further image of a workflow with several outputs.
+/// A file that was made.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct ExtraImage {
-    /// The image's URL: the publicURL of the pool's output, a slash, and the key.
-    #[schemars(length(max = 2048))]
-    pub url: String,
-    /// The image's key in the bucket.
+pub struct OutputFile {
+    /// The id of the node that made it.
+    #[schemars(length(max = 256))]
+    pub node: String,
+    /// A name for people: the filename_prefix of the node, the image's index, and the ending of the media type.
+    #[schemars(length(max = 256))]
+    pub name: String,
+    /// The file's kind as its bytes show it, e.g. `image/png` or `video/mp4`.
+    #[schemars(length(max = 128))]
+    pub media_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha256: Option<String>,
+    /// Width in pixels, of pictures and videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height in pixels, of pictures and videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How long it plays, in seconds, of animations, videos and sounds where the file tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::told_decimal")]
+    pub duration_seconds: Option<Decimal>,
+    /// Its key in the bucket.
     #[schemars(length(max = 1024))]
     pub key: String,
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
+    /// Its URL: the publicURL of the pool's output, a slash, and the key.
+    #[schemars(length(max = 2048))]
+    pub url: String,
+}
+
+/// Where the time of an image went, in milliseconds.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// From the job's acceptance until a worker took the image.
+    pub queue_ms: u64,
+    /// In the engine until the first sampling step: loading models and encoding texts.
+    pub load_ms: u64,
+    /// Sampling.
+    pub sample_ms: u64,
+    /// In the engine after the last sampling step: decoding and saving.
+    pub decode_ms: u64,
+    /// From the engine into the bucket.
+    pub upload_ms: u64,
 }
 
 /// An image that failed for good.
@@ -243,7 +281,8 @@ pub struct ImageFailure {
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// The GPU time in seconds, exact to the millisecond.
-    pub gpu_seconds: f64,
+    #[schemars(schema_with = "schema::told_decimal")]
+    pub gpu_seconds: Decimal,
     /// The cost of the GPU time, e.g. `"0.0123"`.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
@@ -255,45 +294,4 @@ pub struct Cost {
     /// The currency of both amounts, e.g. `USD`.
     #[schemars(length(max = 3))]
     pub currency: String,
-}
-
-/// Whether a job keeps its dueTime.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sla {
-    /// There is still time.
-    Pending,
-    /// There is still time, but by the pool's forecast not enough.
-    AtRisk,
-    /// Every image was made in time.
-    Met,
-    /// Time ran out before every image was made, or an image failed for good.
-    Missed,
-}
-
-/// A seed in JSON: a number as far as the API server keeps it exactly, a string of digits beyond.
-mod seed {
-    use serde::{Deserialize, Deserializer, Serialize as _, Serializer, de::Error as _};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Seed {
-        Number(u64),
-        Text(String),
-    }
-
-    #[allow(clippy::ref_option, reason = "serde calls it so")]
-    pub(super) fn serialize<S: Serializer>(seed: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-        match seed {
-            Some(seed) if i64::try_from(*seed).is_err() => serializer.collect_str(seed),
-            seed => seed.serialize(serializer),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-        match Option::<Seed>::deserialize(deserializer)? {
-            None => Ok(None),
-            Some(Seed::Number(seed)) => Ok(Some(seed)),
-            Some(Seed::Text(digits)) => digits.parse().map(Some).map_err(D::Error::custom),
-        }
-    }
 }

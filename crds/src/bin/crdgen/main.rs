@@ -56,11 +56,12 @@ fn main() -> anyhow::Result<ExitCode> {
 fn files() -> anyhow::Result<Vec<File>> {
     let crds = crds::crd::custom_resource_definitions()?;
     let crds = crds.iter().map(yaml::readable).collect::<Result<Vec<_>, _>>()?;
-    let [image_job, worker_pool] = crds.as_slice() else {
-        anyhow::bail!("expected ImageJob and WorkerPool, found {} definitions", crds.len());
+    let [image_job, image_recipe, worker_pool] = crds.as_slice() else {
+        anyhow::bail!("expected ImageJob, ImageRecipe and WorkerPool, found {} definitions", crds.len());
     };
     Ok(vec![
         File { path: "crds/yaml/imagejobs.yaml", content: yaml::document(image_job)? },
+        File { path: "crds/yaml/imagerecipes.yaml", content: yaml::document(image_recipe)? },
         File { path: "crds/yaml/workerpools.yaml", content: yaml::document(worker_pool)? },
         File { path: "docs/api.md", content: reference::document(&crds) },
     ])

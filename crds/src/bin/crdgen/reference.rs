@@ -11,13 +11,14 @@ const HEADER: &str = "\
 <!-- Written by crdgen from the types in crds/src. Do not edit; run: make generate -->
 # API reference
 
-Group `imagejob.dev`, version `v1alpha1`. Both kinds are namespaced. The API server checks *Limits* and *Rules* when an
+Group `imagejob.dev`, version `v1alpha1`. All kinds are namespaced. The API server checks *Limits* and *Rules* when an
 object is written, and the policies of `manifests/base/policies.yaml` as well: a job's tenant is its namespace, and an
-inline workflow is in ComfyUI's API format, has at most 10000 inputs, and seeds of at most 2^63 - 1. What only the operator
-can see, e.g. an unknown pool, is in the [conditions](#conditions).
+inline workflow is in ComfyUI's API format, has at most 10000 inputs, and no seed that the API server rounds. What only the
+operator can see, e.g. an unknown pool, is in the [conditions](#conditions).
 
 Times are RFC 3339. Prices and amounts are decimal strings, exact to a millionth, in the currency beside them. Fields of
-durations end in `Seconds`. Only `cfgScale` and `gpuSeconds` have fractions.
+durations end in `Seconds`. Other numbers with a fraction are decimal strings as well, exact to a thousandth; a whole number
+needs no quotes.
 ";
 
 pub(crate) fn document(crds: &[Value]) -> String {
@@ -65,7 +66,9 @@ impl Page {
         }
         self.rules(schema);
         for part in ["spec", "status"] {
-            self.object(&format!("{kind}.{part}"), &schema["properties"][part]);
+            if let Some(schema) = schema["properties"].get(part) {
+                self.object(&format!("{kind}.{part}"), schema);
+            }
         }
     }
 
