@@ -1,8 +1,10 @@
-//! Takes pictures from the engine, one file at a time and within a budget of memory.
+//! Takes files from the engine, one at a time and within a budget of memory.
 
 use std::{sync::Arc, time::Duration};
 
-use queue::Reason;
+use bytes::Bytes;
+use media::{BadFile, Facts, Metadata, Reader, Unconverted};
+use queue::{Form, Reason};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
@@ -10,28 +12,30 @@ use tokio::{
 };
 
 use crate::{
-    comfyui::{Download, Engine, Error, Output, State},
+    comfyui::{Content, Download, Engine, Error, File, Output, State},
     ending::Ending,
-    picture::{BadPng, Picture, Reader, Texts},
 };
 
 /// A file that came in part, or not at all, is fetched so often.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
+/// Of formats with a loss, where the job does not say.
+const DEFAULT_QUALITY: u8 = 90;
 /// The budget is counted in so many bytes.
 const PAGE: u32 = 4096;
 
-/// Memory for pictures that are on their way from the engine to the bucket, over all tasks.
+/// Memory for files that are on their way from the engine to the bucket, over all tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     pages: Arc<Semaphore>,
     total: u32,
 }
 
-/// A picture, and the memory it takes.
+/// A whole file, and the memory it takes.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) picture: Picture,
+    pub(crate) bytes: Bytes,
+    pub(crate) facts: Facts,
     _memory: OwnedSemaphorePermit,
 }
 
@@ -52,7 +56,9 @@ enum Why {
     #[error("can't be fetched any more: {0}")]
     EngineDied(Box<Error>),
     #[error("can't be kept: {0}")]
-    Bad(#[from] BadPng),
+    Bad(#[from] BadFile),
+    #[error("can't be converted: {0}")]
+    Unconverted(#[from] Unconverted),
     #[error("has {} MiB, and a worker takes at most {} (OUTPUT_BUDGET_MIB)", .bytes.div_ceil(1 << 20), .most >> 20)]
     TooLarge { bytes: u64, most: u64 },
 }
@@ -93,34 +99,36 @@ impl Lost {
     /// What becomes of the task.
     pub(crate) fn ending(&self) -> Ending {
         match &self.why {
-            Why::Gone(_) | Why::Bad(BadPng::Cut { .. } | BadPng::Checksum { .. }) => {
-                Ending::doubted(Reason::OutputLost, self)
-            }
+            Why::Gone(_) | Why::Bad(_) => Ending::doubted(Reason::OutputLost, self),
             Why::EngineDied(_) => Ending::crashed(self),
-            Why::Bad(_) => Ending::rejected(Reason::NoImage, self),
+            Why::Unconverted(_) => Ending::rejected(Reason::NotConverted, self),
             Why::TooLarge { .. } => Ending::rejected(Reason::OutputTooLarge, self),
         }
     }
 
     /// An equal node made the file for an earlier prompt, and it is not there any more: made anew, it will be.
     pub(crate) fn is_stale(&self) -> bool {
-        let may_be_removed = matches!(self.why, Why::Gone(_) | Why::Bad(BadPng::Cut { .. } | BadPng::NotPng));
-        self.output.is_cached && may_be_removed
+        self.output.is_cached && matches!(self.why, Why::Gone(_) | Why::Bad(_))
     }
 }
 
-/// Fetches a picture. Holds the task up while there is no room for it.
+/// Fetches a file. Holds the task up while there is no room for it.
 pub(crate) async fn collect(
     engine: &Engine,
     budget: &Budget,
     output: &Output,
-    texts: Texts,
+    form: Form,
 ) -> Result<Collected, Lost> {
+    let metadata = if form.keep_texts { Metadata::Keep } else { Metadata::Strip };
+    let file = match &output.content {
+        Content::File(file) => file,
+        Content::Text(text) => return write_down(budget, output, text).await,
+    };
     let mut tries_left = TRIES;
     loop {
         tries_left -= 1;
-        let received = match engine.open(output).await {
-            Ok(download) => receive(download, budget, texts).await,
+        let received = match engine.open(file).await {
+            Ok(download) => receive(download, budget, file, metadata).await,
             Err(error) => Err(Failed::ForNow(error)),
         };
         let error = match received {
@@ -139,13 +147,33 @@ pub(crate) async fn collect(
     }
 }
 
-async fn receive(mut download: Download, budget: &Budget, texts: Texts) -> Result<Collected, Failed> {
+/// A text that a node shows becomes a file.
+async fn write_down(budget: &Budget, output: &Output, text: &str) -> Result<Collected, Lost> {
+    let length = text.len() as u64;
+    let lost = |why| Lost::new(output, why);
+    let Some(memory) = budget.take(Some(length)).await else {
+        return Err(lost(Why::TooLarge { bytes: length, most: budget.bytes() }));
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut reader = Reader::new(Metadata::Keep, "text.txt");
+    let read = reader.push(text.as_bytes(), &mut bytes).and_then(|()| reader.finish(&mut bytes));
+    let facts = read.map_err(|error| lost(error.into()))?;
+    Ok(Collected { bytes: bytes.into(), facts, _memory: memory })
+}
+
+async fn receive(
+    mut download: Download,
+    budget: &Budget,
+    file: &File,
+    metadata: Metadata,
+) -> Result<Collected, Failed> {
     let length = download.length();
     let most = budget.bytes();
     let too_large = |bytes| Failed::ForGood(Why::TooLarge { bytes, most });
     let Some(memory) = budget.take(length).await else { return Err(too_large(length.unwrap_or_default())) };
     let expected = usize::try_from(length.unwrap_or_default()).unwrap_or_default();
-    let mut reader = Reader::new(texts, expected);
+    let mut reader = Reader::new(metadata, &file.filename);
+    let mut kept = Vec::with_capacity(expected);
     let limit = download.timeout();
     let reading = async {
         let mut bytes = 0;
@@ -154,7 +182,7 @@ async fn receive(mut download: Download, budget: &Budget, texts: Texts) -> Resul
             if bytes > length.unwrap_or(most) {
                 return Err(too_large(bytes));
             }
-            reader.push(&part).map_err(|error| Failed::ForGood(error.into()))?;
+            reader.push(&part, &mut kept).map_err(|error| Failed::ForGood(error.into()))?;
         }
         Ok(())
     };
@@ -163,18 +191,51 @@ async fn receive(mut download: Download, budget: &Budget, texts: Texts) -> Resul
         return Err(Failed::ForNow(error));
     };
     read?;
-    let picture = reader.finish().map_err(|error| Failed::ForGood(error.into()))?;
-    Ok(Collected { picture, _memory: memory })
+    let facts = reader.finish(&mut kept).map_err(|error| Failed::ForGood(error.into()))?;
+    Ok(Collected { bytes: kept.into(), facts, _memory: memory })
 }
 
 /// Whether every pixel is black; off the threads that others wait for, as a large black picture takes its time.
-pub(crate) async fn is_black(output: &Output, picture: &Picture) -> Result<bool, Lost> {
-    let picture = picture.clone();
-    match spawn_blocking(move || picture.is_black()).await {
-        Ok(Ok(is_black)) => Ok(is_black),
-        Ok(Err(error)) => Err(Lost::new(output, error.into())),
-        // It was cancelled, as the worker ends.
-        Err(_) => Ok(false),
+pub(crate) async fn is_black(output: &Output, collected: &Collected) -> Result<bool, Lost> {
+    let (bytes, kind) = (collected.bytes.clone(), collected.facts.media_type);
+    let look = move || Ok(media::is_black(&bytes, kind)?);
+    off_thread(output, look).await.map(|is_black| is_black.unwrap_or(false))
+}
+
+/// Converts a still picture to the format that the job asks for; what is none stays as it is.
+pub(crate) async fn converted(output: &Output, collected: Collected, form: Form) -> Result<Collected, Lost> {
+    let Some(format) = form.format else { return Ok(collected) };
+    let format = match format {
+        queue::Format::Png => media::Format::Png,
+        queue::Format::Webp => media::Format::Webp,
+        queue::Format::Jpeg => media::Format::Jpeg,
+        queue::Format::Avif => media::Format::Avif,
+    };
+    let quality = form.quality.unwrap_or(DEFAULT_QUALITY);
+    let bytes = collected.bytes.clone();
+    let convert = move || {
+        let Some(converted) = media::convert(&bytes, format, quality)? else { return Ok(None) };
+        let mut whole = Vec::with_capacity(converted.bytes.len());
+        let mut reader = Reader::new(Metadata::Keep, "");
+        reader.push(&converted.bytes, &mut whole)?;
+        let facts = reader.finish(&mut whole)?;
+        Ok::<_, Why>(Some((whole, facts)))
+    };
+    Ok(match off_thread(output, convert).await?.flatten() {
+        Some((bytes, facts)) => Collected { bytes: bytes.into(), facts, ..collected },
+        None => collected,
+    })
+}
+
+/// `None`: it was cancelled, as the worker ends.
+async fn off_thread<T: Send + 'static>(
+    output: &Output,
+    work: impl FnOnce() -> Result<T, Why> + Send + 'static,
+) -> Result<Option<T>, Lost> {
+    match spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(Some(done)),
+        Ok(Err(why)) => Err(Lost::new(output, why)),
+        Err(_) => Ok(None),
     }
 }
 

@@ -1,15 +1,14 @@
 use std::time::Duration;
 
-use queue::{Lease, Reason, StoredImage, TaskResult, WorkerId};
-use store::{Error, Found, ImageFacts, Put};
+use queue::{Lease, Reason, StoredFile, TaskResult, TaskSpec, Timings, WorkerId};
+use store::{Error, FileFacts, Found, Put};
 use tokio::time::Instant;
 
 use crate::{
     backoff::Backoff,
-    collect::{Lost, collect, is_black},
-    comfyui::Output,
+    collect::{Collected, Lost, collect, converted, is_black},
     ending::Ending,
-    picture::Picture,
+    names::{expected_extensions, hex, names},
     task::Made,
     worker::Worker,
 };
@@ -17,12 +16,10 @@ use crate::{
 /// Looking for a picture is worth so many tries; making it again is the other way.
 const LOOKS: u32 = 3;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// The result names at most this many files that are not kept.
-const LEFT_OUT_NAMED: usize = 5;
 const BLACK: &str =
     "every pixel is black, as when the model's numbers overflow; try another model, VAE or precision";
 
-/// Why pictures that were made were not delivered.
+/// Why files that were made were not delivered.
 #[derive(Debug)]
 pub(crate) enum Undelivered {
     Lost(Lost),
@@ -36,31 +33,43 @@ impl From<Lost> for Undelivered {
 }
 
 impl Worker {
-    /// The result of an earlier attempt, if its pictures are all there.
-    pub(crate) async fn find(&self, lease: &Lease) -> Option<TaskResult> {
-        let first = self.look(lease, 0).await?;
-        let ImageFacts { seed, gpu_ms, ref capacity, worker: ref maker, outputs, .. } =
-            first.facts.clone()?;
-        let mut images = vec![self.stored(first.clone(), first.facts.as_ref()?)];
-        for n in 1..usize::try_from(outputs).ok()? {
-            let found = self.look(lease, n).await?;
+    /// The result of an earlier attempt, if its files are all there.
+    pub(crate) async fn find(&self, lease: &Lease, spec: &TaskSpec) -> Option<TaskResult> {
+        let (first, facts) = self.find_first(lease, spec).await?;
+        let FileFacts { seed, gpu_ms, ref capacity, ref worker, ref extensions, .. } = facts;
+        let mut outputs = vec![self.stored(first, &facts)];
+        for (n, extension) in extensions.iter().enumerate().skip(1) {
+            let found = self.look(lease, n, extension).await?;
             let facts = found.facts.clone()?;
-            images.push(self.stored(found, &facts));
+            outputs.push(self.stored(found, &facts));
         }
-        tracing::info!(task = %lease.task, attempt = lease.attempt, ?seed, "found the picture of an earlier attempt");
+        tracing::info!(task = %lease.task, attempt = lease.attempt, ?seed, "found the files of an earlier attempt");
         Some(TaskResult {
-            images,
+            outputs,
+            seed,
             gpu_ms,
             capacity: capacity.clone(),
-            worker: WorkerId(maker.clone()),
+            worker: WorkerId(worker.clone()),
             found: true,
-            dropped: Vec::new(),
+            timings: None,
         })
     }
 
-    /// `None` if the object is not there, or if the bucket does not say: then the picture is made again, under the same key.
-    async fn look(&self, lease: &Lease, n: usize) -> Option<Found> {
-        let key = self.store.output().image_key(&lease.task.job.0, lease.task.index, n);
+    /// Which extension it has is not known before it is made.
+    async fn find_first(&self, lease: &Lease, spec: &TaskSpec) -> Option<(Found, FileFacts)> {
+        for extension in expected_extensions(spec) {
+            if let Some(found) = self.look(lease, 0, extension).await
+                && let Some(facts) = found.facts.clone()
+            {
+                return Some((found, facts));
+            }
+        }
+        None
+    }
+
+    /// `None` if the object is not there, or if the bucket does not say: then the image is made again, under the same key.
+    async fn look(&self, lease: &Lease, n: usize, extension: &str) -> Option<Found> {
+        let key = self.store.output().file_key(&lease.task.job.0, lease.task.index, n, extension);
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         for _ in 0..LOOKS {
             match self.store.head(&key).await {
@@ -73,57 +82,72 @@ impl Worker {
         None
     }
 
-    /// Brings what was made from the engine to the bucket, one file after the other, for as long as it takes. The
-    /// task's own image goes last, so that whoever finds it finds all.
-    pub(crate) async fn deliver(&self, lease: &Lease, made: &Made) -> Result<TaskResult, Undelivered> {
+    /// Brings what was made from the engine to the bucket, one file after the other, for as long as it takes. The most
+    /// important one goes last, so that whoever finds it finds all.
+    pub(crate) async fn deliver(
+        &self,
+        lease: &Lease,
+        spec: &TaskSpec,
+        made: &Made,
+    ) -> Result<TaskResult, Undelivered> {
         let began = Instant::now();
-        let mut images = Vec::with_capacity(made.outputs.len());
-        for (n, output) in made.outputs.iter().enumerate().rev() {
-            let collected = collect(&self.engine, &self.budget, output, self.texts).await?;
-            if made.black_is_wrong && is_black(output, &collected.picture).await? {
+        let names = names(spec, &made.outputs, lease.task.index);
+        let mut extensions = vec![String::new(); made.outputs.len()];
+        let mut outputs = Vec::with_capacity(made.outputs.len());
+        for (n, (output, name)) in made.outputs.iter().zip(&names).enumerate().rev() {
+            let collected = collect(&self.engine, &self.budget, output, spec.form).await?;
+            if spec.black_is_wrong && is_black(output, &collected).await? {
                 return Err(Undelivered::Ended(Ending::doubted(Reason::BlackImage, BLACK)));
             }
-            images.push(self.keep(lease, made, n, &collected.picture).await?);
+            let collected = converted(output, collected, spec.form).await?;
+            let extension = collected.facts.extension.clone();
+            if let Some(place) = extensions.get_mut(n) {
+                place.clone_from(&extension);
+            }
+            let facts = FileFacts {
+                node: output.node.clone(),
+                name: format!("{name}.{extension}"),
+                media_type: collected.facts.media_type.as_str().to_owned(),
+                width: collected.facts.size.map(|(width, _)| width),
+                height: collected.facts.size.map(|(_, height)| height),
+                duration_ms: collected.facts.duration_ms,
+                sha256: hex(&collected.facts.sha256),
+                seed: made.seed,
+                gpu_ms: made.engine_ms,
+                attempt: lease.attempt,
+                capacity: self.capacity.as_str().into(),
+                worker: self.id.0.clone(),
+                extensions: extensions.clone(),
+                labels: FileFacts::labels_of(&spec.labels),
+            };
+            let key = self.store.output().file_key(&lease.task.job.0, lease.task.index, n, &extension);
+            outputs.push(self.keep(key, facts, collected).await?);
         }
-        images.reverse();
-        self.metrics.upload_seconds.observe(began.elapsed().as_secs_f64());
+        outputs.reverse();
+        let took = began.elapsed();
+        self.metrics.upload_seconds.observe(took.as_secs_f64());
+        let upload_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(TaskResult {
-            images,
+            outputs,
+            seed: made.seed,
             gpu_ms: made.engine_ms,
             capacity: self.capacity.as_str().into(),
             worker: self.id.clone(),
             found: false,
-            dropped: left_out(&made.left_out),
+            timings: Some(Timings { upload_ms, ..made.timings }),
         })
     }
 
-    /// Stores a picture, and keeps it until the bucket takes it.
-    async fn keep(
-        &self,
-        lease: &Lease,
-        made: &Made,
-        n: usize,
-        picture: &Picture,
-    ) -> Result<StoredImage, Undelivered> {
-        let key = self.store.output().image_key(&lease.task.job.0, lease.task.index, n);
-        let facts = ImageFacts {
-            width: picture.width,
-            height: picture.height,
-            seed: made.seed,
-            gpu_ms: made.engine_ms,
-            attempt: lease.attempt,
-            capacity: self.capacity.as_str().into(),
-            worker: self.id.0.clone(),
-            outputs: u32::try_from(made.outputs.len()).unwrap_or(u32::MAX),
-        };
+    /// Stores a file, and keeps it until the bucket takes it.
+    async fn keep(&self, key: String, facts: FileFacts, file: Collected) -> Result<StoredFile, Undelivered> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
-            let error = match self.store.put_image(&key, picture.png.clone(), &facts).await {
+            let error = match self.store.put_file(&key, file.bytes.clone(), &facts).await {
                 Ok(put) => {
                     self.health.output.works();
                     return Ok(match put {
                         Put::Created { etag } => {
-                            let bytes = u64::try_from(picture.png.len()).unwrap_or(u64::MAX);
+                            let bytes = file.facts.bytes;
                             self.stored(Found { key, etag, bytes, facts: None }, &facts)
                         }
                         Put::Existed(found) => {
@@ -143,22 +167,20 @@ impl Worker {
         }
     }
 
-    fn stored(&self, found: Found, facts: &ImageFacts) -> StoredImage {
+    fn stored(&self, found: Found, facts: &FileFacts) -> StoredFile {
         let Found { key, etag, bytes, facts: _ } = found;
-        let url = Some(self.store.output().url(&key));
-        StoredImage { key, url, etag, bytes, width: facts.width, height: facts.height, seed: facts.seed }
+        StoredFile {
+            node: facts.node.clone(),
+            name: facts.name.clone(),
+            media_type: facts.media_type.clone(),
+            bytes,
+            sha256: Some(facts.sha256.clone()),
+            width: facts.width,
+            height: facts.height,
+            duration_ms: facts.duration_ms,
+            url: Some(self.store.output().url(&key)),
+            key,
+            etag,
+        }
     }
-}
-
-/// For people.
-fn left_out(outputs: &[Output]) -> Vec<String> {
-    let mut names: Vec<String> = outputs
-        .iter()
-        .take(LEFT_OUT_NAMED)
-        .map(|output| format!("{output} is not kept: only PNG images are"))
-        .collect();
-    if outputs.len() > LEFT_OUT_NAMED {
-        names.push(format!("and {} more", outputs.len() - LEFT_OUT_NAMED));
-    }
-    names
 }

@@ -70,7 +70,7 @@ impl Ending {
                 Self::doubted(Reason::EngineRejected, trouble)
             }
             Trouble::Refused(_) => Self::rejected(Reason::EngineRejected, trouble),
-            Trouble::NothingMade(_) => Self::rejected(Reason::NoImage, trouble),
+            Trouble::NothingMade => Self::rejected(Reason::NoOutput, trouble),
             Trouble::OutOfMemory(_) => Self::doubted(Reason::OutOfMemory, trouble),
             Trouble::Failed(failure) if failure.kind() == Kind::Network => {
                 Self::failed(Reason::EngineError, trouble)

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use queue::{TaskId, TextToImage, Work};
+use queue::{TaskId, TaskSpec};
 use store::{Latent, Output};
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
-use crate::{comfyui::Saved, worker::Worker};
+use crate::{comfyui::Saved, graph::seeded, worker::Worker};
 
 /// Names recipes within a UUID v5 namespace of their own.
 const RECIPES: Uuid = Uuid::from_u128(0x0d1e_63b7_58c4_5a0f_8e29_94d5_b17c_6a32);
@@ -42,14 +42,14 @@ pub(crate) struct Begun {
 
 impl Latents {
     /// `None` for what is made in one piece.
-    pub(crate) fn of(task: &TaskId, work: &Work, output: &Output) -> Option<Self> {
-        let Work::TextToImage(picture) = work else { return None };
-        let cuts: Vec<u32> = picture.cuts().collect();
+    pub(crate) fn of(task: &TaskId, spec: &TaskSpec, output: &Output) -> Option<Self> {
+        let cut = spec.cut.as_ref()?;
+        let cuts: Vec<u32> = cut.at().collect();
         if cuts.is_empty() {
             return None;
         }
-        let seed = picture.seed.wrapping_add(u64::from(task.index));
-        let recipe = serde_json::to_vec(&TextToImage { seed, ..picture.clone() }).ok()?;
+        let (nodes, _) = seeded(spec, task.index);
+        let recipe = serde_json::to_vec(&(nodes, cut)).ok()?;
         Some(Self {
             key: output.latent_key(&task.job.0, task.index),
             recipe: Uuid::new_v5(&RECIPES, &recipe).to_string(),
@@ -152,21 +152,27 @@ async fn within<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use queue::{JobUid, TaskId, Work};
+    use queue::{JobUid, TaskId};
     use serde_json::json;
     use store::{Latent, Output};
 
     use super::Latents;
 
     fn latents(index: u32, change: &serde_json::Value) -> Option<Latents> {
-        let mut picture = json!({
-            "model": "m", "prompt": "p", "negativePrompt": "", "width": 512, "height": 512, "steps": 20,
-            "cfgScale": 7.0, "sampler": "euler", "scheduler": "normal", "seed": 42, "segments": 2,
+        let of = |name: &str, usual: serde_json::Value| change.get(name).cloned().unwrap_or(usual);
+        let (steps, seed) = (of("steps", json!(20)), of("seed", json!(42)));
+        let spec = json!({
+            "graph": {
+                "3": {"class_type": "KSampler", "inputs": {
+                    "seed": 0, "steps": steps, "sampler_name": of("sampler", json!("euler"))}},
+                "6": {"class_type": "CLIPTextEncode", "inputs": {"text": of("prompt", json!("p"))}},
+            },
+            "seeds": [{"node": "3", "input": "seed", "first": seed, "counts": true}],
+            "cut": {"sampler": "3", "steps": steps, "segments": of("segments", json!(2))},
+            "timeoutSeconds": 300,
         });
-        picture.as_object_mut()?.extend(change.as_object()?.clone());
-        let picture = serde_json::from_value(picture).expect("a picture");
         let task = TaskId { job: JobUid("7d3c".into()), index };
-        Latents::of(&task, &Work::TextToImage(picture), &Output::new("images"))
+        Latents::of(&task, &serde_json::from_value(spec).expect("a spec"), &Output::new("images"))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{JobUid, Lease, Outcome, StoredImage, StoredObject};
+use queue::{JobUid, Lease, Outcome, StoredFile, StoredObject, Timings};
 use serde::Serialize;
 
 use crate::{backoff::Backoff, ending::Ending, worker::Worker};
@@ -19,32 +19,41 @@ struct Listing<'a> {
     namespace: &'a str,
     uid: &'a str,
     /// By index; one that failed is missing.
-    images: Vec<Image>,
+    results: Vec<JobResult>,
 }
 
 /// In the words of an ImageJob's status.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Image {
+struct JobResult {
     index: u32,
-    #[serde(flatten)]
-    picture: Picture,
-    etag: String,
+    outputs: Vec<OutputFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<Seed>,
-    gpu_seconds: f64,
+    gpu_seconds: String,
     capacity: &'static str,
     attempts: u32,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    extra: Vec<Picture>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timings: Option<Timings>,
 }
 
 #[derive(Debug, Serialize)]
-struct Picture {
-    url: String,
+#[serde(rename_all = "camelCase")]
+struct OutputFile {
+    node: String,
+    name: String,
+    media_type: String,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<String>,
     key: String,
-    width: u32,
-    height: u32,
+    url: String,
 }
 
 /// A number, or a text where it is too large for one.
@@ -60,9 +69,9 @@ impl Worker {
     pub(crate) async fn list(&self, lease: &Lease) -> Ending {
         let job = &lease.task.job;
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let images = loop {
-            match self.images(job, lease.task.index).await {
-                Ok(images) => break images,
+        let results = loop {
+            match self.results(job, lease.task.index).await {
+                Ok(results) => break results,
                 Err(error @ queue::Error::Malformed { .. }) => {
                     return Ending::rejected(queue::Reason::MalformedJob, error);
                 }
@@ -71,7 +80,7 @@ impl Worker {
             backoff.wait().await;
         };
         let namespace = self.pool.split_once('/').map_or(self.pool.as_str(), |(namespace, _)| namespace);
-        let json = match serde_json::to_vec(&Listing { namespace, uid: &job.0, images }) {
+        let json = match serde_json::to_vec(&Listing { namespace, uid: &job.0, results }) {
             Ok(json) => bytes::Bytes::from(json),
             Err(error) => return Ending::rejected(queue::Reason::MalformedJob, error),
         };
@@ -90,44 +99,56 @@ impl Worker {
         }
     }
 
-    async fn images(&self, job: &JobUid, total: u32) -> queue::Result<Vec<Image>> {
-        let mut images = Vec::new();
+    async fn results(&self, job: &JobUid, total: u32) -> queue::Result<Vec<JobResult>> {
+        let mut results = Vec::new();
         let mut from = 0;
         while from < total {
             let outcomes = self.queue.outcomes(job, from, PAGE.min(total - from)).await?;
-            images.extend(outcomes.into_iter().filter_map(|outcome| self.image(outcome)));
+            results.extend(outcomes.into_iter().filter_map(|outcome| self.result(outcome)));
             from += PAGE;
         }
-        Ok(images)
+        Ok(results)
     }
 
-    fn image(&self, outcome: Outcome) -> Option<Image> {
+    fn result(&self, outcome: Outcome) -> Option<JobResult> {
         let Outcome { index, attempts, finished_ms: _, result } = outcome;
         let result = result.ok()?;
-        let mut stored = result.images.into_iter();
-        let first = stored.next()?;
-        Some(Image {
+        Some(JobResult {
             index,
-            etag: first.etag.clone(),
-            seed: first.seed.map(|seed| match seed {
+            outputs: result.outputs.into_iter().map(|file| self.listed(file)).collect(),
+            seed: result.seed.map(|seed| match seed {
                 0..=LARGEST_NUMBER => Seed::Number(seed),
                 larger => Seed::Text(larger.to_string()),
             }),
-            picture: self.listed(first),
             gpu_seconds: seconds(result.gpu_ms),
             capacity: if result.capacity == "spot" { "Spot" } else { "OnDemand" },
             attempts,
-            extra: stored.map(|image| self.listed(image)).collect(),
+            timings: result.timings,
         })
     }
 
-    fn listed(&self, image: StoredImage) -> Picture {
-        let StoredImage { key, url, etag: _, bytes: _, width, height, seed: _ } = image;
-        Picture { url: url.unwrap_or_else(|| self.store.output().url(&key)), key, width, height }
+    fn listed(&self, file: StoredFile) -> OutputFile {
+        let StoredFile { node, name, media_type, bytes, sha256, width, height, duration_ms, key, url, etag: _ } =
+            file;
+        OutputFile {
+            url: url.unwrap_or_else(|| self.store.output().url(&key)),
+            duration_seconds: duration_ms.map(seconds),
+            node,
+            name,
+            media_type,
+            bytes,
+            sha256,
+            width,
+            height,
+            key,
+        }
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // exact for 285,000 years
-fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1000.0
+/// As the status writes decimals: `7`, `7.5`, `0.125`.
+fn seconds(ms: u64) -> String {
+    match format!("{:03}", ms % 1000).trim_end_matches('0') {
+        "" => (ms / 1000).to_string(),
+        fraction => format!("{}.{fraction}", ms / 1000),
+    }
 }

@@ -69,7 +69,7 @@ impl Worker {
         let outcome = match word {
             Word::Done(result) if !result.found => {
                 self.health.breaker.worked();
-                let url = result.images.first().and_then(|image| image.url.as_ref());
+                let url = result.outputs.first().and_then(|file| file.url.as_ref());
                 tracing::info!(%task, attempt, gpu_ms = result.gpu_ms, url, "picture stored");
                 Outcome::Completed
             }

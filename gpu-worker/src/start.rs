@@ -23,7 +23,6 @@ use crate::{
     held::Held,
     metrics::Metrics,
     notice, orphans,
-    picture::Texts,
     worker::Worker,
 };
 
@@ -96,7 +95,6 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
             store,
             engine,
             budget: Budget::new(config.output_budget_mib),
-            texts: if config.embed_workflow { Texts::Keep } else { Texts::Strip },
             held: Held::default(),
             duty: duty.clone(),
             notice,

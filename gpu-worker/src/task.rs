@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use queue::{Lease, Reason, TaskKind, TaskSpec, Work};
+use queue::{Lease, Reason, TaskKind, TaskSpec, Timings};
 use tokio::sync::watch;
 
 use crate::{
@@ -26,18 +26,16 @@ struct Task<'a> {
     latents: Option<&'a Latents>,
 }
 
-/// Pictures made, still in the engine.
+/// Files made, still in the engine.
 #[derive(Debug)]
 pub(crate) struct Made {
-    /// The task's own first.
+    /// The most important one first.
     pub(crate) outputs: Vec<Output>,
-    /// Files that are not kept.
-    pub(crate) left_out: Vec<Output>,
     pub(crate) seed: Option<u64>,
-    /// Over all attempts, as far as their work went into the picture.
+    /// Over all attempts, as far as their work went into the files.
     pub(crate) engine_ms: u64,
-    /// A black picture is no picture. A workflow may rightly make one, as a mask.
-    pub(crate) black_is_wrong: bool,
+    /// Of this attempt, but for the upload.
+    pub(crate) timings: Timings,
 }
 
 /// What may be tried once more within an attempt, and was.
@@ -70,7 +68,7 @@ async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
         Ok(spec) => spec,
         Err(ending) => return worker.report(lease, ending, seat).await,
     };
-    let latents = Latents::of(&lease.task, &spec.work, worker.store.output());
+    let latents = Latents::of(&lease.task, &spec, worker.store.output());
     let latents = latents.as_ref();
     let task = Task { lease, spec: &spec, latents };
     let ending = unless_stopped(seat, Box::pin(worker.attempt(task, seat))).await;
@@ -122,7 +120,7 @@ impl Worker {
 
     async fn attempt(&self, task: Task<'_>, seat: &Seat) -> Ending {
         if task.lease.recheck
-            && let Some(found) = self.find(task.lease).await
+            && let Some(found) = self.find(task.lease, task.spec).await
         {
             return Ending::Done(found);
         }
@@ -136,7 +134,7 @@ impl Worker {
                 Ok(made) => made,
                 Err(ending) => return ending,
             };
-            match self.deliver(task.lease, &made).await {
+            match self.deliver(task.lease, task.spec, &made).await {
                 Ok(result) => return Ending::Done(result),
                 Err(Undelivered::Lost(lost)) if lost.is_stale() && !tried.stale => {
                     tracing::warn!(task = %task.lease.task, %lost, "the engine gave out an old file: making it anew");
@@ -203,19 +201,25 @@ impl Worker {
         let Task { lease, spec, latents: _ } = task;
         let id = PromptId::random();
         let Graph { nodes, seed, segments } =
-            Graph::new(&spec.work, lease.task.index, &prefix(lease, &id), begun);
+            Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
         let timeout = Duration::from_secs(spec.timeout_seconds.into());
         seat.prompted(id.clone(), lease.units * share_left(&segments));
-        let prompt = Prompt { id, graph: nodes, segments, timeout };
-        let Generated { outputs, left_out, engine_ms } = self.generate(task, begun, &prompt, seat).await?;
+        let prompt = Prompt { id, graph: nodes, segments, outputs: spec.outputs.clone(), timeout };
+        let Generated { outputs, engine_ms, load_ms, decode_ms } =
+            self.generate(task, begun, &prompt, seat).await?;
         let took = Duration::from_millis(engine_ms);
         seat.generated(took);
         self.metrics.engine_seconds.observe(took.as_secs_f64());
         let (steps, before_ms) = begun.map_or((0, 0), |begun| (begun.steps, begun.gpu_ms));
         self.metrics.steps_resumed.inc_by(steps.into());
-        let engine_ms = before_ms.saturating_add(engine_ms);
-        let black_is_wrong = matches!(spec.work, Work::TextToImage(_));
-        Ok(Made { outputs, left_out, seed, engine_ms, black_is_wrong })
+        let timings = Timings {
+            queue_ms: lease.queued_ms,
+            load_ms,
+            sample_ms: engine_ms.saturating_sub(load_ms + decode_ms),
+            decode_ms,
+            upload_ms: 0,
+        };
+        Ok(Made { outputs, seed, engine_ms: before_ms.saturating_add(engine_ms), timings })
     }
 
     /// Stores the latents on the way while the engine goes on.

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     collect::Budget, comfyui::Engine, config::Capacity, duty::Duty, health::Health, held::Held,
-    metrics::Metrics, notice::Notice, picture::Texts,
+    metrics::Metrics, notice::Notice,
 };
 
 /// Everything a worker consists of, as its loops share it.
@@ -22,8 +22,6 @@ pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) engine: Arc<Engine>,
     pub(crate) budget: Budget,
-    /// Whether the texts in pictures are kept.
-    pub(crate) texts: Texts,
     pub(crate) held: Held,
     pub(crate) duty: Duty,
     /// What the machine said of its end.

@@ -87,6 +87,7 @@ pub fn due_rounding(sla: Duration) -> Duration {
 /// What Rust reads back of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spec {
+    pub(crate) arrival_ms: u64,
     pub(crate) due_ms: u64,
     pub(crate) units: f64,
     pub(crate) total: u32,
@@ -109,7 +110,8 @@ impl Spec {
         let [class, _tenant, _model, _listing_kind] =
             [read.text()?, read.text()?, read.text()?, read.text()?];
         let [work, model, tenant] = [read.text()?, read.text()?, read.text()?];
-        Ok(Self { due_ms: whole(arrival + sla), units, total, listing, class, work, model, tenant })
+        let due_ms = whole(arrival + sla);
+        Ok(Self { arrival_ms: whole(arrival), due_ms, units, total, listing, class, work, model, tenant })
     }
 }
 

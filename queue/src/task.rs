@@ -73,10 +73,12 @@ pub(crate) fn outcome(index: u32, state: &[u8]) -> Result<Outcome> {
 pub(crate) type Chunk = (String, u32, u32, u32, bool, u64, u64, Vec<u8>, Option<Vec<u8>>);
 
 /// One lease per task of the chunk; they share the payload.
-pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
+/// `lease_ms`: how long a lease lasts.
+pub(crate) fn leases(chunk: Chunk, lease_ms: u64) -> Result<impl Iterator<Item = Lease>> {
     let (uid, first, count, attempt, recheck, expires_ms, expected_ms, record, payload) = chunk;
     let spec = Spec::decode(&record)?;
     let payload = payload.map(Bytes::from);
+    let queued_ms = expires_ms.saturating_sub(lease_ms).saturating_sub(spec.arrival_ms);
     Ok((first..first + count).map(move |index| Lease {
         task: TaskId { job: JobUid(uid.clone()), index },
         kind: kind(&spec, index),
@@ -88,6 +90,7 @@ pub(crate) fn leases(chunk: Chunk) -> Result<impl Iterator<Item = Lease>> {
         model: if index < spec.total { spec.model.clone() } else { String::new() },
         work: spec.work.clone(),
         due_ms: spec.due_ms,
+        queued_ms,
         units: spec.units,
         expected_ms,
         payload: payload.clone(),
@@ -111,7 +114,7 @@ pub(crate) fn lease_seen(chunk: &SeenChunk, spec: Spec) -> Option<LeaseSeen> {
     let mut numbers = progress.split(' ').skip(1).map(str::parse::<u32>);
     let (done, all) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
     let kind = kind(&spec, task.index);
-    let Spec { due_ms, units, total: _, listing: _, class, work, model, tenant } = spec;
+    let Spec { arrival_ms: _, due_ms, units, total: _, listing: _, class, work, model, tenant } = spec;
     Some(LeaseSeen {
         task,
         kind,

@@ -30,7 +30,7 @@ impl Queue {
             };
             let (chunks, more): (Vec<task::Chunk>, bool) = self.run(|s| &s.claim, fill).await?;
             for chunk in chunks {
-                leases.extend(task::leases(chunk)?);
+                leases.extend(task::leases(chunk, millis(self.lease()))?);
             }
             if !more || !leases.is_empty() {
                 break;

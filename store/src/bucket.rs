@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
@@ -15,15 +15,14 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::{Capabilities, Conditions, Error, ImageFacts, Keys, Output, Place, Result, credentials::Clean};
+use crate::{Capabilities, Conditions, Error, FileFacts, Keys, Output, Place, Result, credentials::Clean};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A second attempt hides a dropped connection; the caller decides about further ones.
 const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// An image's content never changes, so caches may keep it for ever.
-const IMAGE_CACHE: &str = "public, max-age=31536000, immutable";
-const IMAGE_TYPE: &str = "image/png";
+/// A file's content never changes, so caches may keep it for ever.
+const FILE_CACHE: &str = "public, max-age=31536000, immutable";
 /// A manifest changes while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
 /// AWS redirects from this region to the right one; most other servers ignore the region.
@@ -46,7 +45,7 @@ pub struct Store {
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: Cow<'static, str>,
     pub(crate) cache: &'static str,
 }
 
@@ -59,11 +58,11 @@ pub struct Found {
     pub etag: String,
     /// The object's size, in bytes.
     pub bytes: u64,
-    /// The image's facts from the object's metadata; `None` if we did not write the object as an image.
-    pub facts: Option<ImageFacts>,
+    /// The file's facts from the object's metadata; `None` if we did not write the object as a task's file.
+    pub facts: Option<FileFacts>,
 }
 
-/// The result of writing an image.
+/// The result of writing a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
     /// The object was created.
@@ -166,10 +165,10 @@ impl Store {
         }
     }
 
-    /// Writes an image, unless the key has an object already. If the server does not support such a condition, the
+    /// Writes a file, unless the key has an object already. If the server does not support such a condition, the
     /// store looks for the object first; two writers at the same moment may then both write.
-    pub async fn put_image(&self, key: &str, png: Bytes, facts: &ImageFacts) -> Result<Put> {
-        let body = Body { bytes: png, content_type: IMAGE_TYPE, cache: IMAGE_CACHE };
+    pub async fn put_file(&self, key: &str, bytes: Bytes, facts: &FileFacts) -> Result<Put> {
+        let body = Body { bytes, content_type: facts.media_type.clone().into(), cache: FILE_CACHE };
         let capabilities = self.capabilities();
         if capabilities.conditions != Conditions::Kept {
             match self.head(key).await {
@@ -219,7 +218,7 @@ impl Store {
     /// Writes a JSON document, such as a job's manifest, and overwrites an earlier one. Returns the server's entity
     /// tag.
     pub async fn put_json(&self, key: &str, json: Bytes) -> Result<String> {
-        let body = Body { bytes: json, content_type: "application/json", cache: MANIFEST_CACHE };
+        let body = Body { bytes: json, content_type: "application/json".into(), cache: MANIFEST_CACHE };
         self.put(key, body, HashMap::new(), false, self.capabilities()).await
     }
 
@@ -231,7 +230,7 @@ impl Store {
             key: key.to_owned(),
             etag: unquoted(head.e_tag()),
             bytes: head.content_length().and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
-            facts: ImageFacts::from_metadata(head.metadata().unwrap_or(&HashMap::new())),
+            facts: FileFacts::from_metadata(head.metadata().unwrap_or(&HashMap::new())),
         })
     }
 

@@ -16,6 +16,6 @@ pub use bucket::{Found, Put, Store};
 pub use capabilities::{Capabilities, Conditions};
 pub use credentials::Keys;
 pub use error::{Error, Place, Result};
-pub use facts::ImageFacts;
+pub use facts::FileFacts;
 pub use latent::Latent;
 pub use output::Output;

@@ -47,13 +47,14 @@ impl Output {
         }
     }
 
-    /// The key of an image: output `n` of task `index` of the job. `n` = 0 is the task's own image.
+    /// The key of a file: output `n` of task `index` of the job. `n` = 0 is the most important one. `extension`: without
+    /// a dot.
     #[must_use]
-    pub fn image_key(&self, job_uid: &str, index: u32, n: usize) -> String {
+    pub fn file_key(&self, job_uid: &str, index: u32, n: usize, extension: &str) -> String {
         let id = image_id(job_uid, index);
         match n {
-            0 => format!("{}{id}.png", self.key_prefix),
-            n => format!("{}{id}-{n}.png", self.key_prefix),
+            0 => format!("{}{id}.{extension}", self.key_prefix),
+            n => format!("{}{id}-{n}.{extension}", self.key_prefix),
         }
     }
 
@@ -188,16 +189,16 @@ mod tests {
 
     #[test]
     fn an_image_always_lands_on_the_same_key() {
-        let key = minio().image_key("7d3c", 0, 0);
+        let key = minio().file_key("7d3c", 0, 0, "png");
         assert_eq!(key, "generated/fe9f5581-711f-5c4b-8d3e-455c51d48ced.png");
-        assert_eq!(key, minio().image_key("7d3c", 0, 0));
+        assert_eq!(key, minio().file_key("7d3c", 0, 0, "png"));
     }
 
     #[test]
     fn further_outputs_stand_beside_the_image() {
-        let image = minio().image_key("7d3c", 5, 0);
-        let extra = minio().image_key("7d3c", 5, 2);
-        assert_eq!(extra, image.replace(".png", "-2.png"));
+        let image = minio().file_key("7d3c", 5, 0, "png");
+        let extra = minio().file_key("7d3c", 5, 2, "webm");
+        assert_eq!(extra, image.replace(".png", "-2.webm"));
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
     fn no_two_tasks_share_a_key() {
         let keys: HashSet<_> = ["a", "a/1", "a1", "b"]
             .iter()
-            .flat_map(|job| (0..50).map(move |i| minio().image_key(job, i, 0)))
+            .flat_map(|job| (0..50).map(move |i| minio().file_key(job, i, 0, "png")))
             .collect();
         assert_eq!(keys.len(), 200);
     }

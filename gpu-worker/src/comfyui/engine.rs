@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::{
-    About, Client, Download, Error, Mark, Output, PromptId,
+    About, Client, Download, Error, Mark, PromptId,
     cleaning::Leftovers,
     history::{History, Queued},
     outputs::File,
@@ -200,8 +200,8 @@ impl Engine {
     ///
     /// # Errors
     /// When it does not give it out.
-    pub async fn open(&self, output: &Output) -> Result<Download, Error> {
-        self.client.view(&output.file).await
+    pub async fn open(&self, file: &File) -> Result<Download, Error> {
+        self.client.view(file).await
     }
 
     /// The content of a latent that it has saved, at most so many bytes.

@@ -38,6 +38,8 @@ pub struct Prompt {
     pub graph: Map<String, Value>,
     /// The parts its sampling is cut into, in their order; none where that is not known.
     pub segments: Vec<Segment>,
+    /// The nodes whose outputs are kept, the most important first; none: all that save a file.
+    pub outputs: Vec<String>,
     /// Longest time from start to end of its execution.
     pub timeout: Duration,
 }
@@ -45,12 +47,14 @@ pub struct Prompt {
 /// What the engine made.
 #[derive(Debug)]
 pub struct Generated {
-    /// The pictures, in the order of their nodes' numbers; at least one.
+    /// What is kept, the most important first; at least one.
     pub outputs: Vec<Output>,
-    /// Files of other kinds, which are not kept.
-    pub left_out: Vec<Output>,
     /// Engine time.
     pub engine_ms: u64,
+    /// Of it, until the first sampling step, and after the last; 0 where no steps were told.
+    pub load_ms: u64,
+    /// See `load_ms`.
+    pub decode_ms: u64,
 }
 
 /// Why there is no picture.
@@ -68,9 +72,9 @@ pub enum Trouble {
     /// A node raised an exception, and the engine works.
     #[error("{}", .0.words())]
     Failed(Failure),
-    /// It ran and left no picture.
-    #[error("{}", nothing_made(.0))]
-    NothingMade(Vec<Output>),
+    /// It ran and left no file.
+    #[error("the workflow ran, and no node that was asked for left a file")]
+    NothingMade,
     /// It ran for longer than it may; it may still run.
     #[error("not done after {}s", .0.as_secs())]
     TimedOut(Duration),
@@ -92,14 +96,6 @@ pub enum Trouble {
     /// The engine's disk is full or broken.
     #[error("the engine's disk is full or broken: {0}")]
     DiskFull(String),
-}
-
-fn nothing_made(left_out: &[Output]) -> String {
-    if left_out.is_empty() {
-        return "the workflow ran but made no image".to_owned();
-    }
-    let names: Vec<String> = left_out.iter().map(Output::to_string).collect();
-    format!("the workflow made {}: only PNG images are kept, use SaveImage", names.join(", "))
 }
 
 impl Engine {
@@ -125,11 +121,12 @@ impl Engine {
         let started = follower.progress.borrow().started.unwrap_or(connection.since);
         let measured = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let engine_ms = history.engine_ms().unwrap_or(measured);
-        let (outputs, left_out) = history.outputs();
+        let outputs = history.outputs(&prompt.outputs);
         if outputs.is_empty() {
-            return Err(Trouble::NothingMade(left_out));
+            return Err(Trouble::NothingMade);
         }
-        Ok(Generated { outputs, left_out, engine_ms })
+        let (load_ms, decode_ms) = follower.progress.borrow().around_sampling(started + Duration::from_millis(engine_ms));
+        Ok(Generated { outputs, engine_ms, load_ms, decode_ms })
     }
 
     async fn connection(&self) -> Result<Connection, Trouble> {

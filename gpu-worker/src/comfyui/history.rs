@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Failure,
     mark::{Extra, Mark},
-    outputs::{File, Output, files_of, in_order},
+    outputs::{File, Output, in_order, outputs_of},
 };
 
 /// What became of a prompt, as `/history` tells it. The graph that stands in it is not read: it may hold numbers and
@@ -85,25 +85,23 @@ impl History {
         last.checked_sub(first)
     }
 
-    /// The files of all nodes: those that are to be kept, in the order of their nodes' numbers, or the previews where
-    /// there is nothing else; and what is left out.
-    pub(super) fn outputs(&self) -> (Vec<Output>, Vec<Output>) {
-        in_order(self.all_files())
-    }
-
-    /// Every file that it names, whatever its kind.
-    pub(super) fn files(&self) -> Vec<File> {
-        self.all_files().into_iter().map(|output| output.file).collect()
-    }
-
-    fn all_files(&self) -> Vec<Output> {
+    /// What is kept of what all nodes show, see [`in_order`].
+    pub(super) fn outputs(&self, chosen: &[String]) -> Vec<Output> {
         let messages = self.status.iter().flat_map(|status| &status.messages);
         let cached =
             messages.filter(|(name, _)| name == "execution_cached").flat_map(|(_, said)| &said.nodes);
         let cached: HashSet<&String> = cached.collect();
         let nodes = self.outputs.iter();
-        let files = nodes.flat_map(|(node, shown)| files_of(node, shown));
-        files.map(|output| Output { is_cached: cached.contains(&output.node), ..output }).collect()
+        let shown = nodes.flat_map(|(node, shown)| outputs_of(node, shown));
+        let all = shown.map(|output| Output { is_cached: cached.contains(&output.node), ..output });
+        in_order(all.collect(), chosen)
+    }
+
+    /// Every file that it names, whatever its kind.
+    pub(super) fn files(&self) -> Vec<File> {
+        let lists = self.outputs.values().filter_map(Value::as_object).flat_map(Map::values);
+        let items = lists.filter_map(Value::as_array).flatten();
+        items.filter_map(|item| File::deserialize(item).ok()).collect()
     }
 
     pub(super) fn mark(&self) -> Option<&Mark> {

@@ -34,7 +34,7 @@ pub use error::Error;
 pub use failure::{Failure, Kind};
 pub use generate::{Generated, Prompt, Trouble};
 pub use mark::Mark;
-pub use outputs::{File, Output};
+pub use outputs::{Content, File, Output};
 pub use progress::{Phase, Progress, Saved, Segment, Steps};
 pub use refusal::Refusal;
 pub use version::About;

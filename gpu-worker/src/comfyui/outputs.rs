@@ -5,11 +5,10 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Under this key of a node's outputs stand its pictures; other nodes use other keys (`gifs`, `audio`, `latents`).
-const IMAGES: &str = "images";
 /// Latents are ours: a picture in segments saves one at each cut.
 const LATENTS: &str = "latents";
-const PNG: &str = ".png";
+/// Under this key a node shows texts, which are no files of the engine's.
+const TEXT: &str = "text";
 
 /// A file in one of the engine's folders.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,54 +23,80 @@ pub struct File {
     pub kind: String,
 }
 
-/// A file that a prompt made.
+/// What a prompt made: a file, or a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// The node that made it.
     pub node: String,
-    /// What it is listed under.
+    /// What it is listed under: `images`, `gifs`, `audio`, `3d`, …
     pub(super) key: String,
-    /// The file.
-    pub file: File,
+    /// Where it is.
+    pub content: Content,
     /// The node did not run, as an equal one had been run before: the file is that one's, if it is still there.
     pub is_cached: bool,
 }
 
+/// Where an output is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In a file of the engine's.
+    File(File),
+    /// Here.
+    Text(String),
+}
+
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of node {}", self.file.filename, self.node)
+        match &self.content {
+            Content::File(file) => write!(f, "{} of node {}", file.filename, self.node),
+            Content::Text(_) => write!(f, "the text of node {}", self.node),
+        }
     }
 }
 
 impl Output {
-    fn is_picture(&self) -> bool {
-        let name = self.file.filename.as_bytes();
-        let suffix = name.len().checked_sub(PNG.len()).and_then(|start| name.get(start..));
-        self.key == IMAGES && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(PNG.as_bytes()))
+    /// A text that a node shows.
+    #[must_use]
+    pub fn of_text(node: &str, text: &str) -> Self {
+        let content = Content::Text(text.to_owned());
+        Self { node: node.to_owned(), key: TEXT.to_owned(), content, is_cached: false }
+    }
+
+    /// The engine keeps it; previews and texts are only shown.
+    fn is_saved(&self) -> bool {
+        matches!(&self.content, Content::File(file) if file.kind == "output")
     }
 }
 
-/// The files among what a node shows.
-pub(super) fn files_of<'a>(node: &'a str, shown: &'a Value) -> impl Iterator<Item = Output> + 'a {
-    let lists = shown.as_object().into_iter().flatten();
+/// What a node shows, as far as it can be kept.
+pub(super) fn outputs_of<'a>(node: &'a str, shown: &'a Value) -> impl Iterator<Item = Output> + 'a {
+    let lists = shown.as_object().into_iter().flatten().filter(|(key, _)| *key != LATENTS);
     lists.flat_map(move |(key, list)| {
-        let files = list.as_array().into_iter().flatten();
-        files.filter_map(move |file| {
-            let file = File::deserialize(file).ok()?;
-            Some(Output { node: node.to_owned(), key: key.clone(), file, is_cached: false })
+        let items = list.as_array().into_iter().flatten();
+        items.filter_map(move |item| {
+            let content = match item {
+                Value::String(text) if key == TEXT && !text.is_empty() => Content::Text(text.clone()),
+                item => Content::File(File::deserialize(item).ok()?),
+            };
+            Some(Output { node: node.to_owned(), key: key.clone(), content, is_cached: false })
         })
     })
 }
 
-/// Sorts out what is kept: pictures that are PNG files, by the numbers of their nodes; previews only where there is
-/// nothing else. Second comes what is left out though its user may miss it.
-pub(super) fn in_order(mut all: Vec<Output>) -> (Vec<Output>, Vec<Output>) {
-    all.retain(|output| output.key != LATENTS);
+/// Sorts out what is kept. `chosen`: the nodes whose outputs are kept, in this order. Without, what the engine saved, by
+/// the numbers of the nodes; previews and texts only where nothing is saved.
+pub(super) fn in_order(mut all: Vec<Output>, chosen: &[String]) -> Vec<Output> {
+    if !chosen.is_empty() {
+        let place = |output: &Output| chosen.iter().position(|node| *node == output.node);
+        all.retain(|output| place(output).is_some());
+        all.sort_by_key(place);
+        return all;
+    }
+    if all.iter().any(Output::is_saved) {
+        all.retain(Output::is_saved);
+    }
     all.sort_by(|a, b| by_number(&a.node, &b.node));
-    let (saved, previews): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|output| output.file.kind == "output");
-    let counted = if saved.is_empty() { previews } else { saved };
-    counted.into_iter().partition(Output::is_picture)
+    all
 }
 
 /// Node ids are numbers as a rule (`9` comes before `16`); those inside of subgraphs and expanded nodes are numbers with
@@ -106,7 +131,7 @@ mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use serde_json::json;
 
-    use super::{Output, by_number, files_of, in_order};
+    use super::{Output, by_number, in_order, outputs_of};
 
     #[test]
     fn nodes_are_ordered_by_their_numbers() {
@@ -121,38 +146,52 @@ mod tests {
         assert_eq!(sorted, expected);
     }
 
-    fn names(outputs: &[Output]) -> Vec<&str> {
-        outputs.iter().map(|output| output.file.filename.as_str()).collect()
+    fn names(outputs: &[Output]) -> Vec<String> {
+        outputs.iter().map(ToString::to_string).collect()
     }
 
-    fn sorted_out(shown: &serde_json::Value) -> (Vec<Output>, Vec<Output>) {
+    fn kept(shown: &serde_json::Value, chosen: &[&str]) -> Vec<String> {
         let nodes = shown.as_object().expect("nodes");
-        in_order(nodes.iter().flat_map(|(node, shown)| files_of(node, shown)).collect())
+        let chosen: Vec<String> = chosen.iter().map(ToString::to_string).collect();
+        names(&in_order(nodes.iter().flat_map(|(node, shown)| outputs_of(node, shown)).collect(), &chosen))
+    }
+
+    fn file(name: &str, kind: &str) -> serde_json::Value {
+        json!({"filename": name, "subfolder": "", "type": kind})
     }
 
     #[test]
-    fn pictures_are_kept_and_other_files_are_named() {
-        let file = |name: &str, kind: &str| json!({"filename": name, "subfolder": "", "type": kind});
-        let (kept, left_out) = sorted_out(&json!({
+    fn files_of_every_kind_are_kept_by_the_numbers_of_their_nodes() {
+        let shown = json!({
             "16": {"images": [file("large.png", "output")], "animated": [true]},
             "9": {"images": [file("a.PNG", "output"), file("b.png", "output")]},
             "3": {"images": [file("clip.webp", "output")], "latents": [file("x.latent", "output")]},
             "4": {"gifs": [file("clip.mp4", "output")], "text": ["a word"], "audio": null},
             "5": {"images": [file("preview.png", "temp")]},
+            "7": {"3d": [file("cat.glb", "output")], "audio": [file("song.flac", "output")]},
             "6": "nothing",
-        }));
-        assert_eq!(names(&kept), ["a.PNG", "b.png", "large.png"]);
-        assert_eq!(names(&left_out), ["clip.webp", "clip.mp4"]);
-        assert_eq!(left_out[0].to_string(), "clip.webp of node 3");
+        });
+        assert_eq!(
+            kept(&shown, &[]),
+            [
+                "clip.webp of node 3", "clip.mp4 of node 4", "cat.glb of node 7", "song.flac of node 7",
+                "a.PNG of node 9", "b.png of node 9", "large.png of node 16",
+            ]
+        );
+        assert_eq!(
+            kept(&shown, &["16", "4", "5", "99"]),
+            ["large.png of node 16", "clip.mp4 of node 4", "the text of node 4", "preview.png of node 5"],
+            "those that were chosen, in that order"
+        );
     }
 
     #[test]
-    fn previews_count_where_there_is_nothing_else() {
-        let (kept, left_out) = sorted_out(&json!({
-            "5": {"images": [{"filename": "p.png", "type": "temp"}]},
-            "6": {"images": [{"subfolder": "no name"}, 5]},
-        }));
-        assert_eq!((names(&kept), left_out.len()), (vec!["p.png"], 0));
+    fn previews_and_texts_count_where_nothing_is_saved() {
+        let shown = json!({
+            "5": {"images": [file("p.png", "temp")]},
+            "6": {"images": [{"subfolder": "no name"}, 5], "text": ["seven cats", ""]},
+        });
+        assert_eq!(kept(&shown, &[]), ["p.png of node 5", "the text of node 6"]);
     }
 
     proptest! {

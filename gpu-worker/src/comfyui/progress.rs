@@ -25,6 +25,8 @@ pub struct Progress {
     pub steps: Option<Steps>,
     /// The last latent that it saved on its way.
     pub saved: Option<Saved>,
+    /// When the first step of any of its nodes was told, and the last.
+    sampled: Option<(Instant, Instant)>,
 }
 
 /// A part of a picture's steps, that one sampler in the prompt takes.
@@ -140,6 +142,17 @@ impl Progress {
         }
     }
 
+    /// Milliseconds from the start to the first step, and from the last step to `end`; (0, 0) without any.
+    pub(super) fn around_sampling(&self, end: Instant) -> (u64, u64) {
+        let ms = |from: Instant, to: Instant| {
+            u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+        };
+        match (self.started, self.sampled) {
+            (Some(started), Some((first, last))) => (ms(started, first), ms(last, end)),
+            _ => (0, 0),
+        }
+    }
+
     /// Seen running.
     pub(super) fn run(&mut self, now: Instant) {
         if self.phase == Phase::Queued {
@@ -159,6 +172,7 @@ impl Progress {
         if total < 2 {
             return;
         }
+        self.sampled = Some((self.sampled.map_or(now, |(first, _)| first), now));
         let goes_on = self.steps.filter(|steps| steps.total == total && steps.done <= done);
         let first = goes_on.map_or((now, done), |steps| steps.first);
         self.steps = Some(Steps { done, total, first, last: now });

@@ -63,9 +63,6 @@ pub struct Config {
     /// What stands in front of a key in a picture's URL, such as a CDN's address.
     #[arg(long, env = "PUBLIC_URL", value_name = "PUBLIC_URL", value_parser = optional().try_map(web))]
     pub public_url: Option<Given>,
-    /// Keep the texts that ComfyUI writes into each PNG, the whole prompt among them.
-    #[arg(long, env = "EMBED_WORKFLOW", value_name = "EMBED_WORKFLOW", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set, value_parser = word().try_map(|text| switch(&text)))]
-    pub embed_workflow: bool,
     /// Memory for pictures on their way to the bucket, MiB; a larger one is refused.
     #[arg(long, env = "OUTPUT_BUDGET_MIB", value_name = "OUTPUT_BUDGET_MIB", default_value = "192", value_parser = word().try_map(|text| mebibytes(&text)))]
     pub output_budget_mib: u32,
@@ -228,15 +225,15 @@ mod tests {
         let config = parse(&[]).expect("enough");
         assert_eq!(config.engine.as_str(), "http://127.0.0.1:8188/");
         assert_eq!(config.capacity, Capacity::OnDemand);
-        assert!(!config.s3_path_style && !config.embed_workflow);
+        assert!(!config.s3_path_style);
         assert_ne!(config.worker(), config.worker(), "no two workers share a name");
     }
 
     #[test]
     fn switches_are_read_as_the_operator_writes_them() {
-        let config = parse(&["--s3-path-style", "--capacity=spot", "--embed-workflow=true"]).expect("valid");
+        let config = parse(&["--s3-path-style", "--capacity=spot"]).expect("valid");
         assert_eq!(config.capacity, Capacity::Spot);
-        assert!(config.s3_path_style && config.embed_workflow);
+        assert!(config.s3_path_style);
         assert!(!parse(&["--s3-path-style=false"]).expect("valid").s3_path_style);
     }
 

@@ -74,7 +74,7 @@ async fn a_workflow_whose_only_output_is_no_png_is_refused_after_one_run() {
     let job = rig.enqueue(workflow(graph), |job, _| job.retries = 2).await;
     let outcome = rig.outcomes(&job, 1).await.remove(0);
     let error = outcome.result.expect_err("no picture");
-    assert_eq!((error.reason, outcome.attempts, rig.sim.stats().prompts), (Reason::NoImage, 1, 1));
+    assert_eq!((error.reason, outcome.attempts, rig.sim.stats().prompts), (Reason::NoOutput, 1, 1));
     assert!(error.message.contains(".webp of node 9") && error.message.contains("SaveImage"), "{error:?}");
 }
 

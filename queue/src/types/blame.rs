@@ -67,14 +67,16 @@ reasons! {
     OutOfMemory: Task,
     /// It took longer than the job allows.
     Timeout: Task,
-    /// The graph makes no image, or none of a kind that is kept.
-    NoImage: Task,
+    /// The graph runs and makes no file.
+    NoOutput: Task,
     /// Every pixel of its images is black.
     BlackImage: Task,
     /// An output is larger than a worker can store.
     OutputTooLarge: Task,
-    /// An output that the engine lists can't be fetched.
+    /// An output that the engine lists can't be fetched, or is not whole.
     OutputLost: Task,
+    /// A picture can't be written in the format that the job asks for.
+    NotConverted: Task,
     /// Its machine went away so often that the task must be why.
     TooManyInterruptions: Task,
     /// Tasks fail on this worker that other workers make, or those of several jobs in a row.

@@ -1,7 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{StoredObject, TaskError, TaskResult};
 
@@ -64,7 +65,7 @@ pub struct Job {
     pub arrival_ms: u64,
     /// The class's promise; due = arrival + sla.
     pub sla: Duration,
-    /// Work in one task, in units (steps × width × height / 512² for textToImage, 1 for a workflow), > 0.
+    /// Work in one task, in units (steps × width × height / 512² where they are known, else 1), > 0.
     pub units: f64,
     /// Tasks in the job, ≥ 1.
     pub total: u32,
@@ -97,54 +98,87 @@ impl TaskSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskSpec {
-    /// What to generate.
-    pub work: Work,
+    /// What the engine runs, in ComfyUI's API format: node id → {class_type, inputs}. All images of the job share it, but
+    /// for what follows.
+    pub graph: Map<String, Value>,
+    /// The inputs that a seed goes into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<SeedAt>,
+    /// How its sampling may be cut; `None`: it is made in one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// The nodes whose files are kept, the most important first. None: all that save a file, by their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
+    /// In which form the files are stored.
+    #[serde(default)]
+    pub form: Form,
+    /// An image whose every pixel is black is a failure. A workflow may rightly make one, as a mask.
+    #[serde(default)]
+    pub black_is_wrong: bool,
+    /// The job's labels, which its objects carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Longest time one image may take in the engine, seconds.
     pub timeout_seconds: u32,
 }
 
-/// What to generate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An input that a seed goes into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Work {
-    /// A plain text-to-image picture.
-    TextToImage(TextToImage),
-    /// Any ComfyUI API-format graph, inputs already substituted. Image i adds i to each literal `seed` and
-    /// `noise_seed` input, so the images of a job differ.
-    Workflow {
-        /// node id → {class_type, inputs}
-        graph: serde_json::Map<String, serde_json::Value>,
-    },
+pub struct SeedAt {
+    /// The node's id.
+    pub node: String,
+    /// The input's name.
+    pub input: String,
+    /// The seed of image 0.
+    pub first: u64,
+    /// Image i uses `first + i`, modulo 2^64; else all use `first`.
+    pub counts: bool,
 }
 
-/// A plain text-to-image picture. Ranges are the API's (crds); image i uses `seed + i`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How the sampling of an image may be cut into segments, whose latents another worker can go on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)] // the names are the field's own; units and ranges stand in the ImageJob API
-pub struct TextToImage {
-    pub model: String,
-    pub prompt: String,
-    pub negative_prompt: String,
-    pub width: u32,
-    pub height: u32,
-    pub steps: u32,
-    pub cfg_scale: f64,
+pub struct Cut {
+    /// The id of a KSampler node, whose seed, steps and denoise: 1 stand in the graph.
     pub sampler: String,
-    pub scheduler: String,
-    pub seed: u64,
-    /// In how many segments its steps are taken, see [`TextToImage::cuts`]; 1 is in one piece.
-    #[serde(default = "one_piece")]
+    /// Its steps.
+    pub steps: u32,
+    /// Into how many segments; 1 is in one piece.
     pub segments: u32,
 }
 
-fn one_piece() -> u32 {
-    1
+/// In which form files are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Form {
+    /// What still pictures are converted to; `None`: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Of formats with a loss, 1 to 100; `None`: 90.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
+    /// The texts that the engine writes into files stay there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_texts: bool,
 }
 
-impl TextToImage {
+/// The formats of still pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // the formats' own names
+pub enum Format {
+    Png,
+    Webp,
+    Jpeg,
+    Avif,
+}
+
+impl Cut {
     /// The steps after which the sampling is cut, ascending. A sampler begins anew at each, so other cuts may make
     /// another picture: they are the job's for its whole life, and this rule must not change.
-    pub fn cuts(&self) -> impl Iterator<Item = u32> {
+    pub fn at(&self) -> impl Iterator<Item = u32> {
         let (steps, segments) = (self.steps, self.segments.min(self.steps));
         (1..segments).map(move |done| steps.saturating_mul(done) / segments)
     }
@@ -218,23 +252,10 @@ pub struct DeadLetter {
 
 #[cfg(test)]
 mod tests {
-    use super::TextToImage;
+    use super::Cut;
 
     fn cuts(steps: u32, segments: u32) -> Vec<u32> {
-        let picture = TextToImage {
-            model: String::new(),
-            prompt: String::new(),
-            negative_prompt: String::new(),
-            width: 512,
-            height: 512,
-            steps,
-            cfg_scale: 7.0,
-            sampler: String::new(),
-            scheduler: String::new(),
-            seed: 0,
-            segments,
-        };
-        picture.cuts().collect()
+        Cut { sampler: "3".to_owned(), steps, segments }.at().collect()
     }
 
     #[test]

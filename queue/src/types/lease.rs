@@ -52,6 +52,8 @@ pub struct Lease {
     pub work: String,
     /// When it should be done, ms since the Unix epoch.
     pub due_ms: u64,
+    /// How long it had been due to begin: from the job's arrival to this claim, ms.
+    pub queued_ms: u64,
     /// Work in the task, in units.
     pub units: f64,
     /// GPU time that the queue expects, ms: learned from all tasks of this work key, or the operator's guess.
@@ -187,9 +189,12 @@ pub enum Release {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskResult {
-    /// The images, the task's own first; more only from a workflow with several outputs.
-    pub images: Vec<StoredImage>,
-    /// Engine time that went into the images, over all attempts, milliseconds.
+    /// The files, the most important first; at least one.
+    pub outputs: Vec<StoredFile>,
+    /// What they were made from, where it is one seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Engine time that went into the files, over all attempts, milliseconds.
     pub gpu_ms: u64,
     /// `spot` or `onDemand`; where the worker ran.
     pub capacity: String,
@@ -197,15 +202,51 @@ pub struct TaskResult {
     pub worker: WorkerId,
     /// It was found in the store, made by an earlier attempt.
     pub found: bool,
-    /// Outputs that were not kept, and why; for people.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<String>,
+    /// Where the time of the attempt went; not known of what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
 }
 
-/// An image in the store.
+/// Where the time of an attempt went, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// From the job's arrival until the worker took the task.
+    pub queue_ms: u64,
+    /// In the engine until the first sampling step.
+    pub load_ms: u64,
+    /// Sampling.
+    pub sample_ms: u64,
+    /// In the engine after the last sampling step.
+    pub decode_ms: u64,
+    /// From the engine into the bucket.
+    pub upload_ms: u64,
+}
+
+/// A file in the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoredImage {
+pub struct StoredFile {
+    /// The id of the node that made it.
+    pub node: String,
+    /// A name for people.
+    pub name: String,
+    /// Its kind, as its bytes show it: `image/png`.
+    pub media_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// In lower-case hexadecimal digits, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// In pixels, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// In pixels, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How long it plays, where it does and tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     /// Its key in the bucket.
     pub key: String,
     /// Where it can be fetched, as the worker was configured when it stored it.
@@ -213,17 +254,9 @@ pub struct StoredImage {
     pub url: Option<String>,
     /// As the bucket gave it.
     pub etag: String,
-    /// Its size.
-    pub bytes: u64,
-    /// In pixels.
-    pub width: u32,
-    /// In pixels.
-    pub height: u32,
-    /// What it was made from, where known.
-    pub seed: Option<u64>,
 }
 
-/// An object in the store that is no image.
+/// An object in the store that no task made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredObject {

@@ -13,11 +13,12 @@ pub use fleet::{
     WorkerSeen,
 };
 pub use job::{
-    DeadLetter, Enqueued, Job, JobState, JobUid, Outcome, TaskId, TaskSpec, TextToImage, Work, WorkerId,
+    Cut, DeadLetter, Enqueued, Form, Format, Job, JobState, JobUid, Outcome, SeedAt, TaskId, TaskSpec,
+    WorkerId,
 };
 pub use lease::{
-    Beat, BeatReply, Claim, Completion, HeldLease, Lease, Order, Release, Renewed, StoredImage, StoredObject,
-    TaskKind, TaskResult, WorkerState, Written,
+    Beat, BeatReply, Claim, Completion, HeldLease, Lease, Order, Release, Renewed, StoredFile, StoredObject,
+    TaskKind, TaskResult, Timings, WorkerState, Written,
 };
 pub use notice::Notice;
 pub use settings::{ClassSetting, Settings};

@@ -318,7 +318,7 @@ async fn a_job_is_not_stopped_for_different_reasons_nor_once_an_image_was_made()
     let q = start().await?;
     let reject = |reason| Release::Rejected { error: error(reason) };
     q.enqueue(&tasks("a", 10)).await?;
-    for reason in [Reason::NoImage, Reason::NoImage, Reason::Timeout, Reason::Timeout] {
+    for reason in [Reason::NoOutput, Reason::NoOutput, Reason::Timeout, Reason::Timeout] {
         let lease = q.must_claim("w").await?;
         q.give_back("w", &lease, &reject(reason)).await?;
     }
@@ -330,7 +330,7 @@ async fn a_job_is_not_stopped_for_different_reasons_nor_once_an_image_was_made()
     q.finish("w", &lease).await?;
     for _ in 0..9 {
         let lease = q.must_claim("w").await?;
-        q.give_back("w", &lease, &reject(Reason::NoImage)).await?;
+        q.give_back("w", &lease, &reject(Reason::NoOutput)).await?;
     }
     let state = q.state("b").await?;
     assert_eq!((state.stopped, state.failed, state.finished), (None, 9, true));

@@ -96,14 +96,14 @@ async fn only_a_job_with_images_is_listed_also_when_it_was_stopped_or_cancelled(
     let q = start().await?;
     q.enqueue(&Job { max_failed_images: Some(0), ..listed("none", 5) }).await?;
     let lease = q.must_claim("w").await?;
-    q.give_back("w", &lease, &Release::Rejected { error: error(Reason::NoImage) }).await?;
+    q.give_back("w", &lease, &Release::Rejected { error: error(Reason::NoOutput) }).await?;
     let state = q.state("none").await?;
     assert_eq!((state.finished, state.listing), (true, None));
 
     q.enqueue(&Job { max_failed_images: Some(0), ..listed("some", 5) }).await?;
     make_all(&q, "w", 1).await?;
     let lease = q.must_claim("w").await?;
-    q.give_back("w", &lease, &Release::Rejected { error: error(Reason::NoImage) }).await?;
+    q.give_back("w", &lease, &Release::Rejected { error: error(Reason::NoOutput) }).await?;
     let lease = q.must_claim("w").await?;
     assert_eq!((lease.kind, lease.task.index), (TaskKind::Listing, 5));
     q.complete_listing(&worker("w"), &lease.task, 1, &stored()).await?;

@@ -33,10 +33,10 @@ async fn a_server_that_is_as_it_should_be_is_found_to_be_so() {
 async fn a_server_that_ignores_conditions_is_found_out_and_nothing_is_overwritten() {
     let (s3, store, capabilities) = probed(S3Fault::IgnoreConditions).await;
     assert_eq!(capabilities, Capabilities { conditions: Conditions::Ignored, checksums: true });
-    assert!(matches!(store.put_image("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
+    assert!(matches!(store.put_file("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
 
     let other = Bytes::from_static(b"a picture of a worker that comes late");
-    let late = store.clone().put_image("k.png", other, &facts()).await.expect("answered");
+    let late = store.clone().put_file("k.png", other, &facts()).await.expect("answered");
 
     assert!(matches!(late, Put::Existed(_)), "{late:?}");
     assert_eq!(store.get("k.png").await.expect("read"), picture());
@@ -49,17 +49,17 @@ async fn a_server_without_conditions_is_sent_each_picture_once() {
     assert_eq!(capabilities.conditions, Conditions::Unsupported);
     let before = puts(&s3);
     for key in ["a.png", "b.png"] {
-        assert!(matches!(store.put_image(key, picture(), &facts()).await, Ok(Put::Created { .. })));
+        assert!(matches!(store.put_file(key, picture(), &facts()).await, Ok(Put::Created { .. })));
     }
     assert_eq!(puts(&s3) - before, 2);
-    assert!(matches!(store.put_image("a.png", picture(), &facts()).await, Ok(Put::Existed(_))));
+    assert!(matches!(store.put_file("a.png", picture(), &facts()).await, Ok(Put::Existed(_))));
 }
 
 #[tokio::test]
 async fn a_server_that_refuses_checksums_gets_none() {
     let (_s3, store, capabilities) = probed(S3Fault::RefuseChecksums).await;
     assert_eq!(capabilities, Capabilities { conditions: Conditions::Kept, checksums: false });
-    assert!(matches!(store.put_image("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
+    assert!(matches!(store.put_file("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
     assert_eq!(store.get("k.png").await.expect("read"), picture());
     store.put_json("list.json", Bytes::from_static(b"[]")).await.expect("written");
 }

@@ -8,9 +8,9 @@ use crate::{facts, open, output, picture, server};
 async fn an_image_found_later_tells_all_about_itself() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
-    let key = store.output().image_key("7d3c", 0, 0);
+    let key = store.output().file_key("7d3c", 0, 0, "png");
 
-    let put = store.put_image(&key, picture(), &facts()).await.expect("stored");
+    let put = store.put_file(&key, picture(), &facts()).await.expect("stored");
     let found = store.head(&key).await.expect("found");
 
     assert_eq!(put, Put::Created { etag: found.etag.clone() });
@@ -24,9 +24,9 @@ async fn an_image_found_later_tells_all_about_itself() {
 async fn a_late_writer_does_not_change_what_is_there() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
-    store.put_image("k.png", picture(), &facts()).await.expect("stored");
+    store.put_file("k.png", picture(), &facts()).await.expect("stored");
 
-    let late = store.put_image("k.png", Bytes::from_static(b"other"), &facts()).await.expect("answered");
+    let late = store.put_file("k.png", Bytes::from_static(b"other"), &facts()).await.expect("answered");
 
     let Put::Existed(found) = late else { panic!("overwritten") };
     assert_eq!(found.facts, Some(facts()));
@@ -53,7 +53,7 @@ async fn an_image_is_served_as_one_that_may_be_cached_for_good() {
     let s3 =
         S3::start(S3Options { reading: Reading::Public, ..S3Options::default() }).await.expect("a server");
     let store = open(&s3, &output(&s3)).await;
-    store.put_image("a b/ü.png", picture(), &facts()).await.expect("stored");
+    store.put_file("a b/ü.png", picture(), &facts()).await.expect("stored");
 
     let answer = reqwest::get(store.output().url("a b/ü.png")).await.expect("an answer");
 
@@ -66,7 +66,7 @@ async fn an_image_is_served_as_one_that_may_be_cached_for_good() {
 async fn deleting_twice_is_fine() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
-    store.put_image("k.png", picture(), &facts()).await.expect("stored");
+    store.put_file("k.png", picture(), &facts()).await.expect("stored");
 
     store.delete("k.png").await.expect("deleted");
     store.delete("k.png").await.expect("nothing to delete");

@@ -29,7 +29,7 @@ async fn what_is_no_latent_of_ours_is_none() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
     store
-        .put_image("generated/latents/x.latent", Bytes::from_static(b"?"), &crate::facts())
+        .put_file("generated/latents/x.latent", Bytes::from_static(b"?"), &crate::facts())
         .await
         .expect("put");
     assert_eq!(store.get_latent("generated/latents/x.latent").await.expect("read"), None);

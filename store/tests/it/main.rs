@@ -8,7 +8,7 @@ mod setup;
 mod trouble;
 
 use bytes::Bytes;
-use store::{ImageFacts, Keys, Output, Store};
+use store::{FileFacts, Keys, Output, Store};
 use testkit::{S3, S3Options};
 
 async fn server() -> S3 {
@@ -37,15 +37,21 @@ fn picture() -> Bytes {
     Bytes::from_static(b"\x89PNG and so on")
 }
 
-fn facts() -> ImageFacts {
-    ImageFacts {
-        width: 512,
-        height: 768,
-        seed: Some(9_007_199_254_740_991),
+fn facts() -> FileFacts {
+    FileFacts {
+        node: "57:9".into(),
+        name: "Maß_00001.png".into(),
+        media_type: "image/png".into(),
+        width: Some(512),
+        height: Some(768),
+        duration_ms: None,
+        sha256: "ab".repeat(32),
+        seed: Some(u64::MAX),
         gpu_ms: 1234,
         attempt: 2,
         capacity: "spot".into(),
         worker: "sd15-7x2kd".into(),
-        outputs: 1,
+        extensions: vec!["png".into(), "webm".into()],
+        labels: "campaign=spring".into(),
     }
 }

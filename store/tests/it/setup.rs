@@ -20,7 +20,7 @@ async fn white_space_around_keys_and_names_does_no_harm() {
         ..output
     };
     let store = Store::open_with_keys(&output, keys).await.expect("a store");
-    store.put_image("k.png", picture(), &facts()).await.expect("stored");
+    store.put_file("k.png", picture(), &facts()).await.expect("stored");
 }
 
 #[tokio::test]

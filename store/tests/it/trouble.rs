@@ -24,7 +24,7 @@ async fn wrong_credentials_are_told_apart_and_name_the_place() {
 
     for error in [
         store.check().await.expect_err("refused"),
-        store.put_image("k.png", picture(), &facts()).await.expect_err("refused"),
+        store.put_file("k.png", picture(), &facts()).await.expect_err("refused"),
     ] {
         assert!(matches!(error, Error::Denied { .. }), "{error}");
         assert!(!error.is_retryable());
@@ -52,12 +52,12 @@ async fn a_server_that_is_down_is_worth_another_try() {
     let store = open(&s3, &output(&s3)).await;
     s3.stop();
 
-    let error = store.put_image("k.png", picture(), &facts()).await.expect_err("down");
+    let error = store.put_file("k.png", picture(), &facts()).await.expect_err("down");
     assert!(error.is_retryable(), "{error}");
     assert!(error.to_string().contains(&s3.endpoint()), "{error}");
 
     s3.restart().await.expect("up again");
-    assert!(matches!(store.put_image("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
+    assert!(matches!(store.put_file("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_server_in_trouble_is_worth_another_try() {
     let store = open(&s3, &output(&s3)).await;
     for status in [500, 503, 429] {
         s3.fail_next([status, status]);
-        let error = store.put_image("k.png", picture(), &facts()).await.expect_err("in trouble");
+        let error = store.put_file("k.png", picture(), &facts()).await.expect_err("in trouble");
         assert!(error.is_retryable(), "{status}: {error}");
     }
 }
@@ -95,7 +95,7 @@ async fn one_dropped_request_goes_unnoticed() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
     s3.fail_next([503]);
-    assert!(matches!(store.put_image("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
+    assert!(matches!(store.put_file("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
 }
 
 #[tokio::test]
@@ -103,6 +103,6 @@ async fn a_server_without_conditional_writes_gets_plain_ones() {
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
     s3.fail_next([501]);
-    assert!(matches!(store.put_image("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
+    assert!(matches!(store.put_file("k.png", picture(), &facts()).await, Ok(Put::Created { .. })));
     assert_eq!(store.get("k.png").await.expect("read"), picture());
 }
