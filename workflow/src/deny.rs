@@ -19,7 +19,11 @@ pub struct Denied {
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (node, class) = (shown(&self.node), shown(&self.class));
-        write!(f, "node {node}: the pool does not run nodes of class {class:?} (its rule {:?})", shown(&self.rule))
+        write!(
+            f,
+            "node {node}: the pool does not run nodes of class {class:?} (its rule {:?})",
+            shown(&self.rule)
+        )
     }
 }
 
@@ -27,7 +31,8 @@ impl std::fmt::Display for Denied {
 /// Rules for [`denied`].
 #[must_use]
 pub fn default_denied() -> Vec<String> {
-    let lines = include_str!("deny.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines =
+        include_str!("deny.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 

@@ -55,7 +55,10 @@ impl std::fmt::Display for ReachesOut {
         };
         let (class, given) = (shown(&self.class), shown(&self.given));
         let (node, input) = (shown(&self.path.node), shown(&self.path.input));
-        write!(f, "node {node} ({class}): {input} {given:?} {why}; give the file as an input of the job and name that")
+        write!(
+            f,
+            "node {node} ({class}): {input} {given:?} {why}; give the file as an input of the job and name that"
+        )
     }
 }
 
@@ -111,7 +114,10 @@ fn by_definition(class: &str, definition: &Input, given: &str) -> bool {
 
 fn by_name(class: &str, input: &str, given: &str) -> bool {
     let name = given.trim().strip_suffix("[input]").unwrap_or(given).trim_end();
-    loads(class) && !is_address(given) && !is_model_file(name) && (is_media_file(name) || names_media(input))
+    loads(class)
+        && !is_address(given)
+        && !is_model_file(name)
+        && (is_media_file(name) || names_media(input))
         && !loads_by_path(class)
         && leaves(name, true).is_none()
 }
@@ -144,7 +150,10 @@ fn loads_by_path(class: &str) -> bool {
 
 /// Whether a loader's input of this name is a file that a job brings.
 fn names_media(input: &str) -> bool {
-    matches!(input, "image" | "mask" | "video" | "audio" | "file" | "latent" | "gif" | "model_file" | "image_file")
+    matches!(
+        input,
+        "image" | "mask" | "video" | "audio" | "file" | "latent" | "gif" | "model_file" | "image_file"
+    )
 }
 
 /// Texts that may begin with anything.
@@ -164,7 +173,10 @@ fn texts(graph: &Graph) -> impl Iterator<Item = (&str, &str, &str, &str)> {
         let node = &graph[id];
         let inputs = inputs_of(node);
         inputs.filter_map(move |(input, value)| {
-            value.as_str().filter(|given| !given.is_empty()).map(|given| (id, class_of(node), input.as_str(), given))
+            value
+                .as_str()
+                .filter(|given| !given.is_empty())
+                .map(|given| (id, class_of(node), input.as_str(), given))
         })
     })
 }
@@ -195,7 +207,8 @@ mod tests {
         let want = [("2.video", "clip.mp4"), ("4.latent", "start.latent"), ("10.image", "cat.png")];
         let want: Vec<(String, String)> = want.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
         assert_eq!(found(None), want);
-        let known = br#"{"LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}}}"#;
+        let known =
+            br#"{"LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}}}"#;
         assert_eq!(found(Some(&ObjectInfo::parse(known).unwrap())), want, "the others by their names");
     }
 

@@ -25,8 +25,8 @@ pub use order::{by_number, order};
 pub use parse::{NotAWorkflow, graph_of, parse};
 pub use path::InputPath;
 pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, settle_seeds};
-pub use set::{InputProblem, set_inputs};
 use serde_json::{Map, Value};
+pub use set::{InputProblem, set_inputs};
 
 /// Node id → node.
 pub type Graph = Map<String, Value>;

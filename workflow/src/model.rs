@@ -12,8 +12,9 @@ const MODEL_FILES: [&str; 9] =
     [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft", ".onnx", ".engine"];
 /// Files of these kinds come and go with a job.
 pub(crate) const MEDIA_FILES: [&str; 26] = [
-    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".exr", ".svg", ".mp4", ".webm",
-    ".mov", ".mkv", ".avi", ".m4v", ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".latent", ".glb", ".obj",
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".exr", ".svg", ".mp4",
+    ".webm", ".mov", ".mkv", ".avi", ".m4v", ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".latent",
+    ".glb", ".obj",
 ];
 /// The queue's names of models are no longer.
 const MAX_MODEL: usize = 253;

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn nodes_are_ordered_by_their_numbers() {
-        let ordered = ["1", "9", "9.0.0.1", "9:2", "9:10", "16", "57:8", "57:12:1", "100", "a", "b:2", "b:10"];
+        let ordered =
+            ["1", "9", "9.0.0.1", "9:2", "9:10", "16", "57:8", "57:12:1", "100", "a", "b:2", "b:10"];
         let graph: Graph =
             ordered.iter().rev().map(|id| ((*id).to_owned(), serde_json::Value::Null)).collect();
         assert_eq!(order(&graph), ordered);

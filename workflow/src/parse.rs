@@ -20,7 +20,9 @@ pub enum NotAWorkflow {
     #[error("it is not UTF-8 text: byte {0} is not; save it as UTF-8")]
     NotText(usize),
     /// A page of the web instead of a file.
-    #[error("it is an HTML page, not a workflow; fetch the file itself: the raw link, not the page that shows it")]
+    #[error(
+        "it is an HTML page, not a workflow; fetch the file itself: the raw link, not the page that shows it"
+    )]
     Html,
     /// The editor's own format, with `nodes` and `links`.
     #[error("this is the editor's own format; {EXPORT}")]
@@ -187,18 +189,27 @@ mod tests {
             ("\"workflow.json\"", "it is a text, not an object"),
             ("7", "it is a single value"),
             ("{}", "it has no nodes; "),
-            (r#"{"last_node_id": 9, "nodes": [{"id": 1}], "links": []}"#, "this is the editor's own format; "),
+            (
+                r#"{"last_node_id": 9, "nodes": [{"id": 1}], "links": []}"#,
+                "this is the editor's own format; ",
+            ),
             (r#"{"prompt": {"nodes": []}}"#, "this is the editor's own format"),
             (r#"{"6": "text"}"#, "node \"6\" is not an object; "),
             (r#"{"6": {"inputs": {}}}"#, "node \"6\" has no class_type; "),
-            (r#"{"6": {"class_type": "A", "inputs": "none"}}"#, "node \"6\" has inputs that are not an object"),
+            (
+                r#"{"6": {"class_type": "A", "inputs": "none"}}"#,
+                "node \"6\" has inputs that are not an object",
+            ),
             ("{\n\"6\": {\"cfg\": NaN}}", "line 2 has NaN, which JSON does not have"),
             (r#"{"6": {"cfg": Infinity}}"#, "line 1 has Infinity"),
             (r#"{"6": {"cfg": -Infinity}}"#, "line 1 has -Infinity"),
             ("{\n// the prompt\n\"6\": 1}", "line 2 has a comment, which JSON does not have; take it out"),
             ("{\"6\": 1, /* why */ \"7\": 2}", "line 1 has a comment"),
             ("{\"6\": {\"a\": 1,\n}}", "line 2 has a comma with nothing after it; take it out"),
-            ("{'6': {'class_type': 'A'}}", "line 1 has single quotes, so it is Python and not JSON; write it with"),
+            (
+                "{'6': {'class_type': 'A'}}",
+                "line 1 has single quotes, so it is Python and not JSON; write it with",
+            ),
             (r#"{"6": {"noise": True}}"#, "line 1 has True, so it is Python"),
             (r#"{"6": {"mask": None}}"#, "line 1 has None, so it is Python"),
             (r#"{"6": {"class_type": "A"}"#, "it is not JSON: EOF while parsing an object at line 1"),
@@ -208,7 +219,8 @@ mod tests {
             assert!(told.starts_with(why), "{text}: {told}");
             assert!(!why.ends_with("; ") || told.ends_with(export), "{text}: {told}");
         }
-        let utf16: Vec<u8> = std::iter::once(0xfeff).chain(NODE.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let utf16: Vec<u8> =
+            std::iter::once(0xfeff).chain(NODE.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(parse(&utf16), Err(NotAWorkflow::Utf16));
         assert_eq!(parse(&utf16[2..]), Err(NotAWorkflow::Utf16));
         assert_eq!(parse(b"{\"6\": \"\xff\"}"), Err(NotAWorkflow::NotText(7)));

@@ -73,7 +73,8 @@ pub enum SeedProblem {
 ///
 /// If a seed is not a whole number, can't be counted up, or there is none though there are several images.
 pub fn settle_seeds(graph: &mut Graph, rules: SeedRules<'_>) -> Result<Vec<SeedAt>, SeedProblem> {
-    let (seeds, linked) = if rules.named.is_empty() { found(graph)? } else { (named(graph, rules.named)?, None) };
+    let (seeds, linked) =
+        if rules.named.is_empty() { found(graph)? } else { (named(graph, rules.named)?, None) };
     for seed in &seeds {
         if seed.first.checked_add(u64::from(rules.count.saturating_sub(1))).is_none() {
             let why = format!("{} can't be counted up for {} images", seed.first, rules.count);
@@ -197,7 +198,8 @@ fn whole(value: &Value) -> Result<Seed, String> {
                 if float < 0.0 {
                     return Ok(Seed::Negative);
                 }
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // whole, ≥ 0 and below 2^53
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                // whole, ≥ 0 and below 2^53
                 let seed = float as u64;
                 Ok(Seed::Whole(seed))
             }

@@ -11,8 +11,20 @@ use crate::{
 
 /// Types of which no literal can be one: what they hold exists only while a graph runs.
 const MADE: [&str; 14] = [
-    "MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "IMAGE", "MASK", "CONTROL_NET", "SAMPLER", "SIGMAS", "NOISE",
-    "GUIDER", "AUDIO", "VIDEO",
+    "MODEL",
+    "CLIP",
+    "VAE",
+    "CONDITIONING",
+    "LATENT",
+    "IMAGE",
+    "MASK",
+    "CONTROL_NET",
+    "SAMPLER",
+    "SIGMAS",
+    "NOISE",
+    "GUIDER",
+    "AUDIO",
+    "VIDEO",
 ];
 /// Any value may be given for `choice` of this one, whose choices the editor keeps.
 const FREE_CHOICE: &str = "choice";
@@ -76,9 +88,10 @@ pub(super) fn wrong(class: &Class, input: &Input, value: &Value, any_value: bool
         Kind::Type(kind) => match &**kind {
             "INT" => number(class, input, integer(value), value, "a whole number"),
             "FLOAT" => number(class, input, float(value), value, "a number"),
-            made if !class.is_custom() && MADE.contains(&made) && !value.is_null() => {
-                Some(What::WrongType { given: value.to_string(), takes: format!("a link to a node that gives {made}") })
-            }
+            made if !class.is_custom() && MADE.contains(&made) && !value.is_null() => Some(What::WrongType {
+                given: value.to_string(),
+                takes: format!("a link to a node that gives {made}"),
+            }),
             _ => None,
         },
         Kind::Choice(choices) if any_value || &*input.name == FREE_CHOICE || choices.is_empty() => None,
@@ -100,7 +113,8 @@ fn not_in_list(value: &Value, choices: &[Value]) -> What {
     /// Longer lists are not shown.
     const SHOWN: usize = 12;
     let names: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
-    let nearest = value.as_str().map(|given| nearest(given, names.iter().copied(), NEAREST)).unwrap_or_default();
+    let nearest =
+        value.as_str().map(|given| nearest(given, names.iter().copied(), NEAREST)).unwrap_or_default();
     let few = choices.len() <= SHOWN;
     let has = if few { choices.iter().map(Value::to_string).collect() } else { Vec::new() };
     What::NotInList { given: value.to_string(), nearest, has, of: choices.len() }
@@ -164,7 +178,11 @@ fn integer(value: &Value) -> Option<Num> {
         Value::Bool(is) => Some(Num::Whole(i128::from(*is))),
         Value::String(text) => {
             let digits = text.trim().replace('_', "");
-            digits.parse().map(Num::Whole).ok().or_else(|| digits.parse().is_ok_and(is_huge).then_some(Num::Whole(i128::MAX)))
+            digits
+                .parse()
+                .map(Num::Whole)
+                .ok()
+                .or_else(|| digits.parse().is_ok_and(is_huge).then_some(Num::Whole(i128::MAX)))
         }
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }

@@ -127,7 +127,9 @@ impl fmt::Display for Misfit {
             What::UnknownClass { nearest } => {
                 write!(f, "the engine has no node class {:?}{}", shown(&self.class), meant(nearest))
             }
-            What::NoOutput => f.write_str("the workflow has no output node, such as SaveImage: it would make nothing"),
+            What::NoOutput => {
+                f.write_str("the workflow has no output node, such as SaveImage: it would make nothing")
+            }
             What::Cycle(path) => {
                 let ids: Vec<String> = path.iter().chain(path.first()).map(|id| shown(id)).collect();
                 write!(f, "the nodes are linked in a circle: {}", ids.join(" → "))
@@ -144,13 +146,21 @@ impl fmt::Display for Misfit {
                 write!(f, "{input} is linked to node {:?}, which the workflow does not have", shown(from))
             }
             What::NoSuchOutput { from, class, index, has } => {
-                let has: Vec<String> = has.iter().enumerate().map(|(at, name)| format!("{at} {name}")).collect();
+                let has: Vec<String> =
+                    has.iter().enumerate().map(|(at, name)| format!("{at} {name}")).collect();
                 let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
                 let (from, index) = (shown(from), shown(index));
-                write!(f, "{input} is linked to output {index} of node {from} ({class}), whose outputs are: {has}")
+                write!(
+                    f,
+                    "{input} is linked to output {index} of node {from} ({class}), whose outputs are: {has}"
+                )
             }
             What::TypeMismatch { from, class, gives, takes } => {
-                write!(f, "{input} takes {takes}, but is linked to node {} ({class}), which gives {gives}", shown(from))
+                write!(
+                    f,
+                    "{input} takes {takes}, but is linked to node {} ({class}), which gives {gives}",
+                    shown(from)
+                )
             }
             What::NotInList { given, nearest, has, of } => {
                 write!(f, "{input} is {}, which is none of the {of} that the engine has", shown(given))?;
@@ -175,6 +185,9 @@ impl fmt::Display for Misfit {
 fn meant(nearest: &[String]) -> String {
     match nearest {
         [] => String::new(),
-        names => format!("; did you mean {}?", names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" or ")),
+        names => format!(
+            "; did you mean {}?",
+            names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" or ")
+        ),
     }
 }

@@ -69,7 +69,9 @@ fn unknown(graph: &Graph, known: &ObjectInfo, ids: &[&str]) -> Vec<Misfit> {
 
 fn reachable(graph: &Graph, known: &ObjectInfo, outputs: &[&str]) -> Vec<Misfit> {
     let links = |id: &str| -> Vec<&str> {
-        let Some(class) = graph.get(id).and_then(|node| known.class(class_of(node))) else { return Vec::new() };
+        let Some(class) = graph.get(id).and_then(|node| known.class(class_of(node))) else {
+            return Vec::new();
+        };
         let declared = literal::declared(class, &graph[id]);
         declared
             .iter()
@@ -87,7 +89,8 @@ fn reachable(graph: &Graph, known: &ObjectInfo, outputs: &[&str]) -> Vec<Misfit>
     for id in order(graph).into_iter().filter(|id| reached.contains(id)) {
         let node = &graph[id];
         if let Some(class) = known.class(class_of(node)) {
-            let mut add = |input: &str, what| misfits.push(Misfit::new(id, class_of(node), Some(input), what));
+            let mut add =
+                |input: &str, what| misfits.push(Misfit::new(id, class_of(node), Some(input), what));
             check_node(graph, known, class, node, &mut add);
         }
         if misfits.len() >= MAX_MISFITS {
@@ -97,7 +100,13 @@ fn reachable(graph: &Graph, known: &ObjectInfo, outputs: &[&str]) -> Vec<Misfit>
     misfits
 }
 
-fn check_node(graph: &Graph, known: &ObjectInfo, class: &Class, node: &Value, add: &mut impl FnMut(&str, What)) {
+fn check_node(
+    graph: &Graph,
+    known: &ObjectInfo,
+    class: &Class,
+    node: &Value,
+    add: &mut impl FnMut(&str, What),
+) {
     let declared = literal::declared(class, node);
     let name = class_of(node);
     for (input, required, definition) in &declared {

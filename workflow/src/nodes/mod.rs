@@ -157,6 +157,8 @@ impl Class {
 
     /// Whether it takes inputs that its definition does not name.
     pub(crate) fn is_open(&self) -> bool {
-        self.inputs.iter().any(|input| matches!(input.kind, Kind::Dynamic(_) | Kind::Grow { .. } | Kind::Opaque))
+        self.inputs
+            .iter()
+            .any(|input| matches!(input.kind, Kind::Dynamic(_) | Kind::Grow { .. } | Kind::Opaque))
     }
 }

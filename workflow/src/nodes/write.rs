@@ -45,10 +45,8 @@ fn definition(input: &Input) -> Value {
         Kind::Type(kind) => json!(&**kind),
         Kind::Choice(choices) => json!(&**choices),
         Kind::Dynamic(choices) => {
-            let choices: Vec<Value> = choices
-                .iter()
-                .map(|(key, brought)| json!({"key": key, "inputs": inputs(brought)}))
-                .collect();
+            let choices: Vec<Value> =
+                choices.iter().map(|(key, brought)| json!({"key": key, "inputs": inputs(brought)})).collect();
             options.insert("options".into(), json!(choices));
             json!("COMFY_DYNAMICCOMBO_V3")
         }
@@ -61,7 +59,9 @@ fn definition(input: &Input) -> Value {
         Kind::Opaque => json!("COMFY_OPAQUE"),
     };
     let bounds = [("min", &input.min), ("max", &input.max)];
-    options.extend(bounds.into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!(bound.as_ref()?)))));
+    options.extend(
+        bounds.into_iter().filter_map(|(name, bound)| Some((name.to_owned(), json!(bound.as_ref()?)))),
+    );
     if input.upload {
         options.insert("file_upload".into(), json!(true));
     }

@@ -31,7 +31,10 @@ fn seeds_are_whole_numbers_in_the_end_or_refused_with_words() {
     }
     assert_eq!(settled(json!(-1), 1), Ok((json!(-1), vec![])), "the engine judges it");
     let refused = [
-        (json!(15_555_555_555_555_555_890.0), "seed is above 9223372036854775807 and was rounded on its way; give it as"),
+        (
+            json!(15_555_555_555_555_555_890.0),
+            "seed is above 9223372036854775807 and was rounded on its way; give it as",
+        ),
         (json!(7.5), "seed is 7.5, not a whole number"),
         (json!("seven"), "seed is \"seven\", not a whole number"),
         (json!(null), "seed is null, not a whole number"),
@@ -71,7 +74,10 @@ fn several_images_without_a_seed_need_a_word() {
     let told = settle_seeds(&mut graph, count(4)).unwrap_err().to_string();
     assert!(told.contains("all 4 images would be the same") && told.contains("sameSeed: true"), "{told}");
     assert_eq!(settle_seeds(&mut graph, count(1)), Ok(vec![]));
-    assert_eq!(settle_seeds(&mut graph, SeedRules { count: 4, same: true, ..SeedRules::default() }), Ok(vec![]));
+    assert_eq!(
+        settle_seeds(&mut graph, SeedRules { count: 4, same: true, ..SeedRules::default() }),
+        Ok(vec![])
+    );
 }
 
 #[test]

@@ -28,9 +28,15 @@ fn told_by(known: &ObjectInfo, node: &str, inputs: &Value) -> Vec<String> {
     if let Some(class) = inputs.get("class_type") {
         graph[node]["class_type"] = class.clone();
     }
-    for (name, value) in inputs.as_object().expect("an object").iter().filter(|(name, _)| *name != "class_type") {
+    for (name, value) in
+        inputs.as_object().expect("an object").iter().filter(|(name, _)| *name != "class_type")
+    {
         let has = graph[node]["inputs"].as_object_mut().expect("inputs");
-        if value.is_null() { has.remove(name) } else { has.insert(name.clone(), value.clone()) };
+        if value.is_null() {
+            has.remove(name)
+        } else {
+            has.insert(name.clone(), value.clone())
+        };
     }
     check(&graph, known).err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
@@ -42,23 +48,67 @@ fn told(node: &str, inputs: &Value) -> Vec<String> {
 #[test]
 fn each_misfit_is_one_sentence_with_node_input_and_what_is_allowed() {
     let table = [
-        ("3", json!({"class_type": "KSampller"}), "node 3: the engine has no node class \"KSampller\"; did you mean KSampler?"),
+        (
+            "3",
+            json!({"class_type": "KSampller"}),
+            "node 3: the engine has no node class \"KSampller\"; did you mean KSampler?",
+        ),
         ("3", json!({"steps": null}), "node 3 (KSampler): steps is not given; it takes INT"),
-        ("3", json!({"steps": null, "stps": 5}), "node 3 (KSampler): steps is not given; it takes INT; \"stps\" is given: did you mean \"steps\"?"),
+        (
+            "3",
+            json!({"steps": null, "stps": 5}),
+            "node 3 (KSampler): steps is not given; it takes INT; \"stps\" is given: did you mean \"steps\"?",
+        ),
         ("3", json!({"steps": 0}), "node 3 (KSampler): steps is 0; it must be between 1 and 10000"),
         ("3", json!({"steps": "five"}), "node 3 (KSampler): steps is \"five\"; it takes a whole number"),
         ("3", json!({"cfg": "x"}), "node 3 (KSampler): cfg is \"x\"; it takes a number"),
         ("3", json!({"cfg": -0.5}), "node 3 (KSampler): cfg is -0.5; it must be between 0.0 and 100.0"),
-        ("3", json!({"seed": -1}), "node 3 (KSampler): seed is -1; it must be between 0 and 18446744073709551615"),
-        ("3", json!({"sampler_name": "eulr"}), "node 3 (KSampler): sampler_name is \"eulr\", which is none of the 44 that the engine has; did you mean euler"),
-        ("3", json!({"scheduler": "kerras"}), "node 3 (KSampler): scheduler is \"kerras\", which is none of the 9 that the engine has: \"simple\", "),
-        ("3", json!({"latent_image": ["6", 0]}), "node 3 (KSampler): latent_image takes LATENT, but is linked to node 6 (CLIPTextEncode), which gives CONDITIONING"),
-        ("3", json!({"model": ["40", 0]}), "node 3 (KSampler): model is linked to node \"40\", which the workflow does not have"),
-        ("3", json!({"model": ["4", 3]}), "node 3 (KSampler): model is linked to output 3 of node 4 (CheckpointLoaderSimple), whose outputs are: 0 MODEL, 1 CLIP, 2 VAE"),
-        ("3", json!({"model": ["4"]}), "node 3 (KSampler): model is an array, but no link: write [\"node id\", output]"),
-        ("3", json!({"model": "xl"}), "node 3 (KSampler): model is \"xl\"; it takes a link to a node that gives MODEL"),
-        ("6", json!({"clip": ["8", 0]}), "node 6 (CLIPTextEncode): clip takes CLIP, but"),
-        ("9", json!({"class_type": "VAEDecode", "samples": ["3", 0], "vae": ["4", 2]}), "the workflow has no output node, such as SaveImage"),
+        (
+            "3",
+            json!({"seed": -1}),
+            "node 3 (KSampler): seed is -1; it must be between 0 and 18446744073709551615",
+        ),
+        (
+            "3",
+            json!({"sampler_name": "eulr"}),
+            "node 3 (KSampler): sampler_name is \"eulr\", which is none of the 44 that the engine has; did you mean euler",
+        ),
+        (
+            "3",
+            json!({"scheduler": "kerras"}),
+            "node 3 (KSampler): scheduler is \"kerras\", which is none of the 9 that the engine has: \"simple\", ",
+        ),
+        (
+            "3",
+            json!({"latent_image": ["6", 0]}),
+            "node 3 (KSampler): latent_image takes LATENT, but is linked to node 6 (CLIPTextEncode), which gives CONDITIONING",
+        ),
+        (
+            "3",
+            json!({"model": ["40", 0]}),
+            "node 3 (KSampler): model is linked to node \"40\", which the workflow does not have",
+        ),
+        (
+            "3",
+            json!({"model": ["4", 3]}),
+            "node 3 (KSampler): model is linked to output 3 of node 4 (CheckpointLoaderSimple), whose outputs are: 0 MODEL, 1 CLIP, 2 VAE",
+        ),
+        (
+            "3",
+            json!({"model": ["4"]}),
+            "node 3 (KSampler): model is an array, but no link: write [\"node id\", output]",
+        ),
+        (
+            "3",
+            json!({"model": "xl"}),
+            "node 3 (KSampler): model is \"xl\"; it takes a link to a node that gives MODEL",
+        ),
+        ("6", json!({"clip": ["5", 0]}), "node 6 (CLIPTextEncode): clip takes CLIP, but"),
+        (
+            "9",
+            json!({"class_type": "VAEDecode", "samples": ["3", 0], "vae": ["4", 2]}),
+            "the workflow has no output node, such as SaveImage",
+        ),
         ("20", json!({"class_type": "DifferentialDiffusion", "model": ["4", 0], "strenght": 1.0}), ""),
     ];
     for (node, inputs, want) in table {
@@ -89,7 +139,9 @@ fn a_misspelt_optional_input_is_refused_and_an_input_of_the_editor_is_not() {
     };
     assert_eq!(
         linked(json!({"strenght": 0.5})),
-        ["node 20 (DifferentialDiffusion): it has no input \"strenght\"; it has model, strength; did you mean \"strength\"?"]
+        [
+            "node 20 (DifferentialDiffusion): it has no input \"strenght\"; it has model, strength; did you mean \"strength\"?"
+        ]
     );
     for inputs in [json!({"upload": "image"}), json!({"strength": 1, "strengths": 2}), json!({"seed": 5})] {
         assert!(linked(inputs).is_empty());
@@ -106,8 +158,11 @@ fn what_the_engine_takes_is_not_refused() {
         ("3", json!({"model": ["4", -3], "anything": ["no", 7], "else": null})),
         ("20", json!({"class_type": "KSampler", "steps": -5})),
         ("20", json!({"class_type": "PreviewAny", "source": ["4", 0]})),
-        ("20", json!({"class_type": "SaveVideo", "video": ["21", 0], "filename_prefix": "v", "format": "auto",
-            "format.codec": "h264"})),
+        (
+            "20",
+            json!({"class_type": "SaveVideo", "video": ["21", 0], "filename_prefix": "v", "format": "auto",
+            "format.codec": "h264"}),
+        ),
     ];
     for (node, inputs) in fine {
         let told: Vec<String> =
@@ -119,8 +174,11 @@ fn what_the_engine_takes_is_not_refused() {
 #[test]
 fn inputs_that_a_choice_brings_are_checked_as_well() {
     let crf = json!({"class_type": "ColorTransfer", "source_stats": "target_frame", "source_stats.target_index": -1});
-    let told = told("9", &crf);
-    assert!(told.iter().any(|told| told.contains("source_stats.target_index is -1; it must be between 0")), "{told:?}");
+    let told = told("8", &crf);
+    assert!(
+        told.iter().any(|told| told.contains("source_stats.target_index is -1; it must be between 0")),
+        "{told:?}"
+    );
     let mut graph = graph();
     graph["9"] = json!({"class_type": "SaveImage", "inputs": {"images": ["30", 0], "filename_prefix": "a"}});
     for (inputs, want) in [
@@ -144,12 +202,14 @@ fn lists_of_files_count_where_the_engine_tells_them() {
     let known = ObjectInfo::parse(nodes.to_string().as_bytes()).expect("node definitions");
     assert_eq!(
         told_by(&known, "4", &json!({"ckpt_name": "sdxl_base_1.0.safetensors"})),
-        ["node 4 (CheckpointLoaderSimple): ckpt_name is \"sdxl_base_1.0.safetensors\", which is none of the 2 that the \
+        [
+            "node 4 (CheckpointLoaderSimple): ckpt_name is \"sdxl_base_1.0.safetensors\", which is none of the 2 that the \
           engine has: \"sd_xl_base_1.0.safetensors\", \"v1-5-pruned.safetensors\"; did you mean \
-          sd_xl_base_1.0.safetensors?"]
+          sd_xl_base_1.0.safetensors?"
+        ]
     );
     let new_file = json!({"class_type": "LoadImage", "image": "uploaded-just-now.png"});
-    assert_eq!(told_by(&known, "8", &new_file).len(), 1, "only the checkpoint's name is wrong");
+    assert_eq!(told_by(&known, "8", &new_file), Vec::<String>::new(), "the engine looks for the file itself");
 }
 
 /// Cases that a real server answered, the same that the simulator is held against.
@@ -164,9 +224,9 @@ fn a_real_server_s_verdicts_are_ours() {
         let refused = case["status"] == 400
             || case["json"]["node_errors"].as_object().is_some_and(|errors| !errors.is_empty());
         let told = check(&graph, &ENGINE).err().unwrap_or_default();
-        println!("{} {} {:?}", case["name"], case["status"], told.iter().map(ToString::to_string).collect::<Vec<_>>());
-        // Which models that server had is not in the recording of the nodes.
-        if case["json"].to_string().contains("ckpt_name") || case["status"] == 500 {
+        // Which models that server had is not in the recording of the nodes, and targets are not in the graph.
+        let of_graph = !case["name"].as_str().is_some_and(|name| name.starts_with("partial_targets"));
+        if !of_graph || case["json"].to_string().contains("ckpt_name") || case["status"] == 500 {
             continue;
         }
         assert_eq!(!told.is_empty(), refused, "{}: {}", case["name"], case["json"]);

@@ -34,7 +34,9 @@ fn what_is_no_list_of_nodes_is_refused() {
         let told = ObjectInfo::parse(text.as_bytes()).unwrap_err().to_string();
         assert!(told.starts_with("not an answer to GET /object_info: "), "{told}");
     }
-    for odd in [r#"{"A": {}}"#, r#"{"A": {"input": {"required": {"x": 5, "y": [], "z": "INT"}}, "output": [5]}}"#] {
+    for odd in
+        [r#"{"A": {}}"#, r#"{"A": {"input": {"required": {"x": 5, "y": [], "z": "INT"}}, "output": [5]}}"#]
+    {
         assert!(ObjectInfo::parse(odd.as_bytes()).is_ok(), "{odd}");
     }
 }
