@@ -1,0 +1,56 @@
+//! What is known of ComfyUI graphs: how they are read, what their inputs, seeds, files and models are, and whether an
+//! engine's nodes take them. Pure: no clock, no network, no files.
+//!
+//! A graph in ComfyUI's API format is an object of node id → `{class_type, inputs}`. An input is a literal, or a link
+//! `[node id, output]`.
+
+mod check;
+mod deny;
+mod files;
+mod model;
+mod near;
+mod nodes;
+mod order;
+mod parse;
+mod path;
+mod seeds;
+mod set;
+
+pub use check::{Misfit, What, check};
+pub use deny::{API_NODES, Denied, default_denied, denied};
+pub use files::{FileInput, ReachesOut, Why, check_paths, files};
+pub use model::{digest, is_checkpoint, model, work};
+pub use nodes::{Class, NotObjectInfo, ObjectInfo};
+pub use order::{by_number, order};
+pub use parse::{NotAWorkflow, graph_of, parse};
+pub use path::InputPath;
+pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, settle_seeds};
+use serde_json::{Map, Value};
+pub use set::{InputProblem, set_inputs};
+
+/// Node id → node.
+pub type Graph = Map<String, Value>;
+
+/// The texts of nodes in messages are cut here, characters.
+const MAX_SHOWN: usize = 60;
+
+/// A text of a node, as messages show it.
+fn shown(text: &str) -> String {
+    crds::conditions::cut(text, MAX_SHOWN)
+}
+
+fn class_of(node: &Value) -> &str {
+    node["class_type"].as_str().unwrap_or_default()
+}
+
+fn inputs_of(node: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    node["inputs"].as_object().into_iter().flatten()
+}
+
+/// The node and the output that an input comes from.
+fn link(value: &Value) -> Option<(&str, &Value)> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([Value::String(id), output @ Value::Number(_)]) => Some((id, output)),
+        _ => None,
+    }
+}

@@ -1,0 +1,4 @@
+//! Graphs against the node definitions of a real engine.
+
+mod checks;
+mod recorded;
