@@ -36,8 +36,8 @@ constants! {
         Running,
         /// `spec.suspend` is true: no image is started; finished images stay.
         Suspended,
-        /// The pool is paused. The images wait until it goes on.
-        PoolPaused,
+        /// The pool is suspended. The images wait until it goes on.
+        PoolSuspended,
         /// The named pool does not exist (yet), or the job names none and its namespace has no default pool. The job
         /// waits for it.
         PoolNotFound,
@@ -105,8 +105,11 @@ constants! {
         AtLimit,
         /// Images wait in a class that the pool no longer has.
         ClassNotFound,
-        /// `spec.paused` is true: no image and no worker is started; images being made are finished.
-        Paused,
+        /// `spec.suspend` is true: no image and no worker is started; images being made are finished.
+        Suspended,
+        /// A value in `spec` is one of a later version of the API, which this operator does not know. No worker is started
+        /// until the operator is a newer one or the value another.
+        SpecUnknown,
         /// Workers start, but their containers fail.
         WorkersFailing,
         /// Workers get a machine but are not ready in time; the operator starts new ones ever more rarely.

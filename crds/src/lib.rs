@@ -14,7 +14,9 @@
 pub mod conditions;
 mod constants;
 pub mod crd;
+mod decimal;
 pub mod events;
+mod family;
 mod imagejob;
 mod money;
 pub mod names;
@@ -22,6 +24,8 @@ mod rules;
 mod schema;
 mod workerpool;
 
+pub use decimal::{Decimal, DecimalError};
+pub use family::Family;
 pub use imagejob::{
     Class, ConfigMapRef, Cost, Counts, ExtraImage, Image, ImageFailure, ImageJob, ImageJobSpec,
     ImageJobStatus, JobOutput, NoWork, PoolRef, Sla, TextToImage, Work, Workflow,
@@ -30,9 +34,9 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
-    Fleet, Fleets, ImageCost, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError,
-    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, Tenancy,
-    TenantCost, TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+    Fleet, FleetPrice, FleetStatus, FleetType, ImageCost, InputSources, Limits, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost, PoolDecision,
+    PoolModel, PoolQueue, Prices, Scaling, Tenancy, TenantCost, TenantShare, Worker, WorkerPool,
+    WorkerPoolSpec, WorkerPoolStatus, Zone,
 };
 
 /// The API group.
