@@ -144,7 +144,18 @@ mod tests {
 
     #[test]
     fn what_is_no_decimal_is_refused() {
-        for json in ["\"\"", "\"1.2345\"", "\"a\"", "\"1e3\"", "\".5\"", "\"5.\"", "\"--1\"", "0.00001", "true", "null"] {
+        for json in [
+            "\"\"",
+            "\"1.2345\"",
+            "\"a\"",
+            "\"1e3\"",
+            "\".5\"",
+            "\"5.\"",
+            "\"--1\"",
+            "0.00001",
+            "true",
+            "null",
+        ] {
             assert!(serde_json::from_str::<Decimal>(json).is_err(), "{json}");
         }
     }

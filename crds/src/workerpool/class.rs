@@ -52,3 +52,55 @@ impl ClassSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pool(fleets: &[(&str, &str)], engine: &str) -> WorkerPoolSpec {
+        let fleets: Value = fleets
+            .iter()
+            .map(|(name, kind)| json!({"name": name, "type": kind, "max": 1, "pricePerHour": "1"}))
+            .collect();
+        serde_json::from_value(json!({
+            "engine": {"image": "a", "kind": engine},
+            "fleets": fleets,
+            "classes": [],
+            "output": {"bucket": "images", "publicURL": "https://cdn.example.com"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_class_may_use_the_types_of_its_fleets() {
+        let pool = pool(&[("cheap", "Spot"), ("sure", "OnDemand"), ("new", "Leased")], "ComfyUI");
+        for (fleets, capacity) in [
+            (vec!["cheap"], ClassCapacity::Spot),
+            (vec!["sure"], ClassCapacity::OnDemand),
+            (vec!["cheap", "sure"], ClassCapacity::SpotThenOnDemand),
+            (vec!["new", "sure"], ClassCapacity::OnDemand),
+            (vec!["new"], ClassCapacity::Spot),
+            (vec!["gone"], ClassCapacity::Spot),
+        ] {
+            let class: ClassSpec =
+                serde_json::from_value(json!({"name": "a", "slaSeconds": 1, "fleets": fleets})).unwrap();
+            assert_eq!(class.capacity(&pool), capacity, "{fleets:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_later_version_are_read_and_named() {
+        let known = pool(&[("cheap", "Spot")], "ComfyUI");
+        assert_eq!(known.unknown(), None);
+        assert_eq!(known.fleet(FleetType::Spot).map(|fleet| fleet.speed.thousandths()), Some(1000));
+        let fleet = pool(&[("cheap", "Spot"), ("new", "Leased")], "ComfyUI").unknown().unwrap();
+        assert!(
+            fleet.starts_with("spec.fleets[new].type is one that this operator does not know"),
+            "{fleet}"
+        );
+        let engine = pool(&[("cheap", "Spot")], "Forge").unknown().unwrap();
+        assert!(engine.starts_with("spec.engine.kind is one that this operator"), "{engine}");
+    }
+}

@@ -24,7 +24,9 @@ pub(crate) fn check(limits: &Limits, asked: &Asked<'_>) -> Result<(), String> {
     }
     if let Some(model) = asked.models.iter().find(|model| !is_listed(&limits.models, model)) {
         let allowed = some_of(&limits.models);
-        return Err(format!("model {model:?} is not one that the pool allows: {allowed} (spec.limits.models)"));
+        return Err(format!(
+            "model {model:?} is not one that the pool allows: {allowed} (spec.limits.models)"
+        ));
     }
     at_most("images", "maxCount", Some(asked.count), limits.max_count)?;
     at_most("steps", "maxSteps", asked.steps, limits.max_steps)?;
@@ -38,7 +40,9 @@ pub(crate) fn check_nodes<'a>(
 ) -> Result<(), String> {
     for class in classes {
         if let Some(pattern) = limits.deny_nodes.iter().find(|pattern| matches(pattern, class)) {
-            return Err(format!("the pool denies nodes of class {class:?} (spec.limits.denyNodes: {pattern})"));
+            return Err(format!(
+                "the pool denies nodes of class {class:?} (spec.limits.denyNodes: {pattern})"
+            ));
         }
     }
     Ok(())
@@ -117,7 +121,10 @@ mod tests {
                 json!({"models": ["sdxl/*", "vae"]}),
                 "model \"lora.safetensors\" is not one that the pool allows: sdxl/*, vae (spec.limits.models)",
             ),
-            (json!({"maxCount": 9999}), "10000 images, and the pool allows at most 9999 (spec.limits.maxCount)"),
+            (
+                json!({"maxCount": 9999}),
+                "10000 images, and the pool allows at most 9999 (spec.limits.maxCount)",
+            ),
             (json!({"maxSteps": 50}), "1000 steps, and the pool allows at most 50 (spec.limits.maxSteps)"),
             (
                 json!({"maxPixels": 1_048_576}),
@@ -144,7 +151,8 @@ mod tests {
         assert_eq!(check_nodes(&limits, ["KSampler", "SaveImage"]), Ok(()));
         assert_eq!(
             check_nodes(&limits, ["KSampler", "LoadImageFromUrl"]),
-            Err("the pool denies nodes of class \"LoadImageFromUrl\" (spec.limits.denyNodes: *Url*)".to_owned())
+            Err("the pool denies nodes of class \"LoadImageFromUrl\" (spec.limits.denyNodes: *Url*)"
+                .to_owned())
         );
     }
 

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Capacity, Decimal, ImageCost, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool, WorkerPoolSpec};
+use crds::{
+    Capacity, Decimal, ImageCost, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool, WorkerPoolSpec,
+};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -103,7 +105,12 @@ impl Ledger {
     ///
     /// A machine that went since the last time is counted in full until now: the end of a Pod asks for a
     /// reconcile at once.
-    pub(crate) fn advance(&mut self, machines: &[Machine], spec: &WorkerPoolSpec, now: Timestamp) -> [Machines; 2] {
+    pub(crate) fn advance(
+        &mut self,
+        machines: &[Machine],
+        spec: &WorkerPoolSpec,
+        now: Timestamp,
+    ) -> [Machines; 2] {
         let now = whole(now);
         if self.currency != spec.currency {
             *self = Self::begun(spec, now, Some(now));

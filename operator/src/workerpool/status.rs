@@ -126,7 +126,8 @@ fn fleets(pool: &WorkerPool, observed: &Observed) -> Vec<FleetStatus> {
         match fleets.iter_mut().find(|fleet| fleet.fleet_type == fleet_type) {
             Some(fleet) => count(fleet, worker),
             None => {
-                let mut fleet = FleetStatus::empty(format!("removed-{}", capacity.label().to_lowercase()), fleet_type);
+                let mut fleet =
+                    FleetStatus::empty(format!("removed-{}", capacity.label().to_lowercase()), fleet_type);
                 count(&mut fleet, worker);
                 fleets.push(fleet);
             }

@@ -175,9 +175,7 @@ async fn namespace(client: &Client) -> Result<()> {
 }
 
 async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
-    let fleet = |name: &str, machines: &str, price: &str| {
-        json!({ "name": name, "type": machines, "max": max, "pricePerHour": price })
-    };
+    let fleet = |name: &str, machines: &str, price: &str| json!({ "name": name, "type": machines, "max": max, "pricePerHour": price });
     let pool: Value = json!({
         "apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool",
         "metadata": { "name": name, "namespace": NAMESPACE },

@@ -145,7 +145,10 @@ fn what_images_cost_is_added_up_by_tenant() {
     let of = |tenant: &TenantCost| (tenant.name.clone(), tenant.images.made, tenant.images.amount.micros());
     let tenants: Vec<_> = cost.tenants.iter().map(of).collect();
     assert_eq!(tenants, [("acme".into(), 4, 2100), ("studio".into(), 2, 900)]);
-    assert_eq!((cost.images.made, cost.images.gpu_seconds.thousandths(), cost.images.amount.micros()), (6, 9000, 3000));
+    assert_eq!(
+        (cost.images.made, cost.images.gpu_seconds.thousandths(), cost.images.amount.micros()),
+        (6, 9000, 3000)
+    );
     assert_eq!(cost.images.on_demand_amount.micros(), 12_000);
 }
 

@@ -154,7 +154,10 @@ fn a_template_may_loosen_the_engine_but_not_rename_it() {
 fn labels_say_whose_it_is_and_its_pool_owns_it() {
     let pod = built(&crate::fixtures::pool(), Capacity::OnDemand);
     let label = |name: &str| pod.labels()[name].as_str();
-    assert_eq!((label(names::LABEL_POOL), label(names::LABEL_CAPACITY), label(names::LABEL_FLEET)), ("sd15", "onDemand", "on-demand"));
+    assert_eq!(
+        (label(names::LABEL_POOL), label(names::LABEL_CAPACITY), label(names::LABEL_FLEET)),
+        ("sd15", "onDemand", "on-demand")
+    );
     let owner = &pod.owner_references()[0];
     assert_eq!((owner.kind.as_str(), owner.controller), ("WorkerPool", Some(true)));
 }
