@@ -125,8 +125,11 @@ constants! {
         AtLimit,
         /// Images wait in a class that the pool no longer has.
         ClassNotFound,
-        /// `spec.paused` is true: no image and no worker is started; images being made are finished.
-        Paused,
+        /// `spec.suspend` is true: no image and no worker is started; images being made are finished.
+        Suspended,
+        /// A value in `spec` is one of a later version of the API, which this operator does not know. No worker is started
+        /// until the operator is a newer one or the value another.
+        SpecUnknown,
         /// Workers start, but their containers fail.
         WorkersFailing,
         /// Workers get a machine but are not ready in time; the operator starts new ones ever more rarely.

@@ -39,9 +39,10 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
-    Fleet, Fleets, ImageCost, MachineCost, NamespacesFrom, Output, PodTemplate, PodTemplateError,
-    PodTemplateMetadata, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Scaling, Tenancy,
-    TenantCost, TenantShare, Worker, WorkerCounts, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+    Fleet, FleetPrice, FleetStatus, FleetType, ImageCost, InputSources, Limits, MachineCost, NamespacesFrom,
+    Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost, PoolDecision, PoolModel, PoolQueue,
+    Prices, Scaling, Tenancy, TenantCost, TenantShare, Worker, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
+    Zone,
 };
 
 /// The API group.

@@ -8,6 +8,8 @@ pub const FIELD_MANAGER: &str = "imagejob-operator";
 pub const LABEL_POOL: &str = "imagejob.dev/pool";
 /// Label of a worker Pod: the kind of machine it runs on, `spot` or `onDemand` (see [`crate::Capacity::label`]).
 pub const LABEL_CAPACITY: &str = "imagejob.dev/capacity";
+/// Label of a worker Pod: the name of its fleet when it was made.
+pub const LABEL_FLEET: &str = "imagejob.dev/fleet";
 /// Recommended label, value [`WORKER_APP`] on worker Pods.
 pub const LABEL_APP: &str = "app.kubernetes.io/name";
 /// Recommended label, value [`FIELD_MANAGER`].

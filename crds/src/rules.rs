@@ -134,21 +134,53 @@ pub(crate) fn pool_name() -> Rule {
     )
 }
 
-pub(crate) fn classes_have_spot() -> Rule {
-    classes_have("Spot", "spot")
-}
+/// What scaling cannot do yet.
+const FOR_NOW: &str = "for now a pool has one fleet of type Spot and one of type OnDemand";
 
-pub(crate) fn classes_have_on_demand() -> Rule {
-    classes_have("OnDemand", "onDemand")
-}
-
-/// The pool has the machines that its classes name; SpotThenOnDemand names both kinds.
-fn classes_have(machines: &str, field: &str) -> Rule {
+pub(crate) fn one_fleet_of_a_type() -> Rule {
     rule(
-        format!("has(self.capacity.{field}) || self.classes.all(c, !c.capacity.contains('{machines}'))"),
-        &format!("a class with capacity {machines} or SpotThenOnDemand needs capacity.{field}"),
+        "self.filter(f, f.type == 'Spot').size() <= 1 && self.filter(f, f.type == 'OnDemand').size() <= 1 && \
+         self.all(f, f.type in ['Spot', 'OnDemand'])",
+        FOR_NOW,
+    )
+}
+
+pub(crate) fn classes_name_fleets() -> Rule {
+    rule(
+        "self.classes.all(c, c.fleets.all(name, self.fleets.exists(f, f.name == name)))",
+        "a class names a fleet that the pool does not have; give names of spec.fleets",
     )
     .field_path(".classes")
+}
+
+/// A class of two fleets has the pool's spot fleet and its on-demand fleet, in this order.
+pub(crate) fn classes_prefer_spot() -> Rule {
+    rule(
+        "self.classes.all(c, c.fleets.size() == 1 || self.fleets.all(f, f.name != c.fleets[0] || f.type == 'Spot'))",
+        &format!("{FOR_NOW}; a class of both names the one of type Spot first"),
+    )
+    .field_path(".classes")
+}
+
+pub(crate) fn speed() -> Rule {
+    rule(
+        "string(self).matches('^[0-9]{1,3}([.][0-9]{1,3})?$') && string(self).matches('[1-9]')",
+        "give a speed above 0 with at most three places; one with a fraction in quotes, e.g. \"1.5\"",
+    )
+}
+
+pub(crate) fn hosts() -> Rule {
+    rule(
+        "self.all(host, host.matches('^([*][.])?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))",
+        "give host names in small letters without port, e.g. images.example.com or *.example.com",
+    )
+}
+
+pub(crate) fn object_prefixes() -> Rule {
+    rule(
+        "self.all(prefix, prefix.matches('^(([-_.A-Za-z0-9]|[{](namespace|tenant)[}])+/)+$'))",
+        "use letters, digits, '-', '_', '.', {namespace} and {tenant}, and end in a slash, e.g. uploads/{tenant}/",
+    )
 }
 
 pub(crate) fn one_default_class() -> Rule {

@@ -145,8 +145,52 @@ pub(crate) fn arguments(_: &mut Gen) -> Schema {
     json_schema!({"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 4096}, "x-kubernetes-list-type": "atomic"})
 }
 
-pub(crate) fn zones(_: &mut Gen) -> Schema {
-    json_schema!({"type": "array", "maxItems": 20, "items": {"type": "string", "minLength": 1, "maxLength": 63}, "x-kubernetes-list-type": "set"})
+/// A list of texts of 1 to `longest` characters, none twice.
+fn texts(least: u32, most: u32, longest: u32) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": least,
+        "maxItems": most,
+        "items": {"type": "string", "minLength": 1, "maxLength": longest},
+        "x-kubernetes-list-type": "set",
+    })
+}
+
+pub(crate) fn fleet_names(_: &mut Gen) -> Schema {
+    texts(1, 10, 40)
+}
+
+pub(crate) fn model_patterns(_: &mut Gen) -> Schema {
+    texts(0, 200, 253)
+}
+
+pub(crate) fn node_patterns(_: &mut Gen) -> Schema {
+    texts(0, 200, 128)
+}
+
+pub(crate) fn hosts(_: &mut Gen) -> Schema {
+    texts(0, 50, 253)
+}
+
+pub(crate) fn prefixes(_: &mut Gen) -> Schema {
+    texts(0, 50, 200)
+}
+
+pub(crate) fn speed(_: &mut Gen) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 8})
+}
+
+pub(crate) fn model_family(_: &mut Gen) -> Schema {
+    let names = crate::Family::ALL.map(crate::Family::as_str);
+    json_schema!({"type": "string", "enum": names})
+}
+
+pub(crate) fn model_inputs(_: &mut Gen) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 20,
+        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+    })
 }
 
 pub(crate) fn labels(_: &mut Gen) -> Schema {

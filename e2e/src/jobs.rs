@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use crds::{
-    ImageJob, ImageJobSpec, WorkerPool,
+    Fleet, ImageJob, ImageJobSpec, WorkerPool,
     conditions::{ConditionType, JobReason, find_condition},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -62,7 +62,8 @@ impl<'a> Studio<'a> {
         Self { world, namespace: namespace.to_owned(), deleted: Mutex::default() }
     }
 
-    /// Creates the namespace and its pool; `change` may edit the pool's spec before.
+    /// Creates the namespace and its pool; `change` may edit the pool's spec before. Its fleets are `spot` and
+    /// `on-demand`, in this order.
     ///
     /// # Errors
     /// If the API server refuses one of the objects.
@@ -113,6 +114,17 @@ impl<'a> Studio<'a> {
         Ok(())
     }
 
+    /// Changes one fleet of the pool.
+    ///
+    /// # Errors
+    /// When the pool has no such fleet, or the API server refuses the change.
+    pub async fn change_fleet(&self, name: &str, change: impl FnOnce(&mut Fleet)) -> Result<()> {
+        let mut fleets = self.api::<WorkerPool>().get(PRESENT).await?.spec.fleets;
+        let fleet = fleets.iter_mut().find(|fleet| fleet.name == name);
+        change(fleet.with_context(|| format!("the pool has no fleet {name}"))?);
+        self.change_pool(json!({ "fleets": fleets })).await
+    }
+
     /// Deletes the pool.
     ///
     /// # Errors
@@ -158,20 +170,20 @@ impl<'a> Studio<'a> {
             "spec": {
                 "default": true,
                 "engine": { "image": "comfyui:sim", "args": self.engine_args() },
-                "capacity": {
-                    "spot": {
-                        "max": 4, "pricePerHour": "0.90",
+                "fleets": [
+                    {
+                        "name": "spot", "type": "Spot", "max": 4, "pricePerHour": "0.90",
                         "nodeSelector": { "karpenter.sh/capacity-type": "spot" },
                     },
-                    "onDemand": {
-                        "max": 2, "pricePerHour": "3.06",
+                    {
+                        "name": "on-demand", "type": "OnDemand", "max": 2, "pricePerHour": "3.06",
                         "nodeSelector": { "karpenter.sh/capacity-type": "on-demand" },
                     },
-                },
+                ],
                 "classes": [
-                    { "name": "immediate", "slaSeconds": 30, "capacity": "OnDemand" },
-                    { "name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true },
-                    { "name": "relaxed", "slaSeconds": 600, "capacity": "Spot" },
+                    { "name": "immediate", "slaSeconds": 30, "fleets": ["on-demand"] },
+                    { "name": "standard", "slaSeconds": 300, "fleets": ["spot", "on-demand"], "default": true },
+                    { "name": "relaxed", "slaSeconds": 600, "fleets": ["spot"] },
                 ],
                 "scaling": { "idleSeconds": 5 },
                 "output": {

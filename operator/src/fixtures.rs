@@ -54,14 +54,14 @@ pub(crate) fn pool_with(change: Value) -> WorkerPool {
         },
         "spec": {
             "engine": {"image": "registry.example.com/comfyui:cu128"},
-            "capacity": {
-                "spot": {"max": 20, "pricePerHour": "0.90"},
-                "onDemand": {"max": 4, "pricePerHour": "3.60"},
-            },
+            "fleets": [
+                {"name": "spot", "type": "Spot", "max": 20, "pricePerHour": "0.90"},
+                {"name": "on-demand", "type": "OnDemand", "max": 4, "pricePerHour": "3.60"},
+            ],
             "classes": [
-                {"name": "immediate", "slaSeconds": 30, "capacity": "OnDemand"},
-                {"name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true},
-                {"name": "relaxed", "slaSeconds": 600, "capacity": "Spot"},
+                {"name": "immediate", "slaSeconds": 30, "fleets": ["on-demand"]},
+                {"name": "standard", "slaSeconds": 300, "fleets": ["spot", "on-demand"], "default": true},
+                {"name": "relaxed", "slaSeconds": 600, "fleets": ["spot"]},
             ],
             "output": {"bucket": "pictures", "publicURL": "https://cdn.example.com"},
         },
@@ -74,7 +74,7 @@ pub(crate) fn pool() -> WorkerPool {
     pool_with(json!({}))
 }
 
-/// JSON merge patch (RFC 7386): null removes.
+/// JSON merge patch (RFC 7386): null removes. An object over a list of named objects changes those that it names.
 fn merge(into: &mut Value, change: Value) {
     match (into, change) {
         (Value::Object(into), Value::Object(change)) => {
@@ -82,6 +82,15 @@ fn merge(into: &mut Value, change: Value) {
                 match value {
                     Value::Null => drop(into.remove(&key)),
                     value => merge(into.entry(key).or_insert(Value::Null), value),
+                }
+            }
+        }
+        (Value::Array(into), Value::Object(change)) => {
+            for (name, change) in change {
+                let at = into.iter().position(|item| item["name"] == *name).unwrap();
+                match change {
+                    Value::Null => drop(into.remove(at)),
+                    change => merge(&mut into[at], change),
                 }
             }
         }

@@ -99,7 +99,7 @@ impl State {
             Self::StartsFailing { .. } => "StartsFailing",
             Self::PoolAtFault { .. } => "PoolAtFault",
             Self::ClassUnknown { .. } => "ClassUnknown",
-            Self::Paused => "Paused",
+            Self::Paused => "Suspended",
             Self::QueueUnknown => "QueueUnknown",
         }
     }
@@ -149,7 +149,7 @@ impl fmt::Display for State {
             Self::ClassUnknown { class, tasks } => {
                 write!(f, "{} in class {class}, which the pool does not have", wait(*tasks))
             }
-            Self::Paused => f.write_str("the pool is paused: no image and no worker is started"),
+            Self::Paused => f.write_str("the pool is suspended: no image and no worker is started"),
             Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
         }
     }

@@ -19,7 +19,7 @@ pub struct Engine {
     /// The container image.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
-    /// When the image is pulled: Always, IfNotPresent or Never. Default: Kubernetes' own default.
+    /// When the image is pulled: Always, IfNotPresent or Never. Default: the podTemplate's, else Kubernetes' own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pull_policy")]
     pub image_pull_policy: Option<String>,
@@ -32,15 +32,15 @@ pub struct Engine {
     #[serde(default = "default_startup_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub startup_seconds: u32,
-    /// The container's entry point. Default: the image's.
+    /// The container's entry point. Default: the podTemplate's, else the image's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::arguments")]
     pub command: Vec<String>,
-    /// The container's arguments. Default: the image's.
+    /// The container's arguments. Default: the podTemplate's, else the image's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::arguments")]
     pub args: Vec<String>,
-    /// Environment variables, up to 100.
+    /// Environment variables, up to 100. They are added to those of the podTemplate; of one name, this one counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env")]
     pub env: Vec<EnvVar>,
@@ -61,6 +61,10 @@ pub enum EngineKind {
     /// ComfyUI's HTTP and WebSocket API.
     #[default]
     ComfyUI,
+    /// An engine of a later version of the API. No worker is started in such a pool.
+    #[schemars(skip)]
+    #[serde(other)]
+    Unknown,
 }
 
 /// The container that takes work from the queue, drives the engine and uploads.
@@ -71,7 +75,7 @@ pub struct Worker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// When the image is pulled: Always, IfNotPresent or Never. Default: Kubernetes' own default.
+    /// When the image is pulled: Always, IfNotPresent or Never. Default: the podTemplate's, else Kubernetes' own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pull_policy")]
     pub image_pull_policy: Option<String>,

@@ -1,21 +1,26 @@
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{rules, schema};
+use crate::rules;
 
-mod capacity;
+mod access;
+mod class;
 mod engine;
+mod fleet;
+mod sharing;
 mod status;
 mod template;
 
-pub use capacity::{Capacity, ClassCapacity, ClassSpec, Fleet, Fleets};
+pub use access::{InputSources, Limits, PoolModel};
+pub use class::{ClassCapacity, ClassSpec};
 pub use engine::{Engine, EngineKind, Worker};
+pub use fleet::{Capacity, Fleet, FleetType, Zone};
+pub use sharing::{AllowedNamespaces, Fairness, NamespacesFrom, Tenancy, TenantShare};
 pub use status::{
-    ImageCost, MachineCost, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, TenantCost, WorkerCounts,
+    FleetPrice, FleetStatus, ImageCost, MachineCost, PoolCost, PoolDecision, PoolQueue, Prices, TenantCost,
     WorkerPoolStatus,
 };
 pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
@@ -55,13 +60,13 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
     printcolumn(
         name = "Spot",
         type_ = "integer",
-        json_path = ".status.workers.spot.total",
+        json_path = ".status.fleets[?(@.type==\"Spot\")].total",
         description = "Workers on spot machines."
     ),
     printcolumn(
         name = "OnDemand",
         type_ = "integer",
-        json_path = ".status.workers.onDemand.total",
+        json_path = ".status.fleets[?(@.type==\"OnDemand\")].total",
         description = "Workers on on-demand machines."
     ),
     printcolumn(
@@ -93,8 +98,8 @@ pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
         priority = 1
     )
 )]
-#[x_kube(validation = rules::classes_have_spot())]
-#[x_kube(validation = rules::classes_have_on_demand())]
+#[x_kube(validation = rules::classes_name_fleets())]
+#[x_kube(validation = rules::classes_prefer_spot())]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerPoolSpec {
     /// True: jobs in this namespace that name no pool use this one. Default: false.
@@ -108,13 +113,22 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub worker: Worker,
 
-    /// What every worker Pod has besides: volumes, a ServiceAccount, pull secrets and so on. Where it and the operator
-    /// set the same field, the operator's value counts.
+    /// What every worker Pod has besides: volumes, a ServiceAccount, pull secrets and so on. Settings of the engine and of
+    /// the worker belong into `engine` and `worker`: where the template sets the same field, the pool's own counts. The
+    /// table "Which value counts" in docs/operations.md goes through all fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 
-    /// The machines that workers may run on, and their prices.
-    pub capacity: Fleets,
+    /// The machines that workers may run on, and their prices, 1 to 10.
+    #[schemars(length(min = 1, max = 10))]
+    #[x_kube(validation = rules::one_fleet_of_a_type(), merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub fleets: Vec<Fleet>,
+
+    /// The currency of the prices, three capital letters. Default: USD.
+    #[serde(default = "default_currency")]
+    #[schemars(length(min = 3, max = 3))]
+    #[x_kube(validation = rules::currency())]
+    pub currency: String,
 
     /// The classes of urgency the pool offers, 1 to 10.
     #[schemars(length(min = 1, max = 10))]
@@ -124,6 +138,20 @@ pub struct WorkerPoolSpec {
     /// How tenants share the pool.
     #[serde(default)]
     pub fairness: Fairness,
+
+    /// What a job may ask of the pool. A job that asks for more is refused.
+    #[serde(default)]
+    pub limits: Limits,
+
+    /// What jobs may have fetched as inputs. Default: nothing.
+    #[serde(default)]
+    pub inputs: InputSources,
+
+    /// Which family the engine's model files are of, up to 200. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub models: Vec<PoolModel>,
 
     /// Which namespaces' jobs may use the pool. Default: the pool's own namespace only.
     #[serde(default)]
@@ -144,88 +172,34 @@ pub struct WorkerPoolSpec {
     /// Where the images go.
     pub output: Output,
 
+    /// How many seconds after its end a job is deleted that has no ttlSecondsAfterFinished, 0 to 31536000 (a year). The
+    /// images stay in the bucket. Default: the job stays until somebody deletes it.
+    #[serde(default, rename = "defaultTTLSecondsAfterFinished", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub default_ttl_seconds_after_finished: Option<u32>,
+
     /// True: no image and no worker is started; images being made are finished. Default: false.
     #[serde(default)]
-    pub paused: bool,
+    pub suspend: bool,
 }
 
-/// How tenants share a pool.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Fairness {
-    /// Who a job's tenant is. Namespace: its namespace; a job whose spec.tenant names another waits. Field: spec.tenant,
-    /// or the namespace if the job names none. Default: Namespace.
-    #[serde(default)]
-    pub tenancy: Tenancy,
-    /// The weight of tenants that are not listed, 1 to 1000. Default: 1.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub default_weight: u32,
-    /// How many images of each tenant that is not listed may be made at once, 1 to 100000. Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub default_max_running: Option<u32>,
-    /// Tenants with a weight or a limit of their own, up to 500.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub tenants: Vec<TenantShare>,
-}
+impl WorkerPoolSpec {
+    /// The fleet of one type, if the pool has it. For now a pool has one of a type at most.
+    #[must_use]
+    pub fn fleet(&self, fleet_type: FleetType) -> Option<&Fleet> {
+        self.fleets.iter().find(|fleet| fleet.fleet_type == fleet_type)
+    }
 
-/// Who a job's tenant is.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tenancy {
-    /// The job's namespace.
-    #[default]
-    Namespace,
-    /// The job's spec.tenant, or its namespace if it names none.
-    Field,
-}
-
-/// A tenant's share.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct TenantShare {
-    /// The tenant's name.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = rules::tenant())]
-    pub name: String,
-    /// The tenant's weight, 1 to 1000. A tenant of weight 4 gets four times as much GPU time as one of weight 1 while
-    /// both wait. Default: 1.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub weight: u32,
-    /// How many of the tenant's images may be made at once, 1 to 100000. Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_running: Option<u32>,
-}
-
-/// Which namespaces' jobs may use a pool.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
-#[x_kube(validation = rules::selector_only_with_selector())]
-#[serde(rename_all = "camelCase")]
-pub struct AllowedNamespaces {
-    /// Same: the pool's own namespace. All: every namespace. Selector: namespaces whose labels match selector. Default:
-    /// Same.
-    #[serde(default)]
-    pub from: NamespacesFrom,
-    /// The labels of the namespaces, for `from: Selector`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::label_selector")]
-    pub selector: Option<LabelSelector>,
-}
-
-/// Which namespaces.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NamespacesFrom {
-    /// The pool's own namespace.
-    #[default]
-    Same,
-    /// Every namespace.
-    All,
-    /// Namespaces whose labels match.
-    Selector,
+    /// What of the spec this version does not know, for people: values of a later version of the API. No worker is started
+    /// while there is any.
+    #[must_use]
+    pub fn unknown(&self) -> Option<String> {
+        if self.engine.kind == EngineKind::Unknown {
+            return Some("spec.engine.kind is one that this operator does not know".to_owned());
+        }
+        let fleet = self.fleets.iter().find(|fleet| fleet.fleet_type == FleetType::Unknown)?;
+        Some(format!("spec.fleets[{}].type is one that this operator does not know", fleet.name))
+    }
 }
 
 /// When workers are started and removed.
@@ -290,17 +264,6 @@ pub struct CredentialsRef {
     pub name: String,
 }
 
-impl Default for Fairness {
-    fn default() -> Self {
-        Self {
-            tenancy: Tenancy::default(),
-            default_weight: one(),
-            default_max_running: None,
-            tenants: vec![],
-        }
-    }
-}
-
 impl Default for Scaling {
     fn default() -> Self {
         Self { idle_seconds: default_idle_seconds(), spot_shortage_seconds: default_spot_shortage_seconds() }
@@ -310,9 +273,6 @@ impl Default for Scaling {
 /// Labels or a node selector.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-const fn one() -> u32 {
-    1
-}
 const fn default_idle_seconds() -> u32 {
     60
 }
@@ -324,4 +284,7 @@ const fn default_segment_seconds() -> u32 {
 }
 fn default_region() -> String {
     "us-east-1".to_owned()
+}
+fn default_currency() -> String {
+    "USD".to_owned()
 }

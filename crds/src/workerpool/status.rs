@@ -1,11 +1,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Money, schema};
+use super::FleetType;
+use crate::{Decimal, Money, schema};
 
 /// The state of a pool. Only the operator writes it.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerPoolStatus {
     /// The metadata.generation that this status describes.
@@ -21,9 +23,11 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<PoolQueue>,
 
-    /// The workers by the machines they run on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workers: Option<PoolWorkers>,
+    /// The workers, fleet by fleet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub fleets: Vec<FleetStatus>,
 
     /// The cost of the workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,20 +51,16 @@ pub struct PoolQueue {
     pub oldest_seconds: Option<u64>,
 }
 
-/// A pool's workers by the machines they run on.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
+/// The workers of one fleet by their state.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct PoolWorkers {
-    /// Workers on spot machines.
-    pub spot: WorkerCounts,
-    /// Workers on on-demand machines.
-    pub on_demand: WorkerCounts,
-}
-
-/// Workers by their state.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkerCounts {
+pub struct FleetStatus {
+    /// The fleet's name.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// The type of its machines.
+    #[serde(rename = "type")]
+    pub fleet_type: FleetType,
     /// All workers.
     pub total: u32,
     /// Workers that wait for a machine, pull images or start the engine.
@@ -71,6 +71,14 @@ pub struct WorkerCounts {
     pub busy: u32,
     /// Workers that finish what they have and then end.
     pub draining: u32,
+}
+
+impl FleetStatus {
+    /// A fleet without workers.
+    #[must_use]
+    pub const fn empty(name: String, fleet_type: FleetType) -> Self {
+        Self { name, fleet_type, total: 0, starting: 0, idle: 0, busy: 0, draining: 0 }
+    }
 }
 
 /// The cost of a pool's workers: per hour now, and in total.
@@ -145,8 +153,9 @@ pub struct MachineCost {
 pub struct ImageCost {
     /// How many images were made.
     pub made: u64,
-    /// The GPU time of the images in seconds, exact to the millisecond.
-    pub gpu_seconds: f64,
+    /// The GPU time of the images in seconds, as a decimal string exact to the millisecond.
+    #[schemars(schema_with = "schema::amount")]
+    pub gpu_seconds: Decimal,
     /// The cost of that time.
     #[schemars(schema_with = "schema::amount")]
     pub amount: Money,
@@ -167,19 +176,30 @@ pub struct TenantCost {
 }
 
 /// The prices of a worker's machine per hour that the pool's spec has or had.
-#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Prices {
     /// The time from which they count.
     pub since: Time,
-    /// The price of a spot machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The price in each fleet.
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub fleets: Vec<FleetPrice>,
+}
+
+/// The price of a worker's machine per hour in one fleet.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetPrice {
+    /// The fleet's name.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// The type of its machines.
+    #[serde(rename = "type")]
+    pub fleet_type: FleetType,
+    /// The price.
     #[schemars(schema_with = "schema::price")]
-    pub spot: Option<Money>,
-    /// The price of an on-demand machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::price")]
-    pub on_demand: Option<Money>,
+    pub price_per_hour: Money,
 }
 
 /// A decision to start or remove workers.

@@ -33,6 +33,13 @@ const TENANT: &str = "use letters, digits, '-', '_' and '.', with a letter or di
 const URL: &str = "give an http or https URL without query or fragment, e.g. https://cdn.example.com";
 const PRICE: &str = "give a price of 0 or more as a quoted decimal with at most six places, e.g. \"0.90\"";
 const QUANTITIES: &str = "give quantities of 0 or more, e.g. 1, 500m or 4Gi";
+const ONE_OF_EACH: &str =
+    "spec.fleets: Invalid value: for now a pool has one fleet of type Spot and one of type OnDemand";
+const ORDER: &str = "spec.classes: Invalid value: for now a pool has one fleet of type Spot and one of type OnDemand; a class of both names the one of type Spot first";
+const SPEED: &str =
+    "give a speed above 0 with at most three places; one with a fraction in quotes, e.g. \"1.5\"";
+const HOSTS: &str = "give host names in small letters without port, e.g. images.example.com or *.example.com";
+const PREFIXES: &str = "use letters, digits, '-', '_', '.', {namespace} and {tenant}, and end in a slash, e.g. uploads/{tenant}/";
 const OWN_KEYS: &str = "keys under imagejob.dev/ are the operator's own";
 
 #[rustfmt::skip]
@@ -66,28 +73,52 @@ fn jobs() -> Vec<Case> {
 
 #[rustfmt::skip]
 fn pools() -> Vec<Case> {
-    let classes = |names: &[(&str, &str, bool)]| -> Value {
-        names.iter().map(|(name, capacity, default)| json!({"name": name, "slaSeconds": 60, "capacity": capacity, "default": default})).collect()
+    let classes = |names: &[(&str, &[&str], bool)]| -> Value {
+        names.iter().map(|(name, fleets, default)| json!({"name": name, "slaSeconds": 60, "fleets": fleets, "default": default})).collect()
     };
-    let fleet = json!({"max": 1, "pricePerHour": "1"});
+    let fleets = |types: &[(&str, &str)]| -> Value {
+        types.iter().map(|(name, kind)| json!({"name": name, "type": kind, "max": 1, "pricePerHour": "1"})).collect()
+    };
+    let both = fleets(&[("spot", "Spot"), ("on-demand", "OnDemand")]);
     let selector = json!({"matchLabels": {"images": "yes"}});
     vec![
         case(pool, "/metadata/name", "sd15-xl", "sd15.xl", "a pool's name has at most 40 small letters, digits and '-', and begins with a letter"),
         case(pool, "/metadata/name", "a".repeat(40), "a".repeat(41), "a pool's name has at most 40 small letters"),
-        case(pool, "/spec/capacity", json!({"spot": fleet}), json!({}), "spec.capacity: Invalid value: give spot, onDemand or both"),
-        case(pool, "/spec/capacity/spot/min", 20, 21, "spec.capacity.spot.max: Invalid value: max must be at least min"),
-        case(full_pool, "/spec/capacity/onDemand/max", 0, -1, "spec.capacity.onDemand.max in body should be greater than or equal to 0"),
-        case(full_pool, "/spec/capacity/onDemand/min", 10_000, 10_001, "spec.capacity.onDemand.min in body should be less than or equal to 10000"),
-        case(with_equal_on_demand, "/spec/capacity/onDemand/max", 6, 4, "spec.capacity.onDemand.max: Invalid value: max must be at least min"),
-        case(full_pool, "/spec/capacity/spot/pricePerHour", "0.000125", "-0.90", PRICE),
-        case(full_pool, "/spec/capacity/onDemand/pricePerHour", "0", "3,06", PRICE),
-        case(full_pool, "/spec/capacity/spot/pricePerHour", "12", 0.9, "pricePerHour in body must be of type string"),
-        case(full_pool, "/spec/capacity/currency", "EUR", "eur", "give a currency by its three capital letters, e.g. USD"),
-        case(pool, "/spec/classes", classes(&[("a", "Spot", false)]), classes(&[("a", "OnDemand", false)]), "spec.classes: Invalid value: a class with capacity OnDemand or SpotThenOnDemand needs capacity.onDemand"),
-        case(on_demand_pool, "/spec/classes", classes(&[("a", "OnDemand", true)]), classes(&[("a", "SpotThenOnDemand", true)]), "spec.classes: Invalid value: a class with capacity Spot or SpotThenOnDemand needs capacity.spot"),
-        case(pool, "/spec/classes", classes(&[("a", "Spot", true), ("b", "Spot", false)]), classes(&[("a", "Spot", true), ("b", "Spot", true)]), "spec.classes: Invalid value: at most one class can have default: true"),
-        case(pool, "/spec/classes", classes(&[("a", "Spot", false), ("b", "Spot", false)]), classes(&[("a", "Spot", false), ("a", "Spot", false)]), "spec.classes[1]: Duplicate value"),
-        case(pool, "/spec/classes", classes(&[("a", "Spot", false)]), json!([]), "spec.classes in body should have at least 1 items"),
+        case(pool, "/spec/fleets", fleets(&[("spot", "Spot")]), json!([]), "spec.fleets in body should have at least 1 items"),
+        case(pool, "/spec/fleets", both.clone(), fleets(&[("spot", "Spot"), ("spot", "OnDemand")]), "spec.fleets[1]: Duplicate value"),
+        case(pool, "/spec/fleets", both.clone(), fleets(&[("spot", "Spot"), ("more", "Spot")]), ONE_OF_EACH),
+        case(pool, "/spec/fleets", both.clone(), fleets(&[("spot", "OnDemand"), ("more", "OnDemand")]), ONE_OF_EACH),
+        case(pool, "/spec/fleets", both, fleets(&[("spot", "Spot"), ("more", "Reserved")]), ONE_OF_EACH),
+        case(pool, "/spec/fleets/0/type", "OnDemand", "Preemptible", "Unsupported value: \"Preemptible\": supported values: \"Spot\", \"OnDemand\", \"Reserved\""),
+        case(full_pool, "/spec/fleets/0/name", "spot", "Spot", LABEL),
+        case(pool, "/spec/fleets/0/min", 20, 21, "spec.fleets[0].max: Invalid value: max must be at least min"),
+        case(full_pool, "/spec/fleets/1/max", 0, -1, "spec.fleets[1].max in body should be greater than or equal to 0"),
+        case(full_pool, "/spec/fleets/1/min", 10_000, 10_001, "spec.fleets[1].min in body should be less than or equal to 10000"),
+        case(full_pool, "/spec/fleets/0/pricePerHour", "0.000125", "-0.90", PRICE),
+        case(full_pool, "/spec/fleets/1/pricePerHour", "0", "3,06", PRICE),
+        case(full_pool, "/spec/fleets/0/pricePerHour", "12", 0.9, "pricePerHour in body must be of type string"),
+        case(full_pool, "/spec/fleets/0/zones/0/pricePerHour", "0.70", "0.7000001", PRICE),
+        case(full_pool, "/spec/fleets/0/zones", json!([{"name": "a"}, {"name": "b"}]), json!([{"name": "a"}, {"name": "a"}]), "spec.fleets[0].zones[1]: Duplicate value"),
+        case(full_pool, "/spec/fleets/0/speed", "0.125", "0", SPEED),
+        case(full_pool, "/spec/fleets/0/speed", 2, "1.5x", SPEED),
+        case(full_pool, "/spec/currency", "EUR", "eur", "give a currency by its three capital letters, e.g. USD"),
+        case(pool, "/spec/classes", classes(&[("a", &["spot"], false)]), classes(&[("a", &["on-demand"], false)]), "spec.classes: Invalid value: a class names a fleet that the pool does not have; give names of spec.fleets"),
+        case(full_pool, "/spec/classes", classes(&[("a", &["spot", "on-demand"], true)]), classes(&[("a", &["on-demand", "spot"], true)]), ORDER),
+        case(full_pool, "/spec/classes", classes(&[("a", &["on-demand"], true)]), classes(&[("a", &["on-demand", "on-demand"], true)]), "spec.classes[0].fleets[1]: Duplicate value"),
+        case(full_pool, "/spec/classes", classes(&[("a", &["on-demand"], true)]), classes(&[("a", &[], true)]), "spec.classes[0].fleets in body should have at least 1 items"),
+        case(pool, "/spec/classes", classes(&[("a", &["spot"], true), ("b", &["spot"], false)]), classes(&[("a", &["spot"], true), ("b", &["spot"], true)]), "spec.classes: Invalid value: at most one class can have default: true"),
+        case(pool, "/spec/classes", classes(&[("a", &["spot"], false), ("b", &["spot"], false)]), classes(&[("a", &["spot"], false), ("a", &["spot"], false)]), "spec.classes[1]: Duplicate value"),
+        case(pool, "/spec/classes", classes(&[("a", &["spot"], false)]), json!([]), "spec.classes in body should have at least 1 items"),
+        case(full_pool, "/spec/limits/maxPixels", 4096, 4095, "spec.limits.maxPixels in body should be greater than or equal to 4096"),
+        case(full_pool, "/spec/limits/models", json!(["*"]), json!([""]), "spec.limits.models[0] in body should be at least 1 chars long"),
+        case(full_pool, "/spec/inputs/hosts", json!(["a.example.com", "*.example.com"]), json!(["https://example.com"]), HOSTS),
+        case(full_pool, "/spec/inputs/hosts", json!(["a"]), json!(["a.*.com"]), HOSTS),
+        case(full_pool, "/spec/inputs/objectPrefixes", json!(["uploads/{tenant}/a_{namespace}/"]), json!(["uploads/{user}/"]), PREFIXES),
+        case(full_pool, "/spec/inputs/objectPrefixes", json!(["a/"]), json!(["a"]), PREFIXES),
+        case(full_pool, "/spec/inputs/maxBytes", 1_000_000_000, 0, "spec.inputs.maxBytes in body should be greater than or equal to 1"),
+        case(full_pool, "/spec/models/0/family", "QwenImage", "SD14", "Unsupported value: \"SD14\""),
+        case(full_pool, "/spec/models/1/name", "other", "flux1-dev.safetensors", "spec.models[1]: Duplicate value"),
+        case(full_pool, "/spec/defaultTTLSecondsAfterFinished", 0, -1, "spec.defaultTTLSecondsAfterFinished in body should be greater than or equal to 0"),
         case(full_pool, "/spec/classes/0/name", "now", "Now", LABEL),
         case(full_pool, "/spec/fairness/tenants/0/name", "acme.eu", "acme eu", TENANT),
         case(full_pool, "/spec/fairness/tenants", json!([{"name": "a"}, {"name": "b"}]), json!([{"name": "a"}, {"name": "a"}]), "spec.fairness.tenants[1]: Duplicate value"),
@@ -109,19 +140,6 @@ fn pools() -> Vec<Case> {
         case(full_pool, "/spec/worker/env/0/valueFrom", json!({"fieldRef": {"fieldPath": "status.podIP"}}), json!({}), "spec.worker.env[0].valueFrom in body should have at least 1 properties"),
         case(full_pool, "/spec/engine/kind", "ComfyUI", "Automatic1111", "Unsupported value: \"Automatic1111\": supported values: \"ComfyUI\""),
     ]
-}
-
-fn on_demand_pool() -> Value {
-    let fleet = json!({"onDemand": {"max": 4, "pricePerHour": "3.06"}});
-    with(
-        with(pool(), "/spec/capacity", &fleet),
-        "/spec/classes",
-        &json!([{"name": "a", "slaSeconds": 60, "capacity": "OnDemand"}]),
-    )
-}
-
-fn with_equal_on_demand() -> Value {
-    with(full_pool(), "/spec/capacity/onDemand/min", &json!(5))
 }
 
 fn nodes(n: usize) -> Value {

@@ -92,7 +92,7 @@ async fn a_pools_health_follows_its_conditions() {
             | PoolReason::ScalingUp
             | PoolReason::SpotShortage
             | PoolReason::AtLimit => ("Healthy", true, false),
-            PoolReason::Paused => ("Suspended", true, false),
+            PoolReason::Suspended => ("Suspended", true, false),
             PoolReason::OnDemandShortage | PoolReason::NoMachines | PoolReason::QueueUnavailable => {
                 ("Progressing", false, false)
             }

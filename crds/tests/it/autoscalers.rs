@@ -37,10 +37,9 @@ async fn pools_fit_the_machines_of_each_autoscaler() {
         pool["metadata"]["namespace"] = "default".into();
         server.admit(&pool).await.unwrap_or_else(|refusal| panic!("{component}: {refusal}"));
         let machines = DECLARED.contains(&component).then(|| machines(component));
-        for capacity in ["spot", "onDemand"] {
-            let fleet = &pool["spec"]["capacity"][capacity];
-            let fitting = machines.iter().flatten().filter(|machine| machine.fits(fleet)).count();
-            assert!(machines.is_none() || fitting > 0, "{component} has no machine for {capacity}");
+        for fleet in list(&pool["spec"]["fleets"]) {
+            let fitting = machines.iter().flatten().filter(|machine| machine.fits(&fleet)).count();
+            assert!(machines.is_none() || fitting > 0, "{component} has no machine for {}", fleet["name"]);
             let blanket = list(&fleet["tolerations"]).iter().any(|toleration| toleration["key"].is_null());
             assert!(!blanket, "{component} tolerates everything");
         }

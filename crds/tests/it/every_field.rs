@@ -24,7 +24,8 @@ fn invalid(value: impl Into<Value>) -> Trial {
 }
 
 /// Values of these are right only together with others; the tables of admission.rs have them.
-const TOGETHER: [&str; 2] = ["/spec/allowedNamespaces/from", "/spec/classes/0/default"];
+const TOGETHER: [&str; 4] =
+    ["/spec/allowedNamespaces/from", "/spec/classes/0/default", "/spec/fleets/0/type", "/spec/fleets/1/type"];
 
 fn trials(pointer: &str, schema: &Map<String, Value>) -> Vec<Trial> {
     let limit = |key: &str| schema.get(key).and_then(Value::as_f64);

@@ -1,9 +1,9 @@
 //! What a person sees with kubectl.
 
 use crds::{
-    Capacity, Condition, Cost, Counts, ExtraImage, Image, ImageCost, ImageFailure, ImageJob, ImageJobStatus,
-    JobOutput, MachineCost, Money, PoolCost, PoolDecision, PoolQueue, PoolWorkers, Prices, Sla, TenantCost,
-    Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    Capacity, Condition, Cost, Counts, Decimal, ExtraImage, FleetPrice, FleetStatus, FleetType, Image,
+    ImageCost, ImageFailure, ImageJob, ImageJobStatus, JobOutput, MachineCost, Money, PoolCost, PoolDecision,
+    PoolQueue, Prices, Sla, TenantCost, Time, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, JobReason, MESSAGE_MAX, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -102,17 +102,28 @@ fn full_job_status() -> ImageJobStatus {
 }
 
 fn full_pool_status() -> WorkerPoolStatus {
-    let workers = WorkerCounts { total: 4, starting: 1, idle: 1, busy: 1, draining: 1 };
+    let fleet = |name: &str, fleet_type| FleetStatus::empty(name.to_owned(), fleet_type);
+    let busy = FleetStatus {
+        total: 4,
+        starting: 1,
+        idle: 1,
+        busy: 1,
+        draining: 1,
+        ..fleet("spot", FleetType::Spot)
+    };
+    let paid = |name: &str, fleet_type, price_per_hour| FleetPrice {
+        name: name.to_owned(),
+        fleet_type,
+        price_per_hour,
+    };
     let price = "999999.999999".parse().unwrap();
-    let images = ImageCost { made: 7, gpu_seconds: 35.791, amount: price, on_demand_amount: price };
+    let images =
+        ImageCost { made: 7, gpu_seconds: Decimal::seconds(35_791), amount: price, on_demand_amount: price };
     WorkerPoolStatus {
         observed_generation: Some(1),
         conditions: conditions(PoolReason::Serving.as_str(), &[(ConditionType::Ready, true)]),
         queue: Some(PoolQueue { waiting: 7, running: 3, oldest_seconds: Some(12) }),
-        workers: Some(PoolWorkers {
-            spot: workers,
-            on_demand: WorkerCounts { total: 1, ..WorkerCounts::default() },
-        }),
+        fleets: vec![busy, FleetStatus { total: 1, ..fleet("on-demand", FleetType::OnDemand) }],
         cost: Some(PoolCost {
             per_hour: Money::from_micros(6_660_000),
             on_demand_per_hour: Money::from_micros(15_300_000),
@@ -127,7 +138,16 @@ fn full_pool_status() -> WorkerPoolStatus {
             images,
             tenants: (0..50).map(|i| TenantCost { name: format!("tenant-{i}"), images }).collect(),
             other_tenants: images,
-            prices: vec![Prices { since: now(), spot: Some(price), on_demand: Some(price) }; 32],
+            prices: vec![
+                Prices {
+                    since: now(),
+                    fleets: vec![
+                        paid("spot", FleetType::Spot, price),
+                        paid("on-demand", FleetType::OnDemand, price)
+                    ],
+                };
+                32
+            ],
         }),
         last_decision: Some(PoolDecision {
             time: now(),
@@ -209,7 +229,7 @@ async fn explain_tells_units_and_defaults() {
     let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let explain = |field: &str| words(server.cluster.kubectl(["explain", field]).unwrap());
     assert!(explain("imagejob.spec.timeoutSeconds").contains("in seconds, 1 to 86400. Default: 300."));
-    assert!(explain("workerpool.spec.capacity.spot.pricePerHour").contains("per hour"));
+    assert!(explain("workerpool.spec.fleets.pricePerHour").contains("per hour"));
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ pub(crate) fn pool() -> Value {
         "metadata": {"name": "sd15"},
         "spec": {
             "engine": {"image": "registry.example.com/comfyui:cu128"},
-            "capacity": {"spot": {"max": 20, "pricePerHour": "0.90"}},
-            "classes": [{"name": "standard", "slaSeconds": 300, "capacity": "Spot"}],
+            "fleets": [{"name": "spot", "type": "Spot", "max": 20, "pricePerHour": "0.90"}],
+            "classes": [{"name": "standard", "slaSeconds": 300, "fleets": ["spot"]}],
             "output": {"bucket": "images", "publicURL": "https://cdn.example.com"},
         },
     })
@@ -85,7 +85,9 @@ pub(crate) fn pool() -> Value {
 
 /// A pool with every field.
 pub(crate) fn full_pool() -> Value {
-    let fleet = json!({
+    let spot = json!({
+        "name": "spot",
+        "type": "Spot",
         "min": 0,
         "max": 10000,
         "pricePerHour": "0.90",
@@ -97,8 +99,10 @@ pub(crate) fn full_pool() -> Value {
             "effect": "NoExecute",
             "tolerationSeconds": 30,
         }],
-        "zones": ["a", "b"],
+        "zones": [{"name": "a", "pricePerHour": "0.80"}, {"name": "b"}],
+        "speed": "1.5",
     });
+    let on_demand = with(with(spot.clone(), "/name", &json!("on-demand")), "/type", &json!("OnDemand"));
     let resources = json!({"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}, "requests": {"cpu": "500m"}});
     let env = json!([
         {"name": "A", "value": "1"},
@@ -132,17 +136,35 @@ pub(crate) fn full_pool() -> Value {
             "metadata": {"labels": {"team": "studio"}, "annotations": {"example.com/owner": "studio"}},
             "spec": {"serviceAccountName": "models", "volumes": [{"name": "models", "emptyDir": {}}]},
         },
-        "capacity": {"spot": fleet, "onDemand": fleet, "currency": "EUR"},
+        "fleets": [spot, on_demand],
+        "currency": "EUR",
         "classes": [
-            {"name": "immediate", "slaSeconds": 30, "capacity": "OnDemand", "default": false},
-            {"name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true},
+            {"name": "immediate", "slaSeconds": 30, "fleets": ["on-demand"], "default": false},
+            {"name": "standard", "slaSeconds": 300, "fleets": ["spot", "on-demand"], "default": true},
         ],
         "fairness": {
             "tenancy": "Field",
             "defaultWeight": 1,
-            "defaultMaxRunning": 100,
             "tenants": [{"name": "acme", "weight": 4, "maxRunning": 8}],
         },
+        "limits": {
+            "workflows": false,
+            "models": ["sdxl/*", "v1-5-pruned.safetensors"],
+            "maxCount": 100,
+            "maxSteps": 50,
+            "maxPixels": 1_048_576,
+            "maxRunningPerTenant": 100,
+            "denyNodes": ["*Url*"],
+        },
+        "inputs": {
+            "hosts": ["images.example.com", "*.example.org"],
+            "objectPrefixes": ["uploads/{namespace}/{tenant}/"],
+            "maxBytes": 10_000_000,
+        },
+        "models": [
+            {"name": "flux1-dev.safetensors", "family": "FLUX1Dev", "inputs": {"clip": "t5xxl.safetensors", "shift": 3}},
+            {"name": "v1-5-pruned.safetensors", "family": "SD15"},
+        ],
         "allowedNamespaces": {
             "from": "Selector",
             "selector": {
@@ -161,7 +183,8 @@ pub(crate) fn full_pool() -> Value {
             "publicURL": "https://cdn.example.com/i",
             "credentialsSecretRef": {"name": "s3"},
         },
-        "paused": false,
+        "defaultTTLSecondsAfterFinished": 86400,
+        "suspend": false,
     });
     pool
 }

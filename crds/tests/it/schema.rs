@@ -69,6 +69,7 @@ fn few_fields_are_kept_as_they_are() {
         [
             "ImageJob.spec.workflow.graph",
             "ImageJob.spec.workflow.inputs.*",
+            "WorkerPool.spec.models[].inputs.*",
             "WorkerPool.spec.podTemplate.spec",
         ]
     );

@@ -53,8 +53,8 @@ pub fn no_sampler() -> Value {
 pub async fn among_four(world: &World, name: &str, fault: &Value) -> Result<Report> {
     let studio = Studio::open(world, name, |spec| {
         spec["output"]["keyPrefix"] = format!("{name}/").into();
-        spec["capacity"]["spot"]["min"] = WORKERS.into();
-        spec["capacity"]["spot"]["max"] = WORKERS.into();
+        spec["fleets"][0]["min"] = WORKERS.into();
+        spec["fleets"][0]["max"] = WORKERS.into();
     })
     .await?;
     let pods = ready(&studio).await?;
@@ -107,7 +107,7 @@ async fn break_engine(pod: &Pod, fault: &Value) -> Result<()> {
 }
 
 async fn close(studio: &Studio<'_>) -> Result<()> {
-    studio.change_pool(json!({ "capacity": { "spot": { "min": 0 } } })).await?;
+    studio.change_fleet("spot", |fleet| fleet.min = 0).await?;
     studio.back_to_zero(SOON).await?;
     ensure!(studio.deleted().is_empty(), "no job was deleted");
     Ok(())

@@ -60,7 +60,7 @@ pub async fn requeue() -> Result<Report> {
     let studio = Studio::open(&world, "noticed", |spec| {
         spec["podTemplate"] = grace;
         spec["output"]["keyPrefix"] = "noticed/".into();
-        spec["capacity"]["spot"]["max"] = MACHINES.into();
+        spec["fleets"][0]["max"] = MACHINES.into();
         // So short that every picture gets a machine of its own.
         spec["classes"][2]["slaSeconds"] = 30.into();
     })

@@ -37,7 +37,7 @@ pub(crate) async fn a_pool_costs_no_less_than_its_jobs(world: &World) -> Result<
 
 pub(crate) async fn a_job_says_that_it_will_be_late_and_that_it_is(world: &World) -> Result<()> {
     let studio = own_studio(world, "late").await?;
-    pause(&studio, true).await?;
+    suspend(&studio, true).await?;
     let mut spec = text_to_image("a snail", 5, 1);
     spec["class"] = "immediate".into();
     let job = studio.submit("snail", spec).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn a_job_says_that_it_will_be_late_and_that_it_is(world: &World
     ensure!(was == "SlaAtRisk" && message.contains("no worker"), "{was}: {message}");
     let (was, message) = studio.until("snail", "missed", SOON, |job| promise(job, Sla::Missed)).await?;
     ensure!(was == "SlaMissed" && message.ends_with("0 of 1 images done"), "{was}: {message}");
-    pause(&studio, false).await?;
+    suspend(&studio, false).await?;
     let snail = studio.complete("snail", SOON).await?;
     ensure!(promise(&snail.job, Sla::Missed).is_some(), "{:?}", snail.job.status);
     let events = studio.events(&job).await?;
@@ -62,8 +62,8 @@ fn promise(job: &ImageJob, sla: Sla) -> Option<(String, String)> {
     (late.status == "True").then(|| (late.reason.clone(), late.message.clone()))
 }
 
-async fn pause(studio: &Studio<'_>, paused: bool) -> Result<()> {
-    let patch = Patch::Merge(json!({ "spec": { "paused": paused } }));
+async fn suspend(studio: &Studio<'_>, suspend: bool) -> Result<()> {
+    let patch = Patch::Merge(json!({ "spec": { "suspend": suspend } }));
     studio.api::<WorkerPool>().patch("sd15", &PatchParams::default(), &patch).await?;
     Ok(())
 }

@@ -306,9 +306,11 @@ pub(crate) mod tests {
 
     #[test]
     fn what_was_made_before_a_price_changed_costs_what_it_did() {
+        let at_price = |price| json!([{"name": "spot", "type": "Spot", "pricePerHour": price}]);
         let pool = pool_with(json!({"status": {"cost": {"perHour": "0", "onDemandPerHour": "0",
             "currency": "USD", "prices": [
-                {"since": Timestamp::UNIX_EPOCH, "spot": "3.60"}, {"since": at(100), "spot": "7.20"}]}}}));
+                {"since": Timestamp::UNIX_EPOCH, "fleets": at_price("3.60")},
+                {"since": at(100), "fleets": at_price("7.20")}]}}}));
         let mut tally = Tally { prices: Arc::new(PriceHistory::of(&pool)), ..tally() };
         tally.add(&made(0, "spot", 1000, 99));
         tally.add(&made(1, "spot", 1000, 101));

@@ -84,7 +84,7 @@ fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option
         Notice::normal(EventReason::Queued, "Enqueue", note)
     } else if [
         JobReason::PoolNotFound,
-        JobReason::PoolPaused,
+        JobReason::PoolSuspended,
         JobReason::PoolNotAllowed,
         JobReason::ClassNotFound,
         JobReason::TenantNotAllowed,

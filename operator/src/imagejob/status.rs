@@ -32,7 +32,7 @@ pub(crate) enum End {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PoolSeen {
     Open,
-    Paused,
+    Suspended,
     Gone,
     /// It has the job's class no longer.
     WithoutClass(String),
@@ -260,8 +260,8 @@ pub(crate) fn refused(record: &JobRecord, problem: &Problem, now: Timestamp) -> 
 fn waiting(pool: &PoolSeen, open: impl FnOnce() -> String) -> (JobReason, String) {
     match pool {
         PoolSeen::Open => (JobReason::Waiting, open()),
-        PoolSeen::Paused => {
-            (JobReason::PoolPaused, "the WorkerPool is paused; images wait until it goes on".to_owned())
+        PoolSeen::Suspended => {
+            (JobReason::PoolSuspended, "the WorkerPool is suspended; images wait until it goes on".to_owned())
         }
         PoolSeen::Gone => {
             (JobReason::PoolNotFound, "the WorkerPool was deleted; images wait until it is back".to_owned())

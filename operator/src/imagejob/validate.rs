@@ -187,7 +187,7 @@ impl Promise {
             sla_seconds: class.sla_seconds,
             weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
             max_running: max_running(pool, &tenant),
-            capacity: class.capacity,
+            capacity: class.capacity(&pool.spec),
             tenant,
         })
     }
@@ -213,7 +213,7 @@ fn share<'a>(pool: &'a WorkerPool, tenant: &str) -> Option<&'a TenantShare> {
 fn max_running(pool: &WorkerPool, tenant: &str) -> Option<u32> {
     match share(pool, tenant) {
         Some(share) => share.max_running,
-        None => pool.spec.fairness.default_max_running,
+        None => pool.spec.limits.max_running_per_tenant,
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Capacity, Fleets, ImageCost, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool};
+use crds::{
+    Capacity, Decimal, ImageCost, MachineCost, Money, PoolCost, TenantCost, Time, WorkerPool, WorkerPoolSpec,
+};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -59,23 +61,23 @@ pub(crate) struct Images {
 impl Ledger {
     /// As the pool's status has it; else begun with the pool, or now where the currency is another one.
     pub(crate) fn of(pool: &WorkerPool, now: Timestamp) -> Self {
-        let fleets = &pool.spec.capacity;
+        let spec = &pool.spec;
         match pool.status.as_ref().and_then(|status| status.cost.as_ref()) {
-            Some(cost) if cost.currency != fleets.currency => Self::begun(fleets, now, Some(whole(now))),
+            Some(cost) if cost.currency != spec.currency => Self::begun(spec, now, Some(whole(now))),
             Some(cost) if cost.since.is_some() => Self::kept(cost, PriceHistory::of(pool)),
-            _ => Self::begun(fleets, pool.creation_timestamp().map_or(now, |created| created.0), None),
+            _ => Self::begun(spec, pool.creation_timestamp().map_or(now, |created| created.0), None),
         }
     }
 
-    fn begun(fleets: &Fleets, since: Timestamp, until: Option<Timestamp>) -> Self {
+    fn begun(spec: &WorkerPoolSpec, since: Timestamp, until: Option<Timestamp>) -> Self {
         Self {
-            currency: fleets.currency.clone(),
+            currency: spec.currency.clone(),
             since,
             until,
             machines: <[Machines; 2]>::default(),
             tenants: BTreeMap::new(),
             others: Images::default(),
-            prices: PriceHistory::since(fleets, since),
+            prices: PriceHistory::since(spec, since),
             had: BTreeMap::new(),
         }
     }
@@ -103,10 +105,15 @@ impl Ledger {
     ///
     /// A machine that went since the last time is counted in full until now: the end of a Pod asks for a
     /// reconcile at once.
-    pub(crate) fn advance(&mut self, machines: &[Machine], fleets: &Fleets, now: Timestamp) -> [Machines; 2] {
+    pub(crate) fn advance(
+        &mut self,
+        machines: &[Machine],
+        spec: &WorkerPoolSpec,
+        now: Timestamp,
+    ) -> [Machines; 2] {
         let now = whole(now);
-        if self.currency != fleets.currency {
-            *self = Self::begun(fleets, now, Some(now));
+        if self.currency != spec.currency {
+            *self = Self::begun(spec, now, Some(now));
         }
         let rates = self.prices.last();
         let counted = |since: Timestamp| self.until.map_or(since, |until| until.max(since));
@@ -128,7 +135,7 @@ impl Ledger {
             self.until = Some(self.until.map_or(now, |until| until.max(now)));
         }
         self.had = machines.iter().map(|machine| (machine.worker.clone(), machine.capacity)).collect();
-        self.prices.note(fleets, now);
+        self.prices.note(spec, now);
         added
     }
 
@@ -223,9 +230,7 @@ impl Images {
 
     pub(crate) fn cost(self) -> ImageCost {
         let Self { made, gpu_ms, amount, on_demand } = self;
-        #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
-        let gpu_seconds = gpu_ms as f64 / 1000.0;
-        ImageCost { made, gpu_seconds, amount, on_demand_amount: on_demand }
+        ImageCost { made, gpu_seconds: Decimal::seconds(gpu_ms), amount, on_demand_amount: on_demand }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -238,11 +243,8 @@ impl Images {
     }
 }
 
-fn millis(seconds: f64) -> u64 {
-    // `as` saturates.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let millis = (seconds * 1000.0).round() as u64;
-    millis
+fn millis(seconds: Decimal) -> u64 {
+    u64::try_from(seconds.thousandths()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ mod tests {
         let workers = if paused { vec![] } else { vec![worker] };
         let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers, ..Seen::default() };
         let memory = Memory { estimates: estimates(), ..Memory::default() };
-        let limits = serde_json::json!({"spec": {"paused": paused, "capacity": {"spot": {"max": 1}, "onDemand": null}}});
+        let limits = serde_json::json!({"spec": {"suspend": paused, "fleets": {"spot": {"max": 1}, "on-demand": null}}});
         let policy: Policy = spec::policy(&pool_with(limits));
         let forecast = policy::plan(time(at(100)), &policy, &seen, &memory).forecast;
         let stats = Stats { leases, ..Stats::default() };
@@ -197,7 +197,7 @@ mod tests {
         let sla = Duration::from_secs(30);
         let job = job("a").0.parse().unwrap();
         let asked = Asked { job, class: "standard", model: Some("m"), due, sla, waits: true };
-        assert_eq!(waiting.expected(&asked), Expected::Never, "the pool is paused");
+        assert_eq!(waiting.expected(&asked), Expected::Never, "the pool is suspended");
     }
 
     #[test]

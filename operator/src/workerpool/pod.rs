@@ -132,6 +132,8 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, made_from: String, template: O
         own(names::LABEL_POOL, &pool.name_any()),
         own(names::LABEL_CAPACITY, capacity::to_policy(shape.capacity).label()),
     ]);
+    let fleet = pool.spec.fleet(shape.capacity.into());
+    labels.extend(fleet.map(|fleet| own(names::LABEL_FLEET, &fleet.name)));
     let mut annotations = template.annotations.unwrap_or_default();
     annotations.insert(names::ANNOTATION_TEMPLATE.to_owned(), made_from);
     let protection = Protection::On.annotations().into_iter();
@@ -150,7 +152,7 @@ fn metadata(pool: &WorkerPool, shape: &Shape<'_>, made_from: String, template: O
 }
 
 pub(super) fn pod_spec(pool: &WorkerPool, shape: &Shape<'_>, given: &Given, template: PodSpec) -> PodSpec {
-    let fleet = pool.spec.capacity.get(shape.capacity);
+    let fleet = pool.spec.fleet(shape.capacity.into());
     let grace = template.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
     let mut containers = template.containers;
     let worker = take(&mut containers, names::WORKER_CONTAINER);

@@ -1,6 +1,6 @@
 //! What a machine costs an hour, now and before. Pure.
 
-use crds::{Capacity, Fleets, Money, Prices, Time, WorkerPool};
+use crds::{Capacity, Fleet, FleetPrice, FleetType, Money, Prices, Time, WorkerPool, WorkerPoolSpec};
 use jiff::Timestamp;
 
 /// Prices remembered; the API's limit.
@@ -16,20 +16,19 @@ impl PriceHistory {
         let kept = pool.status.as_ref().and_then(|status| status.cost.as_ref()).map(|cost| &cost.prices);
         match kept.filter(|prices| !prices.is_empty()) {
             Some(prices) => Self(prices.clone()),
-            None => Self::since(&pool.spec.capacity, Timestamp::UNIX_EPOCH),
+            None => Self::since(&pool.spec, Timestamp::UNIX_EPOCH),
         }
     }
 
     /// Of a pool that had no prices before.
-    pub(crate) fn since(fleets: &Fleets, since: Timestamp) -> Self {
-        Self(vec![prices(fleets, since)])
+    pub(crate) fn since(spec: &WorkerPoolSpec, since: Timestamp) -> Self {
+        Self(vec![prices(spec, since)])
     }
 
     /// Notes what the spec says now, if that is new.
-    pub(crate) fn note(&mut self, fleets: &Fleets, now: Timestamp) {
-        let new = prices(fleets, now);
-        let known =
-            self.0.last().is_some_and(|last| (last.spot, last.on_demand) == (new.spot, new.on_demand));
+    pub(crate) fn note(&mut self, spec: &WorkerPoolSpec, now: Timestamp) {
+        let new = prices(spec, now);
+        let known = self.0.last().is_some_and(|last| last.fleets == new.fleets);
         if !known {
             self.0.push(new);
             self.0.drain(..self.0.len().saturating_sub(KEPT));
@@ -62,10 +61,11 @@ pub(crate) struct Rates {
 
 impl Rates {
     fn of(prices: Option<&Prices>) -> Self {
-        let Some(Prices { since: _, spot, on_demand }) = prices else {
-            return Self { spot: None, on_demand: None };
+        let of = |fleet_type| {
+            let mut fleets = prices.iter().flat_map(|prices| &prices.fleets);
+            Some(fleets.find(|fleet| fleet.fleet_type == fleet_type)?.price_per_hour)
         };
-        Self { spot: *spot, on_demand: *on_demand }
+        Self { spot: of(FleetType::Spot), on_demand: of(FleetType::OnDemand) }
     }
 
     /// Of a kind of machine; one without a price is charged as on demand.
@@ -83,9 +83,13 @@ impl Rates {
     }
 }
 
-fn prices(fleets: &Fleets, since: Timestamp) -> Prices {
-    let price = |capacity| fleets.get(capacity).map(|fleet| fleet.price_per_hour);
-    Prices { since: Time(since), spot: price(Capacity::Spot), on_demand: price(Capacity::OnDemand) }
+fn prices(spec: &WorkerPoolSpec, since: Timestamp) -> Prices {
+    let price = |fleet: &Fleet| FleetPrice {
+        name: fleet.name.clone(),
+        fleet_type: fleet.fleet_type,
+        price_per_hour: fleet.price_per_hour,
+    };
+    Prices { since: Time(since), fleets: spec.fleets.iter().map(price).collect() }
 }
 
 #[cfg(test)]
@@ -95,8 +99,8 @@ mod tests {
     use super::*;
     use crate::fixtures::{at, pool, pool_with};
 
-    fn spot_at(price: &str) -> Fleets {
-        pool_with(json!({"spec": {"capacity": {"spot": {"pricePerHour": price}}}})).spec.capacity
+    fn spot_at(price: &str) -> WorkerPoolSpec {
+        pool_with(json!({"spec": {"fleets": {"spot": {"pricePerHour": price}}}})).spec
     }
 
     #[test]
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn prices_that_are_missing_are_taken_from_the_other_fleet() {
-        let spot_only = pool_with(json!({"spec": {"capacity": {"onDemand": null}}}));
+        let spot_only = pool_with(json!({"spec": {"fleets": {"on-demand": null}}}));
         let rates = PriceHistory::of(&spot_only).last();
         assert_eq!(
             (rates.on(Capacity::OnDemand), rates.on_demand()),

@@ -1,7 +1,7 @@
 //! From what is seen of a pool to the status its owner reads. Pure.
 
 use crds::{
-    Money, PoolDecision, PoolQueue, PoolWorkers, Time, WorkerCounts, WorkerPool, WorkerPoolStatus,
+    FleetStatus, FleetType, Money, PoolDecision, PoolQueue, Time, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use policy::{Health, Order, Phase, Plan, State};
 use queue::{Reason, Stats};
 
 use super::ledger::Ledger;
-use crate::workerpool::observe::Observed;
+use crate::{capacity, workerpool::observe::Observed};
 
 /// A pool's trouble that only the operator sees, and which outdoes what the policy says.
 pub(crate) struct Trouble {
@@ -34,8 +34,8 @@ pub(crate) fn status(
         status.queue = Some(queue(stats));
     }
     // Who is idle or busy only the queue knows; until it can be read again, what was last known stands.
-    if observed.stats.is_some() || status.workers.is_none() {
-        status.workers = Some(workers(observed));
+    if observed.stats.is_some() || status.fleets.is_empty() {
+        status.fleets = fleets(pool, observed);
     }
     status.cost = Some(ledger.cost(
         Money::from_micros(plan.report.cost_per_hour_micros),
@@ -62,7 +62,7 @@ fn conditions(
     moving: bool,
     now: Timestamp,
 ) {
-    let stalled = matches!(reason, PoolReason::PodTemplateInvalid);
+    let stalled = matches!(reason, PoolReason::PodTemplateInvalid | PoolReason::SpecUnknown);
     for (kind, is) in [
         (ConditionType::Ready, ready),
         (ConditionType::Reconciling, (moving || !ready) && !stalled),
@@ -91,7 +91,7 @@ fn reason(state: &State, stats: Option<&Stats>) -> PoolReason {
         State::StartsFailing { .. } => PoolReason::StartupFailed,
         State::PoolAtFault { message } => at_fault(message, stats),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
-        State::Paused => PoolReason::Paused,
+        State::Paused => PoolReason::Suspended,
         State::QueueUnknown => PoolReason::QueueUnavailable,
     }
 }
@@ -115,19 +115,28 @@ fn queue(stats: &Stats) -> PoolQueue {
     }
 }
 
-fn workers(observed: &Observed) -> PoolWorkers {
-    let mut workers = PoolWorkers::default();
+/// The pool's fleets with their workers; a fleet that is no longer in the spec is listed while it has any, by its type.
+fn fleets(pool: &WorkerPool, observed: &Observed) -> Vec<FleetStatus> {
+    let known = pool.spec.fleets.iter();
+    let mut fleets: Vec<_> =
+        known.map(|fleet| FleetStatus::empty(fleet.name.clone(), fleet.fleet_type)).collect();
     for worker in &observed.seen.workers {
-        let counts = match worker.capacity {
-            policy::Capacity::Spot => &mut workers.spot,
-            policy::Capacity::OnDemand => &mut workers.on_demand,
-        };
-        count(counts, worker);
+        let capacity = capacity::to_crd(worker.capacity);
+        let fleet_type = FleetType::from(capacity);
+        match fleets.iter_mut().find(|fleet| fleet.fleet_type == fleet_type) {
+            Some(fleet) => count(fleet, worker),
+            None => {
+                let mut fleet =
+                    FleetStatus::empty(format!("removed-{}", capacity.label().to_lowercase()), fleet_type);
+                count(&mut fleet, worker);
+                fleets.push(fleet);
+            }
+        }
     }
-    workers
+    fleets
 }
 
-fn count(counts: &mut WorkerCounts, worker: &policy::Worker) {
+fn count(counts: &mut FleetStatus, worker: &policy::Worker) {
     let going = matches!(worker.order, Order::Retire | Order::Doomed)
         || matches!(worker.health, Health::Doomed { .. });
     match (worker.health, worker.phase) {
@@ -163,7 +172,7 @@ pub(crate) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Ne
     let counts = |status: &WorkerPoolStatus| {
         let queue = status.queue.as_ref().map(|queue| (queue.waiting, queue.running));
         let cost = status.cost.as_ref().map(|cost| (cost.per_hour, cost.prices.clone(), cost.images.made));
-        (queue, status.workers.clone(), cost, status.last_decision.clone())
+        (queue, status.fleets.clone(), cost, status.last_decision.clone())
     };
     match () {
         () if state(old) != state(new) => News::Turn,

@@ -21,6 +21,30 @@ durations end in `Seconds`. Other numbers with a fraction are decimal strings as
 needs no quotes.
 ";
 
+const CHANGES: &str = "
+## What may still change before v1beta1
+
+`v1alpha1` may change from one release to the next; CHANGELOG.md names each change. From `v1beta1` on, fields are only added.
+
+| what | today | what may come |
+|---|---|---|
+| `WorkerPool.spec.fleets` | one of type Spot and one of type OnDemand | several of a type, and Reserved. Their shape stays |
+| `WorkerPool.spec.classes[*].fleets` | a spot fleet, an on-demand fleet, or both in this order | any order |
+| `WorkerPool.spec.fleets[*].speed`, `.zones[*].pricePerHour` | recorded; the zone's price chooses among zones | both count for decisions and cost |
+| `WorkerPool.status.cost.spot`, `.onDemand` | the cost by type of machine | the cost by fleet, in a list |
+| labels `imagejob.dev/capacity`, `imagejob.dev/fleet` of worker Pods | both | the first goes |
+| `WorkerPool.spec.engine.kind` | ComfyUI | further engines |
+| `WorkerPool.spec.segmentSeconds` | a setting of the pool | a setting of a recipe |
+
+**Conversion.** `v1beta1` is served beside `v1alpha1` by a conversion webhook in the operator, which translates both ways
+without loss. Both stay served for two releases at least. `v1beta1` becomes the storage version in the release after the one
+that first serves it, so that an operator can be rolled back by one release; stored objects are then rewritten.
+
+**Unknown values.** An operator may meet a value that a later version has added, e.g. a fleet's type. It is never dropped and
+never replaced: the object stays as it was written, nothing new is begun for it, and a condition says which value is not known
+(`SpecUnknown` of a WorkerPool). Once the operator is upgraded it goes on by itself.
+";
+
 pub(crate) fn document(crds: &[Value]) -> String {
     let mut page = Page { text: HEADER.to_owned(), described: vec![] };
     for crd in crds {
@@ -28,6 +52,7 @@ pub(crate) fn document(crds: &[Value]) -> String {
     }
     page.conditions();
     page.names();
+    page.text.push_str(CHANGES);
     page.text
 }
 
@@ -172,6 +197,7 @@ impl Page {
         for (name, meaning) in [
             (names::LABEL_POOL, "label of a worker Pod and its Secret: the WorkerPool"),
             (names::LABEL_CAPACITY, "label of a worker Pod: `spot` or `onDemand`"),
+            (names::LABEL_FLEET, "label of a worker Pod: the name of its fleet when it was made"),
             (
                 names::ANNOTATION_TEMPLATE,
                 "annotation of a worker Pod: the hash of the template it was made from",

@@ -175,16 +175,16 @@ async fn namespace(client: &Client) -> Result<()> {
 }
 
 async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
-    let fleet = |price: &str| json!({ "max": max, "pricePerHour": price });
+    let fleet = |name: &str, machines: &str, price: &str| json!({ "name": name, "type": machines, "max": max, "pricePerHour": price });
     let pool: Value = json!({
         "apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool",
         "metadata": { "name": name, "namespace": NAMESPACE },
         "spec": {
             "engine": { "image": "none" },
-            "capacity": { "spot": fleet("0.90"), "onDemand": fleet("3.06") },
+            "fleets": [fleet("spot", "Spot", "0.90"), fleet("on-demand", "OnDemand", "3.06")],
             "classes": [
-                { "name": "immediate", "slaSeconds": 30, "capacity": "OnDemand" },
-                { "name": "standard", "slaSeconds": 300, "capacity": "SpotThenOnDemand", "default": true },
+                { "name": "immediate", "slaSeconds": 30, "fleets": ["on-demand"] },
+                { "name": "standard", "slaSeconds": 300, "fleets": ["spot", "on-demand"], "default": true },
             ],
             "output": { "bucket": "none", "publicURL": "https://images.example.com" },
         },

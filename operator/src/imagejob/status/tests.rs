@@ -111,9 +111,9 @@ fn a_pool_elsewhere_is_shown_with_its_namespace() {
 #[test]
 fn a_job_says_at_once_that_nothing_will_start() {
     let reason = |change, pool: &PoolSeen| queued(&record_with(change), terms(), pool, at(1)).reason.unwrap();
-    assert_eq!(reason(json!({}), &PoolSeen::Paused), JobReason::PoolPaused);
+    assert_eq!(reason(json!({}), &PoolSeen::Suspended), JobReason::PoolSuspended);
     let suspended = json!({"spec": {"suspend": true}});
-    assert_eq!(reason(suspended, &PoolSeen::Paused), JobReason::Suspended, "its user's own word first");
+    assert_eq!(reason(suspended, &PoolSeen::Suspended), JobReason::Suspended, "its user's own word first");
 }
 
 #[test]
@@ -125,12 +125,12 @@ fn a_job_under_way_says_how_far_it_is_or_what_it_waits_for() {
         (PoolSeen::Open, state(4, 0, 0), "Waiting", "4 images waiting for a worker, 0 of 4 done"),
         (PoolSeen::Open, state(1, 0, 3), "Waiting", "1 image waiting for a worker, 3 of 4 done"),
         (PoolSeen::Open, state(1, 1, 2), "Running", "1 image being made, 2 of 4 done"),
-        (PoolSeen::Paused, state(2, 2, 0), "Running", "2 images being made, 0 of 4 done"),
+        (PoolSeen::Suspended, state(2, 2, 0), "Running", "2 images being made, 0 of 4 done"),
         (
-            PoolSeen::Paused,
+            PoolSeen::Suspended,
             state(4, 0, 0),
-            "PoolPaused",
-            "the WorkerPool is paused; images wait until it goes on",
+            "PoolSuspended",
+            "the WorkerPool is suspended; images wait until it goes on",
         ),
         (
             PoolSeen::Gone,

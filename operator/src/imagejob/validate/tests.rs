@@ -72,7 +72,7 @@ fn what_is_wrong_is_said_with_a_reason_and_what_to_do() {
     let unnamed = References { pool_key: None, pool: None, ..references() };
     let strangers = References { allowed: false, ..references() };
     let classless = with_pool(json!({"spec": {"classes": [
-        {"name": "standard", "slaSeconds": 300, "capacity": "Spot"}]}}));
+        {"name": "standard", "slaSeconds": 300, "fleets": ["spot"]}]}}));
     let message = "ConfigMap studio/flows does not exist (yet)".to_owned();
     let unmade = References { workflow: WorkflowSource::Missing { message }, ..references() };
     let huge = json!({"1": {"class_type": "Note", "inputs": {"text": "x".repeat(MAX_WORKFLOW_BYTES)}}});
@@ -236,7 +236,7 @@ fn a_job_makes_the_workflow_that_was_accepted_or_none() {
 fn a_tenants_share_is_the_pools() {
     let tenants = json!([{"name": "acme", "weight": 4, "maxRunning": 8}]);
     let references = with_pool(json!({"spec": {"fairness":
-        {"tenancy": "Field", "defaultWeight": 2, "defaultMaxRunning": 3, "tenants": tenants}}}));
+        {"tenancy": "Field", "defaultWeight": 2, "tenants": tenants}, "limits": {"maxRunningPerTenant": 3}}}));
     let share = |tenant: &str| {
         let job = accepted(&job_with(json!({"spec": {"tenant": tenant}})), &references).job;
         (job.weight, job.max_running)

@@ -39,7 +39,7 @@ impl Fleet {
         // A worker reads the Secret when its container starts, so one that is somebody else's, e.g. of an earlier pool of
         // this name, would send it to the wrong place for good.
         let has_secret = !matches!(self.state.secret, Some(SecretState::Conflict(_)));
-        let can_start = self.invalid_template().is_none() && has_secret;
+        let can_start = self.unknown().is_none() && self.invalid_template().is_none() && has_secret;
         let mut done = Vec::new();
         for decision in decisions {
             let ordered = match &decision.action {
@@ -57,6 +57,11 @@ impl Fleet {
     /// Why no worker can be made of the pool's spec.
     pub(super) fn invalid_template(&self) -> Option<&str> {
         self.state.template.as_ref()?.invalid.as_deref()
+    }
+
+    /// What of the pool's spec this version does not know.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        self.state.template.as_ref()?.unknown.as_deref()
     }
 
     /// The API server did not take a Pod. When it is tried again the policy decides.

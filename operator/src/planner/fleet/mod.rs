@@ -146,6 +146,8 @@ struct TemplateOf {
     template: Template,
     /// Why no worker can be made from it.
     invalid: Option<String>,
+    /// What of the spec this version does not know.
+    unknown: Option<String>,
 }
 
 impl Fleet {
@@ -315,7 +317,9 @@ impl Fleet {
                 if let Some(message) = &invalid {
                     tracing::warn!(pool = %self.key, "no worker can be made: {message}");
                 }
-                self.state.template = Some(TemplateOf { generation, template: template.clone(), invalid });
+                let unknown = pool.object.spec.unknown();
+                self.state.template =
+                    Some(TemplateOf { generation, template: template.clone(), invalid, unknown });
                 template
             }
         }

@@ -113,6 +113,9 @@ impl Fleet {
         if let Some(error) = &self.keeper.snapshot.borrow().error {
             return of(PoolReason::QueueUnavailable, error.clone());
         }
+        if let Some(message) = self.unknown() {
+            return of(PoolReason::SpecUnknown, message.to_owned());
+        }
         if let Some(message) = self.invalid_template() {
             return of(PoolReason::PodTemplateInvalid, message.to_owned());
         }
@@ -211,7 +214,7 @@ impl Fleet {
     /// What the machines cost since the last time.
     fn count_cost(&mut self, pool: &PoolRecord, observed: &Observed, now: Timestamp) {
         let Some(ledger) = &mut self.state.ledger else { return };
-        let added = ledger.advance(&observed.machines(now), &pool.object.spec.capacity, now);
+        let added = ledger.advance(&observed.machines(now), &pool.object.spec, now);
         let pool = self.key.to_string();
         for (capacity, machines) in KINDS.into_iter().zip(added).filter(|(_, machines)| machines.seconds > 0)
         {

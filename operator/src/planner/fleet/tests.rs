@@ -221,7 +221,7 @@ async fn the_queue_is_told_of_the_spec_and_of_each_change_once() {
     assert!(!paused(hall.orders.try_recv().unwrap()));
     hall.beat().await;
     assert!(hall.orders.try_recv().is_err());
-    hall.fleet.index.apply_pool(pool_with(json!({"spec": {"paused": true}, "metadata": {"generation": 2}})));
+    hall.fleet.index.apply_pool(pool_with(json!({"spec": {"suspend": true}, "metadata": {"generation": 2}})));
     hall.beat().await;
     assert!(paused(hall.orders.try_recv().unwrap()));
 }

@@ -199,7 +199,7 @@ impl Jobs {
         let spec = &pool.object.spec;
         match class.filter(|name| !spec.classes.iter().any(|class| class.name == *name)) {
             Some(class) => PoolSeen::WithoutClass(validate::no_class(class, key, &pool.object)),
-            None if spec.paused => PoolSeen::Paused,
+            None if spec.suspend => PoolSeen::Suspended,
             None => PoolSeen::Open,
         }
     }

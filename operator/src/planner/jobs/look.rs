@@ -62,7 +62,7 @@ impl Jobs {
             None => Arc::new(validate::output(&pool.object)),
         };
         let prices = Arc::new(PriceHistory::of(&pool.object));
-        Some(Tally::new(output, prices, pool.object.spec.capacity.currency.clone()))
+        Some(Tally::new(output, prices, pool.object.spec.currency.clone()))
     }
 
     /// The queue has answered.

@@ -216,7 +216,7 @@ async fn a_job_that_is_done_before_it_was_told_to_be_accepted_is_written_once() 
 async fn jobs_say_that_their_pool_or_class_is_gone_and_go_on_when_it_is_back() {
     let mut desk = Desk::new();
     let uid = desk.accepted();
-    let other = json!({"spec": {"classes": [{"name": "bulk", "slaSeconds": 600, "capacity": "Spot", "default": true}]},
+    let other = json!({"spec": {"classes": [{"name": "bulk", "slaSeconds": 600, "fleets": ["spot"], "default": true}]},
                        "metadata": {"generation": 2}});
     desk.pool(&other);
     desk.jobs.take_changes();
@@ -245,7 +245,7 @@ async fn a_job_whose_class_is_not_there_yet_waits_and_is_queued_when_it_is() {
     desk.nothing_more();
     assert_eq!(desk.jobs.timers.next(), None, "its pool tells, so nothing is asked again and again");
     let more = json!({"metadata": {"generation": 2}, "spec": {"classes": [
-        {"name": "bulk", "slaSeconds": 600, "capacity": "Spot", "default": true}]}});
+        {"name": "bulk", "slaSeconds": 600, "fleets": ["spot"], "default": true}]}});
     desk.pool(&more);
     desk.jobs.take_changes();
     assert_eq!(desk.queued(Enqueued::New).class, "bulk");

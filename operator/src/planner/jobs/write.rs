@@ -231,7 +231,7 @@ impl Jobs {
         let ImageCost { made: _, gpu_seconds, amount, on_demand_amount: _ } = images.cost();
         #[allow(clippy::cast_precision_loss)] // counters are floating-point numbers
         let amount = amount.micros() as f64 / 1e6;
-        self.metrics.tenant_gpu_seconds.with_label_values(&labels).inc_by(gpu_seconds);
+        self.metrics.tenant_gpu_seconds.with_label_values(&labels).inc_by(gpu_seconds.to_f64());
         self.metrics.tenant_cost.with_label_values(&labels).inc_by(amount);
     }
 

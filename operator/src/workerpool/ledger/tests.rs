@@ -12,8 +12,8 @@ fn ledger() -> Ledger {
     Ledger::of(&pool(), at(0))
 }
 
-fn spot_at(price: &str) -> Fleets {
-    pool_with(json!({"spec": {"capacity": {"spot": {"pricePerHour": price}}}})).spec.capacity
+fn spot_at(price: &str) -> WorkerPoolSpec {
+    pool_with(json!({"spec": {"fleets": {"spot": {"pricePerHour": price}}}})).spec
 }
 
 fn machine(worker: &str, capacity: Capacity, since: i64) -> Machine {
@@ -35,12 +35,12 @@ fn restarted(ledger: &Ledger) -> Ledger {
 
 #[test]
 fn idle_time_and_start_up_are_paid_for_and_waiting_for_a_machine_is_not() {
-    let fleets = pool().spec.capacity;
+    let spec = pool().spec;
     let mut ledger = ledger();
-    ledger.advance(&[], &fleets, at(100));
+    ledger.advance(&[], &spec, at(100));
     assert_eq!(cost(&ledger).until, None, "nothing to count, nothing to write");
-    ledger.advance(&[machine("a", Capacity::Spot, 100)], &fleets, at(1900));
-    ledger.advance(&[machine("b", Capacity::OnDemand, 1900)], &fleets, at(3700));
+    ledger.advance(&[machine("a", Capacity::Spot, 100)], &spec, at(1900));
+    ledger.advance(&[machine("b", Capacity::OnDemand, 1900)], &spec, at(3700));
     let cost = cost(&ledger);
     assert_eq!(
         (cost.spot.seconds, cost.spot.amount.to_string().as_str()),
@@ -100,20 +100,20 @@ fn however_often_it_is_brought_up_to_date_it_comes_to_the_same() {
 
 #[test]
 fn a_new_leader_counts_the_gap_of_machines_that_are_still_there() {
-    let fleets = pool().spec.capacity;
+    let spec = pool().spec;
     let mut ledger = ledger();
-    ledger.advance(&[machine("a", Capacity::Spot, 0), machine("b", Capacity::Spot, 0)], &fleets, at(1000));
+    ledger.advance(&[machine("a", Capacity::Spot, 0), machine("b", Capacity::Spot, 0)], &spec, at(1000));
     let mut ledger = restarted(&ledger);
-    ledger.advance(&[machine("a", Capacity::Spot, 0), machine("c", Capacity::Spot, 1500)], &fleets, at(2000));
+    ledger.advance(&[machine("a", Capacity::Spot, 0), machine("c", Capacity::Spot, 1500)], &spec, at(2000));
     assert_eq!(cost(&ledger).spot.seconds, 2000 + 1000 + 500, "b was last seen at 1000 s");
 }
 
 #[test]
 fn a_clock_that_goes_back_counts_nothing_twice() {
-    let fleets = pool().spec.capacity;
+    let spec = pool().spec;
     let mut ledger = ledger();
     for time in [100, 40, 100, 110] {
-        ledger.advance(&[machine("a", Capacity::Spot, 0)], &fleets, at(time));
+        ledger.advance(&[machine("a", Capacity::Spot, 0)], &spec, at(time));
     }
     assert_eq!(cost(&ledger).spot.seconds, 110);
 }
@@ -121,9 +121,9 @@ fn a_clock_that_goes_back_counts_nothing_twice() {
 #[test]
 fn amounts_of_two_currencies_are_not_added_up() {
     let mut ledger = ledger();
-    ledger.advance(&[machine("a", Capacity::Spot, 0)], &pool().spec.capacity, at(100));
+    ledger.advance(&[machine("a", Capacity::Spot, 0)], &pool().spec, at(100));
     ledger.book("acme", images(1, 5));
-    let euros = pool_with(json!({"spec": {"capacity": {"currency": "EUR"}}})).spec.capacity;
+    let euros = pool_with(json!({"spec": {"currency": "EUR"}})).spec;
     ledger.advance(&[machine("a", Capacity::Spot, 0)], &euros, at(130));
     ledger.advance(&[machine("a", Capacity::Spot, 0)], &euros, at(150));
     let cost = cost(&ledger);
@@ -145,7 +145,10 @@ fn what_images_cost_is_added_up_by_tenant() {
     let of = |tenant: &TenantCost| (tenant.name.clone(), tenant.images.made, tenant.images.amount.micros());
     let tenants: Vec<_> = cost.tenants.iter().map(of).collect();
     assert_eq!(tenants, [("acme".into(), 4, 2100), ("studio".into(), 2, 900)]);
-    assert_eq!((cost.images.made, cost.images.gpu_seconds, cost.images.amount.micros()), (6, 9.0, 3000));
+    assert_eq!(
+        (cost.images.made, cost.images.gpu_seconds.thousandths(), cost.images.amount.micros()),
+        (6, 9000, 3000)
+    );
     assert_eq!(cost.images.on_demand_amount.micros(), 12_000);
 }
 

@@ -35,7 +35,7 @@ fn rich() -> WorkerPool {
             "env": [{"name": "HF_HOME", "value": "/models"}],
             "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": true}],
         },
-        "capacity": {"spot": {
+        "fleets": {"spot": {
             "nodeSelector": {"karpenter.sh/capacity-type": "spot"},
             "tolerations": [{"key": "spot", "operator": "Exists"}],
         }},
@@ -154,7 +154,10 @@ fn a_template_may_loosen_the_engine_but_not_rename_it() {
 fn labels_say_whose_it_is_and_its_pool_owns_it() {
     let pod = built(&crate::fixtures::pool(), Capacity::OnDemand);
     let label = |name: &str| pod.labels()[name].as_str();
-    assert_eq!((label(names::LABEL_POOL), label(names::LABEL_CAPACITY)), ("sd15", "onDemand"));
+    assert_eq!(
+        (label(names::LABEL_POOL), label(names::LABEL_CAPACITY), label(names::LABEL_FLEET)),
+        ("sd15", "onDemand", "on-demand")
+    );
     let owner = &pod.owner_references()[0];
     assert_eq!((owner.kind.as_str(), owner.controller), ("WorkerPool", Some(true)));
 }
@@ -189,13 +192,13 @@ fn workers_are_replaced_when_their_making_changes_and_only_then() {
     let (same, moved, other) = ((true, true), (false, true), (false, false));
     for (change, want) in [
         (json!({"metadata": {"labels": {"a": "b"}, "generation": 9}}), same),
-        (json!({"spec": {"paused": true}}), same),
+        (json!({"spec": {"suspend": true}}), same),
         (json!({"spec": {"scaling": {"idleSeconds": 5}}}), same),
-        (json!({"spec": {"capacity": {"spot": {"max": 3, "pricePerHour": "0.50"}}}}), same),
-        (json!({"spec": {"capacity": {"onDemand": {"nodeSelector": {"gpu": "a10"}}}}}), same),
-        (json!({"spec": {"capacity": {"spot": {"nodeSelector": {"gpu": "a10"}}}}}), moved),
+        (json!({"spec": {"fleets": {"spot": {"max": 3, "pricePerHour": "0.50"}}}}), same),
+        (json!({"spec": {"fleets": {"on-demand": {"nodeSelector": {"gpu": "a10"}}}}}), same),
+        (json!({"spec": {"fleets": {"spot": {"nodeSelector": {"gpu": "a10"}}}}}), moved),
         (
-            json!({"spec": {"capacity": {"spot": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}}}}),
+            json!({"spec": {"fleets": {"spot": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}}}}),
             moved,
         ),
         (json!({"spec": {"podTemplate": {"spec": {"affinity": {"nodeAffinity": {}}}}}}), moved),

@@ -96,7 +96,9 @@ fn workers_are_counted_by_what_they_do_and_paid_for_while_they_have_a_machine() 
         worker(6, OnDemand, Phase::Busy, Order::Retire, Health::Healthy),
     ];
     let status = made(&pool(), &observed(workers, Some(Stats::default())), None);
-    let PoolWorkers { spot, on_demand } = status.workers.unwrap();
+    let [spot, on_demand] = status.fleets.as_slice() else { panic!("{:?}", status.fleets) };
+    assert_eq!((spot.name.as_str(), spot.fleet_type), ("spot", FleetType::Spot));
+    assert_eq!((on_demand.name.as_str(), on_demand.fleet_type), ("on-demand", FleetType::OnDemand));
     assert_eq!((spot.starting, spot.idle, spot.busy, spot.draining, spot.total), (3, 1, 1, 1, 6));
     assert_eq!((on_demand.draining, on_demand.total), (1, 1));
     let cost = status.cost.unwrap();
@@ -146,7 +148,7 @@ fn what_cannot_be_read_stays_as_it_was_last_known() {
     let starting = Phase::Starting { scheduled: crate::node::time(at(0)) };
     let unheard = worker(0, Capacity::Spot, starting, Order::Work, Health::Healthy);
     let status = made(&pool, &observed(vec![unheard], None), None);
-    assert_eq!(status.workers, pool.status.as_ref().unwrap().workers);
+    assert_eq!(status.fleets, pool.status.as_ref().unwrap().fleets);
     assert_eq!(status.queue, pool.status.unwrap().queue);
     assert_eq!(shown(&status).1, "QueueUnavailable");
 }

@@ -90,10 +90,10 @@ fn introduce(market: &Market) {
 }
 
 fn pool(spec: &mut Value) {
-    spec["capacity"]["spot"]["max"] = MACHINES.into();
+    spec["fleets"][0]["max"] = MACHINES.into();
     // The price that was recorded in that region.
-    spec["capacity"]["spot"]["pricePerHour"] = "0.918".into();
-    spec["capacity"]["onDemand"]["max"] = ON_DEMAND_MACHINES.into();
+    spec["fleets"][0]["pricePerHour"] = "0.918".into();
+    spec["fleets"][1]["max"] = ON_DEMAND_MACHINES.into();
     spec["classes"][1]["slaSeconds"] = SLA_SECONDS.into();
     // The times are short because the market is: ten seconds of it are an hour.
     spec["scaling"] = json!({ "idleSeconds": 4, "spotShortageSeconds": 10 });
