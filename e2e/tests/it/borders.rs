@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Each crate, and whom it may depend on outside of tests.
-const BORDERS: [(&str, &[&str]); 10] = [
+const BORDERS: [(&str, &[&str]); 11] = [
     ("crds", &[]),
     ("policy", &[]),
     ("queue", &[]),
     ("store", &[]),
-    ("gpu-worker", &["queue", "store"]),
+    ("media", &[]),
+    ("gpu-worker", &["media", "queue", "store"]),
     ("operator", &["crds", "policy", "queue"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
