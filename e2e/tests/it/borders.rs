@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Each crate, and whom it may depend on outside of tests.
-const BORDERS: [(&str, &[&str]); 11] = [
+const BORDERS: [(&str, &[&str]); 12] = [
     ("crds", &[]),
     ("policy", &[]),
     ("queue", &[]),
     ("store", &[]),
+    ("media", &[]),
     ("workflow", &["crds"]),
-    ("gpu-worker", &["queue", "store"]),
+    ("gpu-worker", &["media", "queue", "store"]),
     ("operator", &["crds", "policy", "queue", "workflow"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
