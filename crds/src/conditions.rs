@@ -33,6 +33,8 @@ constants! {
 constants! {
     /// Why an ImageJob's conditions are as they are.
     pub enum JobReason {
+        /// `Accepted` is True: the job is queued on the terms in its status.
+        Accepted,
         /// All unfinished images wait for a worker.
         Waiting,
         /// At least one image is being made.

@@ -23,7 +23,7 @@ mod money;
 pub mod names;
 mod rules;
 mod schema;
-mod seed;
+pub mod seed;
 mod workerpool;
 
 pub use decimal::{Decimal, DecimalError};

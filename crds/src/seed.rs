@@ -10,14 +10,22 @@ enum Seed {
 }
 
 #[allow(clippy::ref_option, reason = "serde calls it so")]
-pub(crate) fn serialize<S: Serializer>(seed: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+/// For `#[serde(with)]`.
+///
+/// # Errors
+/// As the serializer says.
+pub fn serialize<S: Serializer>(seed: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     match seed {
         Some(seed) if i64::try_from(*seed).is_err() => serializer.collect_str(seed),
         seed => seed.serialize(serializer),
     }
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+/// For `#[serde(with)]`.
+///
+/// # Errors
+/// For what is neither a whole number nor digits.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     match Option::<Seed>::deserialize(deserializer)? {
         None => Ok(None),
         Some(Seed::Number(seed)) => Ok(Some(seed)),

@@ -13,20 +13,26 @@ mod nodes;
 mod order;
 mod parse;
 mod path;
+mod recipe;
 mod seeds;
 mod set;
+mod shipped;
 
 pub use check::{Misfit, What, check};
 pub use deny::{API_NODES, Denied, default_denied, denied};
 pub use files::{FileInput, ReachesOut, Why, check_paths, files};
-pub use model::{digest, is_checkpoint, model, work};
+pub use model::{digest, is_checkpoint, model, model_files, work};
 pub use nodes::{Class, NotObjectInfo, ObjectInfo};
 pub use order::{by_number, order};
 pub use parse::{NotAWorkflow, graph_of, parse};
 pub use path::InputPath;
+pub use recipe::{JobFacts, RecipeProblem, Rendered, render};
 pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, settle_seeds};
 use serde_json::{Map, Value};
 pub use set::{InputProblem, set_inputs};
+pub use shipped::{
+    family_of, image_to_image, image_to_image_recipe, shipped_recipes, text_to_image, text_to_image_recipe,
+};
 
 /// Node id → node.
 pub type Graph = Map<String, Value>;

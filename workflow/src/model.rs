@@ -62,6 +62,18 @@ pub fn model(graph: &Graph) -> String {
     }
 }
 
+/// The model files that a graph names, each once.
+#[must_use]
+pub fn model_files(graph: &Graph) -> Vec<String> {
+    let mut files = BTreeSet::new();
+    for node in graph.values() {
+        let loads = class_of(node).contains("Loader");
+        let texts = inputs_of(node).filter_map(|(name, value)| Some((name, value.as_str()?)));
+        files.extend(texts.filter(|(name, file)| is_model(name, file, loads)).map(|(_, file)| file.to_owned()));
+    }
+    files.into_iter().collect()
+}
+
 /// Whether a model's name is that of one checkpoint, which a worker can load before it has work.
 #[must_use]
 pub fn is_checkpoint(model: &str) -> bool {

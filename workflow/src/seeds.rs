@@ -19,9 +19,10 @@ pub struct SeedAt {
 /// What a job says of its seeds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SeedRules<'a> {
-    /// The inputs that are the seeds, each `node.input`. Given any, no other input is counted up; given none, seeds are
-    /// found by their names.
+    /// Inputs that are seeds though their names may not say so, each `node.input`.
     pub named: &'a [String],
+    /// Only the named ones are counted up. Else those whose names say that they are seeds are as well.
+    pub only_named: bool,
     /// Images of the job.
     pub count: u32,
     /// All images may be the same.
@@ -104,7 +105,7 @@ fn named(graph: &mut Graph, paths: &[String]) -> Result<Vec<SeedAt>, SeedProblem
         let path: InputPath = text.parse().map_err(|error| invalid(format!("{error}")))?;
         let value = find(graph, &path).map_err(invalid)?.clone();
         match literal(graph, &value) {
-            Literal::Value(literal) => match whole(literal).map_err(invalid)? {
+            Literal::Value(literal, _) => match whole(literal).map_err(invalid)? {
                 Seed::Whole(first) => seeds.push(SeedAt { path, first }),
                 Seed::Negative => return Err(invalid(format!("is {literal}; give 0 or more"))),
             },
@@ -119,18 +120,22 @@ fn named(graph: &mut Graph, paths: &[String]) -> Result<Vec<SeedAt>, SeedProblem
     Ok(seeds)
 }
 
-/// The seeds by their names, and the last link that leads to none.
-fn found(graph: &Graph) -> Result<(Vec<SeedAt>, Option<String>), SeedProblem> {
+/// The seeds by their names but for those that are named, and the last link that leads to none.
+fn found(graph: &Graph, named: &[SeedAt]) -> Result<(Vec<SeedAt>, Option<String>), SeedProblem> {
+    let is_named = |path: &InputPath| named.iter().any(|seed| seed.path == *path);
     let mut seeds = Vec::new();
     let mut linked = None;
     for (id, node) in graph {
         for (name, value) in inputs_of(node).filter(|(name, _)| is_seed(name)) {
             let path = InputPath::new(id, name);
             match literal(graph, value) {
+                _ if is_named(&path) => {}
+                // It stays linked, and its value is counted up there.
+                Literal::Value(_, Some(holder)) if is_named(&InputPath::new(holder, "value")) => {}
                 // A switch of a custom node (`random_seed: true`), or a word of how to draw one.
-                Literal::Value(Value::Bool(_)) => {}
-                Literal::Value(Value::String(word)) if !is_plain(name) && whole_text(word).is_none() => {}
-                Literal::Value(literal) => match whole(literal) {
+                Literal::Value(Value::Bool(_), _) => {}
+                Literal::Value(Value::String(word), _) if !is_plain(name) && whole_text(word).is_none() => {}
+                Literal::Value(literal, _) => match whole(literal) {
                     Ok(Seed::Whole(first)) => seeds.push(SeedAt { path, first }),
                     Ok(Seed::Negative) => {}
                     Err(why) => return Err(problem(graph, &path, why)),
@@ -157,7 +162,8 @@ enum Seed {
 
 /// What an input is in the end.
 enum Literal<'a> {
-    Value(&'a Value),
+    /// And the node that holds it, if it is another.
+    Value(&'a Value, Option<&'a str>),
     /// The output of this node, which is worked out when the graph runs.
     Of(&'a str),
 }
@@ -221,10 +227,10 @@ fn whole_text(text: &str) -> Option<Seed> {
 
 /// Follows links to nodes that only hold a value (`PrimitiveInt` and its like).
 fn literal<'a>(graph: &'a Graph, mut value: &'a Value) -> Literal<'a> {
-    let mut at = "";
+    let mut at = None;
     for _ in 0..MAX_LINKS {
-        let Some((id, _)) = link(value) else { return Literal::Value(value) };
-        at = id;
+        let Some((id, _)) = link(value) else { return Literal::Value(value, at) };
+        at = Some(id);
         let Some(node) = graph.get(id) else { break };
         let mut inputs = inputs_of(node);
         match (inputs.next(), inputs.next()) {
@@ -234,7 +240,7 @@ fn literal<'a>(graph: &'a Graph, mut value: &'a Value) -> Literal<'a> {
             _ => break,
         }
     }
-    Literal::Of(at)
+    Literal::Of(at.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,14 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use crds::{ImageJob, ImageJobSpec, Work};
+use crds::{ConfigMapRef, ImageJob, ImageJobSpec, ImageRecipe, ImageRecipeSpec, JobSource};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, api::ListParams, core::PartialObjectMeta};
 use tokio::sync::mpsc;
 
 use super::{Failure, Sender, Server};
-use crate::{imagejob::validate::WorkflowSource, index::Uid};
+use crate::{
+    imagejob::{inputs::File, validate::Source},
+    index::{PoolKey, Uid, Whole},
+};
 
 /// The metrics' label of this executor.
 const NAME: &str = "loader";
@@ -36,8 +39,8 @@ pub(crate) struct Place {
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// A job's spec, if it is not at hand, and what it refers to. `labels`: of its namespace too.
-    Job { place: Place, spec: Option<Box<ImageJobSpec>>, labels: bool },
+    /// A job, if it is not at hand, and what it refers to. `labels`: of its namespace too.
+    Job { place: Place, whole: Option<Box<Whole>>, labels: bool },
     /// The same of many jobs.
     Jobs(HashSet<Uid>),
     /// Whether a job is there.
@@ -62,13 +65,30 @@ pub(crate) enum Found {
     Gone(Vec<Uid>),
 }
 
-/// A job's spec, and what it refers to.
+/// A job, and what it refers to.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) spec: ImageJobSpec,
-    pub(crate) workflow: WorkflowSource,
+    pub(crate) whole: Whole,
+    /// The text of a workflow's ConfigMap, the job's or its recipe's.
+    pub(crate) workflow: Source<String>,
+    pub(crate) recipe: Source<Box<ImageRecipeSpec>>,
+    /// Inputs in ConfigMaps and of other jobs, by their names.
+    pub(crate) files: BTreeMap<String, Source<File>>,
     /// Of the job's namespace, if they were asked for.
     pub(crate) labels: Option<BTreeMap<String, String>>,
+}
+
+impl Loaded {
+    /// A job that refers to nothing.
+    pub(crate) fn alone(whole: Whole) -> Self {
+        Self {
+            whole,
+            workflow: Source::Inline,
+            recipe: Source::Inline,
+            files: BTreeMap::new(),
+            labels: None,
+        }
+    }
 }
 
 /// Why there is nothing.
@@ -96,8 +116,8 @@ async fn run(server: Server, questions: impl Stream<Item = Question>, answers: m
 
 async fn answer(server: &Server, question: Question, answers: &mpsc::Sender<Found>) {
     let found = match question {
-        Question::Job { place, spec, labels } => {
-            let result = job(server, &place, spec, labels).await;
+        Question::Job { place, whole, labels } => {
+            let result = job(server, &place, whole, labels).await;
             Some(Found::Job { uid: place.uid, result: result.map(Box::new) })
         }
         Question::Jobs(wanted) => {
@@ -118,31 +138,95 @@ async fn answer(server: &Server, question: Question, answers: &mpsc::Sender<Foun
 async fn job(
     server: &Server,
     place: &Place,
-    spec: Option<Box<ImageJobSpec>>,
+    whole: Option<Box<Whole>>,
     labels: bool,
 ) -> Result<Loaded, Missing> {
-    let spec = match spec {
-        Some(spec) => *spec,
+    let whole = match whole {
+        Some(whole) => *whole,
         None => {
             let api: Api<ImageJob> = Api::namespaced(server.client.clone(), &place.namespace);
             let job = server.call(NAME, api.get_opt(&place.name)).await.map_err(unanswered)?;
             let is_it = |job: &ImageJob| is_it(&job.metadata, place.uid);
-            job.filter(is_it).ok_or(Missing::Job)?.spec
+            of(job.filter(is_it).ok_or(Missing::Job)?)
         }
     };
-    complete(server, &place.namespace, spec, labels).await
+    complete(server, &place.namespace, whole, labels).await
 }
 
-/// Reads what a spec refers to.
-async fn complete(
+fn of(job: ImageJob) -> Whole {
+    Whole { labels: job.metadata.labels.unwrap_or_default(), spec: job.spec }
+}
+
+/// Reads what a job refers to.
+async fn complete(server: &Server, namespace: &str, whole: Whole, labels: bool) -> Result<Loaded, Missing> {
+    let mut loaded = Loaded::alone(whole);
+    let spec = &loaded.whole.spec;
+    let mut workflow = spec.work.workflow.as_ref().and_then(|workflow| workflow.config_map_ref.clone());
+    if let Some(asked) = &spec.work.recipe {
+        loaded.recipe = recipe(server, namespace, &asked.name).await?;
+        if let Source::Found(recipe) = &loaded.recipe {
+            workflow.clone_from(&recipe.config_map_ref);
+        }
+    }
+    if let Some(reference) = &workflow {
+        loaded.workflow = text(server, namespace, reference).await?;
+    }
+    loaded.files = files(server, namespace, spec).await?;
+    loaded.labels = if labels { Some(namespace_labels(server, namespace).await?) } else { None };
+    Ok(loaded)
+}
+
+async fn recipe(
     server: &Server,
     namespace: &str,
-    spec: ImageJobSpec,
-    labels: bool,
-) -> Result<Loaded, Missing> {
-    let workflow = workflow(server, namespace, &spec).await?;
-    let labels = if labels { Some(namespace_labels(server, namespace).await?) } else { None };
-    Ok(Loaded { spec, workflow, labels })
+    name: &str,
+) -> Result<Source<Box<ImageRecipeSpec>>, Missing> {
+    let api: Api<ImageRecipe> = Api::namespaced(server.client.clone(), namespace);
+    let found = server.call(NAME, api.get_opt(name)).await.map_err(unanswered)?;
+    Ok(match found {
+        Some(recipe) => Source::Found(Box::new(recipe.spec)),
+        None => Source::Missing { message: format!("ImageRecipe {namespace}/{name} does not exist (yet)") },
+    })
+}
+
+/// The inputs that workers can't read.
+async fn files(
+    server: &Server,
+    namespace: &str,
+    spec: &ImageJobSpec,
+) -> Result<BTreeMap<String, Source<File>>, Missing> {
+    let mut files = BTreeMap::new();
+    for input in &spec.inputs {
+        let file = match (&input.from.config_map_key, &input.from.job) {
+            (Some(reference), _) => bytes(server, namespace, reference).await?,
+            (None, Some(source)) => file_of(server, namespace, source).await?,
+            (None, None) => continue,
+        };
+        files.insert(input.name.clone(), file);
+    }
+    Ok(files)
+}
+
+/// A file that another job of the namespace made.
+async fn file_of(server: &Server, namespace: &str, source: &JobSource) -> Result<Source<File>, Missing> {
+    let JobSource { name, index, output } = source;
+    let api: Api<ImageJob> = Api::namespaced(server.client.clone(), namespace);
+    let found = server.call(NAME, api.get_opt(name)).await.map_err(unanswered)?;
+    let missing = |why: String| Source::Missing { message: format!("ImageJob {namespace}/{name} {why}") };
+    let Some(job) = found else { return Ok(missing("does not exist (yet)".to_owned())) };
+    let Some(status) = job.status else { return Ok(missing("has made nothing yet".to_owned())) };
+    let result = status.results.iter().find(|result| result.index == *index);
+    let file = result.and_then(|result| result.outputs.get(*output as usize));
+    Ok(match (file, status.pool) {
+        (Some(file), Some(pool)) => Source::Found(File::Object {
+            pool: PoolKey::new(pool.namespace.into(), pool.name.into()),
+            key: file.key.clone(),
+        }),
+        _ if status.completion_time.is_some() => {
+            missing(format!("has ended, and its status lists no output {output} of image {index}"))
+        }
+        _ => missing(format!("has not made output {output} of image {index} yet")),
+    })
 }
 
 /// Reads many jobs by a list, page by page; those that could not be read.
@@ -163,7 +247,7 @@ async fn jobs(server: &Server, mut wanted: HashSet<Uid>, answers: &mpsc::Sender<
             let uid = job.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
             let Some(uid) = uid.filter(|uid| wanted.remove(uid)) else { continue };
             let namespace = job.metadata.namespace.unwrap_or_default();
-            match complete(server, &namespace, job.spec, false).await {
+            match complete(server, &namespace, of(job), false).await {
                 Err(Missing::Unanswered(_)) => drop(unread.insert(uid)),
                 result => {
                     let _ = answers.send(Found::Job { uid, result: result.map(Box::new) }).await;
@@ -181,19 +265,38 @@ async fn jobs(server: &Server, mut wanted: HashSet<Uid>, answers: &mpsc::Sender<
     unread
 }
 
-async fn workflow(server: &Server, namespace: &str, spec: &ImageJobSpec) -> Result<WorkflowSource, Missing> {
-    let Ok(Work::Workflow(workflow)) = spec.work() else { return Ok(WorkflowSource::Inline) };
-    let Some(reference) = &workflow.config_map_ref else { return Ok(WorkflowSource::Inline) };
-    let at = format!("ConfigMap {namespace}/{}", reference.name);
-    let api: Api<ConfigMap> = Api::namespaced(server.client.clone(), namespace);
-    let found = server.call(NAME, api.get_opt(&reference.name)).await.map_err(unanswered)?;
-    let Some(config_map) = found else {
-        return Ok(WorkflowSource::Missing { message: format!("{at} does not exist (yet)") });
+async fn text(server: &Server, namespace: &str, reference: &ConfigMapRef) -> Result<Source<String>, Missing> {
+    let value = |config_map: ConfigMap, key: &str| config_map.data?.remove(key);
+    of_config_map(server, namespace, reference, value).await
+}
+
+/// A file: binary, or a text.
+async fn bytes(server: &Server, namespace: &str, reference: &ConfigMapRef) -> Result<Source<File>, Missing> {
+    let value = |config_map: ConfigMap, key: &str| {
+        let ConfigMap { binary_data, data, .. } = config_map;
+        let binary = binary_data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
+        let text = || data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
+        binary.or_else(text).map(File::Bytes)
     };
-    match config_map.data.and_then(|mut data| data.remove(&reference.key)) {
-        Some(text) => Ok(WorkflowSource::Text { at: format!("{at}, key {}", reference.key), text }),
-        None => Ok(WorkflowSource::Missing { message: format!("{at} has no key {:?} (yet)", reference.key) }),
-    }
+    of_config_map(server, namespace, reference, value).await
+}
+
+async fn of_config_map<T>(
+    server: &Server,
+    namespace: &str,
+    reference: &ConfigMapRef,
+    value: impl FnOnce(ConfigMap, &str) -> Option<T>,
+) -> Result<Source<T>, Missing> {
+    let ConfigMapRef { name, key } = reference;
+    let at = format!("ConfigMap {namespace}/{name}");
+    let api: Api<ConfigMap> = Api::namespaced(server.client.clone(), namespace);
+    let Some(config_map) = server.call(NAME, api.get_opt(name)).await.map_err(unanswered)? else {
+        return Ok(Source::Missing { message: format!("{at} does not exist (yet)") });
+    };
+    Ok(match value(config_map, key) {
+        Some(found) => Source::Found(found),
+        None => Source::Missing { message: format!("{at} has no key {key:?} (yet)") },
+    })
 }
 
 async fn namespace_labels(server: &Server, namespace: &str) -> Result<BTreeMap<String, String>, Missing> {

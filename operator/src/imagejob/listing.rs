@@ -2,9 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crds::{Cost, ExtraImage, Image, ImageFailure, ImageJobStatus, JobOutput, Money, conditions::cut};
+use crds::{
+    Cost, Decimal, ImageFailure, ImageJobStatus, JobOutput, JobResult, Money, OutputFile, Timings,
+    conditions::cut,
+};
 use jiff::Timestamp;
-use queue::{Outcome, StoredImage, TaskResult};
+use queue::{Outcome, StoredFile, TaskResult};
 
 use crate::{
     capacity,
@@ -15,13 +18,13 @@ use crate::{
 pub(crate) const MAX_IMAGES: usize = 100;
 /// The listed images take so many bytes at most: a status has to fit into etcd beside a workflow.
 const MAX_BYTES: usize = 256 * 1024;
-/// What an image takes beside its texts, and likewise a further one.
-const IMAGE_BYTES: usize = 250;
-const EXTRA_BYTES: usize = 60;
+/// What an image takes beside its files, and a file beside its texts.
+const RESULT_BYTES: usize = 250;
+const FILE_BYTES: usize = 230;
 /// Failures listed in a status.
 const MAX_FAILURES: usize = 20;
-/// Further images listed per image.
-const MAX_EXTRA: usize = 20;
+/// Files listed per image.
+const MAX_FILES: usize = 20;
 const MAX_FAILURE_MESSAGE: usize = 1024;
 /// Of the latest images so many tell how long an image takes.
 const LATEST: u8 = 20;
@@ -32,7 +35,7 @@ pub(crate) struct Tally {
     output: Arc<JobOutput>,
     prices: Arc<PriceHistory>,
     currency: String,
-    images: Vec<Image>,
+    results: Vec<JobResult>,
     bytes: usize,
     failures: Vec<ImageFailure>,
     gpu_ms: u64,
@@ -51,7 +54,7 @@ impl Tally {
             output,
             prices,
             currency,
-            images: Vec::new(),
+            results: Vec::new(),
             bytes: 0,
             failures: Vec::new(),
             gpu_ms: 0,
@@ -81,9 +84,7 @@ impl Tally {
                 if !result.found {
                     self.learn(outcome.finished_ms, result.gpu_ms);
                 }
-                if let Some(image) = self.image(outcome, result, here) {
-                    self.list(image);
-                }
+                self.list(self.result(outcome, result, here));
             }
             Err(error) if self.failures.len() < MAX_FAILURES => self.failures.push(ImageFailure {
                 index: outcome.index,
@@ -97,14 +98,14 @@ impl Tally {
 
     /// Lists the images made and what they cost.
     pub(crate) fn show(&self, status: &mut ImageJobStatus) {
-        status.images.clone_from(&self.images);
+        status.results.clone_from(&self.results);
         status.failures.clone_from(&self.failures);
         status.cost = Some(self.cost());
     }
 
     pub(crate) fn cost(&self) -> Cost {
         Cost {
-            gpu_seconds: seconds(self.gpu_ms),
+            gpu_seconds: Decimal::seconds(self.gpu_ms),
             amount: self.amount,
             on_demand_amount: self.on_demand,
             saving_percent: self.amount.percent_below(self.on_demand),
@@ -144,47 +145,51 @@ impl Tally {
     }
 
     /// What does not fit any more is left out: the list is of the first images.
-    fn list(&mut self, image: Image) {
-        let extras = image.extra.iter().map(|extra| EXTRA_BYTES + extra.url.len() + extra.key.len());
-        let bytes = IMAGE_BYTES + image.url.len() + image.key.len() + extras.sum::<usize>();
-        if self.images.len() < MAX_IMAGES && self.bytes + bytes <= MAX_BYTES {
+    fn list(&mut self, result: JobResult) {
+        let files = result.outputs.iter();
+        let files =
+            files.map(|file| FILE_BYTES + file.url.len() + file.key.len() + file.name.len() + file.node.len());
+        let bytes = RESULT_BYTES + files.sum::<usize>();
+        if self.results.len() < MAX_IMAGES && self.bytes + bytes <= MAX_BYTES {
             self.bytes += bytes;
-            self.images.push(image);
+            self.results.push(result);
         } else {
             self.bytes = MAX_BYTES;
         }
     }
 
-    fn image(&self, outcome: &Outcome, result: &TaskResult, amount: Money) -> Option<Image> {
-        // Where it is the worker knows best: the pool may say otherwise since.
-        let url = |image: &StoredImage| {
-            image.url.clone().unwrap_or_else(|| url(&self.output.public_url, &image.key))
-        };
-        let (image, extra) = result.images.split_first()?;
-        let StoredImage { key, url: _, etag, bytes: _, width, height, seed } = image;
-        Some(Image {
+    fn result(&self, outcome: &Outcome, result: &TaskResult, amount: Money) -> JobResult {
+        JobResult {
             index: outcome.index,
-            url: url(image),
-            key: key.clone(),
-            etag: Some(etag.clone()),
-            width: *width,
-            height: *height,
-            seed: *seed,
-            gpu_seconds: seconds(result.gpu_ms),
+            outputs: result.outputs.iter().take(MAX_FILES).map(|file| self.file(file)).collect(),
+            seed: result.seed,
+            gpu_seconds: Decimal::seconds(result.gpu_ms),
             capacity: capacity::from_label(&result.capacity),
             amount,
             attempts: outcome.attempts,
-            extra: extra
-                .iter()
-                .take(MAX_EXTRA)
-                .map(|image| ExtraImage {
-                    url: url(image),
-                    key: image.key.clone(),
-                    width: image.width,
-                    height: image.height,
-                })
-                .collect(),
-        })
+            timings: result.timings.map(|timings| {
+                let queue::Timings { queue_ms, load_ms, sample_ms, decode_ms, upload_ms } = timings;
+                Timings { queue_ms, load_ms, sample_ms, decode_ms, upload_ms }
+            }),
+        }
+    }
+
+    fn file(&self, file: &StoredFile) -> OutputFile {
+        let StoredFile { node, name, media_type, bytes, sha256, width, height, duration_ms, key, url, etag: _ } =
+            file;
+        OutputFile {
+            node: node.clone(),
+            name: name.clone(),
+            media_type: media_type.clone(),
+            bytes: *bytes,
+            sha256: sha256.clone(),
+            width: *width,
+            height: *height,
+            duration_seconds: duration_ms.map(Decimal::seconds),
+            key: key.clone(),
+            // Where it is the worker knows best: the pool may say otherwise since.
+            url: url.clone().unwrap_or_else(|| self.url(key)),
+        }
     }
 
     /// What an image cost where it was made, and what it would have cost on demand, at the prices of the time.
@@ -223,11 +228,6 @@ pub(super) fn price(cost: &Cost) -> String {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // exact for 285,000 years
-fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1000.0
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use jiff::Timestamp;
@@ -251,23 +251,31 @@ pub(crate) mod tests {
         Tally::new(Arc::new(output), Arc::new(PriceHistory::of(&pool())), "USD".into())
     }
 
-    pub(crate) fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
-        let image = |key: String| StoredImage {
-            key,
+    pub(crate) fn file(key: &str) -> StoredFile {
+        StoredFile {
+            node: "9".into(),
+            name: "image_00000.png".into(),
+            media_type: "image/png".into(),
+            bytes: 1000,
+            sha256: Some("ab".repeat(32)),
+            width: Some(512),
+            height: Some(512),
+            duration_ms: None,
+            key: key.into(),
             url: None,
             etag: "e".into(),
-            bytes: 1000,
-            width: 512,
-            height: 512,
-            seed: Some(42 + u64::from(index)),
-        };
+        }
+    }
+
+    pub(crate) fn made(index: u32, capacity: &str, gpu_ms: u64, at_seconds: i64) -> Outcome {
         let result = TaskResult {
-            images: vec![image(format!("{index}.png"))],
+            outputs: vec![file(&format!("{index}.png"))],
+            seed: Some(42 + u64::from(index)),
             gpu_ms,
             capacity: capacity.into(),
             worker: WorkerId("w".into()),
             found: false,
-            dropped: Vec::new(),
+            timings: None,
         };
         Outcome { index, attempts: 1, finished_ms: ms(at_seconds), result: Ok(result) }
     }
@@ -292,7 +300,8 @@ pub(crate) mod tests {
         ]);
         let mut status = ImageJobStatus::default();
         tally.show(&mut status);
-        let listed: Vec<_> = status.images.iter().map(|i| (i.index, i.url.as_str(), i.seed)).collect();
+        let listed: Vec<_> =
+            status.results.iter().map(|r| (r.index, r.outputs[0].url.as_str(), r.seed)).collect();
         assert_eq!(
             listed,
             [(0, "https://cdn.example.com/0.png", Some(42)), (2, "https://cdn.example.com/2.png", Some(44))]
@@ -314,7 +323,7 @@ pub(crate) mod tests {
         let mut tally = Tally { prices: Arc::new(PriceHistory::of(&pool)), ..tally() };
         tally.add(&made(0, "spot", 1000, 99));
         tally.add(&made(1, "spot", 1000, 101));
-        let amounts: Vec<String> = tally.images.iter().map(|image| image.amount.to_string()).collect();
+        let amounts: Vec<String> = tally.results.iter().map(|result| result.amount.to_string()).collect();
         assert_eq!(amounts, ["0.001", "0.002"]);
     }
 
@@ -322,18 +331,17 @@ pub(crate) mod tests {
     fn a_status_lists_no_more_than_fits() {
         let many: Vec<_> = (0..150).map(|n| made(n, "spot", 1000, 10)).collect();
         let tally = tallied(&many);
-        assert_eq!((tally.images.len(), tally.made), (MAX_IMAGES, 150));
+        assert_eq!((tally.results.len(), tally.made), (MAX_IMAGES, 150));
         let extras = |n: u32| {
             let mut outcome = made(n, "spot", 1000, 10);
             let Ok(result) = &mut outcome.result else { panic!("an image") };
-            let long = StoredImage { key: "k".repeat(1000), ..result.images[0].clone() };
-            result.images.extend(vec![long; 30]);
+            result.outputs.extend(vec![file(&"k".repeat(1000)); 30]);
             outcome
         };
         let mut status = ImageJobStatus::default();
         tallied(&(0..100).map(extras).collect::<Vec<_>>()).show(&mut status);
         assert!(serde_json::to_vec(&status).unwrap().len() < MAX_BYTES + 64 * 1024);
-        assert!(!status.images.is_empty());
+        assert!(!status.results.is_empty());
     }
 
     #[test]

@@ -4,15 +4,14 @@
 //! | step | file |
 //! |---|---|
 //! | what comes next | `decide.rs` |
-//! | what the user wrote becomes a job for the queue, or a problem | `validate.rs`, `limits.rs`, `graph.rs`, `segments.rs` |
+//! | what the user wrote becomes a job for the queue, or a problem | `validate.rs`, `work.rs`, `inputs.rs`, `limits.rs`, `segments.rs` |
 //! | what the user reads | `status.rs`, `listing.rs`, `promise.rs` |
 //! | when it is worth a write | `pace.rs` |
 //! | the Events that tell of it | `notices.rs` |
 
 pub(crate) mod decide;
-pub(crate) mod graph;
-#[allow(dead_code, reason = "validate.rs is about to call it")]
-pub(crate) mod limits;
+pub(crate) mod inputs;
+mod limits;
 pub(crate) mod listing;
 pub(crate) mod notices;
 pub(crate) mod pace;
@@ -20,3 +19,4 @@ pub(crate) mod promise;
 mod segments;
 pub(crate) mod status;
 pub(crate) mod validate;
+mod work;

@@ -1,7 +1,7 @@
 //! The Events that tell of a change of status. Pure.
 
 use crds::{
-    ImageJobStatus, Sla,
+    ImageJobStatus,
     conditions::{ConditionType, JobReason, find_condition},
     events::EventReason,
 };
@@ -18,7 +18,7 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
         let started = old.is_some_and(|old| old.start_time.is_some());
         notices.extend(turn(was.map(|(reason, _)| reason), started, reason, message));
     }
-    if old.and_then(|old| old.sla) != new.sla {
+    if old.and_then(late) != late(new) {
         notices.extend(promise(new));
     }
     let rise = |count: fn(&ImageJobStatus) -> u32| {
@@ -51,15 +51,23 @@ pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec
     notices
 }
 
-/// A word on its promise; that a job which ended well was in time after all goes without saying.
+/// The reason of the condition Late.
+fn late(status: &ImageJobStatus) -> Option<&str> {
+    find_condition(&status.conditions, ConditionType::Late).map(|late| late.reason.as_str())
+}
+
+/// A word on its promise; that a job which ended was in time after all goes without saying.
 fn promise(new: &ImageJobStatus) -> Option<Notice> {
     let late = find_condition(&new.conditions, ConditionType::Late)?;
     let note = late.message.clone();
-    match new.sla? {
-        Sla::AtRisk => Some(Notice::warning(EventReason::SlaAtRisk, "Forecast", note)),
-        Sla::Missed => Some(Notice::warning(EventReason::SlaMissed, "Miss", note)),
-        Sla::Pending => Some(Notice::normal(EventReason::SlaRecovered, "Forecast", note)),
-        Sla::Met => None,
+    let is = |reason: JobReason| late.reason == reason.as_str();
+    match () {
+        () if is(JobReason::SlaAtRisk) => Some(Notice::warning(EventReason::SlaAtRisk, "Forecast", note)),
+        () if is(JobReason::SlaMissed) => Some(Notice::warning(EventReason::SlaMissed, "Miss", note)),
+        () if new.completion_time.is_none() => {
+            Some(Notice::normal(EventReason::SlaRecovered, "Forecast", note))
+        }
+        () => None,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crds::{Sla, conditions::JobReason};
+use crds::conditions::JobReason;
 use jiff::Timestamp;
 use policy::Time as PolicyTime;
 
-use crate::{index::Told, node, workerpool::outlook::Expected};
+use crate::{
+    index::{Sla, Told}, node, workerpool::outlook::Expected};
 
 /// A forecast wavers: a job is at risk once it would be late by more than this part of what its class promises, …
 const RISK: u32 = 20;

@@ -3,7 +3,8 @@
 //! A cut cost 10 ms when it was measured (ComfyUI 0.3.64 on a CPU); at five times that, segments of ten seconds cost half
 //! a percent. What they save: a lost machine costs half a segment, not half a picture.
 
-use crds::{ClassCapacity, TextToImage};
+use crds::ClassCapacity;
+use workflow::Graph;
 
 /// More would only make small latents many.
 const MAX_SEGMENTS: u32 = 32;
@@ -31,22 +32,33 @@ const CAN_BE_CUT: [&str; 12] = [
     "res_multistep",
 ];
 
+/// The sampler and the steps of a KSampler node that can be cut; `None` for any other node, and for one that does not
+/// begin with noise alone or whose settings come from other nodes.
+pub(crate) fn can_be_cut<'a>(graph: &'a Graph, id: &str) -> Option<(&'a str, u32)> {
+    let node = graph.get(id).filter(|node| node["class_type"] == "KSampler")?;
+    let inputs = &node["inputs"];
+    let begins_with_noise = inputs["denoise"].as_f64() == Some(1.0);
+    let steps = u32::try_from(inputs["steps"].as_u64()?).ok()?;
+    Some((inputs["sampler_name"].as_str()?, steps)).filter(|_| begins_with_noise)
+}
+
 /// `picture_seconds`: what it should take. `segment_seconds`: what a segment should take at least; 0: there shall be
 /// but one.
 pub(crate) fn segments(
-    picture: &TextToImage,
+    sampler: &str,
+    steps: u32,
     capacity: ClassCapacity,
     picture_seconds: f64,
     segment_seconds: u32,
 ) -> u32 {
     let lasts = capacity == ClassCapacity::OnDemand;
-    if lasts || segment_seconds == 0 || !CAN_BE_CUT.contains(&picture.sampler.as_str()) {
+    if lasts || segment_seconds == 0 || !CAN_BE_CUT.contains(&sampler) {
         return 1;
     }
     let fit = picture_seconds / f64::from(segment_seconds);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to the range
     let fit = fit.clamp(1.0, f64::from(MAX_SEGMENTS)) as u32;
-    fit.min(picture.steps)
+    fit.min(steps)
 }
 
 #[cfg(test)]
@@ -55,9 +67,17 @@ mod tests {
 
     use super::*;
 
-    fn picture(sampler: &str, steps: u32) -> TextToImage {
-        serde_json::from_value(json!({"model": "m", "prompt": "p", "sampler": sampler, "steps": steps}))
-            .unwrap()
+    #[test]
+    fn only_a_sampler_that_begins_with_noise_and_has_its_settings_can_be_cut() {
+        let of = |class: &str, steps: serde_json::Value, denoise: f64| {
+            let inputs = json!({"steps": steps, "denoise": denoise, "sampler_name": "euler"});
+            let graph = json!({"3": {"class_type": class, "inputs": inputs}});
+            can_be_cut(graph.as_object().unwrap(), "3").map(|(sampler, steps)| (sampler.to_owned(), steps))
+        };
+        assert_eq!(of("KSampler", json!(20), 1.0), Some(("euler".to_owned(), 20)));
+        assert_eq!(of("KSampler", json!(20), 0.6), None);
+        assert_eq!(of("KSampler", json!(["9", 0]), 1.0), None);
+        assert_eq!(of("SamplerCustom", json!(20), 1.0), None);
     }
 
     #[test]
@@ -75,15 +95,13 @@ mod tests {
             ("unknown", "somebodys_own", 20, 600.0, 10, 1),
         ];
         for (why, sampler, steps, seconds, segment, expected) in table {
-            let picture = picture(sampler, steps);
-            assert_eq!(segments(&picture, ClassCapacity::Spot, seconds, segment), expected, "{why}");
+            assert_eq!(segments(sampler, steps, ClassCapacity::Spot, seconds, segment), expected, "{why}");
         }
     }
 
     #[test]
     fn machines_that_stay_need_no_cuts() {
-        let picture = picture("euler", 20);
-        assert_eq!(segments(&picture, ClassCapacity::OnDemand, 600.0, 10), 1);
-        assert_eq!(segments(&picture, ClassCapacity::SpotThenOnDemand, 600.0, 10), 20);
+        assert_eq!(segments("euler", 20, ClassCapacity::OnDemand, 600.0, 10), 1);
+        assert_eq!(segments("euler", 20, ClassCapacity::SpotThenOnDemand, 600.0, 10), 20);
     }
 }

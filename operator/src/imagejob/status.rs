@@ -4,7 +4,7 @@
 //! listed once.
 
 use crds::{
-    Counts, ImageJobStatus, Sla, Time,
+    Counts, ImageJobStatus, JobPool, Time,
     conditions::{ConditionType, ConditionUpdate, JobReason, set_condition},
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use super::{
     validate::{Course, Problem},
 };
 use crate::{
-    index::{JobRecord, PoolKey, Terms, Told},
+    index::{JobRecord, Sla, Terms, Told},
     words::{images, images_of},
 };
 
@@ -136,7 +136,6 @@ pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
         start_time: told.started.map(whole),
         interruptions: told.interruptions,
         retries: told.retries,
-        sla: told.sla,
         suspended_time: told.suspended_since.map(whole),
         suspended_seconds: (told.suspended_seconds > 0).then_some(told.suspended_seconds),
         due_time: told.due().map(whole),
@@ -160,8 +159,13 @@ pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
             segments,
             digest,
             output,
+            pool_uid,
         } = &**terms;
-        status.pool = Some(shown_pool(record, pool));
+        status.pool = Some(JobPool {
+            namespace: pool.namespace.to_string(),
+            name: pool.name.to_string(),
+            uid: pool_uid.as_deref().map(str::to_owned),
+        });
         status.class = Some(class.to_string());
         status.tenant = Some(tenant.to_string());
         status.accepted_time = Some(whole(*accepted));
@@ -170,6 +174,14 @@ pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
         (status.seed, status.segments) = (*seed, *segments);
         status.workflow_digest = digest.as_deref().map(str::to_owned);
         status.output = output.as_deref().cloned();
+    }
+    if let (Some(accepted), None) = (&status.accepted_time, &status.completion_time) {
+        let since = accepted.0;
+        let message = "the job is queued on the terms in this status";
+        set(&mut status, ConditionType::Accepted, true, JobReason::Accepted, message, since);
+    } else if let Some(reason) = told.reason {
+        let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
+        set(&mut status, ConditionType::Accepted, false, reason, &told.message, since);
     }
     if let Some(reason) = told.reason {
         let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -362,7 +374,7 @@ fn completed(status: &mut ImageJobStatus, message: &str, now: Timestamp) {
 
 /// What the list leaves out of the images made, where no manifest lists them all.
 fn left_out(status: &ImageJobStatus, made: u64) -> String {
-    let listed = status.images.len();
+    let listed = status.results.len();
     if status.manifest_url.is_some() || listed as u64 >= made {
         return String::new();
     }
@@ -404,10 +416,6 @@ fn set(
         observed_generation: status.observed_generation,
     };
     set_condition(&mut status.conditions, update, &whole(now));
-}
-
-fn shown_pool(record: &JobRecord, pool: &PoolKey) -> String {
-    if pool.namespace == record.namespace { pool.name.to_string() } else { pool.to_string() }
 }
 
 /// Where the listing of all images is, if there is one.

@@ -1,32 +1,20 @@
 //! From what a user wrote and what it refers to, to a job the queue can take. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crds::{
-    ClassSpec, ImageJobSpec, JobOutput, Tenancy, TenantShare, TextToImage, Work, WorkerPool, Workflow,
-    conditions::{JobReason, cut},
+    ClassSpec, ImageJobSpec, ImageRecipeSpec, JobOutput, Tenancy, TenantShare, WorkerPool,
+    conditions::JobReason,
 };
 use jiff::Timestamp;
-use queue::{Job, TaskSpec};
-use serde_json::Value;
+use queue::Job;
 
 use super::{
-    graph::{self, Graph},
+    inputs::File,
     listing::MAX_IMAGES,
-    segments,
+    work::{self, Kept},
 };
-use crate::index::{JobRecord, PoolKey, Terms, picture_work, units};
-
-/// A workflow's JSON, as it would be queued, may be so large.
-const MAX_WORKFLOW_BYTES: usize = 1024 * 1024;
-/// 2^53 − 1: the largest integer every JSON reader keeps exactly.
-const MAX_SEED: u64 = (1 << 53) - 1;
-/// We can't tell what is in a workflow: one image of it is one unit.
-const WORKFLOW_UNITS: f64 = 1.0;
-/// GPU time of one unit, ms, until the queue has learned it: of a picture, and of a workflow.
-const GUESSED_UNIT_MS: (f64, f64) = (100.0, 20_000.0);
-/// The largest `spec.count`; image i uses seed + i, and all of them must stay exact.
-const MAX_COUNT: u64 = 10_000;
+use crate::index::{JobRecord, PoolKey, Terms};
 
 /// What a job refers to.
 #[derive(Debug, Clone)]
@@ -37,23 +25,22 @@ pub(crate) struct References {
     pub(crate) pool: Option<Arc<WorkerPool>>,
     /// Whether the pool lets the job's namespace use it.
     pub(crate) allowed: bool,
-    pub(crate) workflow: WorkflowSource,
-    /// What one image of textToImage should take, by what the pool has learned; 0 for a workflow.
-    pub(crate) image_seconds: f64,
+    /// The text of the workflow's ConfigMap, of the job's or of the recipe's.
+    pub(crate) workflow: Source<String>,
+    pub(crate) recipe: Source<Box<ImageRecipeSpec>>,
+    /// Inputs that are read by the operator, by their names.
+    pub(crate) files: BTreeMap<String, Source<File>>,
+    /// The job's labels that its objects carry.
+    pub(crate) labels_carried: BTreeMap<String, String>,
 }
 
-/// Where a job's workflow is.
+/// Something that a job refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WorkflowSource {
-    /// In the job itself, or there is none.
+pub(crate) enum Source<T> {
+    /// It is in the job itself, or there is none.
     Inline,
-    /// In a ConfigMap.
-    Text {
-        /// For messages: `ConfigMap studio/flows, key a.json`.
-        at: String,
-        text: String,
-    },
-    /// The ConfigMap or its key is not there.
+    Found(T),
+    /// It is not there (yet); why, for people.
     Missing { message: String },
 }
 
@@ -92,13 +79,15 @@ impl Problem {
 }
 
 /// The job as the queue takes it, or why it can't. What it was accepted with before holds.
+/// `seconds`: what one image of a model and so many units should take, by what the pool has learned.
 pub(crate) fn validate(
     record: &JobRecord,
     spec: &ImageJobSpec,
     references: &References,
+    seconds: impl Fn(&str, f64) -> f64,
     now: Timestamp,
 ) -> Result<Accepted, Problem> {
-    let References { pool_key, pool, allowed, workflow, image_seconds } = references;
+    let References { pool_key, pool, allowed, .. } = references;
     let before = record.told.terms.as_deref();
     let (Some(key), Some(pool)) = (pool_key, pool) else {
         return Err(no_pool(record, pool_key.as_ref()));
@@ -110,19 +99,19 @@ pub(crate) fn validate(
         Some(terms) => Promise::kept(terms, pool),
         None => Promise::new(record, spec, key, pool)?,
     };
-    let segments = |picture: &TextToImage| match before.and_then(|terms| terms.segments) {
-        Some(segments) => segments,
-        None => segments::segments(picture, promise.capacity, *image_seconds, pool.spec.segment_seconds),
-    };
-    let made = work(record, spec, workflow, segments)?;
+    let kept = Kept { segments: before.map(|terms| terms.segments.unwrap_or(1)), is_new: before.is_none() };
+    let made = work::make(record, spec, pool, references, kept, promise.capacity, seconds)?;
     if let Some(accepted) = before.and_then(|terms| terms.digest.as_deref())
         && made.digest.as_deref() != Some(accepted)
     {
         return Err(changed());
     }
-    let payload = payload(&made.task)?;
     let terms = Terms {
         pool: key.clone(),
+        pool_uid: match before {
+            Some(terms) => terms.pool_uid.clone(),
+            None => pool.metadata.uid.as_deref().map(Into::into),
+        },
         class: promise.class.as_str().into(),
         tenant: promise.tenant.as_str().into(),
         model: Some(made.model.as_str().into()),
@@ -156,7 +145,7 @@ pub(crate) fn validate(
             listing: spec.count as usize > MAX_IMAGES,
             recheck: before.is_some(),
             suspended: spec.suspend,
-            payload: payload.into(),
+            payload: made.payload.into(),
         },
         terms,
     })
@@ -184,7 +173,7 @@ impl Promise {
         let share = share(pool, &tenant);
         Ok(Self {
             class: class.name.clone(),
-            sla_seconds: class.sla_seconds,
+            sla_seconds: due_within(spec, class)?,
             weight: share.map_or(pool.spec.fairness.default_weight, |share| share.weight),
             max_running: max_running(pool, &tenant),
             capacity: class.capacity(&pool.spec),
@@ -202,6 +191,21 @@ impl Promise {
             max_running: max_running(pool, &terms.tenant),
             capacity: crds::ClassCapacity::Spot,
         }
+    }
+}
+
+/// The class's promise, unless the job has more time.
+fn due_within(spec: &ImageJobSpec, class: &ClassSpec) -> Result<u32, Problem> {
+    match spec.due_within_seconds {
+        Some(seconds) if seconds < class.sla_seconds => Err(Problem::waits(
+            JobReason::DueTooSoon,
+            format!(
+                "spec.dueWithinSeconds is {seconds}, and class {} promises {} seconds; choose a more urgent class",
+                class.name, class.sla_seconds
+            ),
+        )),
+        Some(seconds) => Ok(seconds),
+        None => Ok(class.sla_seconds),
     }
 }
 
@@ -247,8 +251,8 @@ pub(crate) fn output(pool: &WorkerPool) -> JobOutput {
 fn changed() -> Problem {
     Problem::ends(
         JobReason::WorkflowChanged,
-        "the ConfigMap holds another workflow than the one that was accepted, and the queue has lost that one; images \
-         made so far stay",
+        "the ConfigMap or the recipe holds another workflow than the one that was accepted, and the queue has lost that \
+         one; images made so far stay",
     )
 }
 
@@ -300,137 +304,6 @@ pub(crate) fn no_class(name: &str, key: &PoolKey, pool: &WorkerPool) -> String {
 fn class_names(pool: &WorkerPool) -> String {
     let names: Vec<&str> = pool.spec.classes.iter().map(|class| class.name.as_str()).collect();
     names.join(", ")
-}
-
-/// What is to be made.
-struct Made {
-    task: TaskSpec,
-    units: f64,
-    /// What tells it from other work in how long a unit takes, and a guess of that.
-    work: String,
-    unit_ms: f64,
-    model: String,
-    seed: Option<u64>,
-    segments: Option<u32>,
-    digest: Option<String>,
-}
-
-fn work(
-    record: &JobRecord,
-    spec: &ImageJobSpec,
-    source: &WorkflowSource,
-    segments: impl Fn(&TextToImage) -> u32,
-) -> Result<Made, Problem> {
-    let timeout_seconds = spec.timeout_seconds;
-    let work = spec.work().map_err(|error| Problem::ends(JobReason::Rejected, error.to_string()))?;
-    match work {
-        Work::TextToImage(picture) => {
-            let kept = record.told.terms.as_ref().and_then(|terms| terms.seed);
-            let seed = kept.or(picture.seed).unwrap_or_else(|| drawn_seed(record));
-            let segments = segments(picture);
-            Ok(Made {
-                units: units(picture),
-                work: picture_work(&picture.model),
-                unit_ms: GUESSED_UNIT_MS.0,
-                model: picture.model.clone(),
-                task: TaskSpec {
-                    work: queue::Work::TextToImage(task(picture, seed, segments)),
-                    timeout_seconds,
-                },
-                seed: Some(seed),
-                segments: Some(segments),
-                digest: None,
-            })
-        }
-        Work::Workflow(workflow) => {
-            let mut graph = graph(workflow, source)?;
-            let invalid = |why| Problem::ends(JobReason::WorkflowInvalid, why);
-            graph::set_inputs(&mut graph, &workflow.inputs).map_err(invalid)?;
-            graph::settle_seeds(&mut graph, spec.count).map_err(invalid)?;
-            Ok(Made {
-                units: WORKFLOW_UNITS,
-                work: graph::work(&graph),
-                unit_ms: GUESSED_UNIT_MS.1,
-                model: graph::model(&graph),
-                digest: Some(graph::digest(&graph)),
-                task: TaskSpec { work: queue::Work::Workflow { graph }, timeout_seconds },
-                seed: None,
-                segments: None,
-            })
-        }
-    }
-}
-
-fn payload(task: &TaskSpec) -> Result<Vec<u8>, Problem> {
-    let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
-    let payload =
-        serde_json::to_vec(task).map_err(|error| invalid(format!("the work is not JSON: {error}")))?;
-    if payload.len() > MAX_WORKFLOW_BYTES {
-        let bytes = payload.len();
-        return Err(invalid(format!(
-            "the workflow has {bytes} bytes; at most {MAX_WORKFLOW_BYTES} can be queued"
-        )));
-    }
-    Ok(payload)
-}
-
-fn task(text_to_image: &TextToImage, seed: u64, segments: u32) -> queue::TextToImage {
-    let TextToImage {
-        model,
-        prompt,
-        negative_prompt,
-        width,
-        height,
-        steps,
-        cfg_scale,
-        sampler,
-        scheduler,
-        seed: _,
-    } = text_to_image.clone();
-    queue::TextToImage {
-        model,
-        prompt,
-        negative_prompt,
-        width,
-        height,
-        steps,
-        cfg_scale,
-        sampler,
-        scheduler,
-        seed,
-        segments,
-    }
-}
-
-/// Drawn from the job's uid, which is random: the same job has the same seed, however often it is asked.
-fn drawn_seed(record: &JobRecord) -> u64 {
-    let range = u128::from(MAX_SEED - MAX_COUNT);
-    u64::try_from(record.uid.number() % range).unwrap_or_default()
-}
-
-fn graph(workflow: &Workflow, source: &WorkflowSource) -> Result<Graph, Problem> {
-    if let Some(graph) = &workflow.graph {
-        let invalid = |why| Problem::ends(JobReason::WorkflowInvalid, format!("spec.workflow.graph: {why}"));
-        return graph::check(graph).map(|()| graph.clone()).map_err(invalid);
-    }
-    match source {
-        WorkflowSource::Text { at, text } => {
-            let invalid = |why: String| Problem::waits(JobReason::ConfigMapInvalid, format!("{at}: {why}"));
-            let value: Value = serde_json::from_str(text)
-                .map_err(|error| invalid(format!("not JSON: {}", cut(&error.to_string(), 200))))?;
-            let Value::Object(graph) = value else {
-                return Err(invalid("not a JSON object of node id → node".into()));
-            };
-            graph::check(&graph).map_err(invalid)?;
-            Ok(graph)
-        }
-        WorkflowSource::Missing { message } => {
-            Err(Problem::waits(JobReason::ConfigMapNotFound, message.clone()))
-        }
-        WorkflowSource::Inline => {
-            Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef"))
-        }
-    }
 }
 
 /// Milliseconds since the Unix epoch.

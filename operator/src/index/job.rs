@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crds::{
-    Condition, Counts, JobOutput, Sla, TextToImage,
+    Condition, Counts, JobOutput,
     conditions::{ConditionType, JobReason, find_condition, is_true},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     PoolKey, Uid,
     intern::Names,
-    wire::{JobObject, SpecSeen, StatusSeen},
+    wire::{JobObject, PictureSeen, SpecSeen, StatusSeen},
 };
 
 /// A job that has not ended.
@@ -37,7 +37,7 @@ pub(crate) struct JobSpec {
     /// The pool it names.
     pub(crate) pool: Option<PoolKey>,
     pub(crate) tenant: Option<Arc<str>>,
-    /// Of textToImage; which model a workflow needs is not known before it is read.
+    /// Of textToImage; which models other work needs is not known before it is read.
     pub(crate) model: Option<Arc<str>>,
     /// Work in one image; likewise.
     pub(crate) units: Option<f64>,
@@ -70,10 +70,25 @@ pub(crate) struct Told {
     pub(crate) terms: Option<Arc<Terms>>,
 }
 
+/// How a job stands with its promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sla {
+    /// There is still time.
+    Pending,
+    /// There is still time, but by the pool's forecast not enough.
+    AtRisk,
+    /// Every image was made in time.
+    Met,
+    /// Time ran out before every image was made, or an image failed for good.
+    Missed,
+}
+
 /// What a job was accepted with. It holds for the job's whole life, whatever becomes of its pool and its ConfigMap.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) pool: PoolKey,
+    /// Of the pool that accepted it: one of the same name may follow.
+    pub(crate) pool_uid: Option<Arc<str>>,
     pub(crate) class: Arc<str>,
     pub(crate) tenant: Arc<str>,
     /// What a worker must have loaded; `None`: not known since the operator was started.
@@ -259,9 +274,15 @@ pub(crate) fn picture_work(model: &str) -> String {
     format!("t:{model}")
 }
 
+/// The work of imageToImage with a model.
+pub(crate) fn image_work(model: &str) -> String {
+    format!("i:{model}")
+}
+
 /// Steps × width × height / 512²: what the time of an image grows with.
-pub(crate) fn units(picture: &TextToImage) -> f64 {
-    f64::from(picture.steps) * f64::from(picture.width) * f64::from(picture.height) / (512.0 * 512.0)
+fn units(picture: &PictureSeen) -> Option<f64> {
+    let PictureSeen { model: _, width, height, steps } = picture;
+    Some(f64::from((*steps)?) * f64::from((*width)?) * f64::from((*height)?) / (512.0 * 512.0))
 }
 
 fn ended(conditions: &[Condition]) -> bool {
@@ -269,7 +290,7 @@ fn ended(conditions: &[Condition]) -> bool {
 }
 
 fn spec(seen: &SpecSeen, namespace: &Arc<str>, names: &mut Names) -> JobSpec {
-    let SpecSeen { pool_ref, tenant, text_to_image, count, ttl_seconds_after_finished, suspend, cancel } =
+    let SpecSeen { pool_ref, tenant, work, count, ttl_seconds_after_finished, suspend, cancel } =
         seen;
     let mut pool = |pool: &crds::PoolRef| {
         let namespace = pool.namespace.as_deref().map_or_else(|| Arc::clone(namespace), |n| names.get(n));
@@ -278,8 +299,8 @@ fn spec(seen: &SpecSeen, namespace: &Arc<str>, names: &mut Names) -> JobSpec {
     JobSpec {
         pool: pool_ref.as_ref().map(&mut pool),
         tenant: tenant.as_deref().map(|tenant| names.get(tenant)),
-        model: text_to_image.as_ref().map(|picture| names.get(&picture.model)),
-        units: text_to_image.as_ref().map(units),
+        model: work.text_to_image.as_ref().map(|picture| names.get(&picture.model)),
+        units: work.text_to_image.as_ref().and_then(units),
         count: *count,
         ttl_seconds: *ttl_seconds_after_finished,
         suspend: *suspend,
@@ -297,7 +318,7 @@ fn told(status: &StatusSeen, namespace: &Arc<str>, created: Timestamp, names: &m
         message: ready.map_or("", |ready| &ready.message).into(),
         since: ready.map(|ready| ready.last_transition_time.0),
         late: late.cloned().map(Box::new),
-        sla: status.sla,
+        sla: status.pool.is_some().then(|| late.map_or(Sla::Pending, |late| stands(&late.reason))),
         counts: status.counts,
         started: time(&status.start_time),
         estimated: time(&status.estimated_completion_time),
@@ -309,18 +330,26 @@ fn told(status: &StatusSeen, namespace: &Arc<str>, created: Timestamp, names: &m
     }
 }
 
+/// How a job that has not ended stands, by the reason of its condition Late.
+fn stands(reason: &str) -> Sla {
+    match reason {
+        reason if reason == JobReason::SlaAtRisk.as_str() => Sla::AtRisk,
+        reason if reason == JobReason::SlaMissed.as_str() => Sla::Missed,
+        _ => Sla::Pending,
+    }
+}
+
 fn reason(text: &str) -> Option<JobReason> {
     JobReason::ALL.iter().copied().find(|reason| reason.as_str() == text)
 }
 
 fn terms(status: &StatusSeen, namespace: &Arc<str>, created: Timestamp, names: &mut Names) -> Option<Terms> {
-    let pool = status.pool.as_deref()?;
-    let pool = match pool.split_once('/') {
-        Some((namespace, name)) => PoolKey::new(names.get(namespace), names.get(name)),
-        None => PoolKey::new(Arc::clone(namespace), names.get(pool)),
-    };
+    let pool = status.pool.as_ref()?;
+    let pool_uid = pool.uid.as_deref().map(|uid| names.get(uid));
+    let pool = PoolKey::new(names.get(&pool.namespace), names.get(&pool.name));
     Some(Terms {
         pool,
+        pool_uid,
         class: names.get(status.class.as_deref().unwrap_or_default()),
         tenant: status.tenant.as_deref().map_or_else(|| Arc::clone(namespace), |tenant| names.get(tenant)),
         model: None,

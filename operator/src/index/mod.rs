@@ -27,14 +27,14 @@ mod workers;
 
 #[cfg(test)]
 pub(crate) use job::record;
-pub(crate) use job::{EndedJob, JobRecord, Terms, Told, picture_work, units};
+pub(crate) use job::{EndedJob, JobRecord, Sla, Terms, Told, image_work, picture_work};
 pub(crate) use jobs::{Change, Jobs, Standing, Why};
 pub(crate) use listings::Listings;
 pub(crate) use pool::PoolKey;
 pub(crate) use pools::{PoolRecord, Pools};
 pub(crate) use uid::Uid;
 pub(crate) use unplaced::Unplaced;
-pub(crate) use wire::JobObject;
+pub(crate) use wire::{JobObject, Whole};
 #[cfg(test)]
 pub(crate) use worker::worker_record;
 pub(crate) use worker::{Start, WorkerRecord, ZONE};

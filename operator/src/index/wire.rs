@@ -1,12 +1,12 @@
 //! An ImageJob as its watch shows it, as far as it is read. Graphs stay text, and images are not read at all: thousands of jobs pass here, some with a workflow of a megabyte.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use crds::{Condition, Counts, ImageJob, JobOutput, PoolRef, Sla, TextToImage};
+use crds::{Condition, Counts, ImageJob, ImageJobSpec, JobOutput, JobPool, PoolRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 /// An ImageJob, in short.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,9 +14,22 @@ use serde_json::value::RawValue;
 pub(crate) struct JobObject {
     pub(crate) metadata: ObjectMeta,
     pub(crate) spec: SpecSeen,
-    /// The whole spec, of a job that is not accepted yet.
+    /// The whole of a job that is not accepted yet, as JSON of [`Whole`].
     pub(crate) text: Option<Box<RawValue>>,
     pub(crate) status: StatusSeen,
+}
+
+/// A job that is to be accepted.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Whole {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) spec: ImageJobSpec,
+}
+
+#[derive(Serialize)]
+struct WholeText<'a> {
+    labels: BTreeMap<String, String>,
+    spec: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +50,8 @@ struct Metadata {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 /// What is read of a spec before it is validated.
@@ -45,7 +60,8 @@ struct Metadata {
 pub(crate) struct SpecSeen {
     pub(crate) pool_ref: Option<PoolRef>,
     pub(crate) tenant: Option<String>,
-    pub(crate) text_to_image: Option<TextToImage>,
+    #[serde(default)]
+    pub(crate) work: WorkSeen,
     #[serde(default = "one")]
     pub(crate) count: u32,
     pub(crate) ttl_seconds_after_finished: Option<u32>,
@@ -53,6 +69,22 @@ pub(crate) struct SpecSeen {
     pub(crate) suspend: bool,
     #[serde(default)]
     pub(crate) cancel: bool,
+}
+
+/// What is read of the work.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct WorkSeen {
+    pub(crate) text_to_image: Option<PictureSeen>,
+}
+
+/// What is read of textToImage. How much work it is can be told where nothing is left to the model's family.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PictureSeen {
+    pub(crate) model: String,
+    pub(crate) width: Option<u32>,
+    pub(crate) height: Option<u32>,
+    pub(crate) steps: Option<u32>,
 }
 
 const fn one() -> u32 {
@@ -66,9 +98,10 @@ pub(crate) struct StatusSeen {
     pub(crate) observed_generation: Option<i64>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) counts: Option<Counts>,
-    pub(crate) pool: Option<String>,
+    pub(crate) pool: Option<JobPool>,
     pub(crate) class: Option<String>,
     pub(crate) tenant: Option<String>,
+    #[serde(with = "crds::seed")]
     pub(crate) seed: Option<u64>,
     pub(crate) segments: Option<u32>,
     pub(crate) accepted_time: Option<Time>,
@@ -81,7 +114,6 @@ pub(crate) struct StatusSeen {
     pub(crate) start_time: Option<Time>,
     pub(crate) completion_time: Option<Time>,
     pub(crate) estimated_completion_time: Option<Time>,
-    pub(crate) sla: Option<Sla>,
     pub(crate) interruptions: Option<u32>,
     pub(crate) retries: Option<u32>,
 }
@@ -99,6 +131,7 @@ impl TryFrom<Wire> for JobObject {
             generation,
             creation_timestamp,
             deletion_timestamp,
+            labels,
         } = metadata;
         let metadata = ObjectMeta {
             namespace,
@@ -113,7 +146,8 @@ impl TryFrom<Wire> for JobObject {
         let spec = serde_json::from_str(text.get())?;
         let status = status.unwrap_or_default();
         let open = status.pool.is_none() && status.completion_time.is_none();
-        Ok(Self { metadata, spec, text: open.then_some(text), status })
+        let text = open.then(|| to_raw_value(&WholeText { labels, spec: &text })).transpose()?;
+        Ok(Self { metadata, spec, text, status })
     }
 }
 
@@ -160,7 +194,7 @@ mod tests {
     #[test]
     fn a_prompt_is_kept_only_until_its_job_is_accepted() {
         assert!(seen(json!({})).text.unwrap().get().contains("a lighthouse at dusk"));
-        assert!(seen(json!({"status": {"pool": "sd15"}})).text.is_none());
+        assert!(seen(json!({"status": {"pool": {"namespace": "studio", "name": "sd15"}}})).text.is_none());
         let failed_before = json!({"status": {"completionTime": crate::fixtures::CREATED}});
         assert!(seen(failed_before).text.is_none());
     }

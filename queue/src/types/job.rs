@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{StoredObject, TaskError, TaskResult};
+use super::{StoredObject, TaskError, TaskInput, TaskResult};
 
 /// The ImageJob's `metadata.uid`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,6 +104,9 @@ pub struct TaskSpec {
     /// The inputs that a seed goes into.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<SeedAt>,
+    /// The files that it starts from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<TaskInput>,
     /// How its sampling may be cut; `None`: it is made in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,

@@ -83,25 +83,28 @@ fn several_images_without_a_seed_need_a_word() {
 #[test]
 fn the_user_may_name_the_seeds() {
     let graph = json!({
-        "3": {"class_type": "KSampler", "inputs": {"seed": 5}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": ["11", 0]}},
+        "4": {"class_type": "KSampler", "inputs": {"seed": 5}},
+        "11": {"class_type": "PrimitiveInt", "inputs": {"value": 1}},
         "12": {"class_type": "Dice", "inputs": {"value": "8", "sides": ["3", 0]}},
     });
     let settled = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut graph = graph.as_object().unwrap().clone();
-        let rules = SeedRules { named: &names, count: 3, same: false };
+        let rules = SeedRules { named: &names, count: 3, ..SeedRules::default() };
         let seeds = settle_seeds(&mut graph, rules).map_err(|problem| problem.to_string())?;
         count_up(&mut graph, &seeds, 2);
-        Ok((graph["3"]["inputs"]["seed"].clone(), graph["12"]["inputs"]["value"].clone()))
+        let at = |id: &str, input: &str| graph[id]["inputs"][input].clone();
+        Ok([at("3", "seed"), at("4", "seed"), at("11", "value"), at("12", "value")])
     };
-    assert_eq!(settled(&["12.value"]), Ok((json!(5), json!(10))), "no other is counted up");
-    assert_eq!(settled(&["12.value", "3.seed"]), Ok((json!(7), json!(10))));
+    assert_eq!(settled(&["12.value"]), Ok([json!(3), json!(7), json!(1), json!(10)]), "and those by name");
+    assert_eq!(settled(&["11.value"]), Ok([json!(["11", 0]), json!(7), json!(3), json!("8")]), "it stays linked");
     let refused = [
         ("12.vlue", "node 12 (Dice) has no input \"vlue\"; it has value, sides; did you mean \"value\"?"),
         ("value", "write it as node.input, e.g. 6.text"),
         ("12.sides", "is linked to node 3, whose value can't be counted up; name an input that is a number"),
     ];
     for (path, why) in refused {
-        assert_eq!(settled(&[path]), Err::<(Value, Value), _>(format!("seedInputs[{path:?}]: {why}")));
+        assert_eq!(settled(&[path]), Err::<[Value; 4], _>(format!("seedInputs[{path:?}]: {why}")));
     }
 }

@@ -12,9 +12,9 @@ use crate::{
     executors::loader::{Found, Loaded, Missing, Place, Question},
     imagejob::{
         status::{self, PoolSeen},
-        validate::{self, Accepted, Course, Problem, References, WorkflowSource, validate},
+        validate::{self, Accepted, Course, Problem, References, validate},
     },
-    index::{JobRecord, PoolKey, PoolRecord, Terms, Uid, Why, units},
+    index::{JobRecord, PoolKey, PoolRecord, Terms, Uid, Whole, Why},
     keeper::{Coming, Failure, NewJob, Order},
 };
 
@@ -30,19 +30,18 @@ impl Jobs {
         };
         let labels = needs_labels(record, &pool.object);
         let text = self.index.jobs.text(record.uid);
-        let spec: Option<Box<ImageJobSpec>> =
+        let whole: Option<Box<Whole>> =
             text.and_then(|text| serde_json::from_str(text.get()).ok()).map(Box::new);
-        match spec {
-            Some(spec) if !labels && !refers(&spec) => {
-                let loaded = Loaded { spec: *spec, workflow: WorkflowSource::Inline, labels: None };
-                self.queue(record, pool, &loaded);
+        match whole {
+            Some(whole) if !labels && !refers(&whole.spec) => {
+                self.queue(record, pool, &Loaded::alone(*whole));
             }
-            spec => self.load(record, spec, labels),
+            whole => self.load(record, whole, labels),
         }
     }
 
-    fn load(&mut self, record: &JobRecord, spec: Option<Box<ImageJobSpec>>, labels: bool) {
-        let question = Question::Job { place: place(record), spec, labels };
+    fn load(&mut self, record: &JobRecord, whole: Option<Box<Whole>>, labels: bool) {
+        let question = Question::Job { place: place(record), whole, labels };
         if self.out.loader.order(question) {
             self.begin(record.uid, Step::Loading);
         } else {
@@ -95,10 +94,13 @@ impl Jobs {
             pool_key: Some(pool.key.clone()),
             allowed: is_allowed(record, &pool.object, loaded),
             workflow: loaded.workflow.clone(),
-            image_seconds: self.image_seconds(&pool.key, &loaded.spec),
+            recipe: loaded.recipe.clone(),
+            files: loaded.files.clone(),
+            labels_carried: loaded.whole.labels.clone(),
             pool: Some(pool.object),
         };
-        match validate(record, &loaded.spec, &references, Timestamp::now()) {
+        let seconds = |model: &str, units: f64| self.image_seconds(&pool.key, model, units);
+        match validate(record, &loaded.whole.spec, &references, seconds, Timestamp::now()) {
             Ok(accepted) => self.enqueue(record, accepted),
             Err(problem) => self.tell_problem(record, &problem),
         }
@@ -183,7 +185,12 @@ impl Jobs {
                 // A pool tells of its changes, nothing else does.
                 let told_by_pool = matches!(
                     problem.reason,
-                    JobReason::PoolNotFound | JobReason::ClassNotFound | JobReason::TenantNotAllowed
+                    JobReason::PoolNotFound
+                        | JobReason::ClassNotFound
+                        | JobReason::TenantNotAllowed
+                        | JobReason::LimitExceeded
+                        | JobReason::DueTooSoon
+                        | JobReason::InputNotAllowed
                 );
                 if !told_by_pool {
                     self.retry(record.uid, POLL);
@@ -204,11 +211,11 @@ impl Jobs {
         }
     }
 
-    fn image_seconds(&self, key: &PoolKey, spec: &ImageJobSpec) -> f64 {
-        let Some(picture) = &spec.text_to_image else { return 0.0 };
+    /// What one image should take, by what the pool has learned.
+    fn image_seconds(&self, key: &PoolKey, model: &str, units: f64) -> f64 {
         let Some(handle) = self.handle(Some(key)) else { return 0.0 };
         let outlook = handle.outlook.borrow();
-        outlook.estimates.task_seconds("", &picture.model, units(picture))
+        outlook.estimates.task_seconds("", model, units)
     }
 
     /// With names and output that are kept once for all jobs.
@@ -218,6 +225,7 @@ impl Jobs {
         terms.tenant = jobs.intern(&terms.tenant);
         terms.model = terms.model.map(|model| jobs.intern(&model));
         terms.work = terms.work.map(|work| jobs.intern(&work));
+        terms.pool_uid = terms.pool_uid.map(|uid| jobs.intern(&uid));
         terms.output = terms.output.map(|output| jobs.intern_output(&output));
         terms
     }
@@ -284,8 +292,11 @@ fn place(record: &JobRecord) -> Place {
     Place { uid: record.uid, namespace: Arc::clone(&record.namespace), name: record.name.clone() }
 }
 
+/// Whether the API server has to be asked for something that the job names.
 fn refers(spec: &ImageJobSpec) -> bool {
-    spec.workflow.as_ref().is_some_and(|workflow| workflow.config_map_ref.is_some())
+    let workflow = spec.work.workflow.as_ref().is_some_and(|workflow| workflow.config_map_ref.is_some());
+    let read = |input: &crds::Input| input.from.config_map_key.is_some() || input.from.job.is_some();
+    workflow || spec.work.recipe.is_some() || spec.inputs.iter().any(read)
 }
 
 /// Whether the labels of the job's namespace decide whether it may use the pool.

@@ -198,7 +198,7 @@ impl Jobs {
         let note = format!("the API server refuses the job's status: {why}");
         let notice = Notice::warning(EventReason::StatusRefused, "WriteStatus", note);
         self.out.events.tell(Lane::Job, &reference(record), &notice);
-        let listed = !(status.images.is_empty() && status.failures.is_empty());
+        let listed = !(status.results.is_empty() && status.failures.is_empty());
         match extent {
             // Of an ended job there is no other way to say it.
             _ if matches!(what, What::Ended) => {}
@@ -301,7 +301,7 @@ fn reference(record: &JobRecord) -> ObjectReference {
 
 /// The status without its lists, and why they are missing.
 fn without_lists(status: ImageJobStatus, why: &str) -> ImageJobStatus {
-    let status = ImageJobStatus { images: Vec::new(), failures: Vec::new(), ..status };
+    let status = ImageJobStatus { results: Vec::new(), failures: Vec::new(), ..status };
     explained(status, &format!("the images are not listed, the API server refuses the list: {why}"))
 }
 

@@ -1,0 +1,383 @@
+//! From what a job asks for to what a worker runs. Pure.
+
+use crds::{
+    Family, Format, ImageJobSpec, ImageRecipeSpec, ImageToImage, Metadata, NoWork, RecipeUse, TextToImage,
+    WorkOf, WorkerPool, Workflow, conditions::JobReason,
+};
+use queue::{Cut, SeedAt, TaskSpec};
+use serde_json::Value;
+use workflow::{
+    Graph, InputPath, JobFacts, RecipeProblem, Rendered, SeedRules, check_paths, digest, family_of, files,
+    model, set_inputs, settle_seeds,
+};
+
+use super::{
+    inputs,
+    limits::{self, Asked},
+    segments,
+    validate::{Problem, References, Source},
+};
+use crate::index::{JobRecord, image_work, picture_work};
+
+/// A workflow's JSON, as it would be queued, may be so large.
+const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// 2^53 − 1: the largest integer every JSON reader keeps exactly. Seeds that are drawn stay below.
+const MAX_SEED: u64 = (1 << 53) - 1;
+/// The largest `spec.count`; image i uses seed + i.
+const MAX_COUNT: u64 = 10_000;
+/// GPU time of one unit, ms, until the queue has learned it: of a picture, and of an image of a workflow.
+const GUESSED_UNIT_MS: (f64, f64) = (100.0, 20_000.0);
+
+/// What a worker runs, and what the queue has to know of it.
+pub(super) struct Made {
+    pub(super) payload: Vec<u8>,
+    pub(super) units: f64,
+    /// What tells it from other work in how long a unit takes, and a guess of that.
+    pub(super) work: String,
+    pub(super) unit_ms: f64,
+    pub(super) model: String,
+    /// Of image 0, where it is one seed.
+    pub(super) seed: Option<u64>,
+    pub(super) segments: Option<u32>,
+    /// Of what may change behind the job's back: a workflow in a ConfigMap, a recipe.
+    pub(super) digest: Option<String>,
+}
+
+/// A graph, and what is known of it by where it comes from.
+struct Planned {
+    rendered: Rendered,
+    work: String,
+    unit_ms: f64,
+    has_digest: bool,
+    is_workflow: bool,
+    black_is_wrong: bool,
+}
+
+/// What an earlier acceptance of the job settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// In how many segments its images are made.
+    pub(super) segments: Option<u32>,
+    /// There was none: the pool's limits count.
+    pub(super) is_new: bool,
+}
+
+/// `seconds`: what one image of a model and so many units should take.
+pub(super) fn make(
+    record: &JobRecord,
+    spec: &ImageJobSpec,
+    pool: &WorkerPool,
+    references: &References,
+    kept: Kept,
+    capacity: crds::ClassCapacity,
+    seconds: impl Fn(&str, f64) -> f64,
+) -> Result<Made, Problem> {
+    let names: Vec<&str> = spec.inputs.iter().map(|input| input.name.as_str()).collect();
+    let job = JobFacts {
+        files: &names,
+        count: spec.count,
+        same_seed: spec.same_seed,
+        drawn_seed: Some(drawn_seed(record)),
+    };
+    let planned = match spec.work.of_type().map_err(no_work)? {
+        WorkOf::TextToImage(asked) => text_to_image(asked, pool, job)?,
+        WorkOf::ImageToImage(asked) => image_to_image(asked, pool, job)?,
+        WorkOf::Workflow(asked) => workflow(asked, spec, references)?,
+        WorkOf::Recipe(asked) => recipe(record, asked, references, job)?,
+    };
+    let Planned { rendered, work, unit_ms, has_digest, is_workflow, black_is_wrong } = planned;
+    if kept.is_new {
+        allowed(spec, pool, &rendered, is_workflow)?;
+    }
+    let inputs = inputs::resolve(record, spec, pool, references, &rendered.files, kept.is_new)?;
+    let cut = rendered.cut.as_deref().and_then(|id| {
+        let (sampler, steps) = segments::can_be_cut(&rendered.graph, id)?;
+        let image_seconds = seconds(&rendered.model, rendered.units);
+        let segments = kept.segments.unwrap_or_else(|| {
+            segments::segments(sampler, steps, capacity, image_seconds, pool.spec.segment_seconds)
+        });
+        Some(Cut { sampler: id.to_owned(), steps, segments })
+    });
+    let seeds: Vec<SeedAt> = rendered.seeds.iter().map(|seed| seed_at(seed, spec.same_seed)).collect();
+    let digest = has_digest.then(|| digest(&rendered.graph));
+    let task = TaskSpec {
+        inputs,
+        outputs: rendered.outputs,
+        form: form(spec),
+        black_is_wrong,
+        labels: references.labels_carried.clone(),
+        timeout_seconds: spec.timeout_seconds,
+        seeds,
+        cut: cut.filter(|cut| cut.segments > 1),
+        graph: rendered.graph,
+    };
+    Ok(Made {
+        units: rendered.units,
+        work,
+        unit_ms,
+        model: rendered.model,
+        seed: one_seed(&task.seeds),
+        segments: task.cut.as_ref().map(|cut| cut.segments),
+        digest,
+        payload: payload(&task)?,
+    })
+}
+
+fn no_work(error: NoWork) -> Problem {
+    match error {
+        NoWork::UnknownType => Problem::waits(JobReason::WorkTypeUnknown, error.to_string()),
+        NoWork::Missing => Problem::ends(JobReason::WorkflowInvalid, error.to_string()),
+    }
+}
+
+fn text_to_image(asked: &TextToImage, pool: &WorkerPool, job: JobFacts<'_>) -> Result<Planned, Problem> {
+    let family = family(&asked.sampling, pool)?;
+    let mut rendered = workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
+    model_inputs(&mut rendered.graph, &asked.sampling.model, family, pool, false)?;
+    Ok(Planned {
+        work: picture_work(&asked.sampling.model),
+        unit_ms: GUESSED_UNIT_MS.0,
+        has_digest: false,
+        is_workflow: false,
+        black_is_wrong: true,
+        rendered,
+    })
+}
+
+fn image_to_image(asked: &ImageToImage, pool: &WorkerPool, job: JobFacts<'_>) -> Result<Planned, Problem> {
+    let family = family(&asked.sampling, pool)?;
+    let mut rendered =
+        workflow::image_to_image(asked, family, job).map_err(|error| unfit("imageToImage", &error))?;
+    model_inputs(&mut rendered.graph, &asked.sampling.model, family, pool, true)?;
+    Ok(Planned {
+        work: image_work(&asked.sampling.model),
+        unit_ms: GUESSED_UNIT_MS.0,
+        has_digest: false,
+        is_workflow: false,
+        black_is_wrong: true,
+        rendered,
+    })
+}
+
+/// The job's word, else the pool's, else what the file's name tells, else Stable Diffusion 1.5.
+fn family(asked: &crds::Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
+    let listed = pool.spec.models.iter().find(|model| model.name == asked.model).map(|model| model.family);
+    match asked.family.or(listed).or_else(|| family_of(&asked.model)).unwrap_or(Family::SD15) {
+        Family::Unknown => Err(Problem::waits(
+            JobReason::WorkTypeUnknown,
+            format!("this operator does not know the family of model {:?}; a newer one does", asked.model),
+        )),
+        family => Ok(family),
+    }
+}
+
+/// What the pool says of a model, e.g. the file of its text encoder, where the job's own recipe has such an input.
+fn model_inputs(
+    graph: &mut Graph,
+    model: &str,
+    family: Family,
+    pool: &WorkerPool,
+    from_image: bool,
+) -> Result<(), Problem> {
+    let Some(listed) = pool.spec.models.iter().find(|listed| listed.name == model && listed.family == family)
+    else {
+        return Ok(());
+    };
+    let shipped = if from_image { workflow::image_to_image_recipe } else { workflow::text_to_image_recipe };
+    let Some(recipe) = shipped(family) else { return Ok(()) };
+    for (name, value) in &listed.inputs {
+        let Some(input) = recipe.spec.inputs.iter().find(|input| input.name == *name) else {
+            let why = format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
+            return Err(Problem::waits(JobReason::RecipeInvalid, why));
+        };
+        for path in &input.to {
+            let Some((node, input)) = path.split_once('.') else { continue };
+            if let Some(place) = graph.get_mut(node).and_then(|node| node["inputs"].get_mut(input)) {
+                *place = value.clone();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn workflow(asked: &Workflow, spec: &ImageJobSpec, references: &References) -> Result<Planned, Problem> {
+    let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
+    let mut graph = match (&asked.graph, &references.workflow) {
+        (Some(graph), _) => {
+            let graph = workflow::graph_of(Value::Object(graph.clone()));
+            graph.map_err(|error| invalid(format!("spec.work.workflow.graph: {error}")))?
+        }
+        (None, source) => read(source, JobReason::ConfigMapNotFound, JobReason::ConfigMapInvalid)?,
+    };
+    set_inputs(&mut graph, &asked.inputs).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
+    let rules = SeedRules {
+        named: &asked.seed_inputs,
+        only_named: false,
+        count: spec.count,
+        same: spec.same_seed,
+    };
+    let seeds = settle_seeds(&mut graph, rules).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
+    if let Some(unknown) = asked.outputs.iter().find(|id| !graph.contains_key(*id)) {
+        return Err(invalid(format!("spec.work.workflow.outputs: the workflow has no node {unknown:?}")));
+    }
+    if let Some(out) = check_paths(&graph, None).first() {
+        return Err(invalid(out.to_string()));
+    }
+    let names: Vec<&str> = spec.inputs.iter().map(|input| input.name.as_str()).collect();
+    let rendered = Rendered {
+        files: used(&graph, &names),
+        seeds,
+        outputs: asked.outputs.clone(),
+        cut: None,
+        units: 1.0,
+        model: model(&graph),
+        graph,
+    };
+    Ok(Planned {
+        work: workflow::work(&rendered.graph),
+        unit_ms: GUESSED_UNIT_MS.1,
+        has_digest: true,
+        is_workflow: true,
+        black_is_wrong: false,
+        rendered,
+    })
+}
+
+/// The inputs of the job that nodes of a workflow load, and where.
+fn used(graph: &Graph, names: &[&str]) -> Vec<(String, Vec<InputPath>)> {
+    let mut used: Vec<(String, Vec<InputPath>)> = Vec::new();
+    for file in files(graph, None).into_iter().filter(|file| names.contains(&file.name.as_str())) {
+        match used.iter_mut().find(|(name, _)| *name == file.name) {
+            Some((_, paths)) => paths.push(file.path),
+            None => used.push((file.name, vec![file.path])),
+        }
+    }
+    used
+}
+
+fn recipe(
+    record: &JobRecord,
+    asked: &RecipeUse,
+    references: &References,
+    job: JobFacts<'_>,
+) -> Result<Planned, Problem> {
+    let recipe: &ImageRecipeSpec = match &references.recipe {
+        Source::Found(recipe) => recipe,
+        Source::Missing { message } => {
+            return Err(Problem::waits(JobReason::RecipeNotFound, message.as_str()));
+        }
+        Source::Inline => {
+            let at = format!("ImageRecipe {}/{} does not exist (yet)", record.namespace, asked.name);
+            return Err(Problem::waits(JobReason::RecipeNotFound, at));
+        }
+    };
+    let wrong = |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
+    let graph = match &recipe.graph {
+        Some(graph) => workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?,
+        None => read(&references.workflow, JobReason::RecipeInvalid, JobReason::RecipeInvalid)?,
+    };
+    let mut rendered = workflow::render(recipe, graph, &asked.inputs, job).map_err(|error| match error {
+        RecipeProblem::Recipe(_) => wrong(error.to_string()),
+        RecipeProblem::Input { .. } | RecipeProblem::Seeds(_) => {
+            Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.recipe.{error}"))
+        }
+    })?;
+    if let Some(out) = check_paths(&rendered.graph, None).first() {
+        return Err(wrong(out.to_string()));
+    }
+    // Files that the graph itself names.
+    for (name, paths) in used(&rendered.graph, job.files) {
+        match rendered.files.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>()),
+            None => rendered.files.push((name, paths)),
+        }
+    }
+    let kind = format!("r:{}/{}:{}", record.namespace, asked.name, rendered.model);
+    Ok(Planned {
+        // A long name of a model would make the key longer than the queue keeps.
+        work: if kind.len() > 200 { workflow::work(&rendered.graph) } else { kind },
+        unit_ms: GUESSED_UNIT_MS.1 / rendered.units.max(1.0),
+        has_digest: true,
+        is_workflow: false,
+        black_is_wrong: false,
+        rendered,
+    })
+}
+
+fn read(source: &Source<String>, missing: JobReason, invalid: JobReason) -> Result<Graph, Problem> {
+    match source {
+        Source::Found(text) => workflow::parse(text.as_bytes())
+            .map_err(|error| Problem::waits(invalid, format!("the ConfigMap's text is no workflow: {error}"))),
+        Source::Missing { message } => Err(Problem::waits(missing, message.as_str())),
+        Source::Inline => Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef")),
+    }
+}
+
+fn unfit(field: &str, error: &RecipeProblem) -> Problem {
+    let message = error.to_string();
+    let message = message.strip_prefix("inputs.").unwrap_or(&message);
+    Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.{field}.{message}"))
+}
+
+/// Whether the pool lets the job ask for this. Only asked of a job that is not accepted yet.
+fn allowed(spec: &ImageJobSpec, pool: &WorkerPool, rendered: &Rendered, is_workflow: bool) -> Result<(), Problem> {
+    let too_much = |why: String| Problem::waits(JobReason::LimitExceeded, why);
+    let limits = &pool.spec.limits;
+    let models = workflow::model_files(&rendered.graph);
+    let models: Vec<&str> = models.iter().map(String::as_str).collect();
+    let (steps, pixels) = (largest(&rendered.graph, steps_of), largest(&rendered.graph, pixels_of));
+    let steps = steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
+    let asked = Asked { is_workflow, models: &models, count: spec.count, steps, pixels };
+    limits::check(limits, &asked).map_err(too_much)?;
+    let classes = rendered.graph.values().filter_map(|node| node["class_type"].as_str());
+    limits::check_nodes(limits, classes).map_err(too_much)
+}
+
+fn largest(graph: &Graph, of: fn(&Value) -> Option<u64>) -> Option<u64> {
+    graph.values().filter_map(|node| of(&node["inputs"])).max()
+}
+
+fn steps_of(inputs: &Value) -> Option<u64> {
+    inputs["steps"].as_u64()
+}
+
+fn pixels_of(inputs: &Value) -> Option<u64> {
+    inputs["width"].as_u64()?.checked_mul(inputs["height"].as_u64()?)
+}
+
+fn form(spec: &ImageJobSpec) -> queue::Form {
+    let format = spec.output.format.map(|format| match format {
+        Format::Png => queue::Format::Png,
+        Format::Webp => queue::Format::Webp,
+        Format::Jpeg => queue::Format::Jpeg,
+        Format::Avif => queue::Format::Avif,
+    });
+    queue::Form { format, quality: spec.output.quality, keep_texts: spec.output.metadata == Metadata::Keep }
+}
+
+fn seed_at(seed: &workflow::SeedAt, same: bool) -> SeedAt {
+    let workflow::SeedAt { path: InputPath { node, input }, first } = seed;
+    SeedAt { node: node.clone(), input: input.clone(), first: *first, counts: !same }
+}
+
+fn one_seed(seeds: &[SeedAt]) -> Option<u64> {
+    let first = seeds.first()?.first;
+    seeds.iter().all(|seed| seed.first == first).then_some(first)
+}
+
+fn payload(task: &TaskSpec) -> Result<Vec<u8>, Problem> {
+    let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
+    let payload =
+        serde_json::to_vec(task).map_err(|error| invalid(format!("the work is not JSON: {error}")))?;
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        let bytes = payload.len();
+        return Err(invalid(format!("the work has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} can be queued")));
+    }
+    Ok(payload)
+}
+
+/// Drawn from the job's uid, which is random: the same job has the same seed, however often it is asked.
+fn drawn_seed(record: &JobRecord) -> u64 {
+    let range = u128::from(MAX_SEED - MAX_COUNT);
+    u64::try_from(record.uid.number() % range).unwrap_or_default()
+}
