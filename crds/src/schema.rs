@@ -180,11 +180,6 @@ pub(crate) fn speed(_: &mut Gen) -> Schema {
     json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 8})
 }
 
-pub(crate) fn model_family(_: &mut Gen) -> Schema {
-    let names = crate::Family::ALL.map(crate::Family::as_str);
-    json_schema!({"type": "string", "enum": names})
-}
-
 pub(crate) fn model_inputs(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "object",

@@ -74,7 +74,7 @@ pub struct PoolModel {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The family, which decides the graph that textToImage and imageToImage get.
-    #[schemars(schema_with = "schema::model_family")]
+    #[schemars(schema_with = "schema::family")]
     pub family: Family,
     /// Values of inputs of the family's recipe, by the input's name, e.g. the file of a text encoder; up to 20.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

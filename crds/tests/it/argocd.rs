@@ -96,7 +96,7 @@ async fn a_pools_health_follows_its_conditions() {
             PoolReason::OnDemandShortage | PoolReason::NoMachines | PoolReason::QueueUnavailable => {
                 ("Progressing", false, false)
             }
-            PoolReason::PodTemplateInvalid => ("Degraded", false, true),
+            PoolReason::PodTemplateInvalid | PoolReason::SpecUnknown => ("Degraded", false, true),
             PoolReason::ClassNotFound
             | PoolReason::WorkersFailing
             | PoolReason::StartupFailed
