@@ -27,10 +27,7 @@ pub(crate) fn cut(
     let mut done = 0;
     if let Some(begun) = begun {
         let loader = format!("{}-begun", cut.sampler);
-        nodes.insert(
-            loader.clone(),
-            json!({"class_type": "LoadLatent", "inputs": {"latent": begun.file}}),
-        );
+        nodes.insert(loader.clone(), json!({"class_type": "LoadLatent", "inputs": {"latent": begun.file}}));
         (from, done) = (json!([loader, 0]), begun.steps);
     }
     let before = done;

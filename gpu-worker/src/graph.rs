@@ -165,7 +165,9 @@ mod tests {
             let text = node.to_string().replace("3-10", "3").replace("3-begun", "5");
             serde_json::from_str(&text.replace("lat/seg-10", "lat/seg")).expect("JSON")
         };
-        for (ours, theirs) in [("4", "4"), ("5", "5"), ("6", "6"), ("7", "7"), ("3-10", "3"), ("3-10-latent", "10")] {
+        for (ours, theirs) in
+            [("4", "4"), ("5", "5"), ("6", "6"), ("7", "7"), ("3-10", "3"), ("3-10-latent", "10")]
+        {
             let mut recorded = recorded[0]["prompt"][theirs].clone();
             if theirs == "10" {
                 recorded["inputs"]["filename_prefix"] = json!("lat/seg");
@@ -202,7 +204,10 @@ mod tests {
         let two = TaskSpec { seeds: vec![seed_at("1", "seed", 1), seed_at("2", "seed", 2)], ..spec(graph) };
         let made = Graph::new(&two, 1, "p", None);
         assert_eq!(made.seed, None);
-        assert_eq!((&made.nodes["1"]["inputs"]["seed"], &made.nodes["2"]["inputs"]["seed"]), (&json!(2), &json!(3)));
+        assert_eq!(
+            (&made.nodes["1"]["inputs"]["seed"], &made.nodes["2"]["inputs"]["seed"]),
+            (&json!(2), &json!(3))
+        );
         assert_eq!(made.nodes["3"], two.graph["3"], "a name that is linked stays linked");
         assert_eq!(Graph::new(&spec(json!({})), 0, "p", None).seed, None);
     }

@@ -128,8 +128,19 @@ impl Worker {
     }
 
     fn listed(&self, file: StoredFile) -> OutputFile {
-        let StoredFile { node, name, media_type, bytes, sha256, width, height, duration_ms, key, url, etag: _ } =
-            file;
+        let StoredFile {
+            node,
+            name,
+            media_type,
+            bytes,
+            sha256,
+            width,
+            height,
+            duration_ms,
+            key,
+            url,
+            etag: _,
+        } = file;
         OutputFile {
             url: url.unwrap_or_else(|| self.store.output().url(&key)),
             duration_seconds: duration_ms.map(seconds),

@@ -24,8 +24,10 @@ pub(crate) fn names(spec: &TaskSpec, outputs: &[Output], index: u32) -> Vec<Stri
     let mut seen: HashMap<&str, u32> = HashMap::new();
     let name = |output: &Output, nth: u32| {
         let prefix = spec.graph.get(&output.node).and_then(|node| node["inputs"][PREFIX_INPUT].as_str());
-        let stem = prefix.and_then(|prefix| prefix.rsplit(['/', '\\']).next()).filter(|stem| !stem.is_empty());
-        let stem: String = stem.unwrap_or(NAMELESS).chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        let stem =
+            prefix.and_then(|prefix| prefix.rsplit(['/', '\\']).next()).filter(|stem| !stem.is_empty());
+        let stem: String =
+            stem.unwrap_or(NAMELESS).chars().filter(|c| !c.is_control()).take(LONGEST).collect();
         match nth {
             0 => format!("{stem}_{index:05}"),
             nth => format!("{stem}_{index:05}-{nth}"),

@@ -200,8 +200,7 @@ impl Worker {
     async fn run_prompt(&self, task: Task<'_>, begun: Option<&Begun>, seat: &Seat) -> Result<Made, Trouble> {
         let Task { lease, spec, latents: _ } = task;
         let id = PromptId::random();
-        let Graph { nodes, seed, segments } =
-            Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
+        let Graph { nodes, seed, segments } = Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
         let timeout = Duration::from_secs(spec.timeout_seconds.into());
         seat.prompted(id.clone(), lease.units * share_left(&segments));
         let prompt = Prompt { id, graph: nodes, segments, outputs: spec.outputs.clone(), timeout };

@@ -146,7 +146,9 @@ enum Head {
     /// It goes on.
     Short,
     None,
-    Of { samples: u64 },
+    Of {
+        samples: u64,
+    },
 }
 
 /// Reads a frame's head, RFC 9639 section 9.1.

@@ -69,7 +69,9 @@ pub fn model_files(graph: &Graph) -> Vec<String> {
     for node in graph.values() {
         let loads = class_of(node).contains("Loader");
         let texts = inputs_of(node).filter_map(|(name, value)| Some((name, value.as_str()?)));
-        files.extend(texts.filter(|(name, file)| is_model(name, file, loads)).map(|(_, file)| file.to_owned()));
+        files.extend(
+            texts.filter(|(name, file)| is_model(name, file, loads)).map(|(_, file)| file.to_owned()),
+        );
     }
     files.into_iter().collect()
 }

@@ -125,7 +125,8 @@ impl Engine {
         if outputs.is_empty() {
             return Err(Trouble::NothingMade);
         }
-        let (load_ms, decode_ms) = follower.progress.borrow().around_sampling(started + Duration::from_millis(engine_ms));
+        let (load_ms, decode_ms) =
+            follower.progress.borrow().around_sampling(started + Duration::from_millis(engine_ms));
         Ok(Generated { outputs, engine_ms, load_ms, decode_ms })
     }
 

@@ -174,8 +174,13 @@ mod tests {
         assert_eq!(
             kept(&shown, &[]),
             [
-                "clip.webp of node 3", "clip.mp4 of node 4", "cat.glb of node 7", "song.flac of node 7",
-                "a.PNG of node 9", "b.png of node 9", "large.png of node 16",
+                "clip.webp of node 3",
+                "clip.mp4 of node 4",
+                "cat.glb of node 7",
+                "song.flac of node 7",
+                "a.PNG of node 9",
+                "b.png of node 9",
+                "large.png of node 16",
             ]
         );
         assert_eq!(

@@ -81,13 +81,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// A job that refers to nothing.
     pub(crate) fn alone(whole: Whole) -> Self {
-        Self {
-            whole,
-            workflow: Source::Inline,
-            recipe: Source::Inline,
-            files: BTreeMap::new(),
-            labels: None,
-        }
+        Self { whole, workflow: Source::Inline, recipe: Source::Inline, files: BTreeMap::new(), labels: None }
     }
 }
 
@@ -219,7 +213,7 @@ async fn file_of(server: &Server, namespace: &str, source: &JobSource) -> Result
     let file = result.and_then(|result| result.outputs.get(*output as usize));
     Ok(match (file, status.pool) {
         (Some(file), Some(pool)) => Source::Found(File::Object {
-            pool: PoolKey::new(pool.namespace.into(), pool.name.into()),
+            pool: PoolKey::new(Arc::from(pool.namespace), Arc::<str>::from(pool.name)),
             key: file.key.clone(),
         }),
         _ if status.completion_time.is_some() => {
@@ -246,7 +240,7 @@ async fn jobs(server: &Server, mut wanted: HashSet<Uid>, answers: &mpsc::Sender<
         for job in list.items {
             let uid = job.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
             let Some(uid) = uid.filter(|uid| wanted.remove(uid)) else { continue };
-            let namespace = job.metadata.namespace.unwrap_or_default();
+            let namespace = job.metadata.namespace.clone().unwrap_or_default();
             match complete(server, &namespace, of(job), false).await {
                 Err(Missing::Unanswered(_)) => drop(unread.insert(uid)),
                 result => {

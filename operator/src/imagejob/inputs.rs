@@ -76,11 +76,13 @@ fn source(
     }
     if let Some(object) = &input.from.s3 {
         let is_below = |prefix: &String| {
-            let prefix = prefix.replace("{namespace}", &record.namespace).replace("{tenant}", record.tenant());
+            let prefix =
+                prefix.replace("{namespace}", &record.namespace).replace("{tenant}", record.tenant());
             object.key.starts_with(&prefix) && !object.key.split('/').any(|part| part == "..")
         };
         if is_new && !object_prefixes.iter().any(is_below) {
-            let allowed = if object_prefixes.is_empty() { "none".to_owned() } else { object_prefixes.join(", ") };
+            let allowed =
+                if object_prefixes.is_empty() { "none".to_owned() } else { object_prefixes.join(", ") };
             return Err(not_allowed(format!(
                 "the pool does not let jobs read the object {:?}; it allows the prefixes {allowed} \
                  (spec.inputs.objectPrefixes of the WorkerPool)",
@@ -101,7 +103,9 @@ fn source(
         Some(Source::Found(File::Object { pool: of, .. })) => Err(not_allowed(format!(
             "the other job used WorkerPool {of}; only files of the same pool can be read"
         ))),
-        Some(Source::Missing { message }) => Err(Problem::waits(JobReason::InputNotFound, at(message.clone()))),
+        Some(Source::Missing { message }) => {
+            Err(Problem::waits(JobReason::InputNotFound, at(message.clone())))
+        }
         Some(Source::Inline) | None => Err(Problem::waits(
             JobReason::WorkTypeUnknown,
             at("this operator does not know where it comes from; a newer one does".to_owned()),
@@ -123,7 +127,9 @@ fn is_host(pattern: &str, host: &str) -> bool {
         Some(domain) => {
             let split = host.len().checked_sub(domain.len() + 1);
             split.and_then(|at| host.split_at_checked(at)).is_some_and(|(name, rest)| {
-                !name.is_empty() && rest.starts_with('.') && rest.get(1..).is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
+                !name.is_empty()
+                    && rest.starts_with('.')
+                    && rest.get(1..).is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
             })
         }
         None => pattern.eq_ignore_ascii_case(host),

@@ -147,8 +147,8 @@ impl Tally {
     /// What does not fit any more is left out: the list is of the first images.
     fn list(&mut self, result: JobResult) {
         let files = result.outputs.iter();
-        let files =
-            files.map(|file| FILE_BYTES + file.url.len() + file.key.len() + file.name.len() + file.node.len());
+        let files = files
+            .map(|file| FILE_BYTES + file.url.len() + file.key.len() + file.name.len() + file.node.len());
         let bytes = RESULT_BYTES + files.sum::<usize>();
         if self.results.len() < MAX_IMAGES && self.bytes + bytes <= MAX_BYTES {
             self.bytes += bytes;
@@ -175,8 +175,19 @@ impl Tally {
     }
 
     fn file(&self, file: &StoredFile) -> OutputFile {
-        let StoredFile { node, name, media_type, bytes, sha256, width, height, duration_ms, key, url, etag: _ } =
-            file;
+        let StoredFile {
+            node,
+            name,
+            media_type,
+            bytes,
+            sha256,
+            width,
+            height,
+            duration_ms,
+            key,
+            url,
+            etag: _,
+        } = file;
         OutputFile {
             node: node.clone(),
             name: name.clone(),

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use policy::Time as PolicyTime;
 
 use crate::{
-    index::{Sla, Told}, node, workerpool::outlook::Expected};
+    index::{Sla, Told},
+    node,
+    workerpool::outlook::Expected,
+};
 
 /// A forecast wavers: a job is at risk once it would be late by more than this part of what its class promises, …
 const RISK: u32 = 20;

@@ -129,7 +129,7 @@ pub(crate) fn overdue(record: &JobRecord, now: Timestamp) -> Option<Told> {
 }
 
 /// The whole status of a job that lives.
-pub(crate) fn shown(record: &JobRecord, told: &Told) -> ImageJobStatus {
+pub(crate) fn shown(told: &Told) -> ImageJobStatus {
     let mut status = ImageJobStatus {
         observed_generation: told.generation,
         estimated_completion_time: told.estimated.map(whole),
@@ -226,7 +226,7 @@ pub(crate) fn ended(
         }
         End::Cancelled => (told.sla, told.late) = (None, None),
     }
-    let mut status = shown(record, &told);
+    let mut status = shown(&told);
     tally.show(&mut status);
     status.manifest_url = listing_url(state, tally);
     status.completion_time = Some(whole(completion));
@@ -251,7 +251,7 @@ pub(crate) fn cancelled(record: &JobRecord, now: Timestamp) -> ImageJobStatus {
     let counts = told.counts.unwrap_or(Counts { total: record.spec.count, ..Counts::default() });
     told.counts = Some(Counts { waiting: 0, running: 0, ..counts });
     (told.estimated, told.sla, told.late) = (None, None, None);
-    let mut status = shown(record, &told);
+    let mut status = shown(&told);
     status.completion_time = Some(whole(now));
     cancel(&mut status, counts.succeeded, record.spec.count, "", now);
     status
@@ -263,7 +263,7 @@ pub(crate) fn refused(record: &JobRecord, problem: &Problem, now: Timestamp) -> 
     let told = waits(record, problem, now);
     let counts = told.counts.unwrap_or_default();
     let told = Told { counts: Some(Counts { waiting: 0, running: 0, ..counts }), ..told };
-    let mut status = shown(record, &told);
+    let mut status = shown(&told);
     status.completion_time = Some(whole(now));
     failed(&mut status, problem.reason, &problem.message, now);
     status

@@ -41,7 +41,9 @@ pub(crate) enum Source<T> {
     Inline,
     Found(T),
     /// It is not there (yet); why, for people.
-    Missing { message: String },
+    Missing {
+        message: String,
+    },
 }
 
 /// A job that can be queued.

@@ -132,7 +132,8 @@ fn no_work(error: NoWork) -> Problem {
 
 fn text_to_image(asked: &TextToImage, pool: &WorkerPool, job: JobFacts<'_>) -> Result<Planned, Problem> {
     let family = family(&asked.sampling, pool)?;
-    let mut rendered = workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
+    let mut rendered =
+        workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
     model_inputs(&mut rendered.graph, &asked.sampling.model, family, pool, false)?;
     Ok(Planned {
         work: picture_work(&asked.sampling.model),
@@ -187,7 +188,8 @@ fn model_inputs(
     let Some(recipe) = shipped(family) else { return Ok(()) };
     for (name, value) in &listed.inputs {
         let Some(input) = recipe.spec.inputs.iter().find(|input| input.name == *name) else {
-            let why = format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
+            let why =
+                format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
             return Err(Problem::waits(JobReason::RecipeInvalid, why));
         };
         for path in &input.to {
@@ -210,13 +212,10 @@ fn workflow(asked: &Workflow, spec: &ImageJobSpec, references: &References) -> R
         (None, source) => read(source, JobReason::ConfigMapNotFound, JobReason::ConfigMapInvalid)?,
     };
     set_inputs(&mut graph, &asked.inputs).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
-    let rules = SeedRules {
-        named: &asked.seed_inputs,
-        only_named: false,
-        count: spec.count,
-        same: spec.same_seed,
-    };
-    let seeds = settle_seeds(&mut graph, rules).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
+    let rules =
+        SeedRules { named: &asked.seed_inputs, only_named: false, count: spec.count, same: spec.same_seed };
+    let seeds =
+        settle_seeds(&mut graph, rules).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
     if let Some(unknown) = asked.outputs.iter().find(|id| !graph.contains_key(*id)) {
         return Err(invalid(format!("spec.work.workflow.outputs: the workflow has no node {unknown:?}")));
     }
@@ -271,9 +270,12 @@ fn recipe(
             return Err(Problem::waits(JobReason::RecipeNotFound, at));
         }
     };
-    let wrong = |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
+    let wrong =
+        |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
     let graph = match &recipe.graph {
-        Some(graph) => workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?,
+        Some(graph) => {
+            workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?
+        }
         None => read(&references.workflow, JobReason::RecipeInvalid, JobReason::RecipeInvalid)?,
     };
     let mut rendered = workflow::render(recipe, graph, &asked.inputs, job).map_err(|error| match error {
@@ -288,7 +290,9 @@ fn recipe(
     // Files that the graph itself names.
     for (name, paths) in used(&rendered.graph, job.files) {
         match rendered.files.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>()),
+            Some((_, known)) => {
+                known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>())
+            }
             None => rendered.files.push((name, paths)),
         }
     }
@@ -306,10 +310,13 @@ fn recipe(
 
 fn read(source: &Source<String>, missing: JobReason, invalid: JobReason) -> Result<Graph, Problem> {
     match source {
-        Source::Found(text) => workflow::parse(text.as_bytes())
-            .map_err(|error| Problem::waits(invalid, format!("the ConfigMap's text is no workflow: {error}"))),
+        Source::Found(text) => workflow::parse(text.as_bytes()).map_err(|error| {
+            Problem::waits(invalid, format!("the ConfigMap's text is no workflow: {error}"))
+        }),
         Source::Missing { message } => Err(Problem::waits(missing, message.as_str())),
-        Source::Inline => Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef")),
+        Source::Inline => {
+            Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef"))
+        }
     }
 }
 
@@ -320,7 +327,12 @@ fn unfit(field: &str, error: &RecipeProblem) -> Problem {
 }
 
 /// Whether the pool lets the job ask for this. Only asked of a job that is not accepted yet.
-fn allowed(spec: &ImageJobSpec, pool: &WorkerPool, rendered: &Rendered, is_workflow: bool) -> Result<(), Problem> {
+fn allowed(
+    spec: &ImageJobSpec,
+    pool: &WorkerPool,
+    rendered: &Rendered,
+    is_workflow: bool,
+) -> Result<(), Problem> {
     let too_much = |why: String| Problem::waits(JobReason::LimitExceeded, why);
     let limits = &pool.spec.limits;
     let models = workflow::model_files(&rendered.graph);
@@ -371,7 +383,9 @@ fn payload(task: &TaskSpec) -> Result<Vec<u8>, Problem> {
         serde_json::to_vec(task).map_err(|error| invalid(format!("the work is not JSON: {error}")))?;
     if payload.len() > MAX_PAYLOAD_BYTES {
         let bytes = payload.len();
-        return Err(invalid(format!("the work has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} can be queued")));
+        return Err(invalid(format!(
+            "the work has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} can be queued"
+        )));
     }
     Ok(payload)
 }

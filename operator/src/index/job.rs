@@ -290,8 +290,7 @@ fn ended(conditions: &[Condition]) -> bool {
 }
 
 fn spec(seen: &SpecSeen, namespace: &Arc<str>, names: &mut Names) -> JobSpec {
-    let SpecSeen { pool_ref, tenant, work, count, ttl_seconds_after_finished, suspend, cancel } =
-        seen;
+    let SpecSeen { pool_ref, tenant, work, count, ttl_seconds_after_finished, suspend, cancel } = seen;
     let mut pool = |pool: &crds::PoolRef| {
         let namespace = pool.namespace.as_deref().map_or_else(|| Arc::clone(namespace), |n| names.get(n));
         PoolKey::new(namespace, names.get(&pool.name))

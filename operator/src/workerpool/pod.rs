@@ -19,7 +19,7 @@ use k8s_openapi::{
 use kube::{Resource as _, ResourceExt as _, core::ObjectMeta};
 
 use super::template::Template;
-use crate::{capacity, credentials::QueueAddress, imagejob::graph, index::ZONE, node::Protection};
+use crate::{capacity, credentials::QueueAddress, index::ZONE, node::Protection};
 
 /// The keys of the pool's Secret: the queue's URL, the authorities to trust, and the certificate to show.
 const URL_KEY: &str = "url";
@@ -313,7 +313,7 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, given: &Given, grace: i64) -
     let files = queue_files(&given.queue).into_iter();
     env.extend(files.map(|(variable, key)| value(variable, format!("{QUEUE_FOLDER}/{key}"))));
     env.extend(output.endpoint.clone().map(|endpoint| value("S3_ENDPOINT", endpoint)));
-    let warm = shape.model.filter(|model| graph::is_checkpoint(model));
+    let warm = shape.model.filter(|model| workflow::is_checkpoint(model));
     env.extend(warm.map(|model| value("WARM_MODEL", model.to_owned())));
     if let Some(credentials) = &output.credentials_secret_ref {
         for (key, optional) in

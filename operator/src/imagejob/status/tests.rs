@@ -73,7 +73,7 @@ fn said(status: &ImageJobStatus) -> (Vec<&str>, &str, &str) {
 #[test]
 fn the_first_status_says_that_all_is_still_to_come_and_what_was_accepted() {
     let record = accepted(record());
-    let status = shown(&record, &record.told);
+    let status = shown(&record.told);
     assert_eq!(
         said(&status),
         (vec!["Reconciling"], "Waiting", "4 images waiting for a worker of studio/sd15")
@@ -93,7 +93,7 @@ fn what_is_told_is_read_back_as_it_was() {
     let mut record = accepted(record());
     let working = JobState { waiting: 2, running: 1, succeeded: 1, ..done(1, 0) };
     record.told = follow(&record, &working, &expected(Some(400)), 10);
-    let status = serde_json::to_value(shown(&record, &record.told)).unwrap();
+    let status = serde_json::to_value(shown(&record.told)).unwrap();
     let read = record_with(json!({"status": status})).told;
     // What is not in the status is known until the operator is started again.
     let terms = Terms { model: None, work: None, units: None, ..terms() };
@@ -105,7 +105,7 @@ fn a_pool_elsewhere_is_shown_with_its_namespace() {
     let mut record = record();
     let terms = Terms { pool: PoolKey::new("gpus", "shared"), ..terms() };
     record.told = queued(&record, terms, &PoolSeen::Open, at(1));
-    assert_eq!(shown(&record, &record.told).pool.as_deref(), Some("gpus/shared"));
+    assert_eq!(shown(&record.told).pool.as_deref(), Some("gpus/shared"));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_job_under_way_says_how_far_it_is_or_what_it_waits_for() {
     for (pool, state, reason, message) in table {
         let record = accepted(record());
         let told = following(&record, &state, &pool, &expected(Some(60)), at(2));
-        let status = shown(&record, &told);
+        let status = shown(&told);
         assert_eq!(said(&status), (vec!["Reconciling"], reason, message));
         assert_eq!(status.estimated_completion_time, Some(Time(at(60))));
         assert_eq!(status.class.as_deref(), Some("standard"), "what was said before stays");
@@ -155,7 +155,7 @@ fn a_job_under_way_says_how_far_it_is_or_what_it_waits_for() {
 fn a_problem_that_may_pass_is_waited_for_and_another_is_the_end() {
     let record = record();
     let told = waits(&record, &Problem::waits(JobReason::ClassNotFound, "no class"), at(2));
-    let waiting = shown(&record, &told);
+    let waiting = shown(&told);
     assert_eq!(said(&waiting), (vec!["Reconciling"], "ClassNotFound", "no class"));
     assert_eq!((waiting.completion_time, waiting.progress.as_deref()), (None, Some("0/4")));
     let last = refused(&record, &Problem::ends(JobReason::WorkflowInvalid, "no nodes"), at(2));
@@ -340,7 +340,7 @@ fn a_job_that_will_be_late_says_so_until_it_will_not_or_is() {
         record.told = follow(&record, &waiting, &expected(Some(done)), now);
         record.clone()
     };
-    let status = |record: &JobRecord| shown(record, &record.told);
+    let status = |record: &JobRecord| shown(&record.told);
     assert_eq!(promised(&status(&say(200, 10))), (Some(Sla::Pending), None));
     let at_risk = (Some(Sla::AtRisk), Some(("True", "SlaAtRisk")));
     assert_eq!(promised(&status(&say(400, 20))), at_risk);
@@ -372,7 +372,7 @@ fn time_that_runs_out_while_the_queue_is_away_is_told_all_the_same() {
     let record = accepted(record());
     assert_eq!(overdue(&record, at(300)), None);
     let told = overdue(&record, at(301)).unwrap();
-    let status = shown(&record, &told);
+    let status = shown(&told);
     assert_eq!(promised(&status), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
     assert_eq!(said(&status).1, "Waiting", "nothing else is known");
 }
@@ -388,7 +388,7 @@ fn the_due_clock_stands_still_while_a_job_is_suspended() {
     assert_eq!(resumed(&record, at(50_100)), at(50_000), "100 s of its promise were used up");
     record.told = follow(&record, &state(false), &expected(None), 50_100);
     assert_eq!(record.told.due(), Some(at(50_300)));
-    let status = shown(&record, &record.told);
+    let status = shown(&record.told);
     assert_eq!((status.suspended_seconds, status.suspended_time), (Some(50_000), None));
     assert_eq!(status.due_time, Some(Time(at(50_300))));
 }

@@ -80,7 +80,7 @@ impl Jobs {
         if told == record.told && !unwritten {
             return;
         }
-        let status = status::shown(record, &told);
+        let status = status::shown(&told);
         self.write(record, status, Extent::Whole, What::Told(told));
     }
 
@@ -159,7 +159,7 @@ impl Jobs {
     fn stands(&mut self, record: &JobRecord, status: &ImageJobStatus, what: What, version: u64) {
         let uid = record.uid;
         if !matches!(what, What::Ended) {
-            let before = record.told.reason.map(|_| status::shown(record, &record.told));
+            let before = record.told.reason.map(|_| status::shown(&record.told));
             // Of one whose acceptance was not written before, all is new.
             let unwritten = self.paces.get(&uid).is_some_and(|pace| pace.unwritten);
             let before = before.filter(|_| !unwritten);
