@@ -210,7 +210,9 @@ fn inner(bytes: &[u8], start: usize, end: usize) -> Vec<Inner> {
         };
         let Some((id, Some(size))) = parse(head) else { return found };
         let start = at + taken;
-        let Some(next) = usize::try_from(size).ok().and_then(|size| start.checked_add(size)) else { return found };
+        let Some(next) = usize::try_from(size).ok().and_then(|size| start.checked_add(size)) else {
+            return found;
+        };
         if next > end {
             return found;
         }
@@ -245,9 +247,8 @@ fn duration(info: &[u8]) -> Option<u64> {
 
 fn size(tracks: &[u8]) -> Option<(u32, u32)> {
     let entries = inner(tracks, 0, tracks.len()).into_iter().filter(|part| part.id == TRACK_ENTRY);
-    let mut videos = entries
-        .flat_map(|entry| inner(tracks, entry.start, entry.end))
-        .filter(|part| part.id == VIDEO);
+    let mut videos =
+        entries.flat_map(|entry| inner(tracks, entry.start, entry.end)).filter(|part| part.id == VIDEO);
     videos.find_map(|video| {
         let parts = inner(tracks, video.start, video.end);
         let side = |id| {

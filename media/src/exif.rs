@@ -13,9 +13,9 @@ pub(crate) fn orientation(tiff: &[u8]) -> Option<u8> {
     };
     let start = usize::try_from(number(tiff, 4, 4)?).ok()?;
     let entries = usize::try_from(number(tiff, start, 2)?).ok()?;
-    let found = (0..entries).map(|n| start.saturating_add(2 + 12 * n)).find(|entry| {
-        number(tiff, *entry, 2) == Some(ORIENTATION)
-    })?;
+    let found = (0..entries)
+        .map(|n| start.saturating_add(2 + 12 * n))
+        .find(|entry| number(tiff, *entry, 2) == Some(ORIENTATION))?;
     let value = u8::try_from(number(tiff, found.saturating_add(8), 2)?).ok()?;
     (2..=8).contains(&value).then_some(value)
 }

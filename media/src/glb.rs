@@ -60,7 +60,9 @@ fn strip(json: &[u8]) -> Option<Vec<u8>> {
     loop {
         let Scene { asset, extras } = serde_json::from_slice(&text).ok()?;
         let values = [extras, asset.and_then(|asset| asset.extras)];
-        let Some(value) = values.into_iter().flatten().find(|value| value.get() != "0") else { return Some(text) };
+        let Some(value) = values.into_iter().flatten().find(|value| value.get() != "0") else {
+            return Some(text);
+        };
         text = replace(&text, value.get(), "0")?;
     }
 }

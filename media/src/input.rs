@@ -68,7 +68,9 @@ pub enum BadInput {
         found: &'static str,
     },
     /// More pixels than are taken.
-    #[error("it has {width} × {height} pixels, and at most {side} × {side} and {pixels} in all are taken: make it smaller")]
+    #[error(
+        "it has {width} × {height} pixels, and at most {side} × {side} and {pixels} in all are taken: make it smaller"
+    )]
     TooManyPixels {
         /// Pixels.
         width: u32,

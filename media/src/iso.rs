@@ -78,7 +78,8 @@ impl Iso {
 
     /// `head`: 8 or 16 bytes; `size`: those of the whole box.
     fn begin(&mut self, name: [u8; 4], size: u64, head: &[u8], out: &mut Vec<u8>) -> Result<Step, BadFile> {
-        let content = size.checked_sub(head.len() as u64).ok_or(BadFile::Damaged("a box is smaller than its head"))?;
+        let content =
+            size.checked_sub(head.len() as u64).ok_or(BadFile::Damaged("a box is smaller than its head"))?;
         let end = self.at.saturating_add(size);
         if self.ends.last().is_some_and(|outer| end > *outer) {
             return Err(BadFile::Damaged("a box is larger than the one it is in"));
@@ -178,7 +179,12 @@ impl Iso {
     fn data(&mut self, end: u64) -> Step {
         let at = self.at;
         let until = |limit: u64| limit.min(end) - at;
-        let step = match self.blanks.iter().filter(|blank| blank.end > at && blank.start < end).min_by_key(|blank| blank.start) {
+        let step = match self
+            .blanks
+            .iter()
+            .filter(|blank| blank.end > at && blank.start < end)
+            .min_by_key(|blank| blank.start)
+        {
             Some(blank) if blank.start <= at => Step::body(Body::Blank, until(blank.end), 0),
             Some(blank) => Step::body(Body::Pass, until(blank.start), 0),
             None => return self.after(Body::Pass, end - at),

@@ -1,8 +1,7 @@
 //! JPEG. Source: <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>, annex B.
 
 use crate::{
-    BadFile,
-    exif,
+    BadFile, exif,
     walk::{Seen, Step, Walk, be},
 };
 
@@ -22,7 +21,9 @@ enum Next {
     /// The same amid a scan's data, where 0xFF00 stands for 0xFF and markers of restarts belong to the data.
     MarkerInScan,
     /// Bytes of 0xFF may stand before a marker's second byte.
-    Fill { in_scan: bool },
+    Fill {
+        in_scan: bool,
+    },
     /// A segment's length, and as many bytes as tell what it is.
     Length(u8),
     Segment(u8),
@@ -67,7 +68,8 @@ impl Jpeg {
                 0xe0 => data.starts_with(b"JFIF\0"),
                 0xe1 => {
                     let orientation = data.strip_prefix(b"Exif\0\0").and_then(exif::orientation);
-                    replaced = orientation.map(|value| [b"Exif\0\0".as_slice(), &exif::minimal(value)].concat());
+                    replaced =
+                        orientation.map(|value| [b"Exif\0\0".as_slice(), &exif::minimal(value)].concat());
                     replaced.is_some()
                 }
                 0xe2 => data.starts_with(b"ICC_PROFILE\0"),

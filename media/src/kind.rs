@@ -207,7 +207,8 @@ impl MediaType {
     fn named(extension: &str) -> Option<(Self, Told)> {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == extension).map(|(_, kind)| *kind);
         let mut kinds = KINDS.iter();
-        let (kind, _, _, told) = kinds.find(|(kind, _, known, _)| *known == extension || Some(*kind) == alias)?;
+        let (kind, _, _, told) =
+            kinds.find(|(kind, _, known, _)| *known == extension || Some(*kind) == alias)?;
         Some((*kind, *told))
     }
 
@@ -276,12 +277,14 @@ fn brand(start: &[u8]) -> Option<MediaType> {
 fn is_text(start: &[u8]) -> bool {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
-        Err(error) if error.error_len().is_none() => {
-            start.get(..error.valid_up_to()).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default()
-        }
+        Err(error) if error.error_len().is_none() => start
+            .get(..error.valid_up_to())
+            .and_then(|part| std::str::from_utf8(part).ok())
+            .unwrap_or_default(),
         Err(_) => return false,
     };
-    !text.is_empty() && !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t' | '\x0c'))
+    !text.is_empty()
+        && !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t' | '\x0c'))
 }
 
 /// An `svg` element is the first there is.

@@ -53,7 +53,8 @@ impl Frame {
         let is_first_version = version == 3;
         let rates = BITRATES.get(usize::from(!is_first_version))?;
         let bitrate = *rates.get((bits >> 12 & 15) as usize)?;
-        let rate = [44_100, 48_000, 32_000].get((bits >> 10 & 3) as usize)? >> [2, 0, 1, 0][(version & 3) as usize];
+        let rate =
+            [44_100, 48_000, 32_000].get((bits >> 10 & 3) as usize)? >> [2, 0, 1, 0][(version & 3) as usize];
         let padding = bits >> 9 & 1;
         let samples = if is_first_version { 1152 } else { 576 };
         (bitrate > 0).then(|| Self { length: samples / 8 * bitrate * 1000 / rate + padding, samples, rate })
@@ -77,7 +78,8 @@ impl Mp3 {
     }
 
     fn frame(&mut self, head: &[u8], out: &mut Vec<u8>) -> Result<Step, BadFile> {
-        let frame = Frame::read(head).ok_or(BadFile::Damaged("what follows a frame is neither a frame nor a tag"))?;
+        let frame =
+            Frame::read(head).ok_or(BadFile::Damaged("what follows a frame is neither a frame nor a tag"))?;
         out.extend_from_slice(head);
         self.rate = frame.rate;
         let rest = frame.length.saturating_sub(4);

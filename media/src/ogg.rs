@@ -78,7 +78,8 @@ impl Ogg {
             return Err(BadFile::Checksum { part: format!("page {}", self.pages) });
         }
         let flags = page.bytes.get(5).copied().unwrap_or_default();
-        self.open = self.open.saturating_add(u32::from(flags & 2 != 0)).saturating_sub(u32::from(flags & LAST != 0));
+        self.open =
+            self.open.saturating_add(u32::from(flags & 2 != 0)).saturating_sub(u32::from(flags & LAST != 0));
         if self.pages == 0 {
             self.first(&page);
         }
@@ -129,7 +130,9 @@ impl Ogg {
             Codec::Vorbis if packet.starts_with(b"\x03vorbis") => 7,
             _ => return,
         };
-        let Some(vendor) = le32(&packet, start).and_then(|length| usize::try_from(length).ok()) else { return };
+        let Some(vendor) = le32(&packet, start).and_then(|length| usize::try_from(length).ok()) else {
+            return;
+        };
         let Some(list) = start.checked_add(4 + vendor).and_then(|at| packet.get_mut(at..)) else { return };
         list.fill(0);
         // Vorbis ends the list with a bit that is 1.
@@ -184,7 +187,9 @@ impl Walk for Ogg {
         self.page.extend_from_slice(head);
         match self.next {
             Next::Head if head.is_empty() => Ok(Step::want(HEAD)),
-            Next::Head if !head.starts_with(b"OggS") => Err(BadFile::Damaged("a page does not begin as pages do")),
+            Next::Head if !head.starts_with(b"OggS") => {
+                Err(BadFile::Damaged("a page does not begin as pages do"))
+            }
             Next::Head => {
                 self.next = Next::Table;
                 Ok(Step::want(head.get(26).copied().unwrap_or_default().into()))
@@ -212,15 +217,15 @@ impl Walk for Ogg {
 /// Polynomial 0x04c11db7, not reflected.
 const CRC32: [u32; 256] = {
     let mut table = [0; 256];
-    let mut n = 0;
+    let mut n: u32 = 0;
     while n < 256 {
-        let mut crc = (n as u32) << 24;
+        let mut crc = n << 24;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 0x8000_0000 == 0 { crc << 1 } else { crc << 1 ^ 0x04c1_1db7 };
             bit += 1;
         }
-        table[n] = crc;
+        table[n as usize] = crc;
         n += 1;
     }
     table

@@ -21,7 +21,9 @@ pub(crate) struct Plain {
 enum Kind {
     Text,
     /// Whether its name says so; else it may be a text that begins with a bracket.
-    Json { is_named: bool },
+    Json {
+        is_named: bool,
+    },
     Other,
 }
 
@@ -41,7 +43,8 @@ impl Plain {
     /// Whether what came so far is UTF-8, but for the last character.
     fn read(&mut self, part: &[u8]) {
         self.held.extend_from_slice(part);
-        let checked = std::str::from_utf8(&self.held).map_err(|error| (error.valid_up_to(), error.error_len()));
+        let checked =
+            std::str::from_utf8(&self.held).map_err(|error| (error.valid_up_to(), error.error_len()));
         match checked {
             Ok(_) => self.held.clear(),
             Err((valid, None)) => drop(self.held.drain(..valid)),

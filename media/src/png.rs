@@ -75,7 +75,9 @@ impl Png {
             b"IHDR" => 13,
             b"acTL" if length == 8 => 8,
             b"fcTL" if length == 26 => 26,
-            _ if is_kept && name[0].is_ascii_lowercase() => usize::try_from(length).unwrap_or(0).min(STUB.len()),
+            _ if is_kept && name[0].is_ascii_lowercase() => {
+                usize::try_from(length).unwrap_or(0).min(STUB.len())
+            }
             _ => 0,
         };
         if looks_at > 0 {
@@ -96,7 +98,8 @@ impl Png {
     fn content(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<Step, BadFile> {
         match &self.chunk.name() {
             b"IHDR" => {
-                let size = be32(data, 0).zip(be32(data, 4)).filter(|(width, height)| *width > 0 && *height > 0);
+                let size =
+                    be32(data, 0).zip(be32(data, 4)).filter(|(width, height)| *width > 0 && *height > 0);
                 self.seen.size = Some(size.ok_or(BadFile::NoContent("picture"))?);
             }
             b"acTL" => (self.seen.frames, self.seen.duration_ms) = (be32(data, 0), Some(0)),

@@ -104,7 +104,8 @@ impl Riff {
     fn content(&mut self, name: [u8; 4], size: u64, data: &[u8], out: &mut Vec<u8>) -> Step {
         let start = out.len();
         out.extend_from_slice(data);
-        let number = |at, length| le(data, at, length).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+        let number =
+            |at, length| le(data, at, length).and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
         match &name {
             b"VP8X" => {
                 self.seen.size = Some((number(4, 3) + 1, number(7, 3) + 1));
@@ -124,7 +125,8 @@ impl Riff {
             b"ANMF" => {
                 self.has_content = true;
                 self.seen.frames = Some(self.seen.frames.unwrap_or_default().saturating_add(1));
-                self.seen.duration_ms = Some(self.seen.duration_ms.unwrap_or_default() + u64::from(number(12, 3)));
+                self.seen.duration_ms =
+                    Some(self.seen.duration_ms.unwrap_or_default() + u64::from(number(12, 3)));
             }
             _ => self.bytes_per_second = number(8, 4).into(),
         }

@@ -51,7 +51,8 @@ impl Safetensors {
                         }
                         true => {}
                         false => {
-                            let tensor: Tensor = serde_json::from_str(value.get()).map_err(|_| odd.clone())?;
+                            let tensor: Tensor =
+                                serde_json::from_str(value.get()).map_err(|_| odd.clone())?;
                             bytes = bytes.max(tensor.data_offsets.1);
                         }
                     }

@@ -101,7 +101,10 @@ mod tests {
             ("<svg><metadata id='x'/><g/></svg>", "<svg><g/></svg>"),
             ("<svg><metadata><![CDATA[{\"a\": \"</metadata>\"}]]></metadata></svg>", "<svg></svg>"),
             ("<svg><!-- a > b --><text>1 &lt; 2</text></svg>", "<svg><text>1 &lt; 2</text></svg>"),
-            ("<svg><style><![CDATA[<metadata>]]></style></svg>", "<svg><style><![CDATA[<metadata>]]></style></svg>"),
+            (
+                "<svg><style><![CDATA[<metadata>]]></style></svg>",
+                "<svg><style><![CDATA[<metadata>]]></style></svg>",
+            ),
         ];
         for (svg, kept) in table {
             assert_eq!(strip(svg.as_bytes()).as_deref(), Some(kept.as_bytes()), "{svg}");

@@ -21,9 +21,26 @@ macro_rules! files {
 /// Files that other programs made; `files/make.sh` says how.
 pub(crate) fn real() -> Vec<File> {
     files![
-        "animated.gif", "animated.png", "animated.webp", "fast.mp4", "film.mkv", "film.mov", "film.mp4",
-        "film.webm", "live.webm", "progressive.jpg", "sound.flac", "sound.m4a", "sound.mp3", "sound.ogg",
-        "sound.opus", "sound.wav", "still.avif", "still.exr", "still.webp", "turned.jpg",
+        "animated.gif",
+        "animated.png",
+        "animated.webp",
+        "fast.mp4",
+        "film.mkv",
+        "film.mov",
+        "film.mp4",
+        "film.webm",
+        "live.webm",
+        "progressive.jpg",
+        "sound.flac",
+        "sound.m4a",
+        "sound.mp3",
+        "sound.ogg",
+        "sound.opus",
+        "sound.wav",
+        "still.avif",
+        "still.exr",
+        "still.webp",
+        "turned.jpg",
     ]
 }
 

@@ -92,7 +92,15 @@ pub(crate) fn long_opus() -> Vec<u8> {
     file
 }
 
-fn page(file: &mut Vec<u8>, flags: u8, granule: u64, serial: &[u8], number: u32, table: &[u8], content: &[u8]) {
+fn page(
+    file: &mut Vec<u8>,
+    flags: u8,
+    granule: u64,
+    serial: &[u8],
+    number: u32,
+    table: &[u8],
+    content: &[u8],
+) {
     let start = file.len();
     file.extend(b"OggS\0");
     file.push(flags);
@@ -104,7 +112,9 @@ fn page(file: &mut Vec<u8>, flags: u8, granule: u64, serial: &[u8], number: u32,
     file.extend(table);
     file.extend(content);
     let checksum = file[start..].iter().fold(0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| if crc >> 31 == 0 { crc << 1 } else { crc << 1 ^ 0x04c1_1db7 })
+        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
+            if crc >> 31 == 0 { crc << 1 } else { crc << 1 ^ 0x04c1_1db7 }
+        })
     });
     file[start + 22..start + 26].copy_from_slice(&checksum.to_le_bytes());
 }

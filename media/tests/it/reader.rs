@@ -20,7 +20,8 @@ fn read(bytes: &[u8], name: &str, metadata: Metadata, piece: usize) -> Result<(F
 }
 
 fn strip(file: &File) -> (Facts, Vec<u8>) {
-    read(&file.bytes, file.name, Metadata::Strip, 1000).unwrap_or_else(|error| panic!("{}: {error}", file.name))
+    read(&file.bytes, file.name, Metadata::Strip, 1000)
+        .unwrap_or_else(|error| panic!("{}: {error}", file.name))
 }
 
 #[test]
@@ -71,13 +72,20 @@ fn nothing_is_left_of_what_the_engine_writes_into_files() {
         let (facts, out) = strip(&file);
         assert!(facts.is_stripped, "{}", file.name);
         assert!(!holds(&out, SECRET.as_bytes()), "{}", file.name);
-        assert_eq!((facts.bytes_in, facts.bytes), (file.bytes.len() as u64, out.len() as u64), "{}", file.name);
+        assert_eq!(
+            (facts.bytes_in, facts.bytes),
+            (file.bytes.len() as u64, out.len() as u64),
+            "{}",
+            file.name
+        );
         // What comes out is a whole file of the same kind, of which nothing more goes.
-        let (again, same) = read(&out, file.name, Metadata::Strip, 1000).unwrap_or_else(|error| {
-            panic!("{}, stripped: {error}", file.name)
-        });
+        let (again, same) = read(&out, file.name, Metadata::Strip, 1000)
+            .unwrap_or_else(|error| panic!("{}, stripped: {error}", file.name));
         assert_eq!(same, out, "{}", file.name);
-        assert_eq!((again.size, again.duration_ms, again.frames), (facts.size, facts.duration_ms, facts.frames));
+        assert_eq!(
+            (again.size, again.duration_ms, again.frames),
+            (facts.size, facts.duration_ms, facts.frames)
+        );
         assert_eq!(again.sha256, facts.sha256);
     }
 }
@@ -130,7 +138,9 @@ fn pieces_of_any_size_come_to_the_same() {
 
 #[test]
 fn what_follows_the_end_is_dropped() {
-    for name in ["still.png", "turned.jpg", "still.webp", "animated.gif", "film.webm", "sound.wav", "scene.glb"] {
+    for name in
+        ["still.png", "turned.jpg", "still.webp", "animated.gif", "film.webm", "sound.wav", "scene.glb"]
+    {
         let mut bytes = file(name);
         let whole = read(&bytes, name, Metadata::Strip, 64).expect("a file");
         bytes.extend(b"more, after the end");
@@ -149,10 +159,12 @@ fn a_turned_picture_stays_turned() {
 
 #[test]
 fn a_stripped_picture_has_the_same_pixels() {
-    for name in ["still.png", "animated.png", "turned.jpg", "progressive.jpg", "still.webp", "animated.webp"] {
+    for name in ["still.png", "animated.png", "turned.jpg", "progressive.jpg", "still.webp", "animated.webp"]
+    {
         let bytes = file(name);
         let (_, out) = read(&bytes, name, Metadata::Strip, 64).expect("a file");
-        let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let pixels =
+            |bytes: &[u8]| image::load_from_memory(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(pixels(&bytes) == pixels(&out), "{name}");
     }
 }
@@ -189,7 +201,8 @@ fn kinds_without_magic_are_told_by_their_name() {
         (b"\xff\xfe\x00\x01", "a.html", "application/octet-stream", "bin"),
     ];
     for (bytes, name, kind, extension) in table {
-        let (facts, out) = read(bytes, name, Metadata::Strip, 3).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (facts, out) =
+            read(bytes, name, Metadata::Strip, 3).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((facts.media_type.as_str(), facts.extension.as_str()), (kind, extension), "{name}");
         assert_eq!(out, bytes);
     }
