@@ -235,14 +235,13 @@ fn encode(mut encoder: impl ImageEncoder, pixels: &Pixels, profile: Option<Vec<u
 fn webp(out: &mut Vec<u8>, pixels: &Pixels, quality: u8, profile: Option<&[u8]>) -> Result<(), String> {
     let (width, height) = pixels.size();
     let (samples, color) = pixels.samples();
-    let has_alpha = color == ExtendedColorType::Rgba8;
-    let encoder = match has_alpha {
-        true => webp::Encoder::from_rgba(samples, width, height),
-        false => webp::Encoder::from_rgb(samples, width, height),
+    let encoder = match color {
+        ExtendedColorType::Rgba8 => webp::Encoder::from_rgba(samples, width, height),
+        _ => webp::Encoder::from_rgb(samples, width, height),
     };
     let file = encoder.encode_simple(false, quality.into()).map_err(|error| format!("{error:?}"))?;
     *out = match profile {
-        Some(profile) => with_profile(&file, profile, (width, height), has_alpha).ok_or("it has no size")?,
+        Some(profile) => with_profile(&file, profile, (width, height)).ok_or("it has no size")?,
         None => file.to_vec(),
     };
     Ok(())
@@ -250,13 +249,12 @@ fn webp(out: &mut Vec<u8>, pixels: &Pixels, quality: u8, profile: Option<&[u8]>)
 
 /// Puts an ICC profile into a WebP file, as its first chunk after the one that announces it.
 /// Source: <https://developers.google.com/speed/webp/docs/riff_container>.
-fn with_profile(file: &[u8], profile: &[u8], size: (u32, u32), has_alpha: bool) -> Option<Vec<u8>> {
+fn with_profile(file: &[u8], profile: &[u8], size: (u32, u32)) -> Option<Vec<u8>> {
     const HAS_PROFILE: u8 = 0x20;
-    const HAS_ALPHA: u8 = 0x10;
     let chunks = file.get(12..)?;
     let (flags, chunks) = match name(chunks, 0) == *b"VP8X" {
         true => (*chunks.get(8)?, chunks.get(18..)?),
-        false => (if has_alpha { HAS_ALPHA } else { 0 }, chunks),
+        false => (0, chunks),
     };
     let mut out = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0".to_vec();
     out.extend_from_slice(&[flags | HAS_PROFILE, 0, 0, 0]);

@@ -203,15 +203,15 @@ fn crc16(crc: u16, byte: u8) -> u16 {
 
 const CRC16: [u16; 256] = {
     let mut table = [0; 256];
-    let mut n = 0;
+    let mut n: u16 = 0;
     while n < 256 {
-        let mut crc = (n << 8) as u16;
+        let mut crc = n << 8;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x8005 };
             bit += 1;
         }
-        table[n] = crc;
+        table[n as usize] = crc;
         n += 1;
     }
     table

@@ -217,15 +217,15 @@ impl Walk for Ogg {
 /// Polynomial 0x04c11db7, not reflected.
 const CRC32: [u32; 256] = {
     let mut table = [0; 256];
-    let mut n = 0;
+    let mut n: u32 = 0;
     while n < 256 {
-        let mut crc = (n as u32) << 24;
+        let mut crc = n << 24;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 0x8000_0000 == 0 { crc << 1 } else { crc << 1 ^ 0x04c1_1db7 };
             bit += 1;
         }
-        table[n] = crc;
+        table[n as usize] = crc;
         n += 1;
     }
     table

@@ -1,0 +1,7 @@
+//! Files of every kind: checked, stripped, cut, converted.
+
+mod convert;
+mod files;
+mod handmade;
+mod input;
+mod reader;
