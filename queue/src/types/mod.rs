@@ -2,6 +2,7 @@
 
 mod blame;
 mod fleet;
+mod input;
 mod job;
 mod lease;
 mod notice;
@@ -12,6 +13,7 @@ pub use fleet::{
     Backlog, Epoch, EventKind, LeaseSeen, ReapReport, ResultEvent, Retired, Ring, ServerRun, Stats,
     WorkerSeen,
 };
+pub use input::{InputKind, InputSource, TaskInput};
 pub use job::{
     Cut, DeadLetter, Enqueued, Form, Format, Job, JobState, JobUid, Outcome, SeedAt, TaskId, TaskSpec,
     WorkerId,
