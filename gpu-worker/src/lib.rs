@@ -28,6 +28,7 @@ mod graph;
 mod health;
 mod heartbeat;
 mod held;
+pub mod inputs;
 mod latents;
 mod listing;
 mod metrics;

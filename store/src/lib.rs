@@ -4,6 +4,7 @@
 //! attempt, or a worker that was thought dead, never makes a second picture or changes a published one; and an image
 //! can be found without asking any service.
 
+mod bounded;
 mod bucket;
 mod capabilities;
 mod credentials;

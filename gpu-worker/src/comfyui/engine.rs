@@ -220,16 +220,22 @@ impl Engine {
         Ok(latent.into())
     }
 
-    /// Gives it a latent to go on from; returns the name by which a graph can load it.
+    /// Gives it a file, such as a latent to go on from; returns the name by which a graph can load it.
     ///
     /// # Errors
     /// When it does not take it.
-    pub async fn lend(&self, name: &str, latent: Bytes) -> Result<String, Error> {
-        let name = self.client.upload(&temporary(name), latent).await?;
+    pub async fn lend(&self, name: &str, content: Bytes) -> Result<String, Error> {
+        let name = self.client.upload(&temporary(name), content).await?;
         Ok(format!("{name} [{TEMP}]"))
     }
 
-    /// Takes a latent back that was [lent](Self::lend).
+    /// Does it have a file of this size that it was [lent](Self::lend)?
+    pub async fn has(&self, name: &str, bytes: u64) -> bool {
+        let file = self.client.view(&temporary(name)).await;
+        file.is_ok_and(|download| download.length() == Some(bytes))
+    }
+
+    /// Takes a file back that was [lent](Self::lend).
     pub async fn take_back(&self, name: &str) {
         self.remove(&temporary(name)).await;
     }

@@ -59,6 +59,10 @@ reasons! {
     MalformedJob: Task,
     /// The engine refuses the graph.
     EngineRejected: Task,
+    /// An input file is not allowed, not there, or not what it has to be.
+    InputRefused: Task,
+    /// An input file can't be fetched now.
+    InputUnavailable: Task,
     /// A node raised an exception.
     EngineError: Task,
     /// The engine ended under it again and again.
