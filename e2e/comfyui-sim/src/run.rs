@@ -13,7 +13,6 @@ use crate::{
     fault_effects,
     nodes::{self, Inputs, Made, Saving},
     order::ToRun,
-    picture::Pictures,
     python_json,
     queue::{Item, Outcome},
     report::{Reach, Report},
@@ -175,8 +174,13 @@ impl Runner {
         if nodes::bytes_to_make(class, inputs) > server.state().memory.ram_free(&server.options.machine) {
             fault_effects::die(server).await;
         }
-        let disk_full = nodes::writes(class) && server.disk_full();
-        nodes::run(class, inputs, &Saving { files: &server.files, texts: &texts(item), disk_full })
+        let writes = nodes::writes(class);
+        let disk_full = writes && server.disk_full();
+        let spoilt = writes.then(|| server.spoilt()).flatten();
+        let saving = Saving { files: &server.files, texts: &texts(item), disk_full, spoilt };
+        let catalog = server.catalog();
+        let about = catalog.class(class).ok_or_else(|| Exception::new("KeyError", format!("'{class}'")))?;
+        nodes::run(class, about, inputs, &saving)
     }
 
     /// Waits for the work that takes time besides sampling.
@@ -211,8 +215,8 @@ impl Runner {
 fn send_pictures(progress: &mut Progress<'_>, node: &str, inputs: &Inputs<'_>) -> Result<Made, Exception> {
     let pictures = inputs.pictures("images")?;
     let count = pictures.pixels.len();
-    for (index, pixels) in pictures.pixels.iter().enumerate() {
-        let picture = Pictures { pixels: vec![pixels.clone()], ..*pictures };
+    for index in 0..count {
+        let picture = pictures.only(index);
         progress.report.progress(node, index, count, Some(&picture));
     }
     Ok(Made::default())

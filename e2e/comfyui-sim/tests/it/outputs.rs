@@ -64,7 +64,7 @@ async fn every_kind_of_output_is_listed_where_comfyui_lists_it() -> Result {
             "audio",
             None,
             "audio/mpeg",
-            b"\xFF\xFB",
+            b"ID3",
         ),
         ("Image Save", was("jpg"), "images", None, "image/jpeg", b"\xFF\xD8\xFF"),
         ("Image Save", was("webp"), "images", None, "image/webp", b"RIFF"),
