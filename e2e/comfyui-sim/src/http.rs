@@ -253,9 +253,7 @@ async fn model_sizes(
     Path(folder): Path<String>,
 ) -> Result<Json<Vec<Value>>, StatusCode> {
     let files = server.catalog().models(&folder).ok_or(StatusCode::NOT_FOUND)?;
-    let about = |name: String| {
-        json!({"pathIndex": 0, "size": catalog::bytes(&name), "modified": 0.0, "created": 0.0, "name": name})
-    };
+    let about = |name: String| json!({"pathIndex": 0, "size": catalog::bytes(&name), "modified": 0.0, "created": 0.0, "name": name});
     Ok(Json(files.into_iter().map(about).collect()))
 }
 

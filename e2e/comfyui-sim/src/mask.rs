@@ -28,7 +28,13 @@ impl Mask {
         let place = match channel {
             "green" => 1,
             "blue" => 2,
-            "alpha" => return pictures.alpha.as_deref().cloned().unwrap_or_else(|| Self::filled(width, height, 255)),
+            "alpha" => {
+                return pictures
+                    .alpha
+                    .as_deref()
+                    .cloned()
+                    .unwrap_or_else(|| Self::filled(width, height, 255));
+            }
             _ => 0,
         };
         let pixels = pictures.pixels.first().map(Vec::as_slice).unwrap_or_default();

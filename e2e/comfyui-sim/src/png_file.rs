@@ -72,7 +72,10 @@ impl Pictures {
         let pixels = self.pixels.get(index).context("no such picture")?;
         let Some(alpha) = &self.alpha else { return Ok(pixels.into()) };
         let pixels = pixels.as_chunks::<3>().0.iter();
-        Ok(pixels.zip(&alpha.values).flat_map(|([red, green, blue], alpha)| [*red, *green, *blue, *alpha]).collect())
+        Ok(pixels
+            .zip(&alpha.values)
+            .flat_map(|([red, green, blue], alpha)| [*red, *green, *blue, *alpha])
+            .collect())
     }
 
     /// Reads a file; of an animation the first picture.
@@ -128,6 +131,9 @@ mod tests {
         let file = pictures.to_animated_png(8.0, &[("prompt", "{}".to_owned())]).unwrap();
         let reader = Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
         assert_eq!(reader.info().animation_control.unwrap().num_frames, 3);
-        assert!(file.windows(14).any(|part| part == b"comfprompt\0{}".as_slice()) || file.windows(13).any(|part| part == b"comfprompt\0{}".as_slice()));
+        assert!(
+            file.windows(14).any(|part| part == b"comfprompt\0{}".as_slice())
+                || file.windows(13).any(|part| part == b"comfprompt\0{}".as_slice())
+        );
     }
 }

@@ -243,22 +243,8 @@ fn report_stop(progress: &mut Progress<'_>, node: &str, stop: Stop) {
 /// The texts that are written into files: the prompt, and the data that the client adds.
 fn texts(item: &Item) -> Vec<(&str, String)> {
     let extra = item.extra.get("extra_pnginfo").and_then(Value::as_object);
-    let extra = extra.into_iter().flatten().map(|(name, value)| (name.as_str(), ascii(value)));
-    std::iter::once(("prompt", ascii(&Value::Object(item.prompt.clone())))).chain(extra).collect()
-}
-
-/// JSON as Python writes it, with all non-ASCII characters escaped.
-fn ascii(value: &Value) -> String {
-    let mut text = String::new();
-    for character in python_json::text(value).chars() {
-        if character.is_ascii() {
-            text.push(character);
-        } else {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    text
+    let extra = extra.into_iter().flatten().map(|(name, value)| (name.as_str(), python_json::dumps(value)));
+    std::iter::once(("prompt", python_json::dumps(&Value::Object(item.prompt.clone()))))
+        .chain(extra)
+        .collect()
 }

@@ -87,9 +87,8 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(sampling: &Sampling, mut latent: Latent) -> Self {
         let sigmas = sigmas(sampling);
-        let source = latent.mask.as_ref().map(|mask| {
-            (latent.data.clone(), mask.scaled(latent.width, latent.height))
-        });
+        let source =
+            latent.mask.as_ref().map(|mask| (latent.data.clone(), mask.scaled(latent.width, latent.height)));
         let target = target(sampling, &latent);
         if let (true, Some(first)) = (sampling.add_noise, sigmas.first()) {
             add_noise(&mut latent, &mut Stream::new(sampling.seed), *first);
@@ -169,12 +168,10 @@ impl Run {
         for (image, target) in images.zip(self.target.chunks_exact(self.latent.image_size())) {
             for (channel, push) in PUSH.into_iter().enumerate() {
                 let range = channel * plane..(channel + 1) * plane;
-                estimate.extend(image[range.clone()].iter().zip(&target[range]).map(
-                    |(noisy, target)| {
-                        let off = scale * (noisy - target);
-                        target + push * off / (1.0 + off.abs())
-                    },
-                ));
+                estimate.extend(image[range.clone()].iter().zip(&target[range]).map(|(noisy, target)| {
+                    let off = scale * (noisy - target);
+                    target + push * off / (1.0 + off.abs())
+                }));
             }
         }
         estimate
@@ -266,9 +263,9 @@ mod tests {
     use super::*;
 
     fn sampling(sampler: &str, start: usize, end: usize) -> Sampling {
-        let words = |text: &str| Arc::new(Conditioning {
-                model: "m".to_owned(), text: text.to_owned(), ..Conditioning::default()
-            });
+        let words = |text: &str| {
+            Arc::new(Conditioning { model: "m".to_owned(), text: text.to_owned(), ..Conditioning::default() })
+        };
         Sampling {
             model: "m".to_owned(),
             positive: words("a lighthouse at dusk"),

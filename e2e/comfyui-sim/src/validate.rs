@@ -184,8 +184,7 @@ impl Check<'_> {
     fn link(&mut self, input: &Input, link: &[Value]) -> Result<Link, Exception> {
         let [from, slot] = link else {
             let message = "Bad linked input, must be a length-2 list of [node_id, slot_index]";
-            let extra =
-                json!({"input_name": input.name, "input_config": self.catalog.config(input), "received_value": link});
+            let extra = json!({"input_name": input.name, "input_config": self.catalog.config(input), "received_value": link});
             return Ok(Link::Wrong(reason("bad_linked_input", message, &input.name, extra)));
         };
         let from = python::str(from);

@@ -86,10 +86,7 @@ fn kind(class: &str, name: &str, of: &Value, options: &Value) -> Result<Kind> {
     }
     let of = of.as_str().with_context(|| format!("input {name} has no type"))?;
     Ok(match of {
-        "INT" => Kind::Int {
-            min: whole("min").unwrap_or(i128::MIN),
-            max: whole("max").unwrap_or(i128::MAX),
-        },
+        "INT" => Kind::Int { min: whole("min").unwrap_or(i128::MIN), max: whole("max").unwrap_or(i128::MAX) },
         "FLOAT" => Kind::Float {
             min: number("min").unwrap_or(f64::NEG_INFINITY),
             max: number("max").unwrap_or(f64::INFINITY),

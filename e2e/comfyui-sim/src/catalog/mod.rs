@@ -79,8 +79,7 @@ impl Known {
         let classes = descriptions
             .iter()
             .map(|(name, description)| {
-                let class =
-                    Class::read(name, description).with_context(|| format!("object_info: {name}"))?;
+                let class = Class::read(name, description).with_context(|| format!("object_info: {name}"))?;
                 Ok((name.clone(), class))
             })
             .collect::<Result<_>>()?;

@@ -17,7 +17,9 @@ pub(crate) fn flac(sound: &Sound, texts: &Texts<'_>) -> Vec<u8> {
     let mut file = b"fLaC".to_vec();
     file.extend(metadata(0, false, &stream));
     file.extend(metadata(4, true, &comments(texts)));
-    for (number, first) in (0..samples).step_by(usize::from(BLOCK)).enumerate().take_while(|(n, _)| (*n as u64) < MOST) {
+    for (number, first) in
+        (0..samples).step_by(usize::from(BLOCK)).enumerate().take_while(|(n, _)| (*n as u64) < MOST)
+    {
         let length = u16::try_from((samples - first).min(u64::from(BLOCK))).unwrap_or(BLOCK);
         file.extend(block(u32::try_from(number).unwrap_or(0), length, sound.value));
     }

@@ -19,7 +19,9 @@ pub(crate) fn gif(pictures: &Pictures, fps: f64) -> Vec<u8> {
     file.extend(b"\x21\xFF\x0BNETSCAPE2.0\x03\x01\0\0\0");
     let hundredths = ((100.0 / fps.max(0.01)) as u16).to_le_bytes();
     for pixels in &pictures.pixels {
-        file.extend([&[0x21, 0xF9, 4, 0][..], &hundredths, &[0, 0, 0x2C, 0, 0, 0, 0], &sizes, &[0, 8]].concat());
+        file.extend(
+            [&[0x21, 0xF9, 4, 0][..], &hundredths, &[0, 0, 0x2C, 0, 0, 0, 0], &sizes, &[0, 8]].concat(),
+        );
         for part in codes(pixels).chunks(255) {
             file.push(u8::try_from(part.len()).unwrap_or(255));
             file.extend(part);

@@ -34,7 +34,11 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and takes NaN for 0")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and takes NaN for 0"
+    )]
     fn samples(&self, sample_rate: u32) -> u64 {
         (self.seconds * f64::from(sample_rate)) as u64
     }

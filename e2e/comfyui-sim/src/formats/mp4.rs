@@ -12,7 +12,8 @@ pub(crate) fn mp4(pictures: &Pictures, fps: f64, texts: &Texts<'_>) -> Vec<u8> {
     let head = [length_be(24).as_slice(), b"ftypisom\0\0\x02\0isommp41"].concat();
     let data = atom(b"mdat", &frames);
     let first = head.len() + 8;
-    let movie = atom(b"moov", &[movie_header(&frames, fps), track(pictures, &frames, fps, first), user_data(texts)]);
+    let movie =
+        atom(b"moov", &[movie_header(&frames, fps), track(pictures, &frames, fps, first), user_data(texts)]);
     [head, data, movie].concat()
 }
 
@@ -107,14 +108,19 @@ fn table(frames: &[Vec<u8>], [width, height]: [u32; 2], ticks: u32, first: usize
 }
 
 fn user_data(texts: &Texts<'_>) -> Vec<u8> {
-    let keys: Vec<Vec<u8>> = texts.iter().map(|(keyword, _)| atom(b"mdta", &[keyword.as_bytes().to_vec()])).collect();
+    let keys: Vec<Vec<u8>> =
+        texts.iter().map(|(keyword, _)| atom(b"mdta", &[keyword.as_bytes().to_vec()])).collect();
     let values = (1_u32..).zip(texts).map(|(number, (_, text))| {
         let value = atom(b"data", &[numbers(&[1, 0]), text.as_bytes().to_vec()]);
         atom(&number.to_be_bytes(), &[value])
     });
     let meta = [
         full(b"hdlr", 0, b"\0\0\0\0mdta\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-        full(b"keys", 0, &[numbers(&[u32::try_from(texts.len()).unwrap_or_default()]), keys.concat()].concat()),
+        full(
+            b"keys",
+            0,
+            &[numbers(&[u32::try_from(texts.len()).unwrap_or_default()]), keys.concat()].concat(),
+        ),
         atom(b"ilst", &values.collect::<Vec<_>>()),
     ];
     atom(b"udta", &[full(b"meta", 0, &meta.concat())])

@@ -96,5 +96,6 @@ fn vp8(width: usize, height: usize) -> Vec<u8> {
     // A key frame, version 0, shown; the size of the first part.
     let [a, b, c, _] = u32::try_from(1 << 4 | first << 5).unwrap_or(u32::MAX).to_le_bytes();
     let size = |size: usize| u16::try_from(size).unwrap_or(u16::MAX).to_le_bytes();
-    [&[a, b, c, 0x9D, 0x01, 0x2A][..], &size(width), &size(height), &vec![0; first + 64 + blocks * 4]].concat()
+    [&[a, b, c, 0x9D, 0x01, 0x2A][..], &size(width), &size(height), &vec![0; first + 64 + blocks * 4]]
+        .concat()
 }

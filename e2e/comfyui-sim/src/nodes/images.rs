@@ -20,10 +20,12 @@ pub(super) fn run(class: &str, inputs: &Inputs<'_>, files: &Files) -> Result<Opt
         }
         // Layers, or frames, are pictures of one batch here.
         "EmptyQwenImageLayeredLatentImage" => empty(inputs, inputs.int::<usize>("layers") + 1),
-        "EmptyHunyuanLatentVideo" | "EmptyLTXVLatentVideo" | "EmptyMochiLatentVideo"
-        | "EmptyCosmosLatentVideo" | "EmptyHunyuanVideo15Latent" | "Wan22ImageToVideoLatent" => {
-            empty(inputs, inputs.int("length"))
-        }
+        "EmptyHunyuanLatentVideo"
+        | "EmptyLTXVLatentVideo"
+        | "EmptyMochiLatentVideo"
+        | "EmptyCosmosLatentVideo"
+        | "EmptyHunyuanVideo15Latent"
+        | "Wan22ImageToVideoLatent" => empty(inputs, inputs.int("length")),
         "RepeatLatentBatch" => inputs.latent("samples")?.repeated(inputs.int("amount")).into(),
         "LatentUpscale" | "LatentUpscaleBy" => {
             let latent = inputs.latent("samples")?;

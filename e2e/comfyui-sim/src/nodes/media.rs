@@ -64,7 +64,10 @@ fn video(file: &[u8]) -> Result<Video, Exception> {
     let is_webm = file.starts_with(&[0x1A, 0x45, 0xDF, 0xA3]);
     let about = formats::about(file).or(is_webm.then_some((64, 64, 8)));
     let (width, height, frames) = about.ok_or_else(|| {
-        Exception::new("av.error.InvalidDataError", "[Errno 1094995529] Invalid data found when processing input")
+        Exception::new(
+            "av.error.InvalidDataError",
+            "[Errno 1094995529] Invalid data found when processing input",
+        )
     })?;
     let [red, green, blue, ..] = hash(file);
     let frames = Pictures::filled(frames, width, height, [red, green, blue]);

@@ -79,7 +79,10 @@ pub(super) fn run(class: &str, inputs: &Inputs<'_>, _files: &Files) -> Result<Op
             let shown = latent.map(|latent| crate::picture::Pictures::decode(&latent).digest());
             changed(&conditioning, |new| new.with.extend(shown)).into()
         }
-        "PrimitiveString" | "PrimitiveStringMultiline" | "PrimitiveInt" | "PrimitiveFloat"
+        "PrimitiveString"
+        | "PrimitiveStringMultiline"
+        | "PrimitiveInt"
+        | "PrimitiveFloat"
         | "PrimitiveBoolean" => Data::Value(inputs.value("value").cloned().unwrap_or(Value::Null)).into(),
         "SeedNode" => Data::Value(inputs.value("seed").cloned().unwrap_or(Value::Null)).into(),
         _ => return Ok(None),

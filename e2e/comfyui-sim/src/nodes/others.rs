@@ -9,12 +9,13 @@ pub(super) fn run(name: &str, class: &Class, inputs: &Inputs<'_>) -> Result<Made
     let hand_on = |kind: &String| {
         let given = class.inputs.iter().filter_map(|input| inputs.linked.get(input.name.as_str()));
         let same = given.clone().find(|data| kind == "*" || data.kind() == kind);
-        same.map(|data| with(data, &note(name, inputs)))
-            .or_else(|| made(kind, name, inputs))
-            .ok_or_else(|| {
-                let message = format!("comfyui-sim does not know what {name} does, and it has no input of type {kind}");
+        same.map(|data| with(data, &note(name, inputs))).or_else(|| made(kind, name, inputs)).ok_or_else(
+            || {
+                let message =
+                    format!("comfyui-sim does not know what {name} does, and it has no input of type {kind}");
                 Exception::new("NotImplementedError", message)
-            })
+            },
+        )
     };
     let data = class.outputs.iter().map(hand_on).collect::<Result<_, _>>()?;
     Ok(Made { data, shown: None })
@@ -23,7 +24,17 @@ pub(super) fn run(name: &str, class: &Class, inputs: &Inputs<'_>) -> Result<Made
 /// What a loader loads, and what no node here looks into, such as a style model or a mesh.
 fn made(kind: &str, name: &str, inputs: &Inputs<'_>) -> Option<Data> {
     const LOOKED_INTO: [&str; 12] = [
-        "CONDITIONING", "LATENT", "IMAGE", "MASK", "NOISE", "SIGMAS", "GUIDER", "VIDEO", "AUDIO", "INT", "FLOAT",
+        "CONDITIONING",
+        "LATENT",
+        "IMAGE",
+        "MASK",
+        "NOISE",
+        "SIGMAS",
+        "GUIDER",
+        "VIDEO",
+        "AUDIO",
+        "INT",
+        "FLOAT",
         "STRING",
     ];
     match kind {
@@ -50,7 +61,8 @@ fn with(data: &Data, note: &str) -> Data {
 /// The class and its constants.
 fn note(name: &str, inputs: &Inputs<'_>) -> String {
     let constants = inputs.constants.iter().filter(|(_, value)| !value.is_array());
-    let shown: Vec<String> = constants.map(|(name, value): (&String, &Value)| format!("{name}={value}")).collect();
+    let shown: Vec<String> =
+        constants.map(|(name, value): (&String, &Value)| format!("{name}={value}")).collect();
     format!("{name}({})", shown.join(","))
 }
 
