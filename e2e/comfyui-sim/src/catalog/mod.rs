@@ -5,12 +5,12 @@ mod kind;
 use std::{
     collections::{BTreeMap, HashSet},
     io::Read as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 pub(crate) use self::{
     installed::{FOLDERS, USUAL, bytes, metadata},
@@ -31,12 +31,28 @@ pub(crate) struct Catalog {
     models: Vec<String>,
 }
 
-/// The classes of a release.
+/// The classes of a release, by name.
 #[derive(Debug)]
-struct Known {
-    classes: BTreeMap<String, Class>,
-    /// The descriptions that `/object_info` shows, with empty lists of files.
-    descriptions: Map<String, Value>,
+struct Known(BTreeMap<String, Described>);
+
+/// A class as `/object_info` describes it, with empty lists of files. Few of them are ever read: all of them would take
+/// ten megabytes.
+#[derive(Debug)]
+struct Described {
+    text: Box<RawValue>,
+    class: OnceLock<Option<Class>>,
+}
+
+impl Described {
+    fn description(&self) -> Value {
+        serde_json::from_str(self.text.get()).unwrap_or_default()
+    }
+
+    fn class(&self, name: &str) -> Option<&Class> {
+        let read = || Class::read(name, &self.description());
+        let told = |error| tracing::error!(%error, name, "a class can't be read");
+        self.class.get_or_init(|| read().map_err(told).ok()).as_ref()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -72,18 +88,13 @@ impl Known {
         let mut recorded = String::new();
         GzDecoder::new(RECORDED).read_to_string(&mut recorded).context("object_info")?;
         let older = if release == Release::V0_3_64 { OLDER } else { "{}" };
-        let mut descriptions = Map::new();
+        let mut classes = BTreeMap::new();
         for text in [&recorded, older, CUSTOM] {
-            descriptions.extend(serde_json::from_str::<Map<String, Value>>(text).context("object_info")?);
+            let read: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).context("object_info")?;
+            let described = |(name, text)| (name, Described { text, class: OnceLock::new() });
+            classes.extend(read.into_iter().map(described));
         }
-        let classes = descriptions
-            .iter()
-            .map(|(name, description)| {
-                let class = Class::read(name, description).with_context(|| format!("object_info: {name}"))?;
-                Ok((name.clone(), class))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { classes, descriptions })
+        Ok(Self(classes))
     }
 }
 
@@ -134,7 +145,7 @@ impl Catalog {
     }
 
     pub(crate) fn class(&self, name: &str) -> Option<&Class> {
-        self.known.classes.get(name).filter(|_| !self.without.contains(name))
+        self.known.0.get(name).filter(|_| !self.without.contains(name))?.class(name)
     }
 
     /// The values that an input may have, if it is a list.
@@ -163,14 +174,16 @@ impl Catalog {
 
     /// All classes as `/object_info` shows them, with these files in the input folder.
     pub(crate) fn descriptions(&self, input_files: &[String]) -> Map<String, Value> {
-        let names = self.known.descriptions.keys();
+        let names = self.known.0.keys();
         names.filter_map(|name| Some((name.clone(), self.description(name, input_files)?))).collect()
     }
 
     /// One class as `/object_info` shows it.
     pub(crate) fn description(&self, name: &str, input_files: &[String]) -> Option<Value> {
-        let class = self.class(name)?;
-        let mut description = self.known.descriptions.get(name)?.clone();
+        let described = self.known.0.get(name).filter(|_| !self.without.contains(name))?;
+        let mut description = described.description();
+        // Not kept: a list of all classes is asked for seldom.
+        let class = Class::read(name, &description).ok()?;
         for input in &class.inputs {
             let list = match input.kind {
                 Kind::InputFile(what) => json!(of_kind(what, input_files)),
@@ -219,6 +232,16 @@ mod tests {
         let less = catalog.under(&faults);
         assert_eq!(less.models("checkpoints").unwrap(), [""; 0]);
         assert!(less.class("VAEDecode").is_none() && less.descriptions(&[]).get("VAEDecode").is_none());
+    }
+
+    #[test]
+    fn every_recorded_class_can_be_read() {
+        for release in [Release::V0_3_64, Release::V0_33_0] {
+            let known = Known::of(release).unwrap();
+            for (name, described) in &known.0 {
+                assert!(described.class(name).is_some(), "{name}");
+            }
+        }
     }
 
     #[test]

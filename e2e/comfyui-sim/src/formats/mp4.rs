@@ -20,7 +20,7 @@ pub(crate) fn mp4(pictures: &Pictures, fps: f64, texts: &Texts<'_>) -> Vec<u8> {
 /// Width, height and number of frames of a file's first track, if this reads it.
 pub(crate) fn about(file: &[u8]) -> Option<(usize, usize, usize)> {
     let after = |name: &[u8]| Some(file.windows(name.len()).rposition(|at| at == name)? + name.len());
-    let number = |at: usize| Some(usize::try_from(u32::from_be_bytes(*file.get(at..)?.first_chunk()?)).ok()?);
+    let number = |at: usize| usize::try_from(u32::from_be_bytes(*file.get(at..)?.first_chunk()?)).ok();
     let (track, sizes) = (after(b"tkhd")?, after(b"stsz")?);
     // Sizes are in 16.16 bits, at the end of a header of 84 bytes.
     let (width, height) = (number(track + 76)? >> 16, number(track + 80)? >> 16);
