@@ -6,16 +6,17 @@ use super::{Data, Inputs, Made, models::changed};
 use crate::{catalog::Class, exception::Exception};
 
 pub(super) fn run(name: &str, class: &Class, inputs: &Inputs<'_>) -> Result<Made, Exception> {
+    let unknown = |what: &str| {
+        Exception::new("NotImplementedError", format!("comfyui-sim does not know what {name} {what}"))
+    };
+    if class.is_output {
+        return Err(unknown("shows"));
+    }
     let hand_on = |kind: &String| {
-        let given = class.inputs.iter().filter_map(|input| inputs.linked.get(input.name.as_str()));
-        let same = given.clone().find(|data| kind == "*" || data.kind() == kind);
-        same.map(|data| with(data, &note(name, inputs))).or_else(|| made(kind, name, inputs)).ok_or_else(
-            || {
-                let message =
-                    format!("comfyui-sim does not know what {name} does, and it has no input of type {kind}");
-                Exception::new("NotImplementedError", message)
-            },
-        )
+        let mut given = class.inputs.iter().filter_map(|input| inputs.linked.get(input.name.as_str()));
+        let same = given.find(|data| kind == "*" || data.kind() == kind);
+        let handed_on = same.map(|data| with(data, &note(name, inputs))).or_else(|| made(kind, name, inputs));
+        handed_on.ok_or_else(|| unknown(&format!("does, and it has no input of type {kind}")))
     };
     let data = class.outputs.iter().map(hand_on).collect::<Result<_, _>>()?;
     Ok(Made { data, shown: None })

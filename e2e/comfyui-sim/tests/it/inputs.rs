@@ -209,3 +209,75 @@ async fn a_file_that_is_not_there_is_refused_and_uploads_are_counted() -> Result
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_video_and_a_sound_follow_from_the_files_they_are_loaded_from() -> Result {
+    let sim = Sim::start(Options::default())?;
+    let client = Client::of(&sim);
+    let clip = |frames: u32, colour: u32| {
+        json!({
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 16, "batch_size": frames, "color": colour}},
+            "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 8}},
+            "9": {"class_type": "SaveVideo", "inputs": {
+                "video": ["2", 0], "filename_prefix": "clip", "format": "auto", "format.codec": "auto",
+            }},
+        })
+    };
+    let mut seen = Vec::new();
+    for (frames, colour) in [(3, 255), (3, 65_280), (5, 255)] {
+        let file = client.make(&clip(frames, colour), "9", "images").await?;
+        upload(&client, "clip.mp4", file, &[("overwrite", "true")]).await?;
+        let loaded = json!({
+            "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
+            "2": {"class_type": "GetVideoComponents", "inputs": {"video": ["1", 0]}},
+            "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "frame"}},
+        });
+        let history = client.run(&loaded).await?;
+        let files = history["outputs"]["9"]["images"].as_array().unwrap();
+        assert_eq!(files.len() as u64, u64::from(frames), "as many as the clip has");
+        let path = format!("/view?filename={}", files[0]["filename"].as_str().unwrap());
+        let picture = pixels(&client.request("GET", &path).send().await?.bytes().await?);
+        assert_eq!((picture.0, picture.1), (32, 16));
+        assert!(!seen.contains(&picture));
+        seen.push(picture);
+    }
+    let mut sounds = Vec::new();
+    for sound in [&b"RIFF one"[..], b"RIFF two"] {
+        upload(&client, "s.wav", sound.to_vec(), &[("overwrite", "true")]).await?;
+        let saved = json!({
+            "1": {"class_type": "LoadAudio", "inputs": {"audio": "s.wav"}},
+            "9": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "s"}},
+        });
+        sounds.push(client.make(&saved, "9", "audio").await?);
+    }
+    assert_ne!(sounds[0], sounds[1]);
+    upload(&client, "text.wav", b"no sound".to_vec(), &[]).await?;
+    let broken = json!({
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "text.wav"}},
+        "9": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "s"}},
+    });
+    assert_eq!(client.run(&broken).await?["status"]["status_str"], "error");
+    Ok(())
+}
+
+#[tokio::test]
+async fn pictures_and_latents_take_the_sizes_that_are_asked_for() -> Result {
+    let sim = Sim::start(Options::default())?;
+    let client = Client::of(&sim);
+    upload(&client, "red.png", png(RED), &[]).await?;
+    let mut scaled = image_to_image("red.png", 0.5);
+    scaled["11"] = json!({"class_type": "ImageScaleToTotalPixels", "inputs": {
+        "image": ["10", 0], "upscale_method": "lanczos", "megapixels": 0.0625, "resolution_steps": 1,
+    }});
+    scaled["5"]["inputs"]["pixels"] = json!(["11", 0]);
+    scaled["12"] = json!({"class_type": "RepeatLatentBatch", "inputs": {"samples": ["5", 0], "amount": 3}});
+    scaled["3"]["inputs"]["latent_image"] = json!(["12", 0]);
+    let history = client.run(&scaled).await?;
+    assert_eq!(history["outputs"]["9"]["images"].as_array().unwrap().len(), 3, "{history}");
+    let sampling = &sim.samplings()[0];
+    assert_eq!(
+        (&sampling["width"], &sampling["height"], &sampling["batch"]),
+        (&json!(256), &json!(256), &json!(3))
+    );
+    Ok(())
+}
