@@ -41,6 +41,8 @@ pub(crate) async fn apply(server: &Server, progress: &mut Progress<'_>) -> Resul
             FaultKind::SlowLoad { .. }
             | FaultKind::PromptError
             | FaultKind::DiskFull
+            | FaultKind::HalfFile
+            | FaultKind::EmptyFile
             | FaultKind::NoModels
             | FaultKind::MissingNode { .. }
             | FaultKind::IgnoreSigterm

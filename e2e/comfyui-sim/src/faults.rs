@@ -67,6 +67,10 @@ pub enum FaultKind {
     PromptError,
     /// Files can't be written: `OSError: [Errno 28] No space left on device`; uploads get 500.
     DiskFull,
+    /// The files of an output node are cut in half, and the prompt succeeds all the same.
+    HalfFile,
+    /// The files of an output node are empty, and the prompt succeeds all the same.
+    EmptyFile,
     /// The folders of models are empty while this fault is active.
     NoModels,
     /// A node class is missing while this fault is active.
@@ -108,6 +112,7 @@ impl FaultKind {
             Self::Hang | Self::IgnoreInterrupt | Self::Stall { .. } | Self::DropSockets => true,
             Self::BlackImage | Self::Leak { .. } => true,
             Self::SlowLoad { .. } | Self::PromptError | Self::DiskFull | Self::NoModels => false,
+            Self::HalfFile | Self::EmptyFile => false,
             Self::MissingNode { .. } | Self::IgnoreSigterm | Self::Answer { .. } => false,
         }
     }
@@ -115,7 +120,7 @@ impl FaultKind {
     /// Parses a kind such as `slow-load`, and the value after `=`.
     fn parse(name: &str, value: Option<&str>) -> Result<Self, String> {
         const NAMES: &str = "crash, out-of-memory, cuda-error, silence, hang, ignore-interrupt, stall=MILLIS, \
-                             drop-sockets, black-image, slow-load=MILLIS, leak=MEGABYTES, prompt-error, disk-full, \
+                             drop-sockets, black-image, slow-load=MILLIS, leak=MEGABYTES, prompt-error, disk-full, half-file, empty-file, \
                              no-models, no-node=CLASS, ignore-sigterm, ROUTE-STATUS (view-404), ROUTE-slow=MILLIS, \
                              ROUTE-cut (with @STEP and xTIMES after it), or a fault in JSON";
         let number = || value.and_then(|value| value.parse().ok());
@@ -134,6 +139,8 @@ impl FaultKind {
             ("leak", _) => number().and_then(|n| n.try_into().ok()).map(|megabytes| Self::Leak { megabytes }),
             ("prompt-error", None) => Some(Self::PromptError),
             ("disk-full", None) => Some(Self::DiskFull),
+            ("half-file", None) => Some(Self::HalfFile),
+            ("empty-file", None) => Some(Self::EmptyFile),
             ("no-models", None) => Some(Self::NoModels),
             ("no-node", Some(class)) => Some(Self::MissingNode { class: class.to_owned() }),
             ("ignore-sigterm", None) => Some(Self::IgnoreSigterm),
@@ -257,6 +264,7 @@ mod tests {
         assert_eq!("hang@3".parse(), fault(FaultKind::Hang, 3, None));
         assert_eq!("out-of-memory@2x1".parse(), fault(FaultKind::OutOfMemory, 2, Some(1)));
         assert_eq!("slow-load=50x2".parse(), fault(FaultKind::SlowLoad { millis: 50 }, 0, Some(2)));
+        assert_eq!("half-filex1".parse(), fault(FaultKind::HalfFile, 0, Some(1)));
         assert_eq!("view-404x3".parse(), fault(view(Answer::Status(404)), 0, Some(3)));
         assert_eq!("view-slow=9".parse(), fault(view(Answer::Slow { millis: 9 }), 0, None));
         assert_eq!("view-cut".parse(), fault(view(Answer::Cut), 0, None));

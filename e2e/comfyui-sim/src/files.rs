@@ -5,6 +5,7 @@ use std::{
 };
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::{exception::NO_SPACE, options::Folders};
 
@@ -36,6 +37,17 @@ pub(crate) struct FileRef {
     pub(crate) subfolder: String,
     #[serde(rename = "type")]
     pub(crate) folder: Folder,
+}
+
+/// A file in the input folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputFile {
+    /// Its name, with the subfolder before it.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// The folders.
@@ -104,6 +116,14 @@ impl Files {
         names
     }
 
+    /// The files in the input folder and below it, by name, with their bytes and SHA-256.
+    pub(crate) fn inputs(&self) -> Vec<InputFile> {
+        let mut files = Vec::new();
+        collect(&self.input, "", &mut files);
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        files
+    }
+
     /// Writes a file with the next free name `<prefix>_00001_.<extension>`. A prefix with slashes names a subfolder.
     /// Returns `None` if the subfolder is outside the folder.
     pub(crate) fn save(
@@ -140,6 +160,19 @@ impl Files {
             // PIL and safetensors leave no part of a file that did not fit.
             let _ = std::fs::remove_file(path);
         })
+    }
+}
+
+fn collect(directory: &Path, prefix: &str, files: &mut Vec<InputFile>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let name = format!("{prefix}{name}");
+        if entry.path().is_dir() {
+            collect(&entry.path(), &format!("{name}/"), files);
+        } else if let Ok(content) = std::fs::read(entry.path()) {
+            let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+            files.push(InputFile { name, bytes: content.len() as u64, sha256 });
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
+    catalog::{self, FOLDERS},
     faults::Fault,
-    files::Folder,
+    files::{Folder, InputFile},
     http_faults, http_files, python, python_json,
     queue::{self, Item},
     server::{Server, Stats},
@@ -41,7 +42,10 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/upload/image", post(http_files::upload).fallback(async || StatusCode::NOT_FOUND))
         .route("/system_stats", get(system_stats))
         .route("/features", get(async || Json(sockets::server_features())))
+        .route("/models", get(async || Json(FOLDERS)))
         .route("/models/{folder}", get(models))
+        .route("/experiment/models/{folder}", get(model_sizes))
+        .route("/view_metadata/{folder}", get(model_metadata))
         .route("/object_info", get(object_info))
         .route("/object_info/{class}", get(object_info_of));
     Router::new()
@@ -49,6 +53,8 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .nest("/api", routes)
         .route("/sim/faults", get(faults).put(set_faults))
         .route("/sim/stats", get(stats))
+        .route("/sim/inputs", get(inputs))
+        .route("/sim/samplings", get(samplings))
         .layer(middleware::from_fn_with_state(Arc::clone(&server), http_faults::apply))
         .layer(middleware::from_fn(same_origin))
         .with_state(server)
@@ -241,13 +247,34 @@ async fn models(State(server): Shared, Path(folder): Path<String>) -> Result<Jso
     server.catalog().models(&folder).map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
+/// Folder by folder with sizes, for the model browser of ComfyUI's editor.
+async fn model_sizes(
+    State(server): Shared,
+    Path(folder): Path<String>,
+) -> Result<Json<Vec<Value>>, StatusCode> {
+    let files = server.catalog().models(&folder).ok_or(StatusCode::NOT_FOUND)?;
+    let about = |name: String| json!({"pathIndex": 0, "size": catalog::bytes(&name), "modified": 0.0, "created": 0.0, "name": name});
+    Ok(Json(files.into_iter().map(about).collect()))
+}
+
+/// What the head of a model file says.
+async fn model_metadata(
+    State(server): Shared,
+    Path(folder): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, StatusCode> {
+    let files = server.catalog().models(&folder).unwrap_or_default();
+    let file = query.get("filename").filter(|file| files.contains(file) && file.ends_with(".safetensors"));
+    file.and_then(|file| catalog::metadata(file)).map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
 async fn object_info(State(server): Shared) -> Json<Map<String, Value>> {
     Json(server.catalog().descriptions(&server.files.input_names()))
 }
 
 async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Json<Map<String, Value>> {
-    let mut all = server.catalog().descriptions(&server.files.input_names());
-    Json(all.remove_entry(&class).into_iter().collect())
+    let description = server.catalog().description(&class, &server.files.input_names());
+    Json(description.into_iter().map(|description| (class.clone(), description)).collect())
 }
 
 /// The route asks the GPU for its memory, which raises an exception after a CUDA error.
@@ -256,7 +283,7 @@ async fn system_stats(State(server): Shared) -> Result<Json<Value>, Response> {
     if state.cuda_broken {
         return Err(internal_error());
     }
-    Ok(Json(state.memory.system_stats(&server.options.machine)))
+    Ok(Json(state.memory.system_stats(&server.options.machine, server.options.release.version())))
 }
 
 async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
@@ -265,6 +292,14 @@ async fn faults(State(server): Shared) -> Json<Vec<Fault>> {
 
 async fn set_faults(State(server): Shared, Json(faults): Json<Vec<Fault>>) {
     server.set_faults(faults);
+}
+
+async fn inputs(State(server): Shared) -> Json<Vec<InputFile>> {
+    Json(server.files.inputs())
+}
+
+async fn samplings(State(server): Shared) -> Json<Vec<Value>> {
+    Json(server.state().samplings.list())
 }
 
 async fn stats(State(server): Shared) -> Json<Stats> {

@@ -67,6 +67,9 @@ fn content_type(path: &Path) -> &'static str {
         Some("webm") => "video/webm",
         Some("mp3") => "audio/mpeg",
         Some("flac") => "audio/flac",
+        Some("gif") => "image/gif",
+        Some("glb") => "model/gltf-binary",
+        Some("txt") => "text/plain",
         _ => "application/octet-stream",
     }
 }
@@ -113,6 +116,7 @@ pub(crate) async fn upload(State(server): Shared, request: Request) -> Result<Js
     }
     let written = write(&server.files, &directory, &name, &file, overwrite);
     let name = written.map_err(|_| internal_error())?;
+    server.state().stats.uploads += 1;
     Ok(Json(json!({"name": name, "subfolder": subfolder, "type": folder})))
 }
 

@@ -1,5 +1,9 @@
 //! Latent images, and the `.latent` files in which ComfyUI stores them (safetensors).
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+
+use crate::mask::Mask;
 
 /// The number of channels of a latent.
 pub(crate) const CHANNELS: usize = 4;
@@ -15,11 +19,13 @@ pub(crate) struct Latent {
     pub(crate) height: usize,
     /// The values, in the order batch, channel, height, width.
     pub(crate) data: Vec<f32>,
+    /// What of it is to be painted anew; otherwise all.
+    pub(crate) mask: Option<Arc<Mask>>,
 }
 
 impl Latent {
     pub(crate) fn empty(batch: usize, width: usize, height: usize) -> Self {
-        Self { batch, width, height, data: vec![0.0; batch * CHANNELS * width * height] }
+        Self { batch, width, height, data: vec![0.0; batch * CHANNELS * width * height], mask: None }
     }
 
     /// The number of values in one channel of one image.
@@ -32,6 +38,16 @@ impl Latent {
         CHANNELS * self.plane_size()
     }
 
+    /// The same images so many times.
+    pub(crate) fn repeated(&self, times: usize) -> Self {
+        Self { batch: self.batch * times, data: self.data.repeat(times), mask: self.mask.clone(), ..*self }
+    }
+
+    /// Whether nothing is in it yet.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.data.iter().all(|value| *value == 0.0)
+    }
+
     /// Scales by nearest neighbours, whatever method the node asks for.
     pub(crate) fn scaled(&self, width: usize, height: usize) -> Self {
         let mut scaled = Self::empty(self.batch, width, height);
@@ -42,6 +58,7 @@ impl Latent {
                 *value = plane[y * self.height / height * self.width + x * self.width / width];
             }
         }
+        scaled.mask.clone_from(&self.mask);
         scaled
     }
 
@@ -91,7 +108,7 @@ impl Latent {
             return Err(broken("TensorInvalidInfo"));
         }
         let data = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        Ok(Self { batch, width, height, data })
+        Ok(Self { batch, width, height, data, mask: None })
     }
 }
 

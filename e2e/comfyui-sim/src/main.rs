@@ -3,7 +3,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use comfyui_sim::{Fault, Folders, Machine, Options, Previews, Sim, Timing};
+use comfyui_sim::{Fault, Folders, Machine, Options, Previews, Release, Sim, Timing};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulator of a ComfyUI server.
@@ -16,10 +16,17 @@ struct Flags {
     /// The port to listen on.
     #[arg(long, default_value_t = 8188)]
     port: u16,
-    /// The model files installed: FOLDER/FILE, or FILE for a checkpoint. Folders: checkpoints, diffusion_models,
-    /// text_encoders, vae, loras, upscale_models.
-    #[arg(long, value_delimiter = ',', default_value = "v1-5-pruned.safetensors,sd_xl_base_1.0.safetensors")]
-    models: Vec<String>,
+    /// The model files installed: FOLDER/FILE, or FILE for a checkpoint, in ComfyUI's folders (checkpoints,
+    /// diffusion_models, text_encoders, vae, loras, controlnet, upscale_models …). By default the usual files of the
+    /// families that are common today.
+    #[arg(long, value_delimiter = ',')]
+    models: Option<Vec<String>>,
+    /// More model files, beside those of --models.
+    #[arg(long, value_delimiter = ',')]
+    more_models: Vec<String>,
+    /// The release of ComfyUI whose node classes the server has.
+    #[arg(long, value_enum, default_value = "0.33.0")]
+    release: ReleaseFlag,
     /// Milliseconds before it listens.
     #[arg(long, default_value_t = 0)]
     boot_ms: u64,
@@ -82,6 +89,15 @@ enum PreviewMethod {
     Latent2rgb,
 }
 
+/// The releases whose node classes are known.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReleaseFlag {
+    #[value(name = "0.3.64")]
+    V0_3_64,
+    #[value(name = "0.33.0")]
+    V0_33_0,
+}
+
 /// The status that the shell and the kubelet report for a process killed by SIGKILL.
 const KILLED: i32 = 137;
 
@@ -99,8 +115,14 @@ async fn serve(flags: Flags) -> Result<()> {
         () = tokio::time::sleep(Duration::from_millis(flags.boot_ms).div_f64(flags.speed.max(0.001))) => {}
         _ = terminate.recv() => return Ok(()),
     }
+    let mut models = flags.models.unwrap_or_else(|| Options::default().models);
+    models.extend(flags.more_models);
     let sim = Sim::start(Options {
-        models: flags.models,
+        release: match flags.release {
+            ReleaseFlag::V0_3_64 => Release::V0_3_64,
+            ReleaseFlag::V0_33_0 => Release::V0_33_0,
+        },
+        models,
         timing: Timing {
             step: Duration::from_millis(flags.step_ms),
             load: Duration::from_millis(flags.load_ms),

@@ -52,12 +52,12 @@ impl Memory {
     }
 
     /// The answer of `/system_stats`.
-    pub(crate) fn system_stats(&self, machine: &Machine) -> Value {
+    pub(crate) fn system_stats(&self, machine: &Machine, version: &str) -> Value {
         let (vram_free, torch) = (self.vram_free(machine), if self.loaded.is_some() { MODEL } else { 0 });
         json!({
             "system": {
                 "os": "posix", "ram_total": machine.ram, "ram_free": self.ram_free(machine),
-                "comfyui_version": "0.3.64", "python_version": "simulated", "pytorch_version": "simulated",
+                "comfyui_version": version, "python_version": "simulated", "pytorch_version": "simulated",
                 "embedded_python": false, "argv": ["comfyui-sim"],
             },
             "devices": [{

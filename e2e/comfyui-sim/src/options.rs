@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::Fault;
+use crate::{Fault, catalog};
 
 /// The durations of the work. All are zero by default, which is as fast as the machine can.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,26 @@ pub enum Previews {
     EveryStep,
 }
 
+/// The release of ComfyUI whose node classes the server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Release {
+    /// 0.3.64: the common classes have the inputs they had then.
+    V0_3_64,
+    /// 0.33.0.
+    #[default]
+    V0_33_0,
+}
+
+impl Release {
+    /// The version, as `/system_stats` says it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::V0_3_64 => "0.3.64",
+            Self::V0_33_0 => "0.33.0",
+        }
+    }
+}
+
 /// The memory and disk of the simulated machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
@@ -68,7 +88,10 @@ pub struct Folders {
 /// The options of a [`crate::Sim`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The installed model files: FOLDER/FILE, or FILE for a checkpoint.
+    /// The release whose node classes the server has.
+    pub release: Release,
+    /// The installed model files: FOLDER/FILE, or FILE for a checkpoint; by default the usual files of the families
+    /// that are common today.
     pub models: Vec<String>,
     /// The durations of the work.
     pub timing: Timing,
@@ -91,7 +114,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            models: vec!["v1-5-pruned.safetensors".to_owned(), "sd_xl_base_1.0.safetensors".to_owned()],
+            release: Release::default(),
+            models: catalog::USUAL.map(str::to_owned).to_vec(),
             timing: Timing::default(),
             previews: Previews::default(),
             faults: Vec::new(),

@@ -1,10 +1,12 @@
-//! Pictures that are decoded from latents, and read from or written to PNG.
-use std::borrow::Cow;
+//! Pictures that are decoded from latents and changed. `png_file` reads and writes them.
+use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use png::{BitDepth, ColorType, Compression, Decoder, Encoder, Filter, Transformations};
+use sha2::{Digest, Sha256};
 
-use crate::latent::{CHANNELS, Latent, SCALE};
+use crate::{
+    latent::{CHANNELS, Latent, SCALE},
+    mask::Mask,
+};
 
 /// A batch of pictures of one size, eight bits per red, green and blue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(crate) struct Pictures {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) pixels: Vec<Vec<u8>>,
+    /// How opaque they are, if they have an alpha channel.
+    pub(crate) alpha: Option<Arc<Mask>>,
 }
 
 /// Half of the range of a latent's colour, in eight-bit steps.
@@ -20,7 +24,7 @@ const SHADING: f32 = 40.0;
 
 impl Pictures {
     pub(crate) fn filled(batch: usize, width: usize, height: usize, colour: [u8; 3]) -> Self {
-        Self { width, height, pixels: vec![colour.repeat(width * height); batch] }
+        Self { width, height, pixels: vec![colour.repeat(width * height); batch], alpha: None }
     }
 
     /// Decodes like a VAE: enlarges eight times, smoothly. NaN becomes black.
@@ -49,7 +53,7 @@ impl Pictures {
             }
             pixels.push(picture);
         }
-        Self { width, height, pixels }
+        Self { width, height, pixels, alpha: None }
     }
 
     /// Encodes like a VAE: each value is the mean of a block.
@@ -73,7 +77,7 @@ impl Pictures {
 
     pub(crate) fn inverted(&self) -> Self {
         let invert = |picture: &Vec<u8>| picture.iter().map(|value| 255 - value).collect();
-        Self { pixels: self.pixels.iter().map(invert).collect(), ..*self }
+        self.with(self.pixels.iter().map(invert).collect())
     }
 
     /// Scales by nearest neighbours, whatever method the node asks for.
@@ -88,47 +92,46 @@ impl Pictures {
             }
             scaled
         };
-        Self { width, height, pixels: self.pixels.iter().map(scale).collect() }
+        let alpha = self.alpha.as_ref().map(|alpha| Arc::new(alpha.scaled(width, height)));
+        Self { width, height, pixels: self.pixels.iter().map(scale).collect(), alpha }
     }
 
     /// A batch of one of the pictures.
     pub(crate) fn only(&self, index: usize) -> Self {
-        Self { pixels: self.pixels.get(index).cloned().into_iter().collect(), ..*self }
+        self.with(self.pixels.get(index).cloned().into_iter().collect())
     }
 
-    /// One of the pictures as a PNG file that contains these texts.
-    pub(crate) fn to_png(&self, index: usize, texts: &[(&str, String)]) -> Result<Vec<u8>> {
-        let mut file = Vec::new();
-        let mut encoder = Encoder::new(&mut file, u32::try_from(self.width)?, u32::try_from(self.height)?);
-        encoder.set_color(ColorType::Rgb);
-        encoder.set_depth(BitDepth::Eight);
-        encoder.set_compression(Compression::Fast);
-        encoder.set_filter(Filter::Up);
-        for (keyword, text) in texts {
-            encoder.add_text_chunk((*keyword).to_owned(), text.clone())?;
+    /// Other pixels of the same size.
+    pub(crate) fn with(&self, pixels: Vec<Vec<u8>>) -> Self {
+        Self { width: self.width, height: self.height, pixels, alpha: self.alpha.clone() }
+    }
+
+    /// Every colour moved a little, as by another VAE.
+    pub(crate) fn tinted(&self, tint: [u8; 3]) -> Self {
+        let moved = |(value, tint): (&u8, u8)| value.saturating_add(tint % 8).saturating_sub(tint / 8 % 8);
+        let change = |picture: &Vec<u8>| picture.iter().zip(tint.into_iter().cycle()).map(moved).collect();
+        self.with(self.pixels.iter().map(change).collect())
+    }
+
+    /// The mean colour of a batch's first picture.
+    pub(crate) fn mean(&self) -> [u8; 3] {
+        let pixels = self.pixels.first().map(Vec::as_slice).unwrap_or_default();
+        let mut sums = [0_usize; 3];
+        for pixel in pixels.as_chunks::<3>().0 {
+            for (sum, value) in sums.iter_mut().zip(pixel) {
+                *sum += usize::from(*value);
+            }
         }
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.pixels.get(index).context("no such picture")?)?;
-        writer.finish()?;
-        Ok(file)
+        sums.map(|sum| u8::try_from(sum / (pixels.len() / 3).max(1)).unwrap_or(u8::MAX))
     }
 
-    pub(crate) fn from_png(file: &[u8]) -> Result<Self> {
-        let mut decoder = Decoder::new(std::io::Cursor::new(file));
-        decoder.set_transformations(Transformations::normalize_to_color8());
-        let mut reader = decoder.read_info()?;
-        let mut data = vec![0; reader.output_buffer_size().context("too large")?];
-        let info = reader.next_frame(&mut data)?;
-        let data = &data[..info.buffer_size()];
-        let samples = info.color_type.samples();
-        ensure!(samples > 0, "no pixels");
-        let pixels: Cow<'_, [u8]> = match samples {
-            3 => data.into(),
-            4 => data.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
-            _ => data.chunks_exact(samples).flat_map(|pixel| [pixel[0]; 3]).collect(),
-        };
-        let (width, height) = (usize::try_from(info.width)?, usize::try_from(info.height)?);
-        Ok(Self { width, height, pixels: vec![pixels.into_owned()] })
+    /// A short name that other pixels don't have: a part of their SHA-256.
+    pub(crate) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for picture in &self.pixels {
+            hash.update(picture);
+        }
+        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -151,17 +154,6 @@ fn eight_bits(value: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_png_reads_back_with_its_texts() {
-        let pictures = Pictures::filled(2, 24, 16, [1, 2, 3]);
-        let file = pictures.to_png(1, &[("prompt", "{}".to_owned())]).unwrap();
-        let read = Pictures::from_png(&file).unwrap();
-        assert_eq!((read.width, read.height, &read.pixels[0]), (24, 16, &pictures.pixels[1]));
-        let reader = Decoder::new(std::io::Cursor::new(&file)).read_info().unwrap();
-        let text = &reader.info().uncompressed_latin1_text[0];
-        assert_eq!((text.keyword.as_str(), text.text.as_str()), ("prompt", "{}"));
-    }
 
     #[test]
     fn nan_is_black() {

@@ -29,6 +29,12 @@ pub(crate) fn int(value: &Value) -> Result<i128, String> {
     }
 }
 
+/// A count as a float.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub(crate) fn float_of(count: usize) -> f64 {
+    count as f64
+}
+
 /// Whether Python considers the value true.
 pub(crate) fn truthy(value: &Value) -> bool {
     match value {

@@ -2,7 +2,13 @@
 //! sends, and which strict readers refuse.
 //!
 //! [`Value`] has no such numbers. Here they are strings that begin with a character that no client sends.
-use serde_json::Value;
+use std::io::{self, Write};
+
+use serde::Serialize as _;
+use serde_json::{
+    Value,
+    ser::{Formatter, Serializer},
+};
 
 /// A character of Unicode's private use area.
 const MARK: char = '\u{F8FF}';
@@ -19,7 +25,46 @@ pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
 
 /// Writes JSON with bare words for the values that [`number`] made.
 pub(crate) fn text(value: &Value) -> String {
-    let mut text = value.to_string();
+    bare(value.to_string())
+}
+
+/// `json.dumps(value)`: with spaces after commas and colons, and all characters that are not ASCII escaped.
+pub(crate) fn dumps(value: &Value) -> String {
+    let mut written = Vec::new();
+    let mut writer = Serializer::with_formatter(&mut written, Spaced);
+    // Writing to memory does not fail, and a value has only keys of text.
+    let _ = value.serialize(&mut writer);
+    let mut text = String::new();
+    for character in bare(String::from_utf8(written).unwrap_or_default()).chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+fn bare(mut text: String) -> String {
     if text.contains(MARK) {
         for (word, _) in WORDS {
             text = text.replace(&format!("\"{MARK}{word}\""), word);
@@ -95,6 +140,12 @@ mod tests {
         assert!(!has_nan(&value["c"]));
         assert_eq!(text(&number(-f64::NAN)), "NaN");
         assert_eq!(number(0.5), json!(0.5));
+    }
+
+    #[test]
+    fn dumps_writes_as_python_does() {
+        let value = json!({"a": [1, "ü", "😀"], "b": {"c": number(f64::NAN)}});
+        assert_eq!(dumps(&value), r#"{"a": [1, "\u00fc", "\ud83d\ude00"], "b": {"c": NaN}}"#);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::{
     fault_effects,
     nodes::{self, Inputs, Made, Saving},
     order::ToRun,
-    picture::Pictures,
     python_json,
     queue::{Item, Outcome},
     report::{Reach, Report},
@@ -175,8 +174,13 @@ impl Runner {
         if nodes::bytes_to_make(class, inputs) > server.state().memory.ram_free(&server.options.machine) {
             fault_effects::die(server).await;
         }
-        let disk_full = nodes::writes(class) && server.disk_full();
-        nodes::run(class, inputs, &Saving { files: &server.files, texts: &texts(item), disk_full })
+        let writes = nodes::writes(class);
+        let disk_full = writes && server.disk_full();
+        let spoilt = writes.then(|| server.spoilt()).flatten();
+        let saving = Saving { files: &server.files, texts: &texts(item), disk_full, spoilt };
+        let catalog = server.catalog();
+        let about = catalog.class(class).ok_or_else(|| Exception::new("KeyError", format!("'{class}'")))?;
+        nodes::run(class, about, inputs, &saving)
     }
 
     /// Waits for the work that takes time besides sampling.
@@ -211,8 +215,8 @@ impl Runner {
 fn send_pictures(progress: &mut Progress<'_>, node: &str, inputs: &Inputs<'_>) -> Result<Made, Exception> {
     let pictures = inputs.pictures("images")?;
     let count = pictures.pixels.len();
-    for (index, pixels) in pictures.pixels.iter().enumerate() {
-        let picture = Pictures { pixels: vec![pixels.clone()], ..*pictures };
+    for index in 0..count {
+        let picture = pictures.only(index);
         progress.report.progress(node, index, count, Some(&picture));
     }
     Ok(Made::default())
@@ -239,22 +243,8 @@ fn report_stop(progress: &mut Progress<'_>, node: &str, stop: Stop) {
 /// The texts that are written into files: the prompt, and the data that the client adds.
 fn texts(item: &Item) -> Vec<(&str, String)> {
     let extra = item.extra.get("extra_pnginfo").and_then(Value::as_object);
-    let extra = extra.into_iter().flatten().map(|(name, value)| (name.as_str(), ascii(value)));
-    std::iter::once(("prompt", ascii(&Value::Object(item.prompt.clone())))).chain(extra).collect()
-}
-
-/// JSON as Python writes it, with all non-ASCII characters escaped.
-fn ascii(value: &Value) -> String {
-    let mut text = String::new();
-    for character in python_json::text(value).chars() {
-        if character.is_ascii() {
-            text.push(character);
-        } else {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    text
+    let extra = extra.into_iter().flatten().map(|(name, value)| (name.as_str(), python_json::dumps(value)));
+    std::iter::once(("prompt", python_json::dumps(&Value::Object(item.prompt.clone()))))
+        .chain(extra)
+        .collect()
 }

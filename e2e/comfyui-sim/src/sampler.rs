@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     latent::{CHANNELS, Latent},
+    mask::Mask,
     noise::{self, Stream},
     scene,
 };
@@ -15,10 +16,12 @@ const SIGMA_MAX: f32 = 14.6;
 const SIGMA_MIN: f32 = 0.03;
 
 /// A prompt text under a model's text encoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Conditioning {
     pub(crate) model: String,
     pub(crate) text: String,
+    /// What else steers: control nets, reference pictures.
+    pub(crate) with: Vec<String>,
 }
 
 /// What to sample; the fields of KSamplerAdvanced and KSampler.
@@ -68,7 +71,9 @@ impl Family {
 #[derive(Debug)]
 pub(crate) struct Run {
     latent: Latent,
-    /// What the model sees in the noise, the same for every image of the batch.
+    /// What it began with, where a mask keeps that.
+    source: Option<(Vec<f32>, Mask)>,
+    /// What the model sees in the noise, for each image of the batch.
     target: Vec<f32>,
     family: Family,
     sigmas: Vec<f32>,
@@ -82,19 +87,15 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(sampling: &Sampling, mut latent: Latent) -> Self {
         let sigmas = sigmas(sampling);
+        let source =
+            latent.mask.as_ref().map(|mask| (latent.data.clone(), mask.scaled(latent.width, latent.height)));
+        let target = target(sampling, &latent);
         if let (true, Some(first)) = (sampling.add_noise, sigmas.first()) {
             add_noise(&mut latent, &mut Stream::new(sampling.seed), *first);
         }
-        let words = [
-            &sampling.model,
-            &sampling.positive.model,
-            &sampling.positive.text,
-            &sampling.negative.text,
-            &sampling.cfg.to_string(),
-        ];
-        let target = scene::draw(Stream::of(&words.map(String::as_str)), latent.width, latent.height);
         Self {
             latent,
+            source,
             target,
             family: Family::of(&sampling.sampler),
             sigmas,
@@ -140,7 +141,18 @@ impl Run {
         if self.family == Family::Stochastic && next > 0.0 {
             add_noise(&mut self.latent, &mut self.noise, 0.5 * next);
         }
+        self.keep_unmasked();
         self.done += 1;
+    }
+
+    /// Puts back what the mask does not mean.
+    fn keep_unmasked(&mut self) {
+        let Some((source, mask)) = &self.source else { return };
+        let values = self.latent.data.iter_mut().zip(source);
+        for ((value, source), mask) in values.zip(mask.values.iter().cycle()) {
+            let share = f32::from(*mask) / 255.0;
+            *value = source + (*value - source) * share;
+        }
     }
 
     /// What the model takes for the picture behind noise of level `sigma`. Noise pushes it to one side or the other of
@@ -152,15 +164,14 @@ impl Run {
         let scale = STEEPNESS / (1.0 + sigma * sigma).sqrt();
         let plane = self.latent.plane_size();
         let mut estimate = Vec::with_capacity(noisy.len());
-        for image in noisy.chunks_exact(self.target.len()) {
+        let images = noisy.chunks_exact(self.latent.image_size());
+        for (image, target) in images.zip(self.target.chunks_exact(self.latent.image_size())) {
             for (channel, push) in PUSH.into_iter().enumerate() {
                 let range = channel * plane..(channel + 1) * plane;
-                estimate.extend(image[range.clone()].iter().zip(&self.target[range]).map(
-                    |(noisy, target)| {
-                        let off = scale * (noisy - target);
-                        target + push * off / (1.0 + off.abs())
-                    },
-                ));
+                estimate.extend(image[range.clone()].iter().zip(&target[range]).map(|(noisy, target)| {
+                    let off = scale * (noisy - target);
+                    target + push * off / (1.0 + off.abs())
+                }));
             }
         }
         estimate
@@ -171,9 +182,34 @@ impl Run {
         &self.latent
     }
 
-    pub(crate) fn finish(self) -> Latent {
+    pub(crate) fn finish(mut self) -> Latent {
+        self.keep_unmasked();
         self.latent
     }
+}
+
+/// What the model has in mind for each image: a scene of the words, mixed with what was given if only a part of the
+/// schedule is sampled.
+fn target(sampling: &Sampling, latent: &Latent) -> Vec<f32> {
+    let cfg = sampling.cfg.to_string();
+    let mut words: Vec<&str> = vec![
+        &sampling.model,
+        &sampling.positive.model,
+        &sampling.positive.text,
+        &sampling.negative.text,
+        &cfg,
+    ];
+    words.extend(sampling.positive.with.iter().chain(&sampling.negative.with).map(String::as_str));
+    let scene = scene::draw(Stream::of(&words), latent.width, latent.height);
+    let mut target = scene.repeat(latent.batch);
+    if sampling.add_noise && sampling.denoise < 1.0 && !latent.is_blank() {
+        #[allow(clippy::cast_possible_truncation, reason = "between 0 and 1")]
+        let share = sampling.denoise as f32;
+        for (target, source) in target.iter_mut().zip(&latent.data) {
+            *target = source + (*target - source) * share;
+        }
+    }
+    target
 }
 
 /// Along the line from the noisy image to the estimate, as far as the noise level falls.
@@ -227,7 +263,9 @@ mod tests {
     use super::*;
 
     fn sampling(sampler: &str, start: usize, end: usize) -> Sampling {
-        let words = |text: &str| Arc::new(Conditioning { model: "m".to_owned(), text: text.to_owned() });
+        let words = |text: &str| {
+            Arc::new(Conditioning { model: "m".to_owned(), text: text.to_owned(), ..Conditioning::default() })
+        };
         Sampling {
             model: "m".to_owned(),
             positive: words("a lighthouse at dusk"),
@@ -290,6 +328,24 @@ mod tests {
         assert_ne!(plain, of(|sampling| sampling.steps = 21));
         assert_ne!(plain, of(|sampling| sampling.cfg = 8.0));
         assert_ne!(plain, of(|sampling| sampling.model = "n".to_owned()));
+    }
+
+    #[test]
+    fn a_weak_change_stays_near_its_source_and_a_mask_keeps_what_it_does_not_mean() {
+        let mut source = Latent::empty(1, 8, 8);
+        source.data.fill(0.5);
+        let off = |denoise: f64| {
+            let sampling = Sampling { denoise, ..sampling("euler", 0, 10000) };
+            let made = sample(&sampling, source.clone());
+            made.data.iter().zip(&source.data).map(|(a, b)| (a - b).abs()).sum::<f32>()
+        };
+        assert!(off(0.2) < off(0.9), "{} {}", off(0.2), off(0.9));
+        let mut mask = Mask::filled(8, 8, 0);
+        mask.values[..32].fill(255);
+        source.mask = Some(Arc::new(mask));
+        let made = sample(&sampling("euler", 0, 10000), source.clone());
+        assert!(made.data[..32].iter().any(|value| (*value - 0.5).abs() > 0.1));
+        assert!(made.data[32..64].iter().all(|value| *value == 0.5));
     }
 
     #[test]

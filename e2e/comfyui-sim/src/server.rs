@@ -18,9 +18,11 @@ use crate::{
     faults::{Fault, FaultKind, Faults},
     files::Files,
     memory::Memory,
+    nodes::Spoilt,
     options::Options,
     queue::{Incomparable, Item, Outcome, Queue},
     record::Record,
+    samplings::Samplings,
     sockets::{self, Sockets, To},
 };
 
@@ -35,6 +37,8 @@ pub struct Stats {
     pub steps: u64,
     /// The number of checkpoint loads.
     pub loads: u64,
+    /// The number of files that were uploaded.
+    pub uploads: u64,
     /// The number of prompts in the history.
     pub history: u64,
     /// The number of files in the output and temp folders.
@@ -80,6 +84,7 @@ pub(crate) struct State {
     ended: Option<Instant>,
     gaps: VecDeque<Duration>,
     pub(crate) memory: Memory,
+    pub(crate) samplings: Samplings,
     /// Whether a CUDA error has happened; only a restart helps.
     pub(crate) cuda_broken: bool,
 }
@@ -92,7 +97,7 @@ impl Server {
         down: CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + use<>)> {
         let (sockets, publisher) = Sockets::new();
-        let installed = Catalog::new(&options.models)?;
+        let installed = Catalog::new(options.release, &options.models)?;
         let state = State {
             catalog: Arc::new(installed.under(&options.faults)),
             queue: Queue::default(),
@@ -106,6 +111,7 @@ impl Server {
             ended: None,
             gaps: VecDeque::new(),
             memory: Memory::default(),
+            samplings: Samplings::default(),
             cuda_broken: false,
         };
         let server = Self {
@@ -230,6 +236,15 @@ impl Server {
     /// Whether the next file does not fit on the disk.
     pub(crate) fn disk_full(&self) -> bool {
         !self.state().faults.of_kind(|kind| *kind == FaultKind::DiskFull).is_empty()
+    }
+
+    /// What happens to the next node's files.
+    pub(crate) fn spoilt(&self) -> Option<Spoilt> {
+        let spoils = |kind: &FaultKind| matches!(kind, FaultKind::HalfFile | FaultKind::EmptyFile);
+        self.state().faults.of_kind(spoils).pop().map(|kind| match kind {
+            FaultKind::HalfFile => Spoilt::Half,
+            _ => Spoilt::Nothing,
+        })
     }
 
     /// The status that `/prompt` and `status` frames show.

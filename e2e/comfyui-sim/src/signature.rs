@@ -1,11 +1,11 @@
 //! Decides when ComfyUI uses a node's earlier result: if its class and inputs, and those of all nodes before it, are
 //! equal.
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{order, queue::Item, server::Server};
+use crate::{catalog::Kind, order, queue::Item, server::Server};
 
 /// A hash of a node and all nodes before it; equal signatures give equal results.
 pub(crate) type Signature = [u8; 32];
@@ -45,12 +45,19 @@ fn signature(
         }
     }
     // A file may have been replaced by another one with the same name.
-    if let Some("LoadImage" | "LoadLatent") = about["class_type"].as_str() {
-        let name = about["inputs"]["image"].as_str().or(about["inputs"]["latent"].as_str());
-        let file = name.and_then(|name| server.files.find_annotated(name));
-        hash.update(file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default());
+    for file in input_files(server, about) {
+        hash.update(std::fs::read(file).unwrap_or_default());
     }
     let signature = hash.finalize().into();
     known.insert(node.to_owned(), signature);
     signature
+}
+
+/// The files that a node loads.
+fn input_files(server: &Server, node: &Value) -> Vec<PathBuf> {
+    let catalog = server.catalog();
+    let class = node["class_type"].as_str().and_then(|name| catalog.class(name));
+    let inputs = class.into_iter().flat_map(|class| &class.inputs);
+    let files = inputs.filter(|input| matches!(input.kind, Kind::InputFile(_)));
+    files.filter_map(|input| server.files.find_annotated(node["inputs"][&input.name].as_str()?)).collect()
 }

@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Fault, FaultKind, Options, Stats, http, run, server::Server};
+use crate::{Fault, FaultKind, InputFile, Options, Stats, http, run, server::Server};
 
 /// A running simulator. It has its own thread and runtime; dropping it is like killing a process.
 #[derive(Debug)]
@@ -75,6 +76,17 @@ impl Sim {
     /// Counts of the work since the last start.
     pub fn stats(&self) -> Stats {
         self.life.server.stats()
+    }
+
+    /// The files that are in the input folder now, and below it.
+    pub fn inputs(&self) -> Vec<InputFile> {
+        self.life.server.files.inputs()
+    }
+
+    /// What was sampled since the last start, the latest 256 at most: model, words, seed, strength and so on, as
+    /// `GET /sim/samplings` shows it.
+    pub fn samplings(&self) -> Vec<Value> {
+        self.life.server.state().samplings.list()
     }
 
     /// How long the GPU idled between each prompt and the next, since this was asked last; the latest 4,096 at most.

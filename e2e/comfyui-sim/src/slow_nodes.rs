@@ -19,7 +19,7 @@ const ENLARGED: usize = 4;
 
 /// Whether a class is a sampler.
 pub(crate) fn is_sampler(class: &str) -> bool {
-    ["KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced"].contains(&class)
+    ["KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"].contains(&class)
 }
 
 /// Runs a sampler.
@@ -36,6 +36,7 @@ pub(crate) async fn sample(
     if !server.state().memory.can_sample(&latent, &server.options.machine) {
         return Err(Exception::out_of_memory().into());
     }
+    server.state().samplings.add(&progress.item.id, node, &sampling, &latent);
     let mut run = sampler::Run::new(&sampling, Arc::unwrap_or_clone(latent));
     let steps = run.steps();
     let mut clock = Clock::new(server, step_time);

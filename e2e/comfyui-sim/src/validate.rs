@@ -140,7 +140,12 @@ impl Check<'_> {
         };
         let mut reasons = Vec::new();
         let mut valid = true;
-        for input in &class.inputs {
+        let mut inputs: Vec<&Input> = class.inputs.iter().rev().collect();
+        while let Some(input) = inputs.pop() {
+            if let (Kind::Branches(branches), Some(key)) = (&input.kind, given.get(&input.name)) {
+                let chosen = branches.iter().find(|(of, _)| of == key);
+                inputs.extend(chosen.into_iter().flat_map(|(_, inputs)| inputs).rev());
+            }
             match given.get(&input.name) {
                 None if !input.is_required => {}
                 None => reasons.push(reason(
@@ -179,8 +184,7 @@ impl Check<'_> {
     fn link(&mut self, input: &Input, link: &[Value]) -> Result<Link, Exception> {
         let [from, slot] = link else {
             let message = "Bad linked input, must be a length-2 list of [node_id, slot_index]";
-            let extra =
-                json!({"input_name": input.name, "input_config": input.config, "received_value": link});
+            let extra = json!({"input_name": input.name, "input_config": self.catalog.config(input), "received_value": link});
             return Ok(Link::Wrong(reason("bad_linked_input", message, &input.name, extra)));
         };
         let from = python::str(from);
@@ -190,11 +194,12 @@ impl Check<'_> {
             || Exception { kind: "IndexError", message: "tuple index out of range".to_owned() };
         let received = outputs.get(slot).ok_or_else(out_of_range)?;
         let wanted = input.kind.type_name();
-        // A class may accept several types, or any type.
-        if wanted != "*" && received != "*" && !wanted.split(',').any(|wanted| wanted == received) {
+        // A class may accept several types, or any type, and so may an output be of one of several.
+        let fits = |received: &str| wanted.split(',').any(|wanted| wanted == received);
+        if wanted != "*" && received != "*" && !received.split(',').any(fits) {
             let details = format!("{}, received_type({received}) mismatch input_type({wanted})", input.name);
             let extra = json!({
-                "input_name": input.name, "input_config": input.config,
+                "input_name": input.name, "input_config": self.catalog.config(input),
                 "received_type": received, "linked_node": link,
             });
             let message = "Return type mismatch between linked nodes";
@@ -207,7 +212,7 @@ impl Check<'_> {
                 let mut reason = exception
                     .reason("exception_during_inner_validation", "Exception when validating inner node");
                 reason["extra_info"]["input_name"] = json!(input.name);
-                reason["extra_info"]["input_config"] = input.config.clone();
+                reason["extra_info"]["input_config"] = self.catalog.config(input);
                 reason["extra_info"]["linked_node"] = json!(link);
                 self.finish(&from, Verdict::Invalid(vec![reason]));
                 Ok(Link::DependsOnInvalid)
@@ -218,7 +223,8 @@ impl Check<'_> {
     /// Converts a value to the type that the node needs.
     fn value(&self, input: &Input, value: &Value) -> Result<Value, Value> {
         let name = &input.name;
-        let extra = json!({"input_name": name, "input_config": input.config, "received_value": value});
+        let config = self.catalog.config(input);
+        let extra = json!({"input_name": name, "input_config": config, "received_value": value});
         let unconvertible = |exception: String| {
             let kind = input.kind.type_name();
             let mut extra = extra.clone();
@@ -259,18 +265,19 @@ impl Check<'_> {
             },
             Kind::Bool => Ok(Value::Bool(python::truthy(value))),
             Kind::Text => Ok(Value::String(python::str(value))),
-            Kind::Choice(choices) => {
-                if value.as_str().is_some_and(|value| choices.iter().any(|choice| choice == value)) {
+            Kind::Choice(_) | Kind::Branches(_) | Kind::ModelFile(..) => {
+                let choices = self.catalog.choices(input).unwrap_or_default();
+                if choices.contains(value) {
                     return Ok(value.clone());
                 }
-                Err(not_in_list(input, choices, value))
+                Err(not_in_list(&input.name, config, &choices, value))
             }
-            Kind::InputFile => {
+            Kind::InputFile(what) => {
                 let file = python::str(value);
                 if self.files.find_annotated(&file).is_some() {
                     return Ok(value.clone());
                 }
-                let details = format!("{name} - Invalid {name} file: {file}");
+                let details = format!("{name} - Invalid {what} file: {file}");
                 let message = "Custom validation failed for node";
                 Err(reason("custom_validation_failed", message, &details, json!({"input_name": name})))
             }
@@ -310,13 +317,13 @@ fn reason(kind: &str, message: &str, details: &str, extra_info: Value) -> Value 
 }
 
 /// Long lists are not repeated.
-fn not_in_list(input: &Input, choices: &[String], value: &Value) -> Value {
+fn not_in_list(name: &str, config: Value, choices: &[Value], value: &Value) -> Value {
     let (list, config) = match choices.len() {
         length @ 21.. => (format!("(list of length {length})"), Value::Null),
-        _ => (python::repr(&json!(choices)), input.config.clone()),
+        _ => (python::repr(&json!(choices)), config),
     };
-    let details = format!("{}: '{}' not in {list}", input.name, python::str(value));
-    let extra = json!({"input_name": input.name, "input_config": config, "received_value": value});
+    let details = format!("{name}: '{}' not in {list}", python::str(value));
+    let extra = json!({"input_name": name, "input_config": config, "received_value": value});
     reason("value_not_in_list", "Value not in list", &details, extra)
 }
 

@@ -1,6 +1,10 @@
 //! What each node class does, given its inputs. Nodes that take time and show progress are in `slow_nodes`.
+mod guidance;
 mod images;
+mod masks;
+mod media;
 mod models;
+mod others;
 mod outputs;
 
 use std::{collections::HashMap, sync::Arc};
@@ -9,11 +13,14 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::{
     images::bytes_to_make,
-    outputs::{Saving, writes},
+    outputs::{Saving, Spoilt, writes},
 };
 use crate::{
+    catalog::Class,
     exception::Exception,
+    formats::Sound,
     latent::Latent,
+    mask::Mask,
     order,
     picture::Pictures,
     python,
@@ -23,27 +30,36 @@ use crate::{
 /// What goes along a link.
 #[derive(Debug, Clone)]
 pub(crate) enum Data {
+    /// A model's file, and what was done to it.
     Model(String),
     Clip(String),
-    Vae,
+    /// The file; empty for the one that a checkpoint brings.
+    Vae(String),
+    ControlNet(String),
     UpscaleModel,
     Conditioning(Arc<Conditioning>),
     Latent(Arc<Latent>),
     Pictures(Arc<Pictures>),
-    Mask,
-    /// A seed.
-    Noise(u64),
+    Mask(Arc<Mask>),
+    /// A seed, or no noise.
+    Noise(Option<u64>),
     /// A sampler's name.
     Sampler(String),
     Sigmas(Schedule),
     Guider(Guider),
-    Video(Arc<Pictures>),
-    Audio {
-        seconds: f64,
-        sample_rate: u32,
-    },
+    Video(Video),
+    Audio(Sound),
     /// A number or a text.
     Value(Value),
+    /// Something of this type that nothing here looks into.
+    Other(String),
+}
+
+/// Frames, and how many there are a second.
+#[derive(Debug, Clone)]
+pub(crate) struct Video {
+    pub(crate) frames: Arc<Pictures>,
+    pub(crate) fps: f64,
 }
 
 /// How the noise falls, as BasicScheduler makes it.
@@ -52,6 +68,8 @@ pub(crate) struct Schedule {
     scheduler: String,
     steps: usize,
     denoise: f64,
+    /// The steps of it that are taken.
+    taken: (usize, usize),
 }
 
 /// What SamplerCustomAdvanced is guided by.
@@ -90,13 +108,21 @@ impl From<Latent> for Made {
 }
 
 /// Runs a node that shows no progress. `saving` is for what it writes.
-pub(crate) fn run(class: &str, inputs: &Inputs<'_>, saving: &Saving<'_>) -> Result<Made, Exception> {
-    for family in [models::run, images::run] {
-        if let Some(made) = family(class, inputs, saving.files)? {
+pub(crate) fn run(
+    name: &str,
+    class: &Class,
+    inputs: &Inputs<'_>,
+    saving: &Saving<'_>,
+) -> Result<Made, Exception> {
+    for family in [models::run, guidance::run, images::run, masks::run, media::run] {
+        if let Some(made) = family(name, inputs, saving.files)? {
             return Ok(made);
         }
     }
-    outputs::run(class, inputs, saving)?.ok_or_else(|| Exception::new("KeyError", format!("'{class}'")))
+    if let Some(made) = outputs::run(name, inputs, saving)? {
+        return Ok(made);
+    }
+    others::run(name, class, inputs)
 }
 
 /// A node's inputs: constants and what came along its links.
@@ -150,8 +176,34 @@ impl<'a> Inputs<'a> {
 
     pub(crate) fn pictures(&self, name: &str) -> Result<Arc<Pictures>, Exception> {
         match self.linked.get(name) {
-            Some(Data::Pictures(pictures) | Data::Video(pictures)) => Ok(pictures.clone()),
+            Some(Data::Pictures(pictures)) => Ok(pictures.clone()),
+            Some(Data::Video(video)) => Ok(video.frames.clone()),
             _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    fn mask(&self, name: &str) -> Result<Arc<Mask>, Exception> {
+        match self.linked.get(name) {
+            Some(Data::Mask(mask)) => Ok(mask.clone()),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    fn sound(&self, name: &str) -> Result<Sound, Exception> {
+        match self.linked.get(name) {
+            Some(Data::Audio(sound)) => Ok(*sound),
+            _ => Err(Exception::not_subscriptable()),
+        }
+    }
+
+    /// Another VAE than the checkpoint's moves every colour a little.
+    fn tint(&self) -> Option<[u8; 3]> {
+        match self.linked.get("vae") {
+            Some(Data::Vae(file)) if !file.is_empty() => {
+                let [red, green, blue, ..] = crate::noise::Stream::of(&[file]).bits().to_le_bytes();
+                Some([red, green, blue])
+            }
+            _ => None,
         }
     }
 
@@ -178,8 +230,10 @@ impl<'a> Inputs<'a> {
 
     /// The sampling that a sampler node asks for.
     pub(crate) fn sampling(&self, class: &str) -> Result<Sampling, Exception> {
-        if class == "SamplerCustomAdvanced" {
-            return self.custom_sampling();
+        match class {
+            "SamplerCustomAdvanced" => return self.guided_sampling(),
+            "SamplerCustom" => return self.custom_sampling(),
+            _ => {}
         }
         let advanced = class == "KSamplerAdvanced";
         let denoise = if advanced { 1.0 } else { self.float("denoise") };
@@ -203,30 +257,50 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    fn custom_sampling(&self) -> Result<Sampling, Exception> {
-        let input = |name: &str| self.linked.get(name);
-        let (Some(Data::Noise(seed)), Some(Data::Guider(guider))) = (input("noise"), input("guider")) else {
-            return Err(Exception::not_subscriptable());
-        };
-        let (Some(Data::Sampler(sampler)), Some(Data::Sigmas(schedule))) =
-            (input("sampler"), input("sigmas"))
+    fn guided_sampling(&self) -> Result<Sampling, Exception> {
+        let (Some(Data::Noise(seed)), Some(Data::Guider(guider))) =
+            (self.linked.get("noise"), self.linked.get("guider"))
         else {
             return Err(Exception::not_subscriptable());
         };
+        self.along_sigmas(guider.clone(), *seed)
+    }
+
+    fn custom_sampling(&self) -> Result<Sampling, Exception> {
+        let guider = Guider {
+            model: self.model()?,
+            positive: self.conditioning("positive")?,
+            negative: self.conditioning("negative")?,
+            cfg: self.float("cfg"),
+        };
+        let noise = self.value("add_noise").is_none_or(python::truthy).then(|| self.int("noise_seed"));
+        self.along_sigmas(guider, noise)
+    }
+
+    fn along_sigmas(&self, guider: Guider, seed: Option<u64>) -> Result<Sampling, Exception> {
+        let (Some(Data::Sampler(sampler)), Some(Data::Sigmas(schedule))) =
+            (self.linked.get("sampler"), self.linked.get("sigmas"))
+        else {
+            return Err(Exception::not_subscriptable());
+        };
+        if schedule.denoise.is_nan() {
+            return Err(Exception::nan_as_int());
+        }
+        let (start, end) = schedule.taken;
         Ok(Sampling {
-            model: guider.model.clone(),
-            positive: guider.positive.clone(),
-            negative: guider.negative.clone(),
-            seed: *seed,
+            model: guider.model,
+            positive: guider.positive,
+            negative: guider.negative,
+            seed: seed.unwrap_or_default(),
             steps: schedule.steps,
             cfg: guider.cfg,
             sampler: sampler.clone(),
             scheduler: schedule.scheduler.clone(),
             denoise: schedule.denoise,
-            start: 0,
-            end: usize::MAX,
-            add_noise: true,
-            leftover_noise: false,
+            start,
+            end,
+            add_noise: seed.is_some(),
+            leftover_noise: end < schedule.steps,
         })
     }
 }

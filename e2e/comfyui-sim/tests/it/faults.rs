@@ -228,3 +228,17 @@ async fn files_of_models_and_node_classes_may_be_missing_for_a_while() -> Result
     assert_eq!(client.run(&request["prompt"]).await?["status"]["completed"], true);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_file_may_be_half_or_empty_though_its_prompt_succeeds() -> Result {
+    let sim = Sim::start(Options::default())?;
+    let client = Client::of(&sim);
+    let whole = client.make(&text_to_image(1, 1, 64), "9", "images").await?.len();
+    sim.set_faults(vec!["half-filex1".parse().unwrap()]);
+    let half = client.make(&text_to_image(2, 1, 64), "9", "images").await?;
+    assert!(half.len() < whole * 2 / 3 && half.starts_with(b"\x89PNG"), "{} of {whole}", half.len());
+    sim.set_faults(vec!["empty-filex1".parse().unwrap()]);
+    assert_eq!(client.make(&text_to_image(3, 1, 64), "9", "images").await?.len(), 0);
+    assert!(!client.make(&text_to_image(4, 1, 64), "9", "images").await?.is_empty());
+    Ok(())
+}

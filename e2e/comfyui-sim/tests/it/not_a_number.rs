@@ -46,7 +46,7 @@ async fn a_bare_word_is_read_and_makes_a_black_picture() -> Result {
     assert!(history.contains(r#""cfg":NaN"#), "{history}");
     let picture = client.request("GET", "/view?filename=seed1_00001_.png").send().await?.bytes().await?;
     assert!(pixels(&picture).2.iter().all(|value| *value == 0));
-    assert!(String::from_utf8_lossy(&picture).contains(r#""cfg":NaN"#), "also in the picture's own text");
+    assert!(String::from_utf8_lossy(&picture).contains(r#""cfg": NaN"#), "also in the picture's own text");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The recorded requests, sent to the simulator, get the recorded answers.
 use std::time::Duration;
 
-use comfyui_sim::{Options, Previews, Sim, Timing};
+use comfyui_sim::{Options, Previews, Release, Sim, Timing};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testkit::wait_for;
@@ -24,6 +24,7 @@ pub(crate) fn recorded(prompts: &[Value], name: &str) -> Value {
 
 pub(crate) fn sim(timing: Timing) -> Result<Sim> {
     Sim::start(Options {
+        release: Release::V0_3_64,
         models: ["rand_sd15_full.safetensors", "rand_sd15_tiny.safetensors"].map(str::to_owned).to_vec(),
         previews: Previews::EveryStep,
         timing,
