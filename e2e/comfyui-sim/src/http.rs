@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
-    catalog::{self, FOLDERS},
+    catalog,
     faults::Fault,
     files::{Folder, InputFile},
-    http_faults, http_files, python, python_json,
+    http_faults, http_files, http_models, python, python_json,
     queue::{self, Item},
     server::{Server, Stats},
     sockets,
@@ -42,12 +42,12 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/upload/image", post(http_files::upload).fallback(async || StatusCode::NOT_FOUND))
         .route("/system_stats", get(system_stats))
         .route("/features", get(async || Json(sockets::server_features())))
-        .route("/models", get(async || Json(FOLDERS)))
-        .route("/models/{folder}", get(models))
-        .route("/experiment/models/{folder}", get(model_sizes))
-        .route("/view_metadata/{folder}", get(model_metadata))
-        .route("/object_info", get(object_info))
-        .route("/object_info/{class}", get(object_info_of));
+        .route("/models", get(async || Json(catalog::FOLDERS)))
+        .route("/models/{folder}", get(http_models::models))
+        .route("/experiment/models/{folder}", get(http_models::model_sizes))
+        .route("/view_metadata/{folder}", get(http_models::model_metadata))
+        .route("/object_info", get(http_models::object_info))
+        .route("/object_info/{class}", get(http_models::object_info_of));
     Router::new()
         .merge(routes.clone())
         .nest("/api", routes)
@@ -241,40 +241,6 @@ async fn free(State(server): Shared, request: Request) -> Result<(), Response> {
         server.state().free = true;
     }
     Ok(())
-}
-
-async fn models(State(server): Shared, Path(folder): Path<String>) -> Result<Json<Vec<String>>, StatusCode> {
-    server.catalog().models(&folder).map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-/// Folder by folder with sizes, for the model browser of ComfyUI's editor.
-async fn model_sizes(
-    State(server): Shared,
-    Path(folder): Path<String>,
-) -> Result<Json<Vec<Value>>, StatusCode> {
-    let files = server.catalog().models(&folder).ok_or(StatusCode::NOT_FOUND)?;
-    let about = |name: String| json!({"pathIndex": 0, "size": catalog::bytes(&name), "modified": 0.0, "created": 0.0, "name": name});
-    Ok(Json(files.into_iter().map(about).collect()))
-}
-
-/// What the head of a model file says.
-async fn model_metadata(
-    State(server): Shared,
-    Path(folder): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, StatusCode> {
-    let files = server.catalog().models(&folder).unwrap_or_default();
-    let file = query.get("filename").filter(|file| files.contains(file) && file.ends_with(".safetensors"));
-    file.and_then(|file| catalog::metadata(file)).map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-async fn object_info(State(server): Shared) -> Json<Map<String, Value>> {
-    Json(server.catalog().descriptions(&server.files.input_names()))
-}
-
-async fn object_info_of(State(server): Shared, Path(class): Path<String>) -> Json<Map<String, Value>> {
-    let description = server.catalog().description(&class, &server.files.input_names());
-    Json(description.into_iter().map(|description| (class.clone(), description)).collect())
 }
 
 /// The route asks the GPU for its memory, which raises an exception after a CUDA error.

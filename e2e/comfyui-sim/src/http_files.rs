@@ -67,6 +67,7 @@ fn content_type(path: &Path) -> &'static str {
         Some("webm") => "video/webm",
         Some("mp3") => "audio/mpeg",
         Some("flac") => "audio/flac",
+        Some("opus") => "audio/ogg",
         Some("gif") => "image/gif",
         Some("glb") => "model/gltf-binary",
         Some("txt") => "text/plain",

@@ -12,6 +12,7 @@ mod formats;
 mod http;
 mod http_faults;
 mod http_files;
+mod http_models;
 mod latent;
 mod mask;
 mod memory;

@@ -25,12 +25,13 @@ pub(crate) const FOLDERS: [&str; 19] = [
 ];
 
 /// The files of today's families under the names of their own pages and of ComfyUI's templates.
-pub(crate) const USUAL: [&str; 39] = [
+pub(crate) const USUAL: [&str; 40] = [
     "v1-5-pruned.safetensors",
     "sd_xl_base_1.0.safetensors",
     "v1-5-pruned-emaonly.safetensors",
     "v1-5-pruned-emaonly-fp16.safetensors",
     "sd_xl_turbo_1.0_fp16.safetensors",
+    "sdxl_lightning_4step.safetensors",
     "sd3.5_large.safetensors",
     "sd3.5_medium.safetensors",
     "sd3.5_large_fp8_scaled.safetensors",

@@ -32,7 +32,7 @@ fn metadata(kind: u8, is_last: bool, content: &[u8]) -> Vec<u8> {
 }
 
 /// Vorbis comments, as in Ogg.
-fn comments(texts: &Texts<'_>) -> Vec<u8> {
+pub(super) fn comments(texts: &Texts<'_>) -> Vec<u8> {
     let text = |text: &str| [&length_le(text.len())[..], text.as_bytes()].concat();
     let mut comments = text("comfyui-sim");
     comments.extend(length_le(texts.len()));

@@ -7,6 +7,7 @@ mod glb;
 mod jpeg;
 mod mp3;
 mod mp4;
+mod opus;
 mod webm;
 mod webp;
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     jpeg::jpeg,
     mp3::mp3,
     mp4::{about, mp4},
+    opus::opus,
     webm::webm,
     webp::webp,
 };
@@ -75,6 +77,7 @@ mod tests {
         assert!(gif(&grey(2), 8.0).starts_with(b"GIF89a"));
         assert!(flac(&sound, &[]).starts_with(b"fLaC"));
         assert!(mp3(&sound, &[]).starts_with(b"ID3"));
+        assert!(opus(&sound, &[]).starts_with(b"OggS\0\x02"));
         assert!(glb(7, &[]).starts_with(b"glTF"));
     }
 

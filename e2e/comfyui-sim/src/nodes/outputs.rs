@@ -69,10 +69,12 @@ pub(super) fn run(class: &str, inputs: &Inputs<'_>, saving: &Saving<'_>) -> Resu
         "SaveVideo" => json!({"images": [saving.video(prefix, inputs)?], "animated": [true]}),
         "SaveAudio" => json!({"audio": [save("flac", &formats::flac(&inputs.sound("audio")?, texts))?]}),
         "SaveAudioMP3" => json!({"audio": [save("mp3", &formats::mp3(&inputs.sound("audio")?, texts))?]}),
+        "SaveAudioOpus" => json!({"audio": [save("opus", &formats::opus(&inputs.sound("audio")?, texts))?]}),
         "SaveAudioAdvanced" => {
             let sound = inputs.sound("audio")?;
             json!({"audio": [match inputs.text("format") {
                 "mp3" => save("mp3", &formats::mp3(&sound, texts))?,
+                "opus" => save("opus", &formats::opus(&sound, texts))?,
                 _ => save("flac", &formats::flac(&sound, texts))?,
             }]})
         }

@@ -1,4 +1,6 @@
 //! Graphs of today's model families run with the files that a server has by default.
+#![allow(clippy::needless_pass_by_value, reason = "a graph's parts are written where they are given")]
+
 use comfyui_sim::{Options, Sim};
 use serde_json::{Value, json};
 

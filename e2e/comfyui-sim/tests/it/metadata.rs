@@ -49,7 +49,7 @@ async fn prompt_and_graph_stand_in_every_kind_of_file() -> Result {
     let was = json!({"images": images, "output_path": "", "extension": "jpg", "quality": 90});
     /// Class, inputs, where its files are listed, what stands before the prompt, what before the workflow.
     type Row<'r> = (&'r str, Value, &'r str, &'r [u8], &'r [u8]);
-    let table: [Row<'_>; 11] = [
+    let table: [Row<'_>; 12] = [
         ("SaveImage", json!({"images": images}), "images", b"tEXtprompt\0", b"tEXtworkflow\0"),
         (
             "SaveAnimatedPNG",
@@ -75,6 +75,7 @@ async fn prompt_and_graph_stand_in_every_kind_of_file() -> Result {
             b"\x03prompt\0",
             b"\x03workflow\0",
         ),
+        ("SaveAudioOpus", json!({"audio": ["3", 0], "quality": "128k"}), "audio", b"prompt=", b"workflow="),
         ("SaveGLB", json!({"mesh": ["4", 0]}), "3d", b"\"extras\":{\"prompt\":\"", b"\"workflow\":\""),
         ("VHS_VideoCombine", helper("image/webp"), "gifs", b"prompt:", b"workflow:"),
         (
