@@ -74,8 +74,13 @@ pub enum SeedProblem {
 ///
 /// If a seed is not a whole number, can't be counted up, or there is none though there are several images.
 pub fn settle_seeds(graph: &mut Graph, rules: SeedRules<'_>) -> Result<Vec<SeedAt>, SeedProblem> {
-    let (seeds, linked) =
-        if rules.named.is_empty() { found(graph)? } else { (named(graph, rules.named)?, None) };
+    let mut seeds = named(graph, rules.named)?;
+    let mut linked = None;
+    if !rules.only_named {
+        let (found, other) = found(graph, &seeds)?;
+        seeds.extend(found);
+        linked = other;
+    }
     for seed in &seeds {
         if seed.first.checked_add(u64::from(rules.count.saturating_sub(1))).is_none() {
             let why = format!("{} can't be counted up for {} images", seed.first, rules.count);

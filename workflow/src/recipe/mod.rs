@@ -85,7 +85,8 @@ pub fn render(
     let mut seeds = Vec::new();
     let mut numbers = BTreeMap::new();
     for input in &recipe.inputs {
-        let drawn = (input.kind == RecipeInputType::Seed).then_some(job.drawn_seed).flatten().map(Value::from);
+        let drawn =
+            (input.kind == RecipeInputType::Seed).then_some(job.drawn_seed).flatten().map(Value::from);
         let given = values.get(&input.name).filter(|value| !value.is_null());
         let Some(value) = given.or(input.default.as_ref()).or(drawn.as_ref()) else {
             if input.required {
@@ -97,7 +98,11 @@ pub fn render(
             continue;
         };
         let value = value::convert(input, value, job.files).map_err(|why| {
-            if given.is_some() { RecipeProblem::input(&input.name, why) } else { wrong(input, &format!("default: {why}")) }
+            if given.is_some() {
+                RecipeProblem::input(&input.name, why)
+            } else {
+                wrong(input, &format!("default: {why}"))
+            }
         })?;
         if let Some(number) = value.as_f64() {
             numbers.insert(input.name.as_str(), number);

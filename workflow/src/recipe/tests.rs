@@ -69,10 +69,22 @@ fn each_problem_names_the_input_and_what_is_allowed() {
         (json!({"cfg": "-1"}), "inputs.cfg: is \"-1\"; give a number or a decimal text of 0 or more"),
         (json!({"cfg": "nan"}), "inputs.cfg: is \"nan\"; give a number or a decimal text of 0 or more"),
         (json!({"tiled": "yes"}), "inputs.tiled: is \"yes\"; give true or false"),
-        (json!({"sampler": "huen"}), "inputs.sampler: is \"huen\"; give one of euler, heun; did you mean \"heun\"?"),
-        (json!({"photo": "bird"}), "inputs.photo: is \"bird\"; give the name of an entry of spec.inputs: cat, dog"),
-        (json!({"seed": -1}), "inputs.seed: is -1; give a whole number from 0 to 18446744073709551615, above"),
-        (json!({"seed": u64::MAX}), "node 3 (KSampler): seed 18446744073709551615 can't be counted up for 2 images"),
+        (
+            json!({"sampler": "huen"}),
+            "inputs.sampler: is \"huen\"; give one of euler, heun; did you mean \"heun\"?",
+        ),
+        (
+            json!({"photo": "bird"}),
+            "inputs.photo: is \"bird\"; give the name of an entry of spec.inputs: cat, dog",
+        ),
+        (
+            json!({"seed": -1}),
+            "inputs.seed: is -1; give a whole number from 0 to 18446744073709551615, above",
+        ),
+        (
+            json!({"seed": u64::MAX}),
+            "node 3 (KSampler): seed 18446744073709551615 can't be counted up for 2 images",
+        ),
         (
             json!({"prmpt": "x"}),
             "inputs.prmpt: the recipe has no such input; it has prompt, steps, cfg, tiled, sampler, photo, seed; did \
@@ -96,12 +108,27 @@ fn a_wrong_recipe_is_told_as_such() {
         made(&recipe, &json!({"prompt": "a barn"})).unwrap_err()
     };
     let table: [(&dyn Fn(&mut ImageRecipeSpec), &str); 6] = [
-        (&|recipe| recipe.inputs[1].to = vec!["3.stps".into()], "its input \"steps\": to \"3.stps\": node 3 (KSampler) has no input"),
-        (&|recipe| recipe.inputs[5].to = vec!["70.image".into()], "its input \"photo\": to \"70.image\": the workflow has no node"),
-        (&|recipe| recipe.inputs[1].default = Some(json!(60)), "its input \"steps\": default: is 60; give a whole number"),
+        (
+            &|recipe| recipe.inputs[1].to = vec!["3.stps".into()],
+            "its input \"steps\": to \"3.stps\": node 3 (KSampler) has no input",
+        ),
+        (
+            &|recipe| recipe.inputs[5].to = vec!["70.image".into()],
+            "its input \"photo\": to \"70.image\": the workflow has no node",
+        ),
+        (
+            &|recipe| recipe.inputs[1].default = Some(json!(60)),
+            "its input \"steps\": default: is 60; give a whole number",
+        ),
         (&|recipe| recipe.outputs = vec!["99".into()], "its outputs: the workflow has no node \"99\""),
-        (&|recipe| recipe.cut_at = Some("6".into()), "its cutAt: node 6 is a CLIPTextEncode; only a KSampler"),
-        (&|recipe| recipe.units_from = vec!["prompt".into()], "its unitsFrom: \"prompt\" is not an input of type"),
+        (
+            &|recipe| recipe.cut_at = Some("6".into()),
+            "its cutAt: node 6 is a CLIPTextEncode; only a KSampler",
+        ),
+        (
+            &|recipe| recipe.units_from = vec!["prompt".into()],
+            "its unitsFrom: \"prompt\" is not an input of type",
+        ),
     ];
     for (change, why) in table {
         let told = with(change);

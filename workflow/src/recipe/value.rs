@@ -31,10 +31,14 @@ pub(super) fn convert(input: &RecipeInput, value: &Value, files: &[&str]) -> Res
             Number::from_f64(number).map(Value::Number).ok_or_else(not)
         }
         RecipeInputType::Boolean => value.as_bool().map(Value::Bool).ok_or_else(not),
-        RecipeInputType::Enum => one_of(value, input.choices.iter().map(String::as_str)).ok_or_else(not).map_err(near(value, &input.choices)),
+        RecipeInputType::Enum => one_of(value, input.choices.iter().map(String::as_str))
+            .ok_or_else(not)
+            .map_err(near(value, &input.choices)),
         RecipeInputType::Image => one_of(value, files.iter().copied()).ok_or_else(not),
         RecipeInputType::Seed => seed(value).map(Value::from).ok_or_else(not),
-        RecipeInputType::Unknown => Err("is of a type that this operator does not know; a newer one does".into()),
+        RecipeInputType::Unknown => {
+            Err("is of a type that this operator does not know; a newer one does".into())
+        }
     }
 }
 
@@ -110,7 +114,9 @@ fn number(value: &Value) -> Option<f64> {
 
 fn seed(value: &Value) -> Option<u64> {
     match value {
-        Value::Number(number) => number.as_u64().or_else(|| integer(value).and_then(|seed| u64::try_from(seed).ok())),
+        Value::Number(number) => {
+            number.as_u64().or_else(|| integer(value).and_then(|seed| u64::try_from(seed).ok()))
+        }
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }

@@ -98,7 +98,11 @@ fn the_user_may_name_the_seeds() {
         Ok([at("3", "seed"), at("4", "seed"), at("11", "value"), at("12", "value")])
     };
     assert_eq!(settled(&["12.value"]), Ok([json!(3), json!(7), json!(1), json!(10)]), "and those by name");
-    assert_eq!(settled(&["11.value"]), Ok([json!(["11", 0]), json!(7), json!(3), json!("8")]), "it stays linked");
+    assert_eq!(
+        settled(&["11.value"]),
+        Ok([json!(["11", 0]), json!(7), json!(3), json!("8")]),
+        "it stays linked"
+    );
     let refused = [
         ("12.vlue", "node 12 (Dice) has no input \"vlue\"; it has value, sides; did you mean \"value\"?"),
         ("value", "write it as node.input, e.g. 6.text"),

@@ -23,7 +23,8 @@ pub(super) const fn slug(family: Family) -> Option<&'static str> {
 /// wrong graph makes wrong images.
 #[must_use]
 pub fn family_of(model: &str) -> Option<Family> {
-    let name: String = model.to_ascii_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        model.to_ascii_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let joined = name.replace('-', "");
     let has = |part: &str| joined.contains(part);
     let xl = has("sdxl") || name.split('-').any(|word| word == "xl");

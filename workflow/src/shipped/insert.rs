@@ -29,7 +29,8 @@ pub(super) fn options(
     files: &[&str],
 ) -> Result<(), RecipeProblem> {
     if !asked.control_nets.is_empty() && family == Family::FLUX2 {
-        let why = format!("the engine has no ControlNet node for the family {}; leave them out", family.as_str());
+        let why =
+            format!("the engine has no ControlNet node for the family {}; leave them out", family.as_str());
         return Err(RecipeProblem::input("controlNets", why));
     }
     loras(&mut made.graph, &asked.loras);
@@ -53,7 +54,8 @@ fn known(file: &str, files: &[&str], name: &str) -> Result<(), RecipeProblem> {
     if files.contains(&file) {
         return Ok(());
     }
-    let has = if files.is_empty() { "it has none".to_owned() } else { format!("it has {}", files.join(", ")) };
+    let has =
+        if files.is_empty() { "it has none".to_owned() } else { format!("it has {}", files.join(", ")) };
     Err(RecipeProblem::input(name, format!("is {file:?}, which is no entry of the job's spec.inputs; {has}")))
 }
 
@@ -112,7 +114,8 @@ fn control_net(graph: &mut Graph, control: &ControlNet, index: usize, family: Fa
     if family == Family::ZImage {
         // Its ControlNets are patches of the model.
         let from = model_of(graph);
-        let (id, output) = (from[0].as_str().unwrap_or(MODEL).to_owned(), from[1].as_u64().unwrap_or_default());
+        let (id, output) =
+            (from[0].as_str().unwrap_or(MODEL).to_owned(), from[1].as_u64().unwrap_or_default());
         relink(graph, &id, output, &apply, 0);
         add(graph, &loader, "ModelPatchLoader", json!({"name": control.model}));
         let inputs = json!({"model": from, "model_patch": [loader, 0], "vae": vae, "image": [image, 0],

@@ -82,7 +82,11 @@ fn shipped(kind: &str, family: Family) -> Option<&'static ImageRecipe> {
 /// # Errors
 ///
 /// If the family does not take what the user gave.
-pub fn text_to_image(asked: &TextToImage, family: Family, job: JobFacts<'_>) -> Result<Rendered, RecipeProblem> {
+pub fn text_to_image(
+    asked: &TextToImage,
+    family: Family,
+    job: JobFacts<'_>,
+) -> Result<Rendered, RecipeProblem> {
     let mut values = sampling(&asked.sampling, family)?;
     let sizes = [("width", asked.width), ("height", asked.height)];
     values.extend(sizes.into_iter().filter_map(|(name, size)| Some((name.to_owned(), size?.into()))));
@@ -99,7 +103,11 @@ pub fn text_to_image(asked: &TextToImage, family: Family, job: JobFacts<'_>) -> 
 /// # Errors
 ///
 /// If the family does not take what the user gave, or an image is no input of the job.
-pub fn image_to_image(asked: &ImageToImage, family: Family, job: JobFacts<'_>) -> Result<Rendered, RecipeProblem> {
+pub fn image_to_image(
+    asked: &ImageToImage,
+    family: Family,
+    job: JobFacts<'_>,
+) -> Result<Rendered, RecipeProblem> {
     const GUESSED_PIXELS: f64 = 1024.0 * 1024.0;
     let mut values = sampling(&asked.sampling, family)?;
     values.insert("image".into(), asked.image.clone().into());
@@ -116,7 +124,8 @@ fn run(
     values: &Map<String, Value>,
     job: JobFacts<'_>,
 ) -> Result<Rendered, RecipeProblem> {
-    let recipe = recipe.ok_or_else(|| RecipeProblem::input("family", "this operator does not know it; a newer one does"))?;
+    let recipe = recipe
+        .ok_or_else(|| RecipeProblem::input("family", "this operator does not know it; a newer one does"))?;
     render(&recipe.spec, recipe.spec.graph.clone().unwrap_or_default(), values, job)
 }
 
@@ -141,9 +150,10 @@ fn sampling(asked: &Sampling, family: Family) -> Result<Map<String, Value>, Reci
             .is_none_or(|recipe| recipe.spec.inputs.iter().any(|input| input.name == name))
     };
     match given.keys().find(|name| !takes(name)) {
-        Some(name) => {
-            Err(RecipeProblem::input(name, format!("models of the family {} take none; leave it out", family.as_str())))
-        }
+        Some(name) => Err(RecipeProblem::input(
+            name,
+            format!("models of the family {} take none; leave it out", family.as_str()),
+        )),
         None => Ok(given),
     }
 }

@@ -32,7 +32,10 @@ fn every_recipe_that_ships_can_be_read_and_is_found() {
         assert_eq!(recipe.metadata.name.as_deref(), Some(*name));
     }
     for family in Family::ALL {
-        assert!(text_to_image_recipe(family).is_some() && image_to_image_recipe(family).is_some(), "{family:?}");
+        assert!(
+            text_to_image_recipe(family).is_some() && image_to_image_recipe(family).is_some(),
+            "{family:?}"
+        );
     }
     assert!(text_to_image_recipe(Family::Unknown).is_none());
 }

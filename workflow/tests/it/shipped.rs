@@ -3,13 +3,18 @@
 use crds::{ControlNet, Decimal, Family, ImageToImage, Lora, Sampling, TextToImage};
 use workflow::{JobFacts, Rendered, check, check_paths, default_denied, denied, files};
 
-use crate::recorded::ENGINE;
+use crate::recorded::ANY_FILES as ENGINE;
 
 const JOB: JobFacts<'static> =
     JobFacts { files: &["photo", "hole", "edges"], count: 4, same_seed: false, drawn_seed: Some(7) };
 
 fn plain(family: Family) -> Sampling {
-    Sampling { model: "m.safetensors".into(), family: Some(family), prompt: "a barn".into(), ..Sampling::default() }
+    Sampling {
+        model: "m.safetensors".into(),
+        family: Some(family),
+        prompt: "a barn".into(),
+        ..Sampling::default()
+    }
 }
 
 fn full(family: Family) -> Sampling {
@@ -47,14 +52,23 @@ fn image_to_image(sampling: Sampling, mask: Option<&str>) -> ImageToImage {
 fn fits(made: &Rendered, what: &str) {
     let misfits: Vec<String> =
         check(&made.graph, &ENGINE).err().unwrap_or_default().iter().map(ToString::to_string).collect();
-    assert!(misfits.is_empty(), "{what}: {misfits:#?}\n{}", serde_json::to_string_pretty(&made.graph).expect("JSON"));
+    assert!(
+        misfits.is_empty(),
+        "{what}: {misfits:#?}\n{}",
+        serde_json::to_string_pretty(&made.graph).expect("JSON")
+    );
     assert!(denied(&made.graph, &default_denied(), Some(&ENGINE)).is_empty(), "{what}");
     assert!(check_paths(&made.graph, Some(&ENGINE)).is_empty(), "{what}");
     // Each file that the graph loads is one of the job's, and no other.
-    let mut loaded: Vec<String> =
-        files(&made.graph, Some(&ENGINE)).into_iter().map(|file| format!("{}={}", file.path, file.name)).collect();
-    let mut given: Vec<String> =
-        made.files.iter().flat_map(|(name, paths)| paths.iter().map(move |path| format!("{path}={name}"))).collect();
+    let mut loaded: Vec<String> = files(&made.graph, Some(&ENGINE))
+        .into_iter()
+        .map(|file| format!("{}={}", file.path, file.name))
+        .collect();
+    let mut given: Vec<String> = made
+        .files
+        .iter()
+        .flat_map(|(name, paths)| paths.iter().map(move |path| format!("{path}={name}")))
+        .collect();
     loaded.sort();
     given.sort();
     assert_eq!(loaded, given, "{what}");
@@ -114,7 +128,10 @@ fn what_is_asked_for_stands_in_the_graph() {
     assert_eq!(node("41")["model"], serde_json::json!(["40", 0]));
     assert_eq!(node("8")["vae"], serde_json::json!(["39", 0]));
     assert_eq!(node("3")["positive"], serde_json::json!(["65", 0]), "the second ControlNet's");
-    assert_eq!(made.model, "a.safetensors+b.safetensors+c.safetensors+d.safetensors+m.safetensors+v.safetensors");
+    assert_eq!(
+        made.model,
+        "a.safetensors+b.safetensors+c.safetensors+d.safetensors+m.safetensors+v.safetensors"
+    );
     assert_eq!(made.cut.as_deref(), Some("3"));
     assert!((made.units - 12.0 * 768.0 * 1024.0 / 262_144.0).abs() < 1e-9);
 }
@@ -140,10 +157,16 @@ fn what_a_family_does_not_take_is_told() {
         told(Family::SD15, &|asked| asked.control_nets = vec![control.clone()]),
         "inputs.controlNets[0].image: is \"edge\", which is no entry of the job's spec.inputs; it has photo, hole, edges"
     );
-    assert!(told(Family::FLUX2, &|asked| asked.control_nets = vec![control.clone()]).contains("has no ControlNet node"));
+    assert!(
+        told(Family::FLUX2, &|asked| asked.control_nets = vec![control.clone()])
+            .contains("has no ControlNet node")
+    );
     assert!(told(Family::Unknown, &|_| ()).starts_with("inputs.family: this operator does not know it"));
     let mut asked = image_to_image(plain(Family::SD15), Some("gap"));
     asked.image = "pohto".into();
     let told = workflow::image_to_image(&asked, Family::SD15, JOB).expect_err("refused").to_string();
-    assert_eq!(told, "inputs.image: is \"pohto\"; give the name of an entry of spec.inputs: photo, hole, edges");
+    assert_eq!(
+        told,
+        "inputs.image: is \"pohto\"; give the name of an entry of spec.inputs: photo, hole, edges"
+    );
 }
