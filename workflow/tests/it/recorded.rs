@@ -9,6 +9,13 @@ const TEXT: &str = include_str!("object_info-0.33.0.json");
 pub(crate) static ENGINE: LazyLock<ObjectInfo> =
     LazyLock::new(|| ObjectInfo::parse(TEXT.as_bytes()).expect("node definitions"));
 
+/// The same, whatever files an engine has: of VAEs it names one that is no file, so its list is not empty.
+pub(crate) static ANY_FILES: LazyLock<ObjectInfo> = LazyLock::new(|| {
+    let mut nodes: serde_json::Value = serde_json::from_str(TEXT).expect("JSON");
+    nodes["VAELoader"]["input"]["required"]["vae_name"] = serde_json::json!([[]]);
+    ObjectInfo::parse(nodes.to_string().as_bytes()).expect("node definitions")
+});
+
 #[test]
 fn a_real_engine_s_nodes_are_read_and_written_without_loss() {
     assert_eq!(ENGINE.len(), 633);

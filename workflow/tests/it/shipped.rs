@@ -3,7 +3,7 @@
 use crds::{ControlNet, Decimal, Family, ImageToImage, Lora, Sampling, TextToImage};
 use workflow::{JobFacts, Rendered, check, check_paths, default_denied, denied, files};
 
-use crate::recorded::ENGINE;
+use crate::recorded::ANY_FILES as ENGINE;
 
 const JOB: JobFacts<'static> =
     JobFacts { files: &["photo", "hole", "edges"], count: 4, same_seed: false, drawn_seed: Some(7) };
