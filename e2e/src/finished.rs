@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, ensure};
 use crds::{
-    Image, ImageJob,
-    conditions::{ConditionType, find_condition, is_true},
+    ImageJob, JobResult, OutputFile,
+    conditions::{ConditionType, JobReason, find_condition, is_true},
 };
 use kube::ResourceExt as _;
 
@@ -33,6 +33,15 @@ pub fn ready(job: &ImageJob) -> (String, String) {
     ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default()
 }
 
+/// Whether a job was done in time; `None`: there is still time.
+#[must_use]
+pub fn in_time(job: &ImageJob) -> Option<bool> {
+    let status = job.status.as_ref()?;
+    let late = find_condition(&status.conditions, ConditionType::Late);
+    let is_missed = late.is_some_and(|late| late.reason == JobReason::SlaMissed.as_str());
+    if is_missed { Some(false) } else { is_true(&status.conditions, ConditionType::Complete).then_some(true) }
+}
+
 impl Finished {
     /// The reason and message of the job's Ready condition.
     #[must_use]
@@ -42,24 +51,32 @@ impl Finished {
 
     /// The images in its status.
     #[must_use]
-    pub fn images(&self) -> &[Image] {
-        self.job.status.as_ref().map(|status| status.images.as_slice()).unwrap_or_default()
+    pub fn results(&self) -> &[JobResult] {
+        self.job.status.as_ref().map(|status| status.results.as_slice()).unwrap_or_default()
     }
 
     /// The number of images that were asked for and are not in its status.
     #[must_use]
     pub fn missing(&self) -> usize {
         let asked_for = usize::try_from(self.job.spec.count).unwrap_or_default();
-        asked_for.saturating_sub(self.images().len())
+        asked_for.saturating_sub(self.results().len())
     }
 
     /// The image with this index.
     ///
     /// # Errors
     /// If the job has no such image.
-    pub fn image(&self, index: u32) -> Result<&Image> {
-        let image = self.images().iter().find(|image| image.index == index);
-        image.with_context(|| format!("{} has no image {index}: {:#?}", self.job.name_any(), self.images()))
+    pub fn result(&self, index: u32) -> Result<&JobResult> {
+        let result = self.results().iter().find(|result| result.index == index);
+        result.with_context(|| format!("{} has no image {index}: {:#?}", self.job.name_any(), self.results()))
+    }
+
+    /// The first file of the image with this index.
+    ///
+    /// # Errors
+    /// If the job has no such image.
+    pub fn file(&self, index: u32) -> Result<&OutputFile> {
+        self.result(index)?.outputs.first().with_context(|| format!("image {index} has no file"))
     }
 
     /// The pixels of an image, downloaded from its address.
@@ -67,7 +84,7 @@ impl Finished {
     /// # Errors
     /// If there is no such image, or if it is not a PNG.
     pub async fn pixels(&self, index: u32) -> Result<Vec<u8>> {
-        let bytes = reqwest::get(&self.image(index)?.url).await?.error_for_status()?.bytes().await?;
+        let bytes = reqwest::get(&self.file(index)?.url).await?.error_for_status()?.bytes().await?;
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
         let mut pixels = vec![0; reader.output_buffer_size().context("too large an image")?];
         reader.next_frame(&mut pixels)?;
@@ -92,9 +109,11 @@ impl Finished {
     /// If a check fails; the error names the image.
     pub async fn check_made_once(&self, world: &World) -> Result<()> {
         self.check_images().await?;
-        for image in self.images() {
-            let uploads = world.uploads(&image.key).await;
-            ensure!(uploads == 1, "image {} was uploaded {uploads} times", image.index);
+        for result in self.results() {
+            for file in &result.outputs {
+                let uploads = world.uploads(&file.key).await;
+                ensure!(uploads == 1, "{} of image {} was uploaded {uploads} times", file.name, result.index);
+            }
         }
         Ok(())
     }
@@ -106,20 +125,21 @@ impl Finished {
     /// If a check fails; the error names the image.
     pub async fn check_images(&self) -> Result<()> {
         let count = usize::try_from(self.job.spec.count)?;
-        let images = self.images();
+        let images = self.results();
         let indices: Vec<_> = images.iter().map(|image| usize::try_from(image.index)).collect();
         ensure!(
             indices == (0..count).map(Ok).collect::<Vec<_>>(),
             "images of {}: {images:#?}",
             self.job.name_any()
         );
-        let urls: HashSet<_> = images.iter().map(|image| &image.url).collect();
-        ensure!(urls.len() == count, "two images of {} share an address", self.job.name_any());
-        for image in images {
-            let bytes = reqwest::get(&image.url).await?.error_for_status()?.bytes().await?;
+        let files: Vec<_> = images.iter().flat_map(|image| &image.outputs).collect();
+        let urls: HashSet<_> = files.iter().map(|file| &file.url).collect();
+        ensure!(urls.len() == files.len(), "two files of {} share an address", self.job.name_any());
+        for file in files {
+            let bytes = reqwest::get(&file.url).await?.error_for_status()?.bytes().await?;
             let decoded = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info()?;
-            let size = (decoded.info().width, decoded.info().height);
-            ensure!(size == (image.width, image.height), "{} is {size:?}", image.url);
+            let size = (Some(decoded.info().width), Some(decoded.info().height));
+            ensure!(size == (file.width, file.height), "{} is {size:?}", file.url);
         }
         Ok(())
     }

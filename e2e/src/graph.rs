@@ -17,3 +17,15 @@ pub fn graph(model: &str) -> Value {
         "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "harbour", "images": ["8", 0] } },
     })
 }
+
+/// The spec of a job that runs a workflow.
+#[must_use]
+pub fn workflow(graph: &Value) -> Value {
+    json!({ "work": { "type": "Workflow", "workflow": { "graph": graph } } })
+}
+
+/// The spec of a job that makes a picture from a text.
+#[must_use]
+pub fn picture(text_to_image: &Value) -> Value {
+    json!({ "work": { "type": "TextToImage", "textToImage": text_to_image } })
+}

@@ -409,7 +409,10 @@ impl<'a> Studio<'a> {
 #[must_use]
 pub fn text_to_image(prompt: &str, steps: u32, count: u32) -> Value {
     json!({
-        "textToImage": { "model": MODEL, "prompt": prompt, "steps": steps },
+        "work": {
+            "type": "TextToImage",
+            "textToImage": { "model": MODEL, "prompt": prompt, "steps": steps },
+        },
         "count": count,
     })
 }

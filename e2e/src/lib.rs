@@ -14,8 +14,8 @@ mod services;
 mod world;
 
 pub use cloud::{CloudOptions, Machine, SpotTrace};
-pub use finished::{Finished, ready};
-pub use graph::graph;
+pub use finished::{Finished, in_time, ready};
+pub use graph::{graph, picture, workflow};
 pub use jobs::{Caught, MODEL, Studio, text_to_image};
 pub use operator::{Operator, OperatorOptions};
 pub use process::PodProcess;

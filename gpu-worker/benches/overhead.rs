@@ -11,6 +11,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::Mutex,
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use std::{
 
 use comfyui_sim::{Options, Sim, Timing};
 use futures::StreamExt;
-use queue::{ClassSetting, Job, JobUid, Queue, Settings, TaskSpec, TextToImage, Work};
+use queue::{ClassSetting, Cut, Form, Job, JobUid, Queue, SeedAt, Settings, TaskSpec};
 use serde_json::{Value, json};
 use testkit::{Redis, RedisOptions, S3, S3Options};
 use tokio::{
@@ -70,7 +71,7 @@ async fn main() {
     .await;
     let gap = middle(gaps.into_inner().expect("gaps").iter().map(Duration::as_secs_f64).collect()) * 1000.0;
     println!("worker.gap_ms {gap:.2}");
-    let long = |number, segments| TextToImage { steps: LONG_STEPS, segments, ..picture(100 + number) };
+    let long = |number, segments| Picture { steps: LONG_STEPS, segments, ..picture(100 + number) };
     let segments_overhead = median("worker.segments_overhead", async |round| {
         let whole = through_worker(&queue, &long(2 * round, 1), LONG_PICTURES).await;
         (through_worker(&queue, &long(2 * round + 1, 2), LONG_PICTURES).await, whole)
@@ -125,10 +126,10 @@ struct Growth {
 async fn growth(redis: &Redis, s3: &S3, queue: &Queue) -> Growth {
     let engine = Sim::start(Options::default()).expect("an engine");
     let _worker = start_worker(redis, s3, &engine);
-    let small = TextToImage { width: SMALL, height: SMALL, steps: 1, ..picture(1_000) };
+    let small = Picture { side: SMALL, steps: 1, ..picture(1_000) };
     through_worker(queue, &small, 2).await;
     let before = engine.stats();
-    let many = TextToImage { seed: 2 * small.seed, ..small };
+    let many = Picture { seed: 2 * small.seed, ..small };
     let took = through_worker(queue, &many, MANY).await;
     let after = engine.stats();
     println!("{MANY} pictures in {took:?}: {before:?}, then {after:?}");
@@ -152,42 +153,39 @@ fn start_worker(redis: &Redis, s3: &S3, engine: &Sim) -> Child {
         .expect("a worker")
 }
 
-/// Pictures of different numbers share nothing that the engine could keep.
-fn picture(number: u64) -> TextToImage {
-    TextToImage {
-        model: MODEL.into(),
-        prompt: "a lighthouse at dusk".into(),
-        negative_prompt: String::new(),
-        width: 512,
-        height: 512,
-        steps: STEPS,
-        cfg_scale: 7.0,
-        sampler: "euler".into(),
-        scheduler: "normal".into(),
-        seed: 1_000_000 * number,
-        segments: 1,
-    }
+#[derive(Clone, Copy)]
+struct Picture {
+    /// Its width and height.
+    side: u32,
+    steps: u32,
+    seed: u64,
+    segments: u32,
 }
 
-/// The graph that the worker makes of it.
-fn graph(picture: &TextToImage, index: u32) -> Value {
+/// Pictures of different numbers share nothing that the engine could keep.
+fn picture(number: u64) -> Picture {
+    Picture { side: 512, steps: STEPS, seed: 1_000_000 * number, segments: 1 }
+}
+
+/// The graph of a job's image.
+fn graph(picture: &Picture, index: u32) -> Value {
     json!({
-        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": picture.model}},
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MODEL}},
         "5": {"class_type": "EmptyLatentImage",
-              "inputs": {"width": picture.width, "height": picture.height, "batch_size": 1}},
-        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": picture.prompt, "clip": ["4", 1]}},
-        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": picture.negative_prompt, "clip": ["4", 1]}},
+              "inputs": {"width": picture.side, "height": picture.side, "batch_size": 1}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["4", 1]}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["4", 1]}},
         "3": {"class_type": "KSampler", "inputs": {
             "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
-            "seed": picture.seed + u64::from(index), "steps": picture.steps, "cfg": picture.cfg_scale,
-            "sampler_name": picture.sampler, "scheduler": picture.scheduler, "denoise": 1.0}},
+            "seed": picture.seed + u64::from(index), "steps": picture.steps, "cfg": 7.0,
+            "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}},
         "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
         "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": format!("bare/{index}")}}
     })
 }
 
 /// All prompts at once into the engine's own queue, by a client that listens until the last is done.
-async fn straight(engine: &Sim, picture: &TextToImage) -> Duration {
+async fn straight(engine: &Sim, picture: &Picture) -> Duration {
     let client = uuid::Uuid::new_v4();
     let socket = format!("{}/ws?clientId={client}", engine.url().replacen("http", "ws", 1));
     let (mut socket, _) = tokio_tungstenite::connect_async(socket).await.expect("a socket");
@@ -210,9 +208,24 @@ async fn straight(engine: &Sim, picture: &TextToImage) -> Duration {
     }
 }
 
+fn task(picture: &Picture) -> TaskSpec {
+    let Picture { steps, seed, segments, .. } = *picture;
+    TaskSpec {
+        graph: graph(picture, 0).as_object().cloned().expect("a graph"),
+        seeds: vec![SeedAt { node: "3".into(), input: "seed".into(), first: seed, counts: true }],
+        inputs: Vec::new(),
+        cut: Some(Cut { sampler: "3".into(), steps, segments }),
+        outputs: Vec::new(),
+        form: Form::default(),
+        black_is_wrong: true,
+        labels: BTreeMap::new(),
+        timeout_seconds: 60,
+    }
+}
+
 /// The same as a job, until the last picture is stored and reported.
-async fn through_worker(queue: &Queue, picture: &TextToImage, total: u32) -> Duration {
-    let spec = TaskSpec { work: Work::TextToImage(picture.clone()), timeout_seconds: 60 };
+async fn through_worker(queue: &Queue, picture: &Picture, total: u32) -> Duration {
+    let spec = task(picture);
     let job = Job {
         uid: JobUid(uuid::Uuid::new_v4().to_string()),
         tenant: "bench".into(),

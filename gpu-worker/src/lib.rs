@@ -1,4 +1,4 @@
-//! The worker beside the engine: takes image tasks from the queue, has ComfyUI generate them, stores the pictures, and
+//! The worker beside the engine: takes image tasks from the queue, has ComfyUI generate them, stores the files, and
 //! reports them. Knows nothing of Kubernetes: it runs wherever a ComfyUI does.
 //!
 //! Loops that share a [`worker::Worker`] and wait for nothing of each other:
@@ -10,8 +10,9 @@
 //! - [`orphans`] clears what workers that are gone have left in the engine;
 //! - [`health`] shows all of that to the world.
 //!
-//! A task's way: [`task`] reads what is to be done, [`graph`] makes a graph of it, [`comfyui`] runs it, [`collect`] and
-//! [`deliver`] bring its pictures to the bucket, [`ending`] says what came of it, [`report`] tells the queue.
+//! A task's way: [`task`] reads what is to be done, [`inputs`] gives the engine the files that it starts from, [`graph`]
+//! makes a graph of it and [`cut`] cuts its sampling, [`comfyui`] runs it, [`collect`] and [`deliver`] bring what it made
+//! to the bucket under the names that [`names`] gives, [`ending`] says what came of it, [`report`] tells the queue.
 
 mod backoff;
 mod breaker;

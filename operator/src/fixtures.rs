@@ -28,7 +28,10 @@ pub(crate) fn job_with(change: Value) -> ImageJob {
             "creationTimestamp": CREATED,
         },
         "spec": {
-            "textToImage": {"model": "v1-5.safetensors", "prompt": "a lighthouse at dusk"},
+            "work": {
+                "type": "TextToImage",
+                "textToImage": {"model": "v1-5.safetensors", "prompt": "a lighthouse at dusk"},
+            },
             "count": 4,
         },
     });
@@ -107,8 +110,17 @@ pub(crate) fn record() -> JobRecord {
     record_with(json!({}))
 }
 
-/// Accepted by `studio/sd15` when it was created, with 300 s to do it.
+/// Of a job that `studio/sd15` accepted when it was created, with 300 s to do it.
+pub(crate) fn accepted_status() -> Value {
+    json!({"pool": pool_of("sd15"), "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300})
+}
+
+/// `status.pool` of a job of a pool in `studio`.
+pub(crate) fn pool_of(name: &str) -> Value {
+    json!({"namespace": "studio", "name": name})
+}
+
+/// The record of a job with [`accepted_status`].
 pub(crate) fn accepted_record() -> JobRecord {
-    let status = json!({"pool": "sd15", "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300});
-    record_with(json!({"status": status}))
+    record_with(json!({"status": accepted_status()}))
 }

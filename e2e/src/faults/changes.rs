@@ -72,7 +72,7 @@ async fn config_map(stand: &Stand, crew: &Crew<'_>) -> Result<()> {
     for job in ["kept", "edited"] {
         create(studio, job, 1).await?;
         let reference = json!({ "name": job, "key": FLOW });
-        studio.submit(job, json!({ "workflow": { "configMapRef": reference }, "count": IMAGES })).await?;
+        studio.submit(job, json!({ "work": { "type": "Workflow", "workflow": { "configMapRef": reference } }, "count": IMAGES })).await?;
         let accepted = |job: &ImageJob| job.status.as_ref()?.accepted_time.clone();
         studio.until(job, "to be accepted", SOON, accepted).await?;
     }

@@ -150,7 +150,7 @@ async fn submit(studio: &Studio<'_>) -> Result<()> {
 /// It sets an input that its node does not have.
 fn misfit() -> Value {
     let graph = json!({ "1": { "class_type": "EmptyImage", "inputs": { "width": 64 } } });
-    json!({ "workflow": { "graph": graph, "inputs": { "1.widht": 128 } }, "count": 1 })
+    json!({ "work": { "type": "Workflow", "workflow": { "graph": graph, "inputs": { "1.widht": 128 } } }, "count": 1 })
 }
 
 impl End {
@@ -159,7 +159,7 @@ impl End {
         let jobs = jobs.iter().map(|job| {
             let status = job.status.as_ref();
             let indices: Vec<_> =
-                status.iter().flat_map(|status| &status.images).map(|image| image.index).collect();
+                status.iter().flat_map(|status| &status.results).map(|result| result.index).collect();
             let (reason, _) = ready(job);
             let end = json!({
                 "reason": reason, "counts": status.and_then(|status| status.counts), "images": indices,

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use queue::{
-    Claim, Lease, Queue, Reason, Release, StoredImage, StoredObject, TaskError, TaskKind, TaskResult,
-    TextToImage, Work, WorkerId,
+    Claim, Lease, Queue, Reason, Release, StoredFile, StoredObject, TaskError, TaskKind, TaskResult,
+    TaskSpec, WorkerId,
 };
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
@@ -105,7 +105,7 @@ impl Bench {
     }
 
     async fn make(&self, lease: &Lease) -> Result<()> {
-        let Work::TextToImage(picture) = self.queue.spec_of(lease).await?.work else { return Ok(()) };
+        let picture = Picture::of(&self.queue.spec_of(lease).await?);
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(picture.prompt.clone());
         tokio::time::sleep(self.pace).await;
         if picture.prompt == HOPELESS {
@@ -126,10 +126,10 @@ impl Bench {
     async fn list(&self, lease: &Lease) -> Result<()> {
         let outcomes = self.queue.outcomes(&lease.task.job, 0, lease.task.index).await?;
         let made = outcomes.iter().filter_map(|outcome| {
-            let image = outcome.result.as_ref().ok()?.images.first()?;
-            Some(json!({ "index": outcome.index, "key": image.key }))
+            let image = outcome.result.as_ref().ok()?.outputs.first()?;
+            Some(json!({ "index": outcome.index, "outputs": [{ "key": image.key }] }))
         });
-        let manifest = serde_json::to_vec(&json!({ "images": made.collect::<Vec<_>>() }))?;
+        let manifest = serde_json::to_vec(&json!({ "results": made.collect::<Vec<_>>() }))?;
         let name = format!("{}/manifest.json", lease.task.job);
         fs::create_dir_all(self.folder.join(&lease.task.job.0))?;
         fs::write(self.folder.join(&name), &manifest)?;
@@ -148,26 +148,46 @@ impl Bench {
         format!("{}/{name}", self.folder.file_name().unwrap_or_default().display())
     }
 
-    fn result(&self, picture: &TextToImage, index: u32, name: &str) -> TaskResult {
+    fn result(&self, picture: &Picture, index: u32, name: &str) -> TaskResult {
         let seed = picture.seed + u64::from(index);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).step(&picture.prompt, seed, 1);
-        let image = StoredImage {
+        let file = StoredFile {
+            node: "9".to_owned(),
+            name: name.to_owned(),
+            media_type: "image/png".to_owned(),
+            bytes: 100,
+            sha256: None,
+            width: Some(SIZE),
+            height: Some(SIZE),
+            duration_ms: None,
             key: self.key(name),
             url: None,
             etag: ETAG.to_owned(),
-            bytes: 100,
-            width: SIZE,
-            height: SIZE,
-            seed: Some(seed),
         };
         let capacity = "spot".to_owned();
         TaskResult {
-            images: vec![image],
+            outputs: vec![file],
+            seed: Some(seed),
             gpu_ms: 1,
             capacity,
             worker: self.worker.clone(),
             found: false,
-            dropped: Vec::new(),
+            timings: None,
+        }
+    }
+}
+
+/// What a text-to-image graph shows, and the seed of image 0.
+struct Picture {
+    prompt: String,
+    seed: u64,
+}
+
+impl Picture {
+    fn of(spec: &TaskSpec) -> Self {
+        Self {
+            prompt: spec.graph["6"]["inputs"]["text"].as_str().unwrap_or_default().to_owned(),
+            seed: spec.seeds.first().map(|seed| seed.first).unwrap_or_default(),
         }
     }
 }

@@ -86,8 +86,10 @@ impl Facts {
         if let Some(listed) = self.manifests.get(&job.uid().unwrap_or_default()) {
             return listed.clone();
         }
-        let images = job.status.iter().flat_map(|status| &status.images);
-        by_index(images.map(|image| (image.index, image.key.clone())))
+        let results = job.status.iter().flat_map(|status| &status.results);
+        by_index(
+            results.flat_map(|result| result.outputs.iter().map(|file| (result.index, file.key.clone()))),
+        )
     }
 }
 
@@ -102,15 +104,20 @@ fn by_index(images: impl Iterator<Item = (u32, String)>) -> Listed {
 async fn manifest(url: &str) -> Result<Listed> {
     #[derive(Deserialize)]
     struct Manifest {
-        images: Vec<Entry>,
+        results: Vec<Entry>,
     }
     #[derive(Deserialize)]
     struct Entry {
         index: u32,
+        outputs: Vec<File>,
+    }
+    #[derive(Deserialize)]
+    struct File {
         key: String,
     }
     let manifest: Manifest = reqwest::get(url).await?.error_for_status()?.json().await?;
-    Ok(by_index(manifest.images.into_iter().map(|image| (image.index, image.key))))
+    let files = |entry: Entry| entry.outputs.into_iter().map(move |file| (entry.index, file.key));
+    Ok(by_index(manifest.results.into_iter().flat_map(files)))
 }
 
 async fn left_in_queue(studio: &Studio<'_>) -> Result<Vec<String>> {

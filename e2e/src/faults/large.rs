@@ -28,7 +28,8 @@ pub async fn graphs(stand: &Stand, name: &str) -> Result<f64> {
     let studio = stand.studio(name, stand.s3().await, 0).await?;
     let graph = graph();
     let submit = |n: usize| {
-        let (studio, spec) = (&studio, json!({ "workflow": { "graph": graph }, "count": 1 }));
+        let (studio, spec) =
+            (&studio, json!({ "work": { "type": "Workflow", "workflow": { "graph": graph } }, "count": 1 }));
         async move { studio.submit(&format!("large-{n}"), spec).await }
     };
     stream::iter(0..JOBS).map(submit).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;

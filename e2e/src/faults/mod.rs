@@ -40,6 +40,6 @@ use crate::text_to_image;
 /// The spec of a job whose pictures no other job's are like, and the same each time: so what is made twice shows.
 fn picture(prompt: &str, steps: u32, count: u32) -> Value {
     let mut spec = text_to_image(prompt, steps, count);
-    spec["textToImage"]["seed"] = 7.into();
+    spec["work"]["textToImage"]["seed"] = 7.into();
     spec
 }

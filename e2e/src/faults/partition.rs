@@ -51,7 +51,7 @@ pub async fn a_late_write(stand: &Stand) -> Result<Verdict> {
     .await?;
     way.set(Fault::None).await;
     let island = studio.complete("island", SOON).await?;
-    let attempts = island.image(0)?.attempts;
+    let attempts = island.result(0)?.attempts;
     ensure!(attempts == 2, "{attempts} attempts");
     let verdict = stand.verdict(&studio, Made::read(&record)?).await?;
     stand.close(&studio).await?;

@@ -169,7 +169,8 @@ mod tests {
         serde_json::from_value(json!({
             "apiVersion": "imagejob.dev/v1alpha1", "kind": "ImageJob",
             "metadata": { "name": "boat", "uid": "u1" },
-            "spec": { "count": 2, "textToImage": { "model": "m", "prompt": "a boat", "steps": 2, "seed": 7 } },
+            "spec": { "count": 2, "work": { "type": "TextToImage",
+                "textToImage": { "model": "m", "prompt": "a boat", "steps": 2, "seed": 7 } } },
             "status": status,
         }))
         .unwrap()

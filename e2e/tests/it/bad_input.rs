@@ -5,7 +5,7 @@ use crds::{
     WorkerPool,
     conditions::{ConditionType, JobReason, PoolReason, find_condition},
 };
-use e2e::{MODEL, Studio, World, graph, text_to_image};
+use e2e::{MODEL, Studio, World, graph, text_to_image, workflow};
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -19,18 +19,21 @@ use crate::{
 pub(crate) async fn nonsense_is_refused_at_admission(world: &World) -> Result<()> {
     let studio = studio(world).await?;
     let picture =
-        |field: &str, value: Value| json!({ "textToImage": { "model": MODEL, "prompt": "x", field: value } });
-    let graph = json!({ "graph": graph(MODEL) });
-    let both = json!({ "textToImage": { "model": MODEL, "prompt": "x" }, "workflow": graph });
+        |field: &str, value: Value| e2e::picture(&json!({ "model": MODEL, "prompt": "x", field: value }));
+    let mut both = picture("steps", json!(1));
+    both["work"]["workflow"] = json!({ "graph": graph(MODEL) });
+    let mut none = picture("steps", json!(1));
+    none["count"] = 0.into();
+    let one_field = "give the field that type names and no other";
     let cases = [
-        (both, "give either textToImage or workflow, not both"),
-        (json!({ "count": 1 }), "give one of textToImage or workflow"),
-        (picture("seed", json!(-1)), "spec.textToImage.seed: Invalid value: -1: "),
-        (picture("width", json!(100)), "spec.textToImage.width: Invalid value: 100: "),
-        (
-            json!({ "textToImage": { "model": MODEL, "prompt": "x" }, "count": 0 }),
-            "spec.count: Invalid value: 0: ",
-        ),
+        (both, one_field),
+        (json!({ "work": { "type": "Recipe" } }), one_field),
+        (json!({ "work": { "type": "Miracle" } }), "spec.work.type: Unsupported value: \"Miracle\""),
+        (json!({ "count": 1 }), "spec.work: Required value"),
+        (picture("seed", json!(-1)), "spec.work.textToImage.seed: Invalid value"),
+        (picture("cfgScale", json!("much")), "spec.work.textToImage.cfgScale: Invalid value"),
+        (picture("width", json!(100)), "spec.work.textToImage.width: Invalid value: 100: "),
+        (none, "spec.count: Invalid value: 0: "),
     ];
     for (spec, expected) in cases {
         let refused = studio.create_as_user("nonsense", &spec).err();
@@ -92,7 +95,10 @@ pub(crate) async fn a_refused_worker_is_not_said_to_be_started(world: &World) ->
 
 pub(crate) async fn a_job_waits_for_its_config_map(world: &World) -> Result<()> {
     let studio = studio(world).await?;
-    let spec = |name: &str| json!({ "workflow": { "configMapRef": { "name": name, "key": "flow.json" } } });
+    let spec = |name: &str| {
+        let workflow = json!({ "configMapRef": { "name": name, "key": "flow.json" } });
+        json!({ "work": { "type": "Workflow", "workflow": workflow } })
+    };
     studio.submit("patient", spec("flow")).await?;
     let message = studio.reason("patient", JobReason::ConfigMapNotFound, SOON).await?;
     ensure!(message.contains("flow"), "{message}");
@@ -121,8 +127,4 @@ async fn config_map(studio: &Studio<'_>, name: &str, text: &str) -> Result<()> {
     let map: ConfigMap = serde_json::from_value(map)?;
     studio.api().create(&PostParams::default(), &map).await?;
     Ok(())
-}
-
-fn workflow(graph: &Value) -> Value {
-    json!({ "workflow": { "graph": graph } })
 }

@@ -24,9 +24,9 @@ pub(crate) async fn cancel_keeps_what_was_made_and_stops_the_engine(world: &Worl
     let ended = studio.ended("cancelled", SOON).await?;
     let (reason, message) = ended.ready();
     ensure!(reason == JobReason::Cancelled.as_str(), "{reason}: {message}");
-    ensure!(ended.images().len() >= 2, "images made before are not listed: {:?}", ended.images());
-    for image in ended.images() {
-        reqwest::get(&image.url).await?.error_for_status()?;
+    ensure!(ended.results().len() >= 2, "images made before are not listed: {:?}", ended.results());
+    for file in ended.results().iter().flat_map(|result| &result.outputs) {
+        reqwest::get(&file.url).await?.error_for_status()?;
     }
     engine_idle(&caught).await
 }

@@ -38,8 +38,8 @@ pub(crate) async fn a_machine_killed_between_segments_costs_no_finished_one(worl
     const SEGMENTS: u32 = 6;
     let mut spec = text_to_image("a cathedral", 300, 1);
     // A sampler that shows where it was cut.
-    spec["textToImage"]["sampler"] = "dpmpp_2m".into();
-    spec["textToImage"]["seed"] = 7.into();
+    spec["work"]["textToImage"]["sampler"] = "dpmpp_2m".into();
+    spec["work"]["textToImage"]["seed"] = 7.into();
     let studio = own_studio(world, "segments").await?;
     studio.submit("cathedral", spec.clone()).await?;
     wait_for("the first segment to be kept", SOON, async || {
@@ -58,7 +58,7 @@ pub(crate) async fn a_machine_killed_between_segments_costs_no_finished_one(worl
         ensure!(segments == Some(SEGMENTS), "{segments:?} segments");
     }
     second_attempt(&cathedral, &caught)?;
-    let latent = cathedral.image(0)?.key.replace("segments/", "segments/latents/").replace(".png", ".latent");
+    let latent = cathedral.file(0)?.key.replace("segments/", "segments/latents/").replace(".png", ".latent");
     let kept = world.uploads(&latent).await;
     ensure!(kept < SEGMENTS as usize, "{kept} segments kept: some were made twice");
     ensure!(cathedral.pixels(0).await? == undisturbed.pixels(0).await?, "the interruption shows");
@@ -121,7 +121,7 @@ async fn taken_from(studio: &Studio<'_>, caught: &Caught, within: Duration) -> R
 
 /// The picture took a second attempt, and none of its retries.
 fn second_attempt(finished: &Finished, caught: &Caught) -> Result<()> {
-    let attempts = finished.image(caught.lease.task.index)?.attempts;
+    let attempts = finished.result(caught.lease.task.index)?.attempts;
     ensure!(attempts == 2, "{attempts} attempts");
     let (interruptions, retries) = (finished.interruptions(), finished.retries());
     ensure!(interruptions >= 1 && retries == 0, "{interruptions} interruptions, {retries} retries");

@@ -84,7 +84,7 @@ pub(crate) async fn an_urgent_job_gets_a_machine_on_demand(world: &World) -> Res
     ensure!(machine.group.starts_with("on-demand"), "made on {machine:?}");
     let poster = studio.complete("poster", SOON).await?;
     poster.check_made_once(world).await?;
-    ensure!(poster.image(0)?.capacity == Capacity::OnDemand, "{:?}", poster.images());
+    ensure!(poster.result(0)?.capacity == Capacity::OnDemand, "{:?}", poster.results());
     Ok(())
 }
 
@@ -107,13 +107,20 @@ pub(crate) async fn a_job_of_many_images_has_a_manifest_also_when_it_is_cancelle
     const COUNT: usize = 101;
     let studio = own_studio(world, "many").await?;
     let picture = json!({ "model": e2e::MODEL, "prompt": "a stamp", "steps": 1, "width": 64, "height": 64 });
-    studio.submit("stamps", json!({ "count": COUNT, "textToImage": picture })).await?;
+    studio
+        .submit(
+            "stamps",
+            json!({ "count": COUNT, "work": { "type": "TextToImage", "textToImage": picture } }),
+        )
+        .await?;
     let stamps = studio.complete("stamps", SOON).await?;
-    ensure!(stamps.images().len() == 100, "{} images in the status", stamps.images().len());
+    ensure!(stamps.results().len() == 100, "{} images in the status", stamps.results().len());
     let indices = in_manifest(&stamps).await?;
     ensure!(indices == (0..COUNT as u64).collect::<Vec<_>>(), "{indices:?}");
 
-    let job = studio.submit("album", json!({ "count": 1000, "textToImage": picture })).await?;
+    let job = studio
+        .submit("album", json!({ "count": 1000, "work": { "type": "TextToImage", "textToImage": picture } }))
+        .await?;
     let (queue, uid) = (studio.queue().await?, JobUid(job.uid().context("a uid")?));
     let enough = async || queue.job(&uid).await.ok()?.filter(|state| state.succeeded as usize > COUNT);
     wait_for("more images than a status lists", SOON, enough).await?;
@@ -131,9 +138,10 @@ async fn in_manifest(job: &Finished) -> Result<Vec<u64>> {
     let url = url.context("no manifestURL")?;
     let manifest: Value = reqwest::get(url).await?.error_for_status()?.json().await?;
     ensure!(manifest["uid"].as_str() == job.job.uid().as_deref(), "{manifest}");
-    let images = manifest["images"].as_array().context("no images")?;
-    for image in images {
-        reqwest::get(image["url"].as_str().context("no url")?).await?.error_for_status()?;
+    let results = manifest["results"].as_array().context("no results")?;
+    for result in results {
+        let url = result["outputs"][0]["url"].as_str().context("no url")?;
+        reqwest::get(url).await?.error_for_status()?;
     }
-    Ok(images.iter().filter_map(|image| image["index"].as_u64()).collect())
+    Ok(results.iter().filter_map(|result| result["index"].as_u64()).collect())
 }

@@ -57,11 +57,11 @@ async fn made_before_is_not_made_again(
     let garden = studio.complete("garden", SOON).await?;
     garden.check_images().await?;
     let made: HashSet<u32> = made.iter().map(|outcome| outcome.index).collect();
-    for image in garden.images().iter().filter(|image| made.contains(&image.index)) {
-        let uploads = studio.world.uploads(&image.key).await;
+    for image in garden.results().iter().filter(|image| made.contains(&image.index)) {
+        let uploads = studio.world.uploads(&garden.file(image.index)?.key).await;
         ensure!(uploads == 1, "image {} was made before and uploaded {uploads} times", image.index);
     }
     let objects = studio.world.objects(&format!("{}/", studio.namespace)).await?;
-    ensure!(objects == garden.images().len(), "{objects} objects");
+    ensure!(objects == garden.results().len(), "{objects} objects");
     Ok(())
 }

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(history.engine_ms(), Some(4));
         assert_eq!(history.files()[0].filename, "a.png");
         assert_eq!(history.mark().expect("a mark").worker, "w");
-        assert!(history.outputs().0[0].is_cached);
+        assert!(history.outputs(&[])[0].is_cached);
     }
 
     #[test]

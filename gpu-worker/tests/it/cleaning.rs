@@ -6,7 +6,7 @@ use comfyui_sim::Stats;
 use serde_json::json;
 use testkit::wait_for;
 
-use crate::rig::{PATIENCE, Rig, picture, steps_of, workflow};
+use crate::rig::{PATIENCE, Picture, Rig, picture, steps_of, workflow};
 
 /// Waits until nothing of the tasks is left: a cleaning up may still be under way when they are reported.
 async fn is_clean(rig: &Rig) -> Stats {
@@ -34,9 +34,7 @@ async fn pictures_leave_neither_history_nor_bytes() {
 async fn segments_failures_and_cancelled_pictures_leave_nothing_either() {
     let rig = Rig::start(steps_of(20)).await;
     let _worker = rig.worker().await;
-    let queue::Work::TextToImage(plain) = picture(12) else { panic!("a picture") };
-    let segments = queue::Work::TextToImage(queue::TextToImage { segments: 3, ..plain });
-    let job = rig.enqueue(segments, |_, _| ()).await;
+    let job = rig.enqueue(Picture { segments: 3, ..picture(12) }, |_, _| ()).await;
     rig.outcomes(&job, 1).await;
     let failing = json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 9}},

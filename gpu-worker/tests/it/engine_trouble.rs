@@ -65,7 +65,7 @@ async fn a_black_picture_is_a_failure() {
     let _worker = rig.worker().await;
     let job = rig.enqueue(picture(4), |_, _| ()).await;
     assert_eq!(error(&rig.outcomes(&job, 1).await).reason, queue::Reason::BlackImage);
-    let key = rig.store.output().image_key(&job.0, 0, 0);
+    let key = rig.store.output().file_key(&job.0, 0, 0, "png");
     rig.store.head(&key).await.expect_err("nothing is stored");
 }
 
@@ -161,7 +161,8 @@ async fn an_engine_that_does_not_let_go_of_a_prompt_needs_a_restart() {
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}}
     });
     let graph = graph.as_object().cloned().expect("a graph");
-    let prompt = Prompt { id: id.clone(), graph, segments: vec![], timeout: Duration::from_secs(1) };
+    let prompt =
+        Prompt { id: id.clone(), graph, segments: vec![], outputs: vec![], timeout: Duration::from_secs(1) };
     let hung = engine.generate(&prompt, |_| ()).await;
     assert!(matches!(hung, Err(Trouble::TimedOut(_))), "{hung:?}");
 
@@ -211,7 +212,7 @@ async fn a_cancelled_job_is_stopped_in_the_engine_and_leaves_nothing() {
 
     rig.engine_idles().await;
     cancelled_is_counted(&worker).await;
-    let key = rig.store.output().image_key(&job.0, 0, 0);
+    let key = rig.store.output().file_key(&job.0, 0, 0, "png");
     rig.store.head(&key).await.expect_err("nothing is stored");
     let next = rig.enqueue(picture(1), |_, _| ()).await;
     assert!(rig.outcomes(&next, 1).await[0].result.is_ok(), "and the worker goes on");

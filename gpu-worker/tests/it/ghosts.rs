@@ -6,7 +6,7 @@ use comfyui_sim::{Options, Timing};
 use serde_json::{Value, json};
 use testkit::wait_for;
 
-use crate::rig::{PATIENCE, Rig, picture, steps_of};
+use crate::rig::{PATIENCE, Picture, Rig, picture, steps_of};
 
 async fn in_engine(rig: &Rig) -> (usize, usize) {
     let queue: Value = reqwest::get(format!("{}/queue", rig.sim.url()))
@@ -21,19 +21,9 @@ async fn in_engine(rig: &Rig) -> (usize, usize) {
 
 /// A prompt of somebody at the engine's own user interface that takes about so long.
 async fn somebody_elses(rig: &Rig, steps: u32) {
-    let queue::Work::TextToImage(p) = picture(steps) else { panic!("a picture") };
-    let graph = json!({
-        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": p.model}},
-        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
-        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "theirs", "clip": ["4", 1]}},
-        "3": {"class_type": "KSampler", "inputs": {
-            "model": ["4", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["5", 0], "seed": 1,
-            "steps": steps, "cfg": 7, "sampler_name": "euler", "scheduler": "normal", "denoise": 1}},
-        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
-        "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "theirs"}}
-    });
+    let theirs = Picture { seed: 1, ..picture(steps) };
     let post = reqwest::Client::new().post(format!("{}/prompt", rig.sim.url()));
-    let sent = post.json(&json!({"prompt": graph, "client_id": "somebody"})).send().await;
+    let sent = post.json(&json!({"prompt": theirs.graph(), "client_id": "somebody"})).send().await;
     sent.expect("an answer").error_for_status().expect("taken");
 }
 
@@ -113,9 +103,7 @@ async fn a_task_that_was_claimed_too_early_is_handed_back_and_leaves_no_ghost() 
     let job = rig.enqueue(picture(1), alike).await;
     rig.outcomes(&job, 1).await;
     // It has no steps that tell, and takes 16 times as long.
-    let queue::Work::TextToImage(plain) = picture(1) else { panic!("a picture") };
-    let large = queue::TextToImage { width: 2048, height: 2048, ..plain };
-    let long = rig.enqueue(queue::Work::TextToImage(large), alike).await;
+    let long = rig.enqueue(Picture { width: 2048, height: 2048, ..picture(1) }, alike).await;
     rig.engine_works().await;
     let next = rig.enqueue(picture(1), alike).await;
     let taken = wait_for("the next one to be claimed ahead", PATIENCE, async || {

@@ -1,10 +1,10 @@
 //! The manifest of a job, which the last worker writes.
 
 use queue::{Order, TaskKind, WorkerId};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{S3Fault, wait_for};
 
-use crate::rig::{PATIENCE, Rig, picture, steps_of};
+use crate::rig::{PATIENCE, Picture, Rig, picture, steps_of};
 
 async fn manifest(rig: &Rig, job: &queue::JobUid) -> Value {
     let state = rig.job(job, "the manifest", |state| state.listing.is_some()).await;
@@ -22,22 +22,24 @@ async fn after_the_last_image_the_manifest_lists_all_in_order() {
     let rig = Rig::start(steps_of(0)).await;
     let _workers = [rig.worker().await, rig.worker().await];
     // Seeds above 2^63 - 1 are texts, as not every reader keeps such numbers.
-    let queue::Work::TextToImage(plain) = picture(1) else { panic!("a picture") };
     let seed = u64::try_from(i64::MAX).expect("it fits") - 2;
-    let work = queue::Work::TextToImage(queue::TextToImage { seed, ..plain });
-    let job = rig.enqueue(work, |job, _| (job.total, job.listing) = (6, true)).await;
+    let job = rig.enqueue(Picture { seed, ..picture(1) }, |job, _| (job.total, job.listing) = (6, true)).await;
     let manifest = manifest(&rig, &job).await;
     assert_eq!((&manifest["namespace"], &manifest["uid"]), (&"studio".into(), &job.0.as_str().into()));
-    let images = manifest["images"].as_array().expect("images");
+    let results = manifest["results"].as_array().expect("results");
     let outcomes = rig.outcomes(&job, 6).await;
-    assert_eq!(images.len(), 6);
-    for (n, (image, outcome)) in (0u64..).zip(images.iter().zip(&outcomes)) {
-        let made = &outcome.result.as_ref().expect("a picture").images[0];
+    assert_eq!(results.len(), 6);
+    for (n, (listed, outcome)) in (0u64..).zip(results.iter().zip(&outcomes)) {
+        let made = &outcome.result.as_ref().expect("a picture").outputs[0];
         let expected: Value = if n <= 2 { (seed + n).into() } else { (seed + n).to_string().into() };
-        assert_eq!((&image["index"], &image["seed"]), (&n.into(), &expected));
-        assert_eq!((&image["key"], &image["etag"]), (&made.key.as_str().into(), &made.etag.as_str().into()));
-        assert_eq!(image["url"], rig.store.output().url(&made.key));
-        assert_eq!((&image["width"], &image["capacity"]), (&512.into(), &"Spot".into()));
+        assert_eq!((&listed["index"], &listed["seed"]), (&n.into(), &expected));
+        assert_eq!((&listed["capacity"], &listed["attempts"]), (&"Spot".into(), &1.into()));
+        let expected = json!([{
+            "node": "9", "name": format!("image_{n:05}.png"), "mediaType": "image/png", "bytes": made.bytes,
+            "sha256": made.sha256, "width": 512, "height": 512, "key": made.key,
+            "url": rig.store.output().url(&made.key),
+        }]);
+        assert_eq!(listed["outputs"], expected);
     }
 }
 
@@ -63,6 +65,6 @@ async fn the_manifest_is_written_though_its_worker_dies_in_the_middle() {
 
     let _second = rig.worker().await;
     let manifest = manifest(&rig, &job).await;
-    assert_eq!(manifest["images"].as_array().map(Vec::len), Some(1));
+    assert_eq!(manifest["results"].as_array().map(Vec::len), Some(1));
     assert_eq!(rig.sim.stats().prompts, 1, "no image is made again");
 }

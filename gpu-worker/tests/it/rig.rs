@@ -8,8 +8,9 @@ use std::{
 
 use comfyui_sim::{Options, Sim, Timing};
 use queue::{
-    ClassSetting, Job, JobState, JobUid, Outcome, Queue, Settings, TaskSpec, TextToImage, Work, WorkerSeen,
+    Cut,     ClassSetting, Job, JobState, JobUid, Outcome, Queue, SeedAt, Settings, TaskSpec, WorkerSeen,
 };
+use serde_json::{Value, json};
 use store::{Keys, Output, Store};
 use tempfile::NamedTempFile;
 use testkit::{Proxy, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
@@ -136,11 +137,15 @@ impl Rig {
         Worker { id, health, child: command.spawn().expect("a worker"), log }
     }
 
-    pub(crate) async fn enqueue(&self, work: Work, change: impl FnOnce(&mut Job, &mut TaskSpec)) -> JobUid {
+    pub(crate) async fn enqueue(
+        &self,
+        work: impl Into<TaskSpec>,
+        change: impl FnOnce(&mut Job, &mut TaskSpec),
+    ) -> JobUid {
         let uid = JobUid(uuid::Uuid::new_v4().to_string());
-        let model =
-            if let Work::TextToImage(picture) = &work { picture.model.clone() } else { String::new() };
-        let mut spec = TaskSpec { work, timeout_seconds: 300 };
+        let mut spec = work.into();
+        let loader = spec.graph.values().find(|node| node["class_type"] == "CheckpointLoaderSimple");
+        let model = loader.and_then(|node| node["inputs"]["ckpt_name"].as_str()).unwrap_or_default().to_owned();
         let mut job = Job {
             uid: uid.clone(),
             tenant: "studio".into(),
@@ -201,7 +206,7 @@ impl Rig {
     /// Waits until the engine has nothing to do.
     pub(crate) async fn engine_idles(&self) {
         wait_for("the engine to idle", PATIENCE, async || {
-            let queue: serde_json::Value =
+            let queue: Value =
                 reqwest::get(format!("{}/queue", self.sim.url())).await.ok()?.json().await.ok()?;
             let idle = queue["queue_running"].as_array()?.is_empty()
                 && queue["queue_pending"].as_array()?.is_empty();
@@ -220,7 +225,7 @@ impl Rig {
     /// Waits until the engine is at work.
     pub(crate) async fn engine_works(&self) {
         wait_for("the engine to work", PATIENCE, async || {
-            let queue: serde_json::Value =
+            let queue: Value =
                 reqwest::get(format!("{}/queue", self.sim.url())).await.ok()?.json().await.ok()?;
             (!queue["queue_running"].as_array()?.is_empty()).then_some(())
         })
@@ -278,23 +283,53 @@ impl Drop for Worker {
     }
 }
 
-pub(crate) fn picture(steps: u32) -> Work {
-    Work::TextToImage(TextToImage {
-        model: MODEL.into(),
-        prompt: "a lighthouse at dusk".into(),
-        negative_prompt: "blurry".into(),
-        width: 512,
-        height: 512,
-        steps,
-        cfg_scale: 7.0,
-        sampler: "euler".into(),
-        scheduler: "normal".into(),
-        seed: 42,
-        segments: 1,
-    })
+/// A picture from a text, by the usual seven nodes.
+pub(crate) struct Picture {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) steps: u32,
+    pub(crate) sampler: &'static str,
+    pub(crate) seed: u64,
+    /// Into how many segments its sampling is cut.
+    pub(crate) segments: u32,
 }
 
-pub(crate) fn workflow(graph: serde_json::Value) -> Work {
-    let serde_json::Value::Object(graph) = graph else { panic!("a graph is an object") };
-    Work::Workflow { graph }
+pub(crate) fn picture(steps: u32) -> Picture {
+    Picture { width: 512, height: 512, steps, sampler: "euler", seed: 42, segments: 1 }
+}
+
+impl Picture {
+    pub(crate) fn graph(&self) -> Value {
+        json!({
+            "3": {"class_type": "KSampler", "inputs": {
+                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+                "seed": self.seed, "steps": self.steps, "cfg": 7.0, "sampler_name": self.sampler,
+                "scheduler": "normal", "denoise": 1.0}},
+            "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MODEL}},
+            "5": {"class_type": "EmptyLatentImage",
+                  "inputs": {"width": self.width, "height": self.height, "batch_size": 1}},
+            "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["4", 1]}},
+            "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}},
+            "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+            "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "image"}},
+        })
+    }
+}
+
+impl From<Picture> for TaskSpec {
+    fn from(picture: Picture) -> Self {
+        let Picture { steps, seed, segments, .. } = picture;
+        let cut = Cut { sampler: "3".into(), steps, segments };
+        Self {
+            seeds: vec![SeedAt { node: "3".into(), input: "seed".into(), first: seed, counts: true }],
+            cut: Some(cut).filter(|cut| cut.segments > 1),
+            black_is_wrong: true,
+            ..workflow(picture.graph())
+        }
+    }
+}
+
+/// A graph as it is.
+pub(crate) fn workflow(graph: Value) -> TaskSpec {
+    serde_json::from_value(json!({"graph": graph, "timeoutSeconds": 300})).expect("a task")
 }

@@ -4,21 +4,18 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 use comfyui_sim::{Fault, FaultKind};
-use queue::{JobUid, Outcome, TaskResult, Work};
+use queue::{JobUid, Outcome, TaskResult};
 use store::Latent;
 use testkit::wait_for;
 
-use crate::rig::{PATIENCE, Rig, Worker, picture, steps_of};
+use crate::rig::{PATIENCE, Picture, Rig, Worker, picture, steps_of};
 
 const STEPS: u32 = 40;
 const SEGMENTS: u32 = 4;
 
 /// Cut after 10, 20 and 30 steps, by a sampler that shows where it was cut.
-fn in_segments() -> Work {
-    let Work::TextToImage(mut picture) = picture(STEPS) else { panic!("a picture") };
-    picture.segments = SEGMENTS;
-    picture.sampler = "dpmpp_2m".into();
-    Work::TextToImage(picture)
+fn in_segments() -> Picture {
+    Picture { segments: SEGMENTS, sampler: "dpmpp_2m", ..picture(STEPS) }
 }
 
 fn key(rig: &Rig, job: &JobUid) -> String {
@@ -78,7 +75,7 @@ fn result(outcome: &Outcome) -> &TaskResult {
 }
 
 async fn pixels(rig: &Rig, outcome: &Outcome) -> Vec<u8> {
-    let file = rig.store.get(&result(outcome).images[0].key).await.expect("stored");
+    let file = rig.store.get(&result(outcome).outputs[0].key).await.expect("stored");
     let mut reader = png::Decoder::new(Cursor::new(file)).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
     reader.next_frame(&mut pixels).expect("pixels");

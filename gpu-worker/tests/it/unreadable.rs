@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use comfyui_sim::{Answer, Fault, FaultKind};
-use queue::{Reason, TaskError};
+use queue::{Reason, TaskError, TaskSpec};
 use serde_json::json;
 
 use crate::rig::{MODEL, Rig, picture, steps_of, workflow};
@@ -13,7 +13,7 @@ fn answer(route: &str, how: Answer) -> FaultKind {
 }
 
 /// The error of a job that can't be made, and how long it took; the worker goes on afterwards.
-async fn error(rig: &Rig, work: queue::Work) -> (TaskError, Duration) {
+async fn error(rig: &Rig, work: impl Into<TaskSpec>) -> (TaskError, Duration) {
     let worker = rig.worker().await;
     let started = Instant::now();
     let job = rig.enqueue(work, |_, spec| spec.timeout_seconds = 3600).await;
@@ -102,7 +102,7 @@ async fn a_file_that_is_cut_or_refused_for_a_moment_is_fetched_again_and_not_mad
         let _worker = rig.worker().await;
         let job = rig.enqueue(picture(2), |_, _| ()).await;
         let outcome = rig.outcomes(&job, 1).await.remove(0);
-        let stored = outcome.result.expect("a picture").images.remove(0);
+        let stored = outcome.result.expect("a picture").outputs.remove(0);
         let file = rig.store.get(&stored.key).await.expect("stored");
         assert!(file.ends_with(b"IEND\xae\x42\x60\x82"), "{how:?}: the whole file");
         assert_eq!(rig.sim.stats().prompts, 1, "{how:?}");

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use gpu_worker::comfyui::{Generated, Phase, Progress, Prompt, PromptId, Trouble};
+use gpu_worker::comfyui::{Content, Generated, Phase, Progress, Prompt, PromptId, Trouble};
 use serde_json::{Map, Value};
 
 use crate::replay::{Replay, Script, recording};
 
+fn prompt(id: PromptId, graph: Map<String, Value>) -> Prompt {
+    Prompt { id, graph, segments: vec![], outputs: vec![], timeout: Duration::from_secs(20) }
+}
+
 async fn generate(replay: &Replay, graph: &Value) -> (Result<Generated, Trouble>, Vec<Progress>) {
     let graph = graph.as_object().cloned().unwrap_or_default();
-    let prompt = Prompt { id: PromptId::random(), graph, segments: vec![], timeout: Duration::from_secs(20) };
+    let prompt = prompt(PromptId::random(), graph);
     let mut heard = Vec::new();
     let result = replay.engine.generate(&prompt, |progress| heard.push(progress.clone())).await;
     (result, heard)
@@ -28,8 +32,9 @@ async fn a_picture_is_followed_to_its_end() {
     let generated = result.expect("a picture");
     assert_eq!(generated.outputs.len(), 1);
     let output = &generated.outputs[0];
-    assert_eq!((output.node.as_str(), output.file.filename.as_str()), ("9", "t2i_00001_.png"));
-    let mut download = replay.engine.open(output).await.expect("a file");
+    let Content::File(file) = &output.content else { panic!("{output:?}") };
+    assert_eq!((output.node.as_str(), file.filename.as_str()), ("9", "t2i_00001_.png"));
+    let mut download = replay.engine.open(file).await.expect("a file");
     assert_eq!(download.next().await.expect("content").expect("content"), "a picture".as_bytes());
     assert_eq!(generated.engine_ms, 2_770, "by the engine's own clock");
     let last = heard.last().expect("progress");
@@ -49,7 +54,7 @@ async fn a_graph_without_a_sampler_and_a_cached_one_end_too() {
 #[tokio::test]
 async fn a_graph_that_saves_nothing_is_told_apart() {
     let (result, _) = replayed("save_image_websocket").await;
-    assert!(matches!(result, Err(Trouble::NothingMade(_))), "{result:?}");
+    assert!(matches!(result, Err(Trouble::NothingMade)), "{result:?}");
 }
 
 #[tokio::test]
@@ -135,8 +140,7 @@ async fn an_answer_of_200_with_node_errors_is_a_refusal_and_the_rest_is_stopped(
     let recording = recording("validation_errors");
     let replay = Replay::start(Script::answering(&recording["one_good_one_bad_output"])).await;
     let id = PromptId::random();
-    let prompt =
-        Prompt { id: id.clone(), graph: Map::new(), segments: vec![], timeout: Duration::from_secs(20) };
+    let prompt = prompt(id.clone(), Map::new());
     let result = replay.engine.generate(&prompt, |_| ()).await;
     let Err(Trouble::Refused(said)) = result else { panic!("{result:?}") };
     assert_eq!(said.words, "node 10 (EmptyImage): Value 0 smaller than min of 1: width");

@@ -5,7 +5,7 @@ use std::{collections::HashSet, io::Cursor, time::Duration};
 use bytes::Bytes;
 use queue::{JobUid, Order, Outcome, TaskResult};
 use serde_json::json;
-use store::ImageFacts;
+use store::FileFacts;
 use testkit::wait_for;
 
 use crate::rig::{MODEL, PATIENCE, Rig, picture, steps_of, workflow};
@@ -27,20 +27,20 @@ async fn a_job_of_four_ends_with_four_pictures_in_the_bucket() {
     let outcomes = rig.outcomes(&job, 4).await;
 
     for (i, outcome) in (0..).zip(&outcomes) {
-        let TaskResult { images, gpu_ms, capacity, worker: maker, found, dropped: _ } = result(outcome);
-        let [image] = &images[..] else { panic!("{images:?}") };
+        let TaskResult { outputs, seed, gpu_ms, capacity, worker: maker, found, timings: _ } = result(outcome);
+        let [image] = &outputs[..] else { panic!("{outputs:?}") };
         assert_eq!((outcome.index, outcome.attempts, *found), (i, 1, false));
         assert_eq!((capacity.as_str(), &maker.0), ("spot", &worker.id));
         assert!((4..2_000).contains(gpu_ms), "{gpu_ms} ms");
-        assert_eq!((image.width, image.height, image.seed), (512, 512, Some(42 + u64::from(i))));
-        assert_eq!(image.key, rig.store.output().image_key(&job.0, i, 0));
+        assert_eq!((image.width, image.height, *seed), (Some(512), Some(512), Some(42 + u64::from(i))));
+        assert_eq!(image.key, rig.store.output().file_key(&job.0, i, 0, "png"));
         let object = rig.store.get(&image.key).await.expect("stored");
         assert_eq!(size_of(&object), (512, 512));
         assert_eq!(object.len() as u64, image.bytes);
         let facts = rig.store.head(&image.key).await.expect("stored").facts.expect("facts");
-        assert_eq!((facts.seed, facts.attempt, facts.outputs), (image.seed, 1, 1));
+        assert_eq!((facts.seed, facts.attempt, facts.extensions), (*seed, 1, vec!["png".to_owned()]));
     }
-    let etags: HashSet<_> = outcomes.iter().map(|outcome| &result(outcome).images[0].etag).collect();
+    let etags: HashSet<_> = outcomes.iter().map(|outcome| &result(outcome).outputs[0].etag).collect();
     assert_eq!(etags.len(), 4, "no two pictures are the same");
     worker.says("/metrics", 200, "gpu_worker_tasks_total{outcome=\"completed\"} 4").await;
 }
@@ -60,11 +60,11 @@ async fn a_workflow_with_two_outputs_stores_all_but_its_previews() {
     let job = rig.enqueue(workflow(graph), |_, _| ()).await;
     let outcomes = rig.outcomes(&job, 1).await;
 
-    let images = &result(&outcomes[0]).images;
-    let sizes: Vec<_> = images.iter().map(|image| (image.width, image.height)).collect();
+    let images = &result(&outcomes[0]).outputs;
+    let sizes: Vec<_> = images.iter().map(|image| image.width.zip(image.height).expect("a size")).collect();
     assert_eq!(sizes, [(64, 64), (128, 64), (128, 64)], "by the numbers of their nodes");
     for (n, image) in images.iter().enumerate() {
-        assert_eq!(image.key, rig.store.output().image_key(&job.0, 0, n));
+        assert_eq!(image.key, rig.store.output().file_key(&job.0, 0, n, "png"));
         let object = rig.store.get(&image.key).await.expect("stored");
         assert_eq!(size_of(&object), sizes[n]);
     }
@@ -79,25 +79,31 @@ async fn a_workflow_that_only_previews_gives_its_preview() {
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
     });
     let job = rig.enqueue(workflow(graph), |_, _| ()).await;
-    assert_eq!(result(&rig.outcomes(&job, 1).await[0]).images.len(), 1);
+    assert_eq!(result(&rig.outcomes(&job, 1).await[0]).outputs.len(), 1);
 }
 
 #[tokio::test]
 async fn a_picture_of_an_earlier_attempt_is_found_and_not_made_again() {
     let rig = Rig::start(steps_of(0)).await;
     let uid = JobUid("an-earlier-one".into());
-    let key = rig.store.output().image_key(&uid.0, 0, 0);
-    let facts = ImageFacts {
-        width: 512,
-        height: 512,
+    let key = rig.store.output().file_key(&uid.0, 0, 0, "png");
+    let facts = FileFacts {
+        node: "9".into(),
+        name: "image_00000.png".into(),
+        media_type: "image/png".into(),
+        width: Some(512),
+        height: Some(512),
+        duration_ms: None,
+        sha256: "0123".into(),
         seed: Some(42),
         gpu_ms: 777,
         attempt: 1,
         capacity: "onDemand".into(),
         worker: "long-gone".into(),
-        outputs: 1,
+        extensions: vec!["png".into()],
+        labels: String::new(),
     };
-    rig.store.put_image(&key, Bytes::from_static(b"a picture"), &facts).await.expect("stored");
+    rig.store.put_file(&key, Bytes::from_static(b"a picture"), &facts).await.expect("stored");
 
     let _worker = rig.worker().await;
     rig.enqueue(picture(4), |job, _| (job.uid, job.recheck) = (uid.clone(), true)).await;
@@ -109,7 +115,7 @@ async fn a_picture_of_an_earlier_attempt_is_found_and_not_made_again() {
         (found.gpu_ms, found.capacity.as_str(), found.worker.0.as_str()),
         (777, "onDemand", "long-gone")
     );
-    assert_eq!((found.images[0].seed, found.images[0].bytes), (Some(42), 9));
+    assert_eq!((found.seed, found.outputs[0].bytes), (Some(42), 9));
     assert_eq!(rig.sim.stats().prompts, 0, "the engine had nothing to do");
 }
 

@@ -185,7 +185,7 @@ mod tests {
     fn what_will_never_be_taken_is_told_from_what_may_be_tried_again() {
         assert!(matches!(refusal(409, "Conflict", "…"), Written::Conflict));
         assert!(matches!(refusal(404, "NotFound", "…"), Written::Gone));
-        let invalid = "ImageJob is invalid: status.images[0].seed: must be of type integer";
+        let invalid = "ImageJob is invalid: status.results[0].seed: must be of type integer";
         assert!(matches!(refusal(422, "Invalid", invalid), Written::Refused(why) if why == invalid));
         let large = "etcdserver: request is too large";
         assert!(matches!(refusal(500, "InternalError", large), Written::Refused(why) if why == large));

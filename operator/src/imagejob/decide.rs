@@ -72,7 +72,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::record_with;
+    use crate::fixtures::{accepted_status, record_with};
 
     fn state(succeeded: u32, failed: u32) -> JobState {
         let waiting = 4 - succeeded - failed;
@@ -84,8 +84,8 @@ mod tests {
         let table = [
             (json!({}), json!(null), First::Accept),
             (json!({"cancel": true}), json!(null), First::CancelUnqueued),
-            (json!({}), json!({"pool": "sd15"}), First::Look),
-            (json!({"cancel": true}), json!({"pool": "sd15"}), First::Look),
+            (json!({}), accepted_status(), First::Look),
+            (json!({"cancel": true}), accepted_status(), First::Look),
         ];
         for (spec, status, want) in table {
             let record = record_with(json!({"spec": spec, "status": status}));
@@ -116,7 +116,7 @@ mod tests {
             ("to go on", &none, Some(suspended()), false, Next::Suspend { suspend: false }),
         ];
         for (name, spec, state, stopped, want) in table {
-            let record = record_with(json!({"spec": spec, "status": {"pool": "sd15"}}));
+            let record = record_with(json!({"spec": spec, "status": accepted_status()}));
             assert_eq!(next(&record, state, stopped), want, "{name}");
         }
     }

@@ -8,6 +8,16 @@ use crds::{
 
 use crate::{notice::Notice, words::images};
 
+/// A job whose condition Ready has one of these reasons has failed; with any other that is no state of its own, it waits.
+const FAILURES: [JobReason; 6] = [
+    JobReason::ImagesFailed,
+    JobReason::TooManyFailedImages,
+    JobReason::EngineCrashed,
+    JobReason::Rejected,
+    JobReason::WorkflowInvalid,
+    JobReason::WorkflowChanged,
+];
+
 /// What there is to tell about the turn from one status to the next.
 pub(crate) fn between(old: Option<&ImageJobStatus>, new: &ImageJobStatus) -> Vec<Notice> {
     let mut notices = Vec::new();
@@ -90,23 +100,10 @@ fn turn(was: Option<&str>, started: bool, reason: &str, message: &str) -> Option
         Notice::normal(EventReason::Started, "Start", "the first image is being made".to_owned())
     } else if is(JobReason::Waiting) {
         Notice::normal(EventReason::Queued, "Enqueue", note)
-    } else if [
-        JobReason::PoolNotFound,
-        JobReason::PoolSuspended,
-        JobReason::PoolNotAllowed,
-        JobReason::ClassNotFound,
-        JobReason::TenantNotAllowed,
-        JobReason::ConfigMapNotFound,
-        JobReason::ConfigMapInvalid,
-        JobReason::QueueUnavailable,
-        JobReason::StatusRefused,
-    ]
-    .into_iter()
-    .any(is)
-    {
-        Notice::warning(EventReason::Pending, "Wait", format!("{reason}: {note}"))
-    } else {
+    } else if FAILURES.into_iter().any(is) {
         Notice::warning(EventReason::Failed, "Fail", format!("{reason}: {note}"))
+    } else {
+        Notice::warning(EventReason::Pending, "Wait", format!("{reason}: {note}"))
     })
 }
 
@@ -185,30 +182,53 @@ mod tests {
 
     #[test]
     fn each_word_on_the_promise_is_told_once() {
-        use Sla::{AtRisk, Met, Missed, Pending};
-        let of = |sla| {
-            let mut status = ImageJobStatus { sla: Some(sla), ..status(JobReason::Waiting) };
-            let update = ConditionUpdate {
-                kind: ConditionType::Late,
-                status: sla != Pending,
-                reason: "SlaAtRisk",
-                message: "as it is".into(),
-                observed_generation: Some(1),
-            };
-            set_condition(&mut status.conditions, update, &Time(at(0)));
+        use JobReason::{SlaAtRisk, SlaMissed, SlaRecovered};
+        let of = |late: Option<JobReason>, ended: bool| {
+            let mut status = status(JobReason::Waiting);
+            status.completion_time = ended.then(|| Time(at(9)));
+            if let Some(reason) = late {
+                let update = ConditionUpdate {
+                    kind: ConditionType::Late,
+                    status: reason != SlaRecovered,
+                    reason: reason.as_str(),
+                    message: "as it is".into(),
+                    observed_generation: Some(1),
+                };
+                set_condition(&mut status.conditions, update, &Time(at(0)));
+            }
             status
         };
         let table = [
-            (Pending, AtRisk, Some((Kind::Warning, "SlaAtRisk"))),
-            (AtRisk, AtRisk, None),
-            (AtRisk, Pending, Some((Kind::Normal, "SlaRecovered"))),
-            (AtRisk, Missed, Some((Kind::Warning, "SlaMissed"))),
-            (Missed, Missed, None),
-            (AtRisk, Met, None),
+            (None, Some(SlaAtRisk), false, Some((Kind::Warning, "SlaAtRisk"))),
+            (Some(SlaAtRisk), Some(SlaAtRisk), false, None),
+            (Some(SlaAtRisk), Some(SlaRecovered), false, Some((Kind::Normal, "SlaRecovered"))),
+            (Some(SlaRecovered), Some(SlaAtRisk), false, Some((Kind::Warning, "SlaAtRisk"))),
+            (Some(SlaAtRisk), Some(SlaMissed), false, Some((Kind::Warning, "SlaMissed"))),
+            (Some(SlaMissed), Some(SlaMissed), false, None),
+            (None, Some(SlaMissed), true, Some((Kind::Warning, "SlaMissed"))),
+            (Some(SlaAtRisk), Some(SlaRecovered), true, None),
         ];
-        for (old, new, want) in table {
+        for (old, new, ended, want) in table {
             let want = want.map(|(kind, reason)| (kind, reason.to_owned(), "as it is".to_owned()));
-            assert_eq!(told(Some(&of(old)), &of(new)), Vec::from_iter(want), "{old:?} to {new:?}");
+            assert_eq!(
+                told(Some(&of(old, false)), &of(new, ended)),
+                Vec::from_iter(want),
+                "{old:?} to {new:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_something_has_not_failed() {
+        use JobReason::{
+            Accepted, Cancelled, Completed, Running, SlaAtRisk, SlaMissed, SlaRecovered, Suspended, Waiting,
+        };
+        let others =
+            [Accepted, Waiting, Running, Suspended, Completed, Cancelled, SlaAtRisk, SlaMissed, SlaRecovered];
+        for reason in JobReason::ALL.iter().copied().filter(|reason| !others.contains(reason)) {
+            let want = if reason.meaning().contains("Final") { "Failed" } else { "Pending" };
+            let told = told(None, &status(reason));
+            assert_eq!((told.len(), told[0].1.as_str()), (1, want), "{reason}");
         }
     }
 

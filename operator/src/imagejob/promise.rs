@@ -150,14 +150,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, record_with};
+    use crate::fixtures::{accepted_status, at, record_with};
 
     /// Due 300 s after its creation, with a margin of 15 s.
-    fn job(sla: &str) -> Told {
-        let counts = json!({"total": 4, "waiting": 3, "running": 0, "succeeded": 1, "failed": 0});
-        let status = json!({"sla": sla, "pool": "sd15", "acceptedTime": at(0), "slaSeconds": 300,
-                            "class": "standard", "counts": counts});
-        record_with(json!({"status": status})).told
+    fn job(sla: Sla) -> Told {
+        let mut status = accepted_status();
+        status["counts"] = json!({"total": 4, "waiting": 3, "running": 0, "succeeded": 1, "failed": 0});
+        Told { sla: Some(sla), ..record_with(json!({"status": status})).told }
     }
 
     fn done(seconds: i64) -> Expected {
@@ -189,11 +188,12 @@ mod tests {
 
     #[test]
     fn what_is_said_of_it_says_when_and_why() {
+        use Sla::{AtRisk, Missed, Pending};
         let pool = "no spot machines are available".to_owned();
         let table = [
-            ("Pending", done(200), 10, None),
+            (Pending, done(200), 10, None),
             (
-                "Pending",
+                Pending,
                 done(400),
                 10,
                 Some(
@@ -201,7 +201,7 @@ mod tests {
                 ),
             ),
             (
-                "Pending",
+                Pending,
                 Expected::Never,
                 10,
                 Some(
@@ -209,14 +209,14 @@ mod tests {
                 ),
             ),
             (
-                "AtRisk",
+                AtRisk,
                 done(200),
                 10,
                 Some(
                     "SlaRecovered: will be in time after all: due 2026-01-01T00:05:00Z, done 2026-01-01T00:03:20Z",
                 ),
             ),
-            ("AtRisk", done(400), 301, Some("SlaMissed: late: due 2026-01-01T00:05:00Z, 1 of 4 images done")),
+            (AtRisk, done(400), 301, Some("SlaMissed: late: due 2026-01-01T00:05:00Z, 1 of 4 images done")),
         ];
         for (before, expected, now, want) in table {
             let prospect = Prospect { expected, pool: pool.clone() };
@@ -224,14 +224,14 @@ mod tests {
             let late = verdict.late.map(|(_, reason, message)| format!("{reason}: {message}"));
             assert_eq!(late.as_deref(), want);
         }
-        let missed = verdict(&job("Missed"), &Prospect::default(), at(400));
+        let missed = verdict(&job(Missed), &Prospect::default(), at(400));
         assert_eq!(missed, None, "said once");
         let nothing_promised = record_with(json!({"status": {"class": "standard"}})).told;
         assert_eq!(verdict(&nothing_promised, &Prospect::default(), at(400)), None);
-        let suspended = Told { suspended_since: Some(at(10)), ..job("Pending") };
+        let suspended = Told { suspended_since: Some(at(10)), ..job(Pending) };
         assert_eq!(verdict(&suspended, &Prospect::default(), at(400)), None, "its clock stands still");
-        let resumed = Told { suspended_seconds: 200, ..job("Pending") };
-        let in_time = Verdict { sla: Sla::Pending, late: None };
+        let resumed = Told { suspended_seconds: 200, ..job(Pending) };
+        let in_time = Verdict { sla: Pending, late: None };
         assert_eq!(verdict(&resumed, &Prospect::default(), at(400)), Some(in_time));
     }
 

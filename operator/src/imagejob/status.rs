@@ -175,16 +175,18 @@ pub(crate) fn shown(told: &Told) -> ImageJobStatus {
         status.workflow_digest = digest.as_deref().map(str::to_owned);
         status.output = output.as_deref().cloned();
     }
-    if let (Some(accepted), None) = (&status.accepted_time, &status.completion_time) {
-        let since = accepted.0;
-        let message = "the job is queued on the terms in this status";
-        set(&mut status, ConditionType::Accepted, true, JobReason::Accepted, message, since);
-    } else if let Some(reason) = told.reason {
-        let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
-        set(&mut status, ConditionType::Accepted, false, reason, &told.message, since);
+    let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
+    match (&told.terms, told.reason) {
+        (Some(terms), _) => {
+            let message = "the job is queued on the terms in this status";
+            set(&mut status, ConditionType::Accepted, true, JobReason::Accepted, message, terms.accepted);
+        }
+        (None, Some(reason)) => {
+            set(&mut status, ConditionType::Accepted, false, reason, &told.message, since);
+        }
+        (None, None) => {}
     }
     if let Some(reason) = told.reason {
-        let since = told.since.unwrap_or(Timestamp::UNIX_EPOCH);
         set(&mut status, ConditionType::Ready, false, reason, &told.message, since);
         set(&mut status, ConditionType::Reconciling, true, reason, &told.message, since);
     }
@@ -226,10 +228,9 @@ pub(crate) fn ended(
         }
         End::Cancelled => (told.sla, told.late) = (None, None),
     }
-    let mut status = shown(&told);
+    let mut status = over(&told, completion);
     tally.show(&mut status);
     status.manifest_url = listing_url(state, tally);
-    status.completion_time = Some(whole(completion));
     let left_out = left_out(&status, tally.booked().made);
     match end {
         End::Completed => {
@@ -251,8 +252,7 @@ pub(crate) fn cancelled(record: &JobRecord, now: Timestamp) -> ImageJobStatus {
     let counts = told.counts.unwrap_or(Counts { total: record.spec.count, ..Counts::default() });
     told.counts = Some(Counts { waiting: 0, running: 0, ..counts });
     (told.estimated, told.sla, told.late) = (None, None, None);
-    let mut status = shown(&told);
-    status.completion_time = Some(whole(now));
+    let mut status = over(&told, now);
     cancel(&mut status, counts.succeeded, record.spec.count, "", now);
     status
 }
@@ -263,9 +263,16 @@ pub(crate) fn refused(record: &JobRecord, problem: &Problem, now: Timestamp) -> 
     let told = waits(record, problem, now);
     let counts = told.counts.unwrap_or_default();
     let told = Told { counts: Some(Counts { waiting: 0, running: 0, ..counts }), ..told };
-    let mut status = shown(&told);
-    status.completion_time = Some(whole(now));
+    let mut status = over(&told, now);
     failed(&mut status, problem.reason, &problem.message, now);
+    status
+}
+
+/// The status of a job that ended, less how: whether it was accepted is of no more interest.
+fn over(told: &Told, completion: Timestamp) -> ImageJobStatus {
+    let mut status = shown(told);
+    status.conditions.retain(|condition| condition.type_ != ConditionType::Accepted.as_str());
+    status.completion_time = Some(whole(completion));
     status
 }
 

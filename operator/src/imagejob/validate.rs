@@ -101,7 +101,11 @@ pub(crate) fn validate(
         Some(terms) => Promise::kept(terms, pool),
         None => Promise::new(record, spec, key, pool)?,
     };
-    let kept = Kept { segments: before.map(|terms| terms.segments.unwrap_or(1)), is_new: before.is_none() };
+    let kept = Kept {
+        segments: before.map(|terms| terms.segments.unwrap_or(1)),
+        seed: before.and_then(|terms| terms.seed),
+        is_new: before.is_none(),
+    };
     let made = work::make(record, spec, pool, references, kept, promise.capacity, seconds)?;
     if let Some(accepted) = before.and_then(|terms| terms.digest.as_deref())
         && made.digest.as_deref() != Some(accepted)

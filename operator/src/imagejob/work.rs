@@ -1,14 +1,15 @@
 //! From what a job asks for to what a worker runs. Pure.
 
 use crds::{
-    Family, Format, ImageJobSpec, ImageRecipeSpec, ImageToImage, Metadata, NoWork, RecipeUse, TextToImage,
-    WorkOf, WorkerPool, Workflow, conditions::JobReason,
+    ConfigMapRef, Family, Format, ImageJobSpec, ImageRecipe, ImageRecipeSpec, ImageToImage, Metadata, NoWork,
+    RecipeInput, RecipeInputType, RecipeUse, Sampling, TextToImage, WorkOf, WorkerPool, Workflow,
+    conditions::JobReason,
 };
 use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::Value;
 use workflow::{
-    Graph, InputPath, JobFacts, RecipeProblem, Rendered, SeedRules, check_paths, digest, family_of, files,
-    model, set_inputs, settle_seeds,
+    Graph, InputPath, JobFacts, RecipeProblem, Rendered, SeedProblem, SeedRules, check_paths, digest,
+    family_of, files, model, set_inputs, settle_seeds,
 };
 
 use super::{
@@ -58,6 +59,8 @@ struct Planned {
 pub(super) struct Kept {
     /// In how many segments its images are made.
     pub(super) segments: Option<u32>,
+    /// Of image 0.
+    pub(super) seed: Option<u64>,
     /// There was none: the pool's limits count.
     pub(super) is_new: bool,
 }
@@ -75,14 +78,14 @@ pub(super) fn make(
     let names: Vec<&str> = spec.inputs.iter().map(|input| input.name.as_str()).collect();
     let job = JobFacts {
         files: &names,
-        count: spec.count,
+        count: seeds_of(spec),
         same_seed: spec.same_seed,
-        drawn_seed: Some(drawn_seed(record)),
+        drawn_seed: Some(kept.seed.unwrap_or_else(|| drawn_seed(record))),
     };
     let planned = match spec.work.of_type().map_err(no_work)? {
         WorkOf::TextToImage(asked) => text_to_image(asked, pool, job)?,
         WorkOf::ImageToImage(asked) => image_to_image(asked, pool, job)?,
-        WorkOf::Workflow(asked) => workflow(asked, spec, references)?,
+        WorkOf::Workflow(asked) => workflow(record, asked, spec, references)?,
         WorkOf::Recipe(asked) => recipe(record, asked, references, job)?,
     };
     let Planned { rendered, work, unit_ms, has_digest, is_workflow, black_is_wrong } = planned;
@@ -98,6 +101,7 @@ pub(super) fn make(
         });
         Some(Cut { sampler: id.to_owned(), steps, segments })
     });
+    let segments = cut.as_ref().map(|cut| cut.segments);
     let seeds: Vec<SeedAt> = rendered.seeds.iter().map(|seed| seed_at(seed, spec.same_seed)).collect();
     let digest = has_digest.then(|| digest(&rendered.graph));
     let task = TaskSpec {
@@ -117,7 +121,7 @@ pub(super) fn make(
         unit_ms,
         model: rendered.model,
         seed: one_seed(&task.seeds),
-        segments: task.cut.as_ref().map(|cut| cut.segments),
+        segments,
         digest,
         payload: payload(&task)?,
     })
@@ -134,7 +138,7 @@ fn text_to_image(asked: &TextToImage, pool: &WorkerPool, job: JobFacts<'_>) -> R
     let family = family(&asked.sampling, pool)?;
     let mut rendered =
         workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
-    model_inputs(&mut rendered.graph, &asked.sampling.model, family, pool, false)?;
+    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::text_to_image_recipe)?;
     Ok(Planned {
         work: picture_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
@@ -149,7 +153,7 @@ fn image_to_image(asked: &ImageToImage, pool: &WorkerPool, job: JobFacts<'_>) ->
     let family = family(&asked.sampling, pool)?;
     let mut rendered =
         workflow::image_to_image(asked, family, job).map_err(|error| unfit("imageToImage", &error))?;
-    model_inputs(&mut rendered.graph, &asked.sampling.model, family, pool, true)?;
+    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::image_to_image_recipe)?;
     Ok(Planned {
         work: image_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
@@ -161,7 +165,7 @@ fn image_to_image(asked: &ImageToImage, pool: &WorkerPool, job: JobFacts<'_>) ->
 }
 
 /// The job's word, else the pool's, else what the file's name tells, else Stable Diffusion 1.5.
-fn family(asked: &crds::Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
+fn family(asked: &Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
     let listed = pool.spec.models.iter().find(|model| model.name == asked.model).map(|model| model.family);
     match asked.family.or(listed).or_else(|| family_of(&asked.model)).unwrap_or(Family::SD15) {
         Family::Unknown => Err(Problem::waits(
@@ -172,21 +176,19 @@ fn family(asked: &crds::Sampling, pool: &WorkerPool) -> Result<Family, Problem> 
     }
 }
 
-/// What the pool says of a model, e.g. the file of its text encoder, where the job's own recipe has such an input.
+/// What the pool says of a model, e.g. the file of its text encoder, and the job does not.
 fn model_inputs(
-    graph: &mut Graph,
-    model: &str,
+    rendered: &mut Rendered,
+    asked: &Sampling,
     family: Family,
     pool: &WorkerPool,
-    from_image: bool,
+    recipe: fn(Family) -> Option<&'static ImageRecipe>,
 ) -> Result<(), Problem> {
-    let Some(listed) = pool.spec.models.iter().find(|listed| listed.name == model && listed.family == family)
-    else {
-        return Ok(());
-    };
-    let shipped = if from_image { workflow::image_to_image_recipe } else { workflow::text_to_image_recipe };
-    let Some(recipe) = shipped(family) else { return Ok(()) };
-    for (name, value) in &listed.inputs {
+    let model = &asked.model;
+    let listed = pool.spec.models.iter().find(|listed| listed.name == *model && listed.family == family);
+    let (Some(listed), Some(recipe)) = (listed, recipe(family)) else { return Ok(()) };
+    let given = serde_json::to_value(asked).unwrap_or_default();
+    for (name, value) in listed.inputs.iter().filter(|(name, _)| given.get(name).is_none()) {
         let Some(input) = recipe.spec.inputs.iter().find(|input| input.name == *name) else {
             let why =
                 format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
@@ -194,28 +196,45 @@ fn model_inputs(
         };
         for path in &input.to {
             let Some((node, input)) = path.split_once('.') else { continue };
-            if let Some(place) = graph.get_mut(node).and_then(|node| node["inputs"].get_mut(input)) {
+            let node = rendered.graph.get_mut(node);
+            if let Some(place) = node.and_then(|node| node["inputs"].get_mut(input)) {
                 *place = value.clone();
             }
         }
     }
+    rendered.model = workflow::model(&rendered.graph);
     Ok(())
 }
 
-fn workflow(asked: &Workflow, spec: &ImageJobSpec, references: &References) -> Result<Planned, Problem> {
+fn workflow(
+    record: &JobRecord,
+    asked: &Workflow,
+    spec: &ImageJobSpec,
+    references: &References,
+) -> Result<Planned, Problem> {
     let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
     let mut graph = match (&asked.graph, &references.workflow) {
         (Some(graph), _) => {
             let graph = workflow::graph_of(Value::Object(graph.clone()));
             graph.map_err(|error| invalid(format!("spec.work.workflow.graph: {error}")))?
         }
-        (None, source) => read(source, JobReason::ConfigMapNotFound, JobReason::ConfigMapInvalid)?,
+        (None, source) => read(source).map_err(|unread| match unread {
+            Unread::Missing(why) => Problem::waits(JobReason::ConfigMapNotFound, why),
+            Unread::Invalid(why) => {
+                let at = place(record, asked.config_map_ref.as_ref());
+                Problem::waits(JobReason::ConfigMapInvalid, format!("{at}: {why}"))
+            }
+            Unread::Nowhere => invalid("give exactly one of graph or configMapRef".to_owned()),
+        })?,
     };
     set_inputs(&mut graph, &asked.inputs).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
-    let rules =
-        SeedRules { named: &asked.seed_inputs, only_named: false, count: spec.count, same: spec.same_seed };
-    let seeds =
-        settle_seeds(&mut graph, rules).map_err(|error| invalid(format!("spec.work.workflow.{error}")))?;
+    let rules = SeedRules {
+        named: &asked.seed_inputs,
+        only_named: false,
+        count: seeds_of(spec),
+        same: spec.same_seed,
+    };
+    let seeds = settle_seeds(&mut graph, rules).map_err(|error| unseeded("workflow", &error))?;
     if let Some(unknown) = asked.outputs.iter().find(|id| !graph.contains_key(*id)) {
         return Err(invalid(format!("spec.work.workflow.outputs: the workflow has no node {unknown:?}")));
     }
@@ -276,13 +295,27 @@ fn recipe(
         Some(graph) => {
             workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?
         }
-        None => read(&references.workflow, JobReason::RecipeInvalid, JobReason::RecipeInvalid)?,
+        None => read(&references.workflow).map_err(|unread| match unread {
+            Unread::Missing(why) => wrong(why),
+            Unread::Invalid(why) => {
+                wrong(format!("{}: {why}", place(record, recipe.config_map_ref.as_ref())))
+            }
+            Unread::Nowhere => wrong("it has neither graph nor configMapRef".to_owned()),
+        })?,
     };
+    if let Some(input) = recipe.inputs.iter().find(|input| is_unknown(input, asked)) {
+        let why = format!(
+            "spec.work.recipe.inputs.{}: this operator does not know an input of this type; a newer one does",
+            input.name
+        );
+        return Err(Problem::waits(JobReason::WorkTypeUnknown, why));
+    }
     let mut rendered = workflow::render(recipe, graph, &asked.inputs, job).map_err(|error| match error {
-        RecipeProblem::Recipe(_) => wrong(error.to_string()),
-        RecipeProblem::Input { .. } | RecipeProblem::Seeds(_) => {
+        RecipeProblem::Recipe(why) => wrong(why),
+        RecipeProblem::Input { .. } => {
             Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.recipe.{error}"))
         }
+        RecipeProblem::Seeds(error) => unseeded("recipe", &error),
     })?;
     if let Some(out) = check_paths(&rendered.graph, None).first() {
         return Err(wrong(out.to_string()));
@@ -308,22 +341,56 @@ fn recipe(
     })
 }
 
-fn read(source: &Source<String>, missing: JobReason, invalid: JobReason) -> Result<Graph, Problem> {
+fn is_unknown(input: &RecipeInput, asked: &RecipeUse) -> bool {
+    input.kind == RecipeInputType::Unknown && asked.inputs.contains_key(&input.name)
+}
+
+/// Why a text gives no graph.
+enum Unread {
+    Missing(String),
+    Invalid(String),
+    /// Nothing is referred to.
+    Nowhere,
+}
+
+fn read(source: &Source<String>) -> Result<Graph, Unread> {
     match source {
-        Source::Found(text) => workflow::parse(text.as_bytes()).map_err(|error| {
-            Problem::waits(invalid, format!("the ConfigMap's text is no workflow: {error}"))
-        }),
-        Source::Missing { message } => Err(Problem::waits(missing, message.as_str())),
-        Source::Inline => {
-            Err(Problem::ends(JobReason::WorkflowInvalid, "give exactly one of graph or configMapRef"))
+        Source::Found(text) => {
+            workflow::parse(text.as_bytes()).map_err(|error| Unread::Invalid(error.to_string()))
         }
+        Source::Missing { message } => Err(Unread::Missing(message.clone())),
+        Source::Inline => Err(Unread::Nowhere),
+    }
+}
+
+/// Where a text is from, for people.
+fn place(record: &JobRecord, reference: Option<&ConfigMapRef>) -> String {
+    match reference {
+        Some(ConfigMapRef { name, key }) => format!("ConfigMap {}/{name}, key {key}", record.namespace),
+        None => "the ConfigMap".to_owned(),
     }
 }
 
 fn unfit(field: &str, error: &RecipeProblem) -> Problem {
-    let message = error.to_string();
+    let message = match error {
+        RecipeProblem::Seeds(SeedProblem::Input { why, .. }) => format!("seed {why}"),
+        error => error.to_string(),
+    };
     let message = message.strip_prefix("inputs.").unwrap_or(&message);
     Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.{field}.{message}"))
+}
+
+fn unseeded(field: &str, error: &SeedProblem) -> Problem {
+    let message = match error {
+        SeedProblem::Named { .. } => format!("spec.work.{field}.{error}"),
+        SeedProblem::Input { .. } | SeedProblem::None { .. } => format!("spec.work.{field}: {error}"),
+    };
+    Problem::ends(JobReason::WorkflowInvalid, message)
+}
+
+/// How many seeds the job's images need.
+fn seeds_of(spec: &ImageJobSpec) -> u32 {
+    if spec.same_seed { 1 } else { spec.count }
 }
 
 /// Whether the pool lets the job ask for this. Only asked of a job that is not accepted yet.

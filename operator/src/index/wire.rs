@@ -1,4 +1,5 @@
-//! An ImageJob as its watch shows it, as far as it is read. Graphs stay text, and images are not read at all: thousands of jobs pass here, some with a workflow of a megabyte.
+//! An ImageJob as its watch shows it, as far as it is read. Graphs stay text, and images are not read at all: thousands of
+//! jobs pass here, some with a workflow of a megabyte.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -185,16 +186,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::job_with;
+    use crate::fixtures::{job_with, pool_of};
 
     fn seen(change: serde_json::Value) -> JobObject {
         serde_json::from_str(&serde_json::to_string(&job_with(change)).unwrap()).unwrap()
     }
 
     #[test]
-    fn a_prompt_is_kept_only_until_its_job_is_accepted() {
+    fn a_prompt_is_kept_with_its_jobs_labels_only_until_the_job_is_accepted() {
         assert!(seen(json!({})).text.unwrap().get().contains("a lighthouse at dusk"));
-        assert!(seen(json!({"status": {"pool": {"namespace": "studio", "name": "sd15"}}})).text.is_none());
+        assert!(seen(json!({"status": {"pool": pool_of("sd15")}})).text.is_none());
+        let labelled = seen(json!({"metadata": {"labels": {"team": "art"}}})).text.unwrap();
+        let whole: Whole = serde_json::from_str(labelled.get()).unwrap();
+        assert_eq!((whole.labels["team"].as_str(), whole.spec.count), ("art", 4));
         let failed_before = json!({"status": {"completionTime": crate::fixtures::CREATED}});
         assert!(seen(failed_before).text.is_none());
     }

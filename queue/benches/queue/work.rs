@@ -8,9 +8,10 @@ use std::{
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use queue::{
-    Claim, ClassSetting, Completion, Job, JobUid, Lease, Queue, Settings, StoredImage, TaskResult, TaskSpec,
-    TextToImage, Work, WorkerId, Written,
+    Claim, ClassSetting, Completion, Job, JobUid, Lease, Queue, Settings, StoredFile, TaskResult, TaskSpec,
+    Timings, WorkerId, Written,
 };
+use serde_json::json;
 
 /// Makes jobs, of so many tenants in turn.
 pub(crate) struct Jobs {
@@ -83,37 +84,52 @@ impl Jobs {
 }
 
 fn payload() -> Result<Bytes> {
-    let work = Work::TextToImage(TextToImage {
-        model: "v1-5-pruned.safetensors".into(),
-        prompt: "a lighthouse at dusk, oil on canvas, heavy waves, warm light in one window".into(),
-        negative_prompt: "blurry, lowres".into(),
-        width: 512,
-        height: 512,
-        steps: 20,
-        cfg_scale: 7.0,
-        sampler: "euler".into(),
-        scheduler: "normal".into(),
-        seed: 42,
-        segments: 1,
+    let spec = json!({
+        "graph": {
+            "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5-pruned.safetensors"}},
+            "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
+            "6": {"class_type": "CLIPTextEncode", "inputs": {
+                "text": "a lighthouse at dusk, oil on canvas, heavy waves, warm light in one window", "clip": ["4", 1]}},
+            "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry, lowres", "clip": ["4", 1]}},
+            "3": {"class_type": "KSampler", "inputs": {
+                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0], "seed": 0,
+                "steps": 20, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}},
+            "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+            "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "image"}},
+        },
+        "seeds": [{"node": "3", "input": "seed", "first": 42, "counts": true}],
+        "blackIsWrong": true,
+        "timeoutSeconds": 300,
     });
-    Ok(TaskSpec { work, timeout_seconds: 300 }.to_payload()?)
+    Ok(serde_json::from_value::<TaskSpec>(spec)?.to_payload()?)
 }
 
 fn result(worker: &str, lease: &Lease) -> TaskResult {
     TaskResult {
-        images: vec![StoredImage {
+        outputs: vec![StoredFile {
+            node: "9".into(),
+            name: format!("image_{:05}.png", lease.task.index),
+            media_type: "image/png".into(),
+            bytes: 412_345,
+            sha256: Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into()),
+            width: Some(512),
+            height: Some(512),
+            duration_ms: None,
             key: format!("generated/{}.png", lease.task),
             url: None,
             etag: "\"9b2cf535f27731c974343645a3985328\"".into(),
-            bytes: 412_345,
-            width: 512,
-            height: 512,
-            seed: Some(42),
         }],
+        seed: Some(42),
         gpu_ms: 1_834,
         capacity: "spot".into(),
         worker: WorkerId(worker.into()),
         found: false,
-        dropped: Vec::new(),
+        timings: Some(Timings {
+            queue_ms: 5_210,
+            load_ms: 120,
+            sample_ms: 1_560,
+            decode_ms: 154,
+            upload_ms: 61,
+        }),
     }
 }

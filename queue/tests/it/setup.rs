@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use queue::{
     Beat, Claim, ClassSetting, HeldLease, Job, JobState, JobUid, Lease, Options, Queue, Reason, Redis,
-    Release, Renewed, Settings, StoredImage, TaskError, TaskId, TaskResult, WorkerId, Written,
+    Release, Renewed, Settings, StoredFile, TaskError, TaskId, TaskResult, WorkerId, Written,
 };
 use testkit::RedisOptions;
 
@@ -120,20 +120,25 @@ pub(crate) fn failed(delay_ms: u64) -> Release {
 
 pub(crate) fn image_of(name: &str, task: &TaskId) -> TaskResult {
     TaskResult {
-        images: vec![StoredImage {
+        outputs: vec![StoredFile {
+            node: "9".into(),
+            name: format!("image_{:05}.png", task.index),
+            media_type: "image/png".into(),
+            bytes: 1000,
+            sha256: None,
+            width: Some(512),
+            height: Some(512),
+            duration_ms: None,
             key: format!("generated/{task}.png"),
             url: None,
             etag: "\"e\"".into(),
-            bytes: 1000,
-            width: 512,
-            height: 512,
-            seed: Some(7),
         }],
+        seed: Some(7),
         gpu_ms: 1500,
         capacity: "spot".into(),
         worker: worker(name),
         found: false,
-        dropped: Vec::new(),
+        timings: None,
     }
 }
 

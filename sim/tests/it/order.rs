@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestError, TestRunner},
 };
 use queue::{
-    Beat, Claim, ClassSetting, JobUid, LEASE, Queue, Redis, Release, Settings, StoredImage, TaskId,
+    Beat, Claim, ClassSetting, JobUid, LEASE, Queue, Redis, Release, Settings, StoredFile, TaskId,
     TaskResult, WorkerId,
 };
 use sim::lanes::{Grant, Job, Lanes, Name};
@@ -221,22 +221,27 @@ fn real_job(
 }
 
 fn result() -> TaskResult {
-    let image = StoredImage {
+    let image = StoredFile {
+        node: "9".into(),
+        name: "image.png".into(),
+        media_type: "image/png".into(),
+        bytes: 1,
+        sha256: None,
+        width: Some(8),
+        height: Some(8),
+        duration_ms: None,
         key: "k".into(),
         url: None,
         etag: "e".into(),
-        bytes: 1,
-        width: 8,
-        height: 8,
-        seed: None,
     };
     TaskResult {
-        images: vec![image],
+        outputs: vec![image],
+        seed: None,
         gpu_ms: 0,
         capacity: "spot".into(),
         worker: worker(),
         found: false,
-        dropped: Vec::new(),
+        timings: None,
     }
 }
 

@@ -22,7 +22,7 @@ use kube::{
     core::ObjectMeta,
     runtime::{WatchStreamExt as _, watcher},
 };
-use queue::{Claim, Completion, Queue, StoredImage, TaskResult, WorkerId};
+use queue::{Claim, Completion, Queue, StoredFile, TaskResult, WorkerId};
 use serde_json::{Value, json};
 use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
 use tokio_util::task::AbortOnDropHandle;
@@ -162,7 +162,10 @@ async fn settled_rss_mb(operator: &Operator) -> Result<f64> {
 fn job_for(name: &str, pool: &str) -> Result<ImageJob> {
     let spec: ImageJobSpec = serde_json::from_value(json!({
         "poolRef": { "name": pool },
-        "textToImage": { "model": "m.safetensors", "prompt": "a lighthouse at dusk", "steps": 4, "seed": 42 },
+        "work": {
+            "type": "TextToImage",
+            "textToImage": { "model": "m.safetensors", "prompt": "a lighthouse at dusk", "steps": 4, "seed": 42 },
+        },
     }))?;
     Ok(ImageJob::new(name, spec))
 }
@@ -218,20 +221,25 @@ async fn instant_engine(queue: Queue) -> Result<()> {
 
 pub(crate) fn result(worker: &WorkerId) -> TaskResult {
     TaskResult {
-        images: vec![StoredImage {
+        outputs: vec![StoredFile {
+            node: "9".to_owned(),
+            name: "image_00000.png".to_owned(),
+            media_type: "image/png".to_owned(),
+            bytes: 400_000,
+            sha256: Some("0".repeat(64)),
+            width: Some(512),
+            height: Some(512),
+            duration_ms: None,
             key: "generated/00000000-0000-5000-8000-000000000000.png".to_owned(),
             url: None,
             etag: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
-            bytes: 400_000,
-            width: 512,
-            height: 512,
-            seed: Some(42),
         }],
+        seed: Some(42),
         gpu_ms: 1,
         capacity: "spot".to_owned(),
         worker: worker.clone(),
         found: false,
-        dropped: Vec::new(),
+        timings: None,
     }
 }
 

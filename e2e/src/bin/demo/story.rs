@@ -60,7 +60,7 @@ pub(crate) async fn world(engine: &Engine) -> Result<World> {
 
 async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<()> {
     timeline.say("kubectl apply: a job with width 100");
-    let spec = json!({ "textToImage": { "model": model, "prompt": "a crooked picture", "width": 100 } });
+    let spec = e2e::picture(&json!({ "model": model, "prompt": "a crooked picture", "width": 100 }));
     let refused = studio.submit("crooked", spec).await.err().context("a width of 100 was not refused")?;
     println!("          refused: {}", words(&refused));
     Ok(())
@@ -75,15 +75,14 @@ fn words(refused: &anyhow::Error) -> String {
 }
 
 fn picture(model: &str, prompt: &str, steps: u32) -> Value {
-    json!({ "model": model, "prompt": prompt, "steps": steps })
+    e2e::picture(&json!({ "model": model, "prompt": prompt, "steps": steps }))
 }
 
 /// Applies the first jobs of the story; returns their names.
 async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
-    let jobs = [
-        ("lighthouse", json!({ "count": 4, "textToImage": picture(model, "a lighthouse at dusk", 40) })),
-        ("workflow", json!({ "workflow": { "graph": harbour(model) } })),
-    ];
+    let mut lighthouses = picture(model, "a lighthouse at dusk", 40);
+    lighthouses["count"] = 4.into();
+    let jobs = [("lighthouse", lighthouses), ("workflow", e2e::workflow(&harbour(model)))];
     timeline.say("kubectl apply: lighthouse (4 images), workflow (a raw ComfyUI graph)");
     let mut names = Vec::new();
     for (name, spec) in jobs {
@@ -125,8 +124,9 @@ async fn watch(
             studio.world.kill_machine(&victim)?;
             killed = true;
             timeline.say("kubectl apply: poster (1 image, immediate)");
-            let poster = picture(model, "a poster for tonight's concert", 20);
-            studio.submit(POSTER, json!({ "class": "immediate", "textToImage": poster })).await?;
+            let mut poster = picture(model, "a poster for tonight's concert", 20);
+            poster["class"] = "immediate".into();
+            studio.submit(POSTER, poster).await?;
             jobs.push(POSTER);
         }
         finished.clear();

@@ -15,18 +15,22 @@ pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()>
     let mut on_demand = Money::default();
     for finished in finished {
         finished.check_images().await?;
-        for image in finished.images() {
+        for result in finished.results() {
             let name = finished.job.name_any();
-            println!(
-                "{name:12} {:>5} {:>8} {:>11.2} {:>9}  {}",
-                image.index,
-                image.attempts,
-                image.gpu_seconds,
-                image.capacity.label(),
-                image.url
-            );
-            let bytes = reqwest::get(&image.url).await?.error_for_status()?.bytes().await?;
-            fs::write(directory.join(format!("{name}-{}.png", image.index)), &bytes)?;
+            for (n, file) in result.outputs.iter().enumerate() {
+                println!(
+                    "{name:12} {:>5} {:>8} {:>11.2} {:>9}  {}",
+                    result.index,
+                    result.attempts,
+                    result.gpu_seconds.to_f64(),
+                    result.capacity.label(),
+                    file.url
+                );
+                let bytes = reqwest::get(&file.url).await?.error_for_status()?.bytes().await?;
+                let extension = file.key.rsplit_once('.').map_or("bin", |(_, extension)| extension);
+                let number = if n == 0 { String::new() } else { format!("-{n}") };
+                fs::write(directory.join(format!("{name}-{}{number}.{extension}", result.index)), &bytes)?;
+            }
         }
         if let Some(cost) = finished.job.status.as_ref().and_then(|status| status.cost.as_ref()) {
             amount = amount.plus(cost.amount);

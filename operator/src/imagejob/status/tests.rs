@@ -1,5 +1,5 @@
 use crds::{
-    ImageJobStatus,
+    Decimal, ImageJobStatus,
     conditions::{find_condition, is_true},
 };
 use queue::{Outcome, StoredObject, TaskError};
@@ -14,12 +14,14 @@ use super::{
 };
 use crate::{
     fixtures::{at, record, record_with},
+    index::PoolKey,
     workerpool::outlook::Expected,
 };
 
 fn terms() -> Terms {
     Terms {
         pool: PoolKey::new("studio", "sd15"),
+        pool_uid: Some("0b2d5c9e-8a34-4a6f-b0a1-7c6d5e4f3a21".into()),
         class: "standard".into(),
         tenant: "studio".into(),
         model: Some("v1-5.safetensors".into()),
@@ -70,20 +72,34 @@ fn said(status: &ImageJobStatus) -> (Vec<&str>, &str, &str) {
     (kinds, &ready.reason, &ready.message)
 }
 
+/// Of the job's pool, `namespace/name`.
+fn pool_of(status: &ImageJobStatus) -> String {
+    let JobPool { namespace, name, uid: _ } = status.pool.as_ref().unwrap();
+    format!("{namespace}/{name}")
+}
+
+/// Status, reason and message of Accepted.
+fn acceptance(status: &ImageJobStatus) -> Option<(&str, &str, &str)> {
+    let accepted = find_condition(&status.conditions, ConditionType::Accepted)?;
+    Some((&accepted.status, &accepted.reason, &accepted.message))
+}
+
 #[test]
 fn the_first_status_says_that_all_is_still_to_come_and_what_was_accepted() {
     let record = accepted(record());
     let status = shown(&record.told);
     assert_eq!(
         said(&status),
-        (vec!["Reconciling"], "Waiting", "4 images waiting for a worker of studio/sd15")
+        (vec!["Accepted", "Reconciling"], "Waiting", "4 images waiting for a worker of studio/sd15")
     );
     let ready = find_condition(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!((ready.status.as_str(), ready.observed_generation), ("False", Some(1)));
     assert_eq!(status.observed_generation, Some(1));
     assert_eq!((status.progress.as_deref(), status.seed), (Some("0/4"), Some(42)));
-    assert_eq!((status.pool.as_deref(), status.class.as_deref()), (Some("sd15"), Some("standard")));
-    assert_eq!((status.tenant.as_deref(), status.sla), (Some("studio"), Some(Sla::Pending)));
+    assert_eq!((pool_of(&status), status.class.as_deref()), ("studio/sd15".into(), Some("standard")));
+    assert_eq!(status.pool.unwrap().uid.as_deref(), Some("0b2d5c9e-8a34-4a6f-b0a1-7c6d5e4f3a21"));
+    assert_eq!((status.tenant.as_deref(), record.told.sla), (Some("studio"), Some(Sla::Pending)));
+    assert!(find_condition(&status.conditions, ConditionType::Late).is_none(), "there is still time");
     assert_eq!((status.sla_seconds, status.weight), (Some(300), Some(4)));
     assert_eq!((status.accepted_time, status.due_time), (Some(Time(at(0))), Some(Time(at(300)))));
 }
@@ -105,7 +121,7 @@ fn a_pool_elsewhere_is_shown_with_its_namespace() {
     let mut record = record();
     let terms = Terms { pool: PoolKey::new("gpus", "shared"), ..terms() };
     record.told = queued(&record, terms, &PoolSeen::Open, at(1));
-    assert_eq!(shown(&record.told).pool.as_deref(), Some("gpus/shared"));
+    assert_eq!(pool_of(&shown(&record.told)), "gpus/shared");
 }
 
 #[test]
@@ -145,7 +161,7 @@ fn a_job_under_way_says_how_far_it_is_or_what_it_waits_for() {
         let record = accepted(record());
         let told = following(&record, &state, &pool, &expected(Some(60)), at(2));
         let status = shown(&told);
-        assert_eq!(said(&status), (vec!["Reconciling"], reason, message));
+        assert_eq!(said(&status), (vec!["Accepted", "Reconciling"], reason, message));
         assert_eq!(status.estimated_completion_time, Some(Time(at(60))));
         assert_eq!(status.class.as_deref(), Some("standard"), "what was said before stays");
     }
@@ -161,6 +177,31 @@ fn a_problem_that_may_pass_is_waited_for_and_another_is_the_end() {
     let last = refused(&record, &Problem::ends(JobReason::WorkflowInvalid, "no nodes"), at(2));
     assert_eq!(said(&last), (vec!["Failed", "Stalled"], "WorkflowInvalid", "no nodes"));
     assert_eq!((last.completion_time, last.counts.unwrap().waiting), (Some(Time(at(2))), 0));
+}
+
+#[test]
+fn a_job_says_whether_it_is_accepted_until_it_ends() {
+    let record = record();
+    let waiting = shown(&waits(&record, &Problem::waits(JobReason::PoolNotFound, "no pool"), at(2)));
+    assert_eq!(acceptance(&waiting), Some(("False", "PoolNotFound", "no pool")));
+    let accepted = accepted(record.clone());
+    let first = shown(&accepted.told);
+    let on_terms = Some(("True", "Accepted", "the job is queued on the terms in this status"));
+    assert_eq!(acceptance(&first), on_terms);
+    let since = &find_condition(&first.conditions, ConditionType::Accepted).unwrap().last_transition_time;
+    assert_eq!(*since, Time(at(0)), "when it was accepted, not when that was written");
+    let unavailable = Problem::waits(JobReason::QueueUnavailable, "no queue");
+    assert_eq!(acceptance(&shown(&waits(&accepted, &unavailable, at(3)))), on_terms, "once is for ever");
+    let ended = [
+        ("complete", end(&accepted, End::Completed, &done(4, 0), &[])),
+        ("failed", end(&accepted, End::ImagesFailed, &done(3, 1), &[])),
+        ("cancelled", end(&accepted, End::Cancelled, &done(3, 0), &[])),
+        ("cancelled without the queue", cancelled(&accepted, at(4))),
+        ("refused", refused(&record, &Problem::ends(JobReason::WorkflowInvalid, "no nodes"), at(4))),
+    ];
+    for (how, status) in ended {
+        assert_eq!(acceptance(&status), None, "{how}");
+    }
 }
 
 #[test]
@@ -180,13 +221,13 @@ fn a_complete_job_lists_its_images_and_what_they_cost() {
     );
     assert!(!is_true(&status.conditions, ConditionType::Reconciling));
     assert_eq!(status.completion_time, Some(Time(at(30))), "of the last image, not of our writing");
-    assert_eq!((status.start_time, status.sla), (Some(Time(at(5))), Some(Sla::Met)));
-    let image = &status.images[1];
-    assert_eq!((image.index, image.url.as_str()), (1, "https://cdn.example.com/1.png"));
-    assert_eq!((image.seed, image.gpu_seconds, image.attempts), (Some(43), 4.0, 1));
-    assert_eq!(status.images.iter().map(|i| i.amount.to_string()).collect::<Vec<_>>(), ["0.001", "0.004"]);
+    assert_eq!((status.start_time.as_ref(), promised(&status)), (Some(&Time(at(5))), None), "it was in time");
+    let image = &status.results[1];
+    assert_eq!((image.index, image.outputs[0].url.as_str()), (1, "https://cdn.example.com/1.png"));
+    assert_eq!((image.seed, image.gpu_seconds, image.attempts), (Some(43), Decimal::whole(4), 1));
+    assert_eq!(status.results.iter().map(|i| i.amount.to_string()).collect::<Vec<_>>(), ["0.001", "0.004"]);
     let cost = status.cost.unwrap();
-    assert_eq!(cost.gpu_seconds, 8.0);
+    assert_eq!(serde_json::to_value(cost.gpu_seconds).unwrap(), json!("8"));
     assert_eq!(cost.amount.to_string(), "0.005", "4 s at 0.90 and 4 s at 3.60 an hour");
 }
 
@@ -201,10 +242,10 @@ fn one_image_is_not_images() {
 
 #[test]
 fn the_promise_is_kept_up_to_its_last_second() {
-    for (finished, sla) in [(300, Sla::Met), (301, Sla::Missed)] {
+    for (finished, late) in [(300, None), (301, Some(("True", "SlaMissed")))] {
         let outcomes = [made(0, "spot", 1000, finished)];
         let status = end(&with_count(1), End::Completed, &done(1, 0), &outcomes);
-        assert_eq!(status.sla, Some(sla), "{finished} s after it was accepted");
+        assert_eq!(promised(&status), late, "{finished} s after it was accepted");
     }
 }
 
@@ -244,7 +285,7 @@ fn a_failed_job_says_why_and_keeps_what_was_made() {
         let outcomes = [made(0, "spot", 1000, 10), broken(3, why, "8 GiB wanted")];
         let status = end(&accepted(record()), End::ImagesFailed, &state, &outcomes);
         assert_eq!(said(&status), (vec!["Failed", "Stalled"], reason, message));
-        assert_eq!((status.images.len(), status.sla), (1, Some(Sla::Missed)));
+        assert_eq!((status.results.len(), promised(&status)), (1, None));
         assert_eq!(status.progress.as_deref(), Some("3/4"));
         let failure = &status.failures[0];
         assert_eq!((failure.index, failure.attempts), (3, 3));
@@ -256,7 +297,7 @@ fn a_cancelled_job_is_as_its_user_asked_and_promises_nothing() {
     let state = JobState { cancelled: 3, ..done(1, 0) };
     let status = end(&accepted(record()), End::Cancelled, &state, &[made(0, "spot", 1000, 10)]);
     assert_eq!(said(&status), (vec!["Failed", "Ready"], "Cancelled", "cancelled; 1 of 4 images made before"));
-    assert_eq!((status.images.len(), status.sla), (1, None));
+    assert_eq!((status.results.len(), promised(&status)), (1, None));
     assert_eq!(status.completion_time, Some(Time(at(400))));
     let counts = status.counts.unwrap();
     assert_eq!((counts.waiting, counts.running, counts.succeeded), (0, 0, 1));
@@ -289,13 +330,13 @@ fn a_job_without_a_manifest_says_how_many_of_its_images_are_listed() {
     let long = |index| {
         let mut outcome = made(index, "spot", 1000, 10);
         let Ok(result) = &mut outcome.result else { panic!("an image") };
-        result.images[0].key = "k".repeat(10_000);
+        result.outputs[0].key = "k".repeat(10_000);
         outcome
     };
     let few: Vec<Outcome> = (0..30).map(long).collect();
     let status = end(&with_count(30), End::Completed, &done(30, 0), &few);
     let (_, _, message) = said(&status);
-    assert!(message.ends_with(&format!(", only the first {} are listed", status.images.len())), "{message}");
+    assert!(message.ends_with(&format!(", only the first {} are listed", status.results.len())), "{message}");
 }
 
 #[test]
@@ -305,10 +346,10 @@ fn lists_and_messages_stay_bounded() {
         .chain((200..300).map(|index| broken(index, "Timeout", &"x".repeat(50_000))))
         .collect();
     let status = end(&with_count(10_000), End::ImagesFailed, &done(200, 100), &outcomes);
-    assert_eq!((status.images.len(), status.failures.len()), (100, 20));
+    assert_eq!((status.results.len(), status.failures.len()), (100, 20));
     assert_eq!(status.failures[0].message.chars().count(), 1024);
     assert!(said(&status).2.chars().count() <= 4096);
-    assert_eq!(status.cost.unwrap().gpu_seconds, 200.0, "of all images, listed or not");
+    assert_eq!(status.cost.unwrap().gpu_seconds, Decimal::whole(200), "of all images, listed or not");
 }
 
 #[test]
@@ -326,35 +367,35 @@ fn the_listing_that_a_worker_stored_is_where_the_worker_says() {
     assert_eq!(listing(None).as_deref(), Some("https://cdn.example.com/a.json"));
 }
 
-/// What it says of the promise: sla, the status and reason of Late.
-fn promised(status: &ImageJobStatus) -> (Option<Sla>, Option<(&str, &str)>) {
-    let late = find_condition(&status.conditions, ConditionType::Late);
-    (status.sla, late.map(|late| (late.status.as_str(), late.reason.as_str())))
+/// What it says of the promise: status and reason of Late.
+fn promised(status: &ImageJobStatus) -> Option<(&str, &str)> {
+    let late = find_condition(&status.conditions, ConditionType::Late)?;
+    Some((&late.status, &late.reason))
 }
 
 #[test]
 fn a_job_that_will_be_late_says_so_until_it_will_not_or_is() {
     let waiting = JobState { waiting: 4, ..JobState::default() };
     let mut record = accepted(record());
-    let mut say = |done, now| {
+    let missed = Some(("True", "SlaMissed"));
+    let table = [
+        (200, 10, Sla::Pending, None),
+        (400, 20, Sla::AtRisk, Some(("True", "SlaAtRisk"))),
+        (280, 30, Sla::Pending, Some(("False", "SlaRecovered"))),
+        (400, 40, Sla::AtRisk, Some(("True", "SlaAtRisk"))),
+        (400, 301, Sla::Missed, missed),
+    ];
+    for (done, now, sla, late) in table {
         record.told = follow(&record, &waiting, &expected(Some(done)), now);
-        record.clone()
-    };
-    let status = |record: &JobRecord| shown(&record.told);
-    assert_eq!(promised(&status(&say(200, 10))), (Some(Sla::Pending), None));
-    let at_risk = (Some(Sla::AtRisk), Some(("True", "SlaAtRisk")));
-    assert_eq!(promised(&status(&say(400, 20))), at_risk);
-    assert_eq!(promised(&status(&say(280, 30))), (Some(Sla::Pending), Some(("False", "SlaRecovered"))));
-    assert_eq!(promised(&status(&say(400, 40))), at_risk);
-    let missed = (Some(Sla::Missed), Some(("True", "SlaMissed")));
-    let late = say(400, 301);
-    assert_eq!(promised(&status(&late)), missed);
+        assert_eq!((record.told.sla, promised(&shown(&record.told))), (Some(sla), late), "at {now} s");
+    }
+    let late = record;
     let last = [made(3, "spot", 1000, 320)];
     assert_eq!(promised(&end(&late, End::Completed, &done(4, 0), &last)), missed);
     let failed = end(&late, End::ImagesFailed, &done(3, 1), &[broken(3, "Timeout", "300 s are over")]);
-    assert_eq!(promised(&failed), (Some(Sla::Missed), None), "that it failed says enough");
+    assert_eq!(promised(&failed), None, "that it failed says enough");
     let cancelled = end(&late, End::Cancelled, &done(3, 0), &last);
-    assert_eq!(promised(&cancelled), (None, None));
+    assert_eq!(promised(&cancelled), None);
     assert_eq!(overdue(&late, at(400)), None, "said once");
 }
 
@@ -364,7 +405,7 @@ fn a_job_that_was_at_risk_and_made_it_was_in_time() {
     let mut record = accepted(record());
     record.told = follow(&record, &waiting, &expected(Some(400)), 10);
     let status = end(&record, End::Completed, &done(4, 0), &[made(3, "spot", 1000, 290)]);
-    assert_eq!(promised(&status), (Some(Sla::Met), Some(("False", "SlaRecovered"))));
+    assert_eq!(promised(&status), Some(("False", "SlaRecovered")));
 }
 
 #[test]
@@ -373,7 +414,7 @@ fn time_that_runs_out_while_the_queue_is_away_is_told_all_the_same() {
     assert_eq!(overdue(&record, at(300)), None);
     let told = overdue(&record, at(301)).unwrap();
     let status = shown(&told);
-    assert_eq!(promised(&status), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
+    assert_eq!((told.sla, promised(&status)), (Some(Sla::Missed), Some(("True", "SlaMissed"))));
     assert_eq!(said(&status).1, "Waiting", "nothing else is known");
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{CREATED, job_with};
+use crate::fixtures::{CREATED, job_with, pool_of};
 
 const A: &str = "aaaaaaaa-0000-4000-8000-000000000000";
 const B: &str = "bbbbbbbb-0000-4000-8000-000000000000";
@@ -32,7 +32,7 @@ fn a_new_job_and_a_new_spec_are_changes_and_a_new_status_is_none() {
     let jobs = Jobs::default();
     apply(&jobs, A, 1, json!({}));
     assert_eq!(jobs.take(9), [Change::Job(uid(A), Why::Spec)]);
-    apply(&jobs, A, 2, json!({"status": {"pool": "sd15"}}));
+    apply(&jobs, A, 2, json!({"status": {"pool": pool_of("sd15")}}));
     assert_eq!(jobs.take(9), []);
     apply(&jobs, A, 3, json!({"metadata": {"generation": 2}, "spec": {"suspend": true}}));
     assert_eq!(jobs.take(9), [Change::Job(uid(A), Why::Spec)]);
@@ -86,7 +86,7 @@ fn jobs_that_a_list_does_not_show_are_missing_and_stay_until_it_is_sure() {
 #[test]
 fn a_deleted_job_is_told_with_the_pool_that_may_have_it_queued() {
     let jobs = Jobs::default();
-    apply(&jobs, A, 1, json!({"status": {"pool": "shared/sdxl"}}));
+    apply(&jobs, A, 1, json!({"status": {"pool": {"namespace": "shared", "name": "sdxl"}}}));
     apply(&jobs, B, 1, complete());
     jobs.take(9);
     jobs.delete(uid(A));
@@ -110,11 +110,11 @@ fn ended_jobs_are_told_when_their_time_to_live_is_over() {
 fn specs_are_kept_within_a_bound_and_until_the_job_is_accepted() {
     let jobs = Jobs::default();
     let long = "x".repeat(texts::BYTES / 2);
-    apply(&jobs, A, 1, json!({"spec": {"textToImage": {"prompt": long}}}));
-    apply(&jobs, B, 1, json!({"spec": {"textToImage": {"prompt": long}}}));
+    apply(&jobs, A, 1, json!({"spec": {"work": {"textToImage": {"prompt": long}}}}));
+    apply(&jobs, B, 1, json!({"spec": {"work": {"textToImage": {"prompt": long}}}}));
     assert!(jobs.text(uid(A)).is_some() && jobs.text(uid(B)).is_none());
-    apply(&jobs, A, 2, json!({"status": {"pool": "sd15"}}));
+    apply(&jobs, A, 2, json!({"status": {"pool": pool_of("sd15")}}));
     assert!(jobs.text(uid(A)).is_none());
-    apply(&jobs, B, 2, json!({"spec": {"textToImage": {"prompt": long}}}));
+    apply(&jobs, B, 2, json!({"spec": {"work": {"textToImage": {"prompt": long}}}}));
     assert!(jobs.text(uid(B)).is_some());
 }

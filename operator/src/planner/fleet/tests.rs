@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use queue::Stats;
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use crate::{
         pools,
     },
     fixtures::pool_with,
+    imagejob::validate::{References, Source, validate},
     keeper::{Coming, RedisSeen, Snapshot},
 };
 
@@ -138,15 +141,17 @@ impl Hall {
 
 fn job() -> queue::Job {
     let record = crate::fixtures::record();
-    let references = crate::imagejob::validate::References {
+    let references = References {
         pool_key: Some(PoolKey::new("studio", "sd15")),
         pool: Some(Arc::new(crate::fixtures::pool())),
         allowed: true,
-        workflow: crate::imagejob::validate::WorkflowSource::Inline,
-        image_seconds: 4.0,
+        workflow: Source::Inline,
+        recipe: Source::Inline,
+        files: BTreeMap::new(),
+        labels_carried: BTreeMap::new(),
     };
     let spec = crate::fixtures::job().spec;
-    crate::imagejob::validate::validate(&record, &spec, &references, Timestamp::now()).unwrap().job
+    validate(&record, &spec, &references, |_, _| 4.0, Timestamp::now()).unwrap().job
 }
 
 #[tokio::test]

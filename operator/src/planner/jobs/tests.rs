@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use crds::{
     ImageJob, ImageJobStatus,
     conditions::{ConditionType, JobReason, find_condition},
@@ -13,8 +15,9 @@ use crate::{
         jobs::{Target, Write},
         loader::{Loaded, Question},
     },
-    fixtures::{CREATED, job_with, pool_with},
-    imagejob::{listing::Tally, validate::WorkflowSource},
+    fixtures::{accepted_status, job_with, pool_with},
+    imagejob::{listing::Tally, validate::Source},
+    index::Whole,
     keeper::{Failure, Keeper, Look, Snapshot},
     workerpool::outlook::Outlook,
 };
@@ -129,9 +132,9 @@ impl Desk {
         desk.see(&many);
         desk.queued(Enqueued::New);
         desk.write();
-        let status = json!({"pool": "sd15", "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300});
         let spec = json!({"cancel": true, "count": 300});
-        let uid = desk.see(&json!({"metadata": {"generation": 2}, "spec": spec, "status": status}));
+        let uid =
+            desk.see(&json!({"metadata": {"generation": 2}, "spec": spec, "status": accepted_status()}));
         desk.written(uid);
         let state = JobState { waiting: 150, succeeded: 150, ..JobState::default() };
         desk.looked(Some(state));
@@ -175,6 +178,10 @@ fn ready(status: &ImageJobStatus) -> &str {
     &find_condition(&status.conditions, ConditionType::Ready).unwrap().reason
 }
 
+fn pool_name(status: &ImageJobStatus) -> Option<&str> {
+    status.pool.as_ref().map(|pool| pool.name.as_str())
+}
+
 fn waiting() -> JobState {
     JobState { waiting: 4, ..JobState::default() }
 }
@@ -191,9 +198,38 @@ async fn a_new_job_is_queued_straight_from_the_index_and_counts_before_redis_has
     desk.queued(Enqueued::New);
     assert!(desk.jobs.index.jobs.text(uid).is_none(), "its prompt is not kept");
     let first = desk.write();
-    assert_eq!((ready(&first), first.pool.as_deref()), ("Waiting", Some("sd15")));
+    assert_eq!((ready(&first), pool_name(&first)), ("Waiting", Some("sd15")));
     desk.written(uid);
     desk.nothing_more();
+}
+
+#[tokio::test]
+async fn a_jobs_labels_travel_with_its_work() {
+    let mut desk = Desk::new();
+    desk.see(&json!({"metadata": {"labels": {"team": "art"}}}));
+    let job = desk.queued(Enqueued::New);
+    let task: queue::TaskSpec = serde_json::from_slice(&job.payload).unwrap();
+    assert_eq!(task.labels, BTreeMap::from([("team".to_owned(), "art".to_owned())]));
+}
+
+#[tokio::test]
+async fn what_a_job_refers_to_is_read_first_and_asked_for_again_while_it_is_not_there() {
+    let mut desk = Desk::new();
+    let work = json!({"type": "Recipe", "textToImage": null, "recipe": {"name": "portrait"}});
+    let uid = desk.see(&json!({"spec": {"work": work}}));
+    let Question::Job { whole: Some(whole), .. } = desk.questions.try_recv().unwrap() else {
+        panic!("another question")
+    };
+    let message = "ImageRecipe studio/portrait does not exist (yet)".to_owned();
+    let loaded = Loaded { recipe: Source::Missing { message }, ..Loaded::alone(*whole) };
+    desk.jobs.found(Found::Job { uid, result: Ok(Box::new(loaded)) });
+    let status = desk.write();
+    let accepted = find_condition(&status.conditions, ConditionType::Accepted).unwrap();
+    assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "RecipeNotFound"));
+    desk.written(uid);
+    let again = desk.jobs.timers.next().expect("nobody tells of recipes");
+    desk.jobs.take_timers(again);
+    assert!(matches!(desk.questions.try_recv(), Ok(Question::Job { .. })));
 }
 
 #[tokio::test]
@@ -206,7 +242,7 @@ async fn a_job_that_is_done_before_it_was_told_to_be_accepted_is_written_once() 
     desk.jobs.next_in_line();
     desk.looked(Some(made()));
     let status = desk.write();
-    assert_eq!((ready(&status), status.pool.as_deref()), ("Completed", Some("sd15")));
+    assert_eq!((ready(&status), pool_name(&status)), ("Completed", Some("sd15")));
     desk.written(uid);
     assert!(matches!(desk.order(), Order::Forget { job } if job == uid), "only now");
     desk.nothing_more();
@@ -261,12 +297,12 @@ async fn a_status_that_is_refused_is_written_in_part_and_not_repeated() {
     let mut tally: Box<Tally> = tally.unwrap();
     tally.add(&crate::imagejob::listing::tests::made(0, "spot", 1000, 10));
     desk.says(JobAnswer::Seen { job, result: Ok(Some(made())), tally: Some(tally) });
-    assert_eq!(desk.write().images.len(), 1);
-    desk.jobs.written(uid, Written::Refused("status.images[0].seed: must be of type integer".into()));
+    assert_eq!(desk.write().results.len(), 1);
+    desk.jobs.written(uid, Written::Refused("status.results[0].seed: must be of type integer".into()));
     let without = desk.write();
-    assert!(without.images.is_empty() && without.cost.is_some());
+    assert!(without.results.is_empty() && without.cost.is_some());
     let message = &find_condition(&without.conditions, ConditionType::Complete).unwrap().message;
-    assert!(message.contains("the API server refuses the list: status.images[0].seed"), "{message}");
+    assert!(message.contains("the API server refuses the list: status.results[0].seed"), "{message}");
     desk.jobs.written(uid, Written::Refused("too large".into()));
     let conditions = desk.write();
     assert!(conditions.cost.is_none() && ready(&conditions) == "Completed");
@@ -287,12 +323,12 @@ async fn what_redis_lost_is_queued_again_on_its_terms_and_then_the_keeper_is_tol
     let run = run().await;
     desk.says(JobAnswer::Lost(run.clone()));
     // Its prompt is not kept: it is read again.
-    let Question::Job { place, spec: None, .. } = desk.questions.try_recv().unwrap() else {
+    let Question::Job { place, whole: None, .. } = desk.questions.try_recv().unwrap() else {
         panic!("another")
     };
     assert_eq!(place.uid, uid);
-    let spec = job_with(json!({})).spec;
-    let loaded = Loaded { spec, workflow: WorkflowSource::Inline, labels: None };
+    let whole = Whole { labels: BTreeMap::new(), spec: job_with(json!({})).spec };
+    let loaded = Loaded::alone(whole);
     desk.pool(&json!({"metadata": {"generation": 2}, "spec": {"fairness": {"defaultWeight": 9}}}));
     desk.jobs.found(Found::Job { uid, result: Ok(Box::new(loaded)) });
     let job = desk.queued(Enqueued::New);
@@ -361,8 +397,9 @@ async fn a_keeper_that_went_with_its_pool_holds_nobody_up() {
 async fn cancelled_while_it_waits_it_is_stopped_first_and_ended_then() {
     let mut desk = Desk::new();
     desk.accepted();
-    let status = json!({"pool": "sd15", "class": "standard", "acceptedTime": CREATED, "slaSeconds": 300});
-    let uid = desk.see(&json!({"metadata": {"generation": 2}, "spec": {"cancel": true}, "status": status}));
+    let change =
+        json!({"metadata": {"generation": 2}, "spec": {"cancel": true}, "status": accepted_status()});
+    let uid = desk.see(&change);
     desk.looked(Some(waiting()));
     assert!(matches!(desk.order(), Order::Cancel { .. }));
     desk.says(JobAnswer::Changed { job: uid, result: Ok(()) });

@@ -114,7 +114,9 @@ async fn warm_up(studio: &Studio<'_>) -> Result<()> {
 }
 
 fn image(class: &str, prompt: &str) -> Value {
-    json!({ "class": class, "textToImage": { "model": e2e::MODEL, "prompt": prompt, "steps": STEPS } })
+    let mut spec = e2e::text_to_image(prompt, STEPS, 1);
+    spec["class"] = class.into();
+    spec
 }
 
 /// Creates jobs of one image at a steady rate; returns their number.

@@ -1,7 +1,7 @@
 //! Prints the result in figures.
 
 use anyhow::Result;
-use crds::{Image, ImageJob, MachineCost, Money, PoolCost, Sla};
+use crds::{ImageJob, JobResult, MachineCost, Money, PoolCost};
 use e2e::Finished;
 
 use super::SLA_SECONDS;
@@ -11,16 +11,16 @@ use super::SLA_SECONDS;
 /// # Errors
 /// If an image that its job reports as made does not exist.
 pub(crate) async fn print(jobs: &[ImageJob], asked: u32, cost: &PoolCost) -> Result<()> {
-    let mut made: Vec<&Image> = Vec::new();
+    let mut made: Vec<&JobResult> = Vec::new();
     for job in jobs {
-        let images = job.status.as_ref().map(|status| status.images.as_slice()).unwrap_or_default();
+        let images = job.status.as_ref().map(|status| status.results.as_slice()).unwrap_or_default();
         if !images.is_empty() {
             Finished { job: job.clone() }.check_images().await?;
         }
         made.extend(images);
     }
     let status = |job: &ImageJob| job.status.clone().unwrap_or_default();
-    let in_time = jobs.iter().filter(|job| status(job).sla == Some(Sla::Met)).count();
+    let in_time = jobs.iter().filter(|job| e2e::in_time(job) == Some(true)).count();
     let interruptions: u32 = jobs.iter().filter_map(|job| status(job).interruptions).sum();
     let again = made.iter().filter(|image| image.attempts > 1).count();
     let lost = u64::from(asked).saturating_sub(made.len().try_into()?);

@@ -1,7 +1,7 @@
 //! Observes the cluster at each check, and keeps the history.
 
 use anyhow::{Context as _, Result};
-use crds::{Capacity, ImageJob, Money, PoolCost, Sla, WorkerPool, names::LABEL_CAPACITY};
+use crds::{Capacity, ImageJob, Money, PoolCost, WorkerPool, names::LABEL_CAPACITY};
 use e2e::Studio;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -97,10 +97,10 @@ impl<'a> Watch<'a> {
         }
         for job in self.jobs().await? {
             moment.asked += 1;
-            match job.status.and_then(|status| status.sla) {
-                Some(Sla::Met) => moment.in_time += 1,
-                Some(Sla::Missed) => moment.late += 1,
-                Some(Sla::Pending | Sla::AtRisk) | None => {}
+            match e2e::in_time(&job) {
+                Some(true) => moment.in_time += 1,
+                Some(false) => moment.late += 1,
+                None => {}
             }
         }
         let status = self.pool().await?.status.unwrap_or_default();
