@@ -83,7 +83,7 @@ fn reachable(graph: &Graph, known: &ObjectInfo, outputs: &[&str]) -> Vec<Misfit>
     let mut misfits: Vec<Misfit> = walked
         .cycle
         .iter()
-        .map(|path| Misfit::new(&path[0], class_of(&graph[path[0]]), None, What::Cycle(owned(path))))
+        .map(|path| Misfit::new(path[0], class_of(&graph[path[0]]), None, What::Cycle(owned(path))))
         .collect();
     let reached: BTreeSet<&str> = walked.reached;
     for id in order(graph).into_iter().filter(|id| reached.contains(id)) {

@@ -7,7 +7,10 @@
 mod read;
 mod write;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Number, Value};
 
@@ -122,6 +125,40 @@ impl ObjectInfo {
         match self.class(class).and_then(|class| class.input(input)).map(|input| &input.kind) {
             Some(Kind::Choice(choices)) => choices.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The models that an image is made with: checkpoints and diffusion models, as the engine lists them, sorted.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        const INPUTS: [&str; 2] = ["ckpt_name", "unet_name"];
+        let inputs = self.classes.values().flat_map(|class| &class.inputs);
+        let lists =
+            inputs.filter(|input| INPUTS.contains(&&*input.name)).filter_map(|input| match &input.kind {
+                Kind::Choice(choices) => Some(choices),
+                _ => None,
+            });
+        let names = lists.flat_map(|choices| choices.iter()).filter_map(Value::as_str);
+        names.collect::<BTreeSet<&str>>().into_iter().collect()
+    }
+
+    /// Adds what another engine has, so that a graph fits if it fits one of them: its classes, and its choices of those
+    /// that both have.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, theirs) in &other.classes {
+            let Some(ours) = self.classes.get_mut(name) else {
+                self.classes.insert(name.clone(), theirs.clone());
+                continue;
+            };
+            for input in &mut ours.inputs {
+                let Some(also) = theirs.input(&input.name) else { continue };
+                if let (Kind::Choice(choices), Kind::Choice(more)) = (&mut input.kind, &also.kind) {
+                    let new: Vec<&Value> = more.iter().filter(|choice| !choices.contains(choice)).collect();
+                    if !new.is_empty() {
+                        *choices = choices.iter().chain(new).cloned().collect();
+                    }
+                }
+            }
         }
     }
 

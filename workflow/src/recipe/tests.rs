@@ -100,14 +100,16 @@ fn each_problem_names_the_input_and_what_is_allowed() {
     }
 }
 
+type Change<'a> = &'a dyn Fn(&mut ImageRecipeSpec);
+
 #[test]
 fn a_wrong_recipe_is_told_as_such() {
-    let with = |change: &dyn Fn(&mut ImageRecipeSpec)| {
+    let with = |change: Change<'_>| {
         let mut recipe = recipe();
         change(&mut recipe);
         made(&recipe, &json!({"prompt": "a barn"})).unwrap_err()
     };
-    let table: [(&dyn Fn(&mut ImageRecipeSpec), &str); 6] = [
+    let table: [(Change<'_>, &str); 6] = [
         (
             &|recipe| recipe.inputs[1].to = vec!["3.stps".into()],
             "its input \"steps\": to \"3.stps\": node 3 (KSampler) has no input",

@@ -162,7 +162,8 @@ fn relink(graph: &mut Graph, from: &str, output: u64, to: &str, new_output: u64)
 }
 
 fn add(graph: &mut Graph, id: &str, class: &str, inputs: Value) {
-    graph.insert(id.to_owned(), json!({"class_type": class, "inputs": inputs}));
+    let node = Value::from_iter([("class_type", class.into()), ("inputs", inputs)]);
+    graph.insert(id.to_owned(), node);
 }
 
 fn number(decimal: Decimal) -> Value {

@@ -1,5 +1,6 @@
 //! What a real engine takes and refuses.
 
+use proptest::prelude::{any, prop, proptest};
 use serde_json::{Value, json};
 use workflow::{Graph, ObjectInfo, check};
 
@@ -233,4 +234,34 @@ fn a_real_server_s_verdicts_are_ours() {
         compared += 1;
     }
     assert!(compared >= 5, "{compared} cases");
+}
+
+#[test]
+fn a_graph_of_many_thousand_nodes_in_a_row_is_checked() {
+    let mut graph = graph();
+    for n in 100..20_100_u32 {
+        let from = if n == 100 { json!(["8", 0]) } else { json!([(n - 1).to_string(), 0]) };
+        graph.insert(n.to_string(), json!({"class_type": "ImageInvert", "inputs": {"image": from}}));
+    }
+    graph["9"]["inputs"]["images"] = json!(["20099", 0]);
+    assert_eq!(check(&graph, &ENGINE), Ok(()));
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_text_it_is_a_graph_or_a_sentence(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = workflow::parse(&text).map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn wherever_a_workflow_is_cut_or_changed_it_is_a_graph_or_a_sentence(at in 0..900_usize, put in "[,'/NIT#\u{20ac}\n]{0,3}") {
+        let mut text = serde_json::to_string_pretty(&graph()).expect("JSON");
+        let at = at.min(text.len());
+        if text.is_char_boundary(at) {
+            text.insert_str(at, &put);
+            let _ = workflow::parse(text.as_bytes()).map_err(|error| error.to_string());
+            text.truncate(at);
+            let _ = workflow::parse(text.as_bytes()).map_err(|error| error.to_string());
+        }
+    }
 }

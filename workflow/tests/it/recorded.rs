@@ -47,3 +47,18 @@ fn what_is_no_list_of_nodes_is_refused() {
         assert!(ObjectInfo::parse(odd.as_bytes()).is_ok(), "{odd}");
     }
 }
+
+#[test]
+fn engines_that_have_different_files_are_put_together() {
+    let engine = |files: &str, more: &str| {
+        let text = format!(
+            r#"{{"CheckpointLoaderSimple": {{"input": {{"required": {{"ckpt_name": [{files}]}}}}, "output": []}}{more}}}"#
+        );
+        ObjectInfo::parse(text.as_bytes()).expect("node definitions")
+    };
+    let mut both = engine(r#"["b.ckpt", "a.ckpt"]"#, "");
+    both.merge(&engine(r#"["a.ckpt", "c.ckpt"]"#, r#", "Other": {"output": []}"#));
+    assert_eq!(both.models(), ["a.ckpt", "b.ckpt", "c.ckpt"]);
+    assert!(both.class("Other").is_some());
+    assert!(ENGINE.models().is_empty());
+}
