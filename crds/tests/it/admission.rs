@@ -101,6 +101,8 @@ fn recipes() -> Vec<Case> {
     vec![
         case(recipe, "/metadata/name", "a".repeat(63), "a".repeat(64), "a recipe's name has at most 63 characters"),
         case(config_map_recipe, "/spec/graph", Value::Null, graph, "spec: Invalid value: give either graph or configMapRef, not both"),
+        case(config_map_recipe, "/spec/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(config_map_recipe, "/spec/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
         case(recipe, "/spec/inputs/0/name", "steps_2", "a-b", "use letters, digits and '_', beginning with a letter"),
         case(recipe, "/spec/inputs/0/minimum", "-0.125", "a", "give a number with at most three places; one with a fraction in quotes, e.g. \"0.5\""),
         case(recipe, "/spec/inputs/0/maximum", 7, "7.1234", "give a number with at most three places"),
