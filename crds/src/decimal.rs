@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Decimal {
         };
         // 7.0 and 7.50 are 7 and 7.5.
         let shortest = match text.split_once('.') {
-            Some((whole, fraction)) if fraction.trim_end_matches('0').is_empty() => whole,
+            Some((whole, fraction)) if !fraction.is_empty() && fraction.bytes().all(|b| b == b'0') => whole,
             Some(_) => text.trim_end_matches('0'),
             None => &text,
         };

@@ -8,12 +8,11 @@ use serde_json::Value;
 
 use crate::{Family, rules, schema};
 
-/// What a job may ask of the pool. A job that asks for more is refused.
+/// What a job may ask of the pool. A job that asks for more waits and says so (LimitExceeded).
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// False: jobs that bring a workflow of their own are refused; the pool's work is textToImage and the like. Default:
-    /// true.
+    /// False: the pool takes no jobs that bring a workflow of their own, only textToImage and the like. Default: true.
     #[serde(default = "yes")]
     pub workflows: bool,
     /// The model files that jobs may load, as the engine lists them; `*` stands for any text, e.g. `sdxl/*`; up to 200.

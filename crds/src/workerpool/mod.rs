@@ -139,7 +139,7 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub fairness: Fairness,
 
-    /// What a job may ask of the pool. A job that asks for more is refused.
+    /// What a job may ask of the pool. A job that asks for more waits and says so (LimitExceeded).
     #[serde(default)]
     pub limits: Limits,
 

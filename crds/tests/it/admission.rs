@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{config_map_job, full_job, full_pool, graph_job, job, pool, with},
+    objects::{
+        config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, job, pool, recipe,
+        recipe_job, with,
+    },
     server::Server,
 };
 
@@ -40,34 +43,72 @@ const SPEED: &str =
     "give a speed above 0 with at most three places; one with a fraction in quotes, e.g. \"1.5\"";
 const HOSTS: &str = "give host names in small letters without port, e.g. images.example.com or *.example.com";
 const PREFIXES: &str = "use letters, digits, '-', '_', '.', {namespace} and {tenant}, and end in a slash, e.g. uploads/{tenant}/";
+const WORK: &str = "spec.work: Invalid value: give the field that type names and no other: textToImage, imageToImage, workflow or recipe";
+const SOURCE: &str = "from: Invalid value: give exactly one of url, s3, configMapKey or job";
+const SEED: &str = "give a seed from 0 to 18446744073709551615; above 9223372036854775807 in quotes, or the API server rounds it";
 const OWN_KEYS: &str = "keys under imagejob.dev/ are the operator's own";
 
 #[rustfmt::skip]
 fn jobs() -> Vec<Case> {
-    let text = job()["spec"]["textToImage"].clone();
-    let graph = graph_job()["spec"]["workflow"].clone();
+    let graph = graph_job()["spec"]["work"]["workflow"].clone();
+    let text = job()["spec"]["work"]["textToImage"].clone();
     vec![
         case(job, "/metadata/name", "a".repeat(63), "a".repeat(64), "a job's name has at most 63 characters"),
-        case(job, "/spec/workflow", Value::Null, graph, "spec: Invalid value: give either textToImage or workflow, not both"),
-        case(job, "/spec/textToImage", text, Value::Null, "spec: Invalid value: give one of textToImage or workflow"),
-        case(job, "/spec", json!({"workflow": {"configMapRef": {"name": "a"}}}), Value::Null, "spec: Required value"),
-        case(graph_job, "/spec/workflow/configMapRef", Value::Null, json!({"name": "a"}), "spec.workflow: Invalid value: give either graph or configMapRef, not both"),
-        case(config_map_job, "/spec/workflow/configMapRef", json!({"name": "a"}), Value::Null, "spec.workflow: Invalid value: give one of graph or configMapRef"),
-        case(config_map_job, "/spec/workflow/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
-        case(config_map_job, "/spec/workflow/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
-        case(graph_job, "/spec/workflow/graph", json!({"1": {"class_type": "A"}}), json!({}), "spec.workflow.graph in body should have at least 1 properties"),
-        case(graph_job, "/spec/workflow/graph", nodes(500), nodes(501), "spec.workflow.graph: Too many: 501: must have at most 500 items"),
+        case(job, "/spec/work", json!({"type": "TextToImage", "textToImage": text}), Value::Null, "spec.work: Required value"),
+        case(job, "/spec/work", json!({"type": "Workflow", "workflow": graph}), json!({"type": "TextToImage", "textToImage": text, "workflow": graph}), WORK),
+        case(job, "/spec/work/type", "TextToImage", "ImageToImage", WORK),
+        case(job, "/spec/work/type", "TextToImage", "TextToVideo", "spec.work.type: Unsupported value: \"TextToVideo\""),
+        case(recipe_job, "/spec/work/recipe/name", "portrait-2", "Portrait", LABEL),
+        case(image_job, "/spec/work/imageToImage/image", "a-photo", "a photo", LABEL),
+        case(image_job, "/spec/work/imageToImage/mask", "m", "M", LABEL),
+        case(image_job, "/spec/work/imageToImage/strength", "1", "1.001", "give a number from 0 to 1 with at most three places; one with a fraction in quotes, e.g. \"0.5\""),
+        case(image_job, "/spec/work/imageToImage/cfgScale", 7, "7.5555", "give a number from 0 to 100"),
+        case(image_job, "/spec/work/imageToImage/seed", "18446744073709551615", "18446744073709551616", SEED),
+        case(full_job, "/spec/work/textToImage/loras/0/weight", "-2", "-2.5", "give a number from -2 to 2 with at most three places"),
+        case(full_job, "/spec/work/textToImage/controlNets/0/strength", 10, "11", "give a number from 0 to 10 with at most three places"),
+        case(full_job, "/spec/work/textToImage/controlNets/0/image", "edges", "Edges", LABEL),
+        case(full_job, "/spec/inputs/0/name", "photo", "a photo", LABEL),
+        case(full_job, "/spec/inputs/0/from", json!({"s3": {"key": "a"}}), json!({}), SOURCE),
+        case(full_job, "/spec/inputs/0/from", json!({"job": {"name": "a"}}), json!({"s3": {"key": "a"}, "job": {"name": "a"}}), SOURCE),
+        case(full_job, "/spec/inputs/0/from/url", "https://a.example.com/b", "http://a.example.com/b", "give an https URL, e.g. https://pictures.example.com/cat.png"),
+        case(full_job, "/spec/inputs/0/sha256", "a".repeat(64), "A".repeat(64), "give the SHA-256 as 64 hexadecimal digits in small letters"),
+        case(full_job, "/spec/inputs/1/name", "other", "edges", "spec.inputs[1]: Duplicate value"),
+        case(graph_job, "/spec/work/workflow/configMapRef", Value::Null, json!({"name": "a"}), "spec.work.workflow: Invalid value: give either graph or configMapRef, not both"),
+        case(config_map_job, "/spec/work/workflow/configMapRef", json!({"name": "a"}), Value::Null, "spec.work.workflow: Invalid value: give one of graph or configMapRef"),
+        case(config_map_job, "/spec/work/workflow/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(config_map_job, "/spec/work/workflow/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
+        case(graph_job, "/spec/work/workflow/graph", json!({"1": {"class_type": "A"}}), json!({}), "spec.work.workflow.graph in body should have at least 1 properties"),
+        case(graph_job, "/spec/work/workflow/graph", nodes(500), nodes(501), "spec.work.workflow.graph: Too many: 501: must have at most 500 items"),
         case(full_job, "/spec/poolRef/name", "sd-15", "SD15", LABEL),
         case(full_job, "/spec/poolRef/namespace", "studio", "-studio", LABEL),
         case(full_job, "/spec/class", "relaxed", "Relaxed!", LABEL),
         case(full_job, "/spec/tenant", "Acme.eu_1", "{acme}", TENANT),
         case(full_job, "/spec/count", 10_000, 0, "spec.count in body should be greater than or equal to 1"),
-        case(full_job, "/spec/textToImage/width", 104, 100, "spec.textToImage.width in body should be a multiple of 8"),
-        case(full_job, "/spec/textToImage/height", 4096, 4104, "spec.textToImage.height in body should be less than or equal to 4096"),
-        case(full_job, "/spec/textToImage/seed", 9_007_199_254_740_991_i64, -1, "spec.textToImage.seed in body should be greater than or equal to 0"),
-        case(full_job, "/spec/textToImage/seed", 0, 9_007_199_254_740_992_i64, "spec.textToImage.seed in body should be less than or equal to 9007199254740991"),
-        case(full_job, "/spec/textToImage/steps", 150, 12.5, "spec.textToImage.steps in body must be of type integer"),
-        case(full_job, "/spec/textToImage/cfgScale", 0.0, 100.5, "spec.textToImage.cfgScale in body should be less than or equal to 100"),
+        case(full_job, "/spec/work/textToImage/width", 104, 100, "spec.work.textToImage.width in body should be a multiple of 8"),
+        case(full_job, "/spec/work/textToImage/height", 4096, 4104, "spec.work.textToImage.height in body should be less than or equal to 4096"),
+        case(full_job, "/spec/work/textToImage/seed", i64::MAX, -1, SEED),
+        case(full_job, "/spec/work/textToImage/seed", "9223372036854775808", "1e3", SEED),
+        case(full_job, "/spec/work/textToImage/steps", 150, 12.5, "spec.work.textToImage.steps in body must be of type integer"),
+        case(full_job, "/spec/work/textToImage/cfgScale", 0, "100.5", "give a number from 0 to 100 with at most three places"),
+        case(full_job, "/spec/work/textToImage/cfgScale", "7.5", "seven", "give a number from 0 to 100 with at most three places"),
+    ]
+}
+
+#[rustfmt::skip]
+fn recipes() -> Vec<Case> {
+    let graph = recipe()["spec"]["graph"].clone();
+    let choices = |kind: &str, choices: Value| json!([{"name": "a", "type": kind, "to": ["3.a"], "choices": choices}]);
+    vec![
+        case(recipe, "/metadata/name", "a".repeat(63), "a".repeat(64), "a recipe's name has at most 63 characters"),
+        case(config_map_recipe, "/spec/graph", Value::Null, graph, "spec: Invalid value: give either graph or configMapRef, not both"),
+        case(config_map_recipe, "/spec/configMapRef/name", "por.trait-1", "Portrait", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
+        case(config_map_recipe, "/spec/configMapRef/key", "Flow_1.json", "a/b", "use letters, digits, '-', '_' and '.', as ConfigMap keys do"),
+        case(recipe, "/spec/inputs/0/name", "steps_2", "a-b", "use letters, digits and '_', beginning with a letter"),
+        case(recipe, "/spec/inputs/0/minimum", "-0.125", "a", "give a number with at most three places; one with a fraction in quotes, e.g. \"0.5\""),
+        case(recipe, "/spec/inputs/0/maximum", 7, "7.1234", "give a number with at most three places"),
+        case(recipe, "/spec/inputs", choices("Enum", json!(["a"])), choices("Enum", Value::Null), "type: Enum needs choices"),
+        case(recipe, "/spec/inputs", choices("Enum", json!(["a"])), choices("String", json!(["a"])), "choices need type: Enum"),
+        case(recipe, "/spec/inputs/0/type", "Number", "Float", "Unsupported value: \"Float\""),
     ]
 }
 
@@ -197,6 +238,14 @@ async fn jobs_are_checked_at_admission() {
 }
 
 #[tokio::test]
+async fn recipes_are_checked_at_admission() {
+    let refusals = run(&Server::get().await, recipes()).await;
+    for message in messages("ImageRecipe") {
+        assert!(refusals.iter().any(|refusal| refusal.contains(&message)), "no case for: {message}");
+    }
+}
+
+#[tokio::test]
 async fn pools_are_checked_at_admission() {
     let refusals = run(&Server::get().await, pools()).await;
     for message in messages("WorkerPool") {
@@ -223,13 +272,19 @@ async fn a_job_is_fixed_but_for_suspend_cancel_and_ttl() {
         (&bare, "/spec/poolRef", json!({"name": "sd15"}), refused("poolRef")),
         (&text, "/spec/tenant", json!("other"), refused("tenant")),
         (&text, "/spec/class", Value::Null, refused("class")),
-        (&text, "/spec/textToImage/prompt", json!("a boat"), refused("textToImage")),
-        (&text, "/spec/textToImage/cfgScale", json!(7), refused("textToImage")),
-        (&bare, "/spec/textToImage/seed", json!(1), refused("textToImage")),
-        (&graph, "/spec/workflow/graph/3/inputs/seed", json!(6), refused("workflow")),
-        (&graph, "/spec/workflow/graph/3/inputs/note", json!("x"), refused("workflow")),
-        (&graph, "/spec/workflow/graph/9/class_type", json!("PreviewImage"), refused("workflow")),
-        (&graph, "/spec/workflow/inputs/3.seed", json!(8), refused("workflow")),
+        (&text, "/spec/work/textToImage/prompt", json!("a boat"), refused("work")),
+        (&text, "/spec/work/textToImage/cfgScale", json!("7"), refused("work")),
+        (&bare, "/spec/work/textToImage/seed", json!(1), refused("work")),
+        (&graph, "/spec/work/workflow/graph/3/inputs/seed", json!(6), refused("work")),
+        (&graph, "/spec/work/workflow/graph/3/inputs/note", json!("x"), refused("work")),
+        (&graph, "/spec/work/workflow/graph/9/class_type", json!("PreviewImage"), refused("work")),
+        (&graph, "/spec/work/workflow/inputs/3.seed", json!(8), refused("work")),
+        (&text, "/spec/work/type", json!("Recipe"), refused("work")),
+        (&text, "/spec/inputs/0/name", json!("other"), refused("inputs")),
+        (&bare, "/spec/inputs", json!([{"name": "a", "from": {"s3": {"key": "a"}}}]), refused("inputs")),
+        (&text, "/spec/output/quality", json!(70), refused("output")),
+        (&text, "/spec/sameSeed", json!(false), refused("sameSeed")),
+        (&text, "/spec/dueWithinSeconds", json!(7200), refused("dueWithinSeconds")),
         (&text, "/spec/count", json!(5), refused("count")),
         (&text, "/spec/timeoutSeconds", json!(5), refused("timeoutSeconds")),
         (&text, "/spec/retries", json!(5), refused("retries")),

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    objects::{config_map_job, full_job, full_pool, graph_job, with},
+    objects::{
+        config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, recipe, recipe_job,
+        with,
+    },
     server::Server,
 };
 
@@ -24,8 +27,15 @@ fn invalid(value: impl Into<Value>) -> Trial {
 }
 
 /// Values of these are right only together with others; the tables of admission.rs have them.
-const TOGETHER: [&str; 4] =
-    ["/spec/allowedNamespaces/from", "/spec/classes/0/default", "/spec/fleets/0/type", "/spec/fleets/1/type"];
+const TOGETHER: [&str; 7] = [
+    "/spec/work/type",
+    "/spec/inputs/0/type",
+    "/spec/inputs/1/type",
+    "/spec/allowedNamespaces/from",
+    "/spec/classes/0/default",
+    "/spec/fleets/0/type",
+    "/spec/fleets/1/type",
+];
 
 fn trials(pointer: &str, schema: &Map<String, Value>) -> Vec<Trial> {
     let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
@@ -141,7 +151,12 @@ async fn try_all(objects: &[Value]) {
 
 #[tokio::test]
 async fn every_field_of_a_job_keeps_its_limits() {
-    try_all(&[full_job(), graph_job(), config_map_job()]).await;
+    try_all(&[full_job(), image_job(), graph_job(), config_map_job(), recipe_job()]).await;
+}
+
+#[tokio::test]
+async fn every_field_of_a_recipe_keeps_its_limits() {
+    try_all(&[recipe(), config_map_recipe()]).await;
 }
 
 #[tokio::test]

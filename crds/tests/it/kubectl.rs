@@ -1,9 +1,9 @@
 //! What a person sees with kubectl.
 
 use crds::{
-    Capacity, Condition, Cost, Counts, Decimal, ExtraImage, FleetPrice, FleetStatus, FleetType, Image,
-    ImageCost, ImageFailure, ImageJob, ImageJobStatus, JobOutput, MachineCost, Money, PoolCost, PoolDecision,
-    PoolQueue, Prices, Sla, TenantCost, Time, WorkerPool, WorkerPoolStatus,
+    Capacity, Condition, Cost, Counts, Decimal, FleetPrice, FleetStatus, FleetType, ImageCost, ImageFailure,
+    ImageJob, ImageJobStatus, JobOutput, JobPool, JobResult, MachineCost, Money, OutputFile, PoolCost,
+    PoolDecision, PoolQueue, Prices, TenantCost, Time, Timings, WorkerPool, WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, JobReason, MESSAGE_MAX, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -37,34 +37,45 @@ fn conditions(reason: &'static str, kinds: &[(ConditionType, bool)]) -> Vec<Cond
 fn full_job_status() -> ImageJobStatus {
     let kinds =
         [(ConditionType::Ready, true), (ConditionType::Complete, true), (ConditionType::Reconciling, false)];
-    let extra = ExtraImage {
-        url: "https://cdn.example.com/1".into(),
-        key: "generated/1".into(),
-        width: 8,
-        height: 8,
+    let late = [(ConditionType::Late, false)];
+    let file = |index: u32, n: u32| OutputFile {
+        node: "9".into(),
+        name: format!("ComfyUI_{index}_{n}.png"),
+        media_type: "image/png".into(),
+        bytes: 1_000_000,
+        sha256: Some("0".repeat(64)),
+        width: Some(512),
+        height: Some(512),
+        duration_seconds: Some(Decimal::seconds(1_500)),
+        key: format!("generated/{index}/{n}"),
+        url: format!("https://cdn.example.com/{index}/{n}"),
     };
-    let image = |index| Image {
+    let result = |index| JobResult {
         index,
-        url: format!("https://cdn.example.com/{index}"),
-        key: format!("generated/{index}"),
-        etag: Some("\"abc\"".into()),
-        width: 512,
-        height: 512,
+        outputs: (0..20).map(|n| file(index, n)).collect(),
         seed: Some(u64::MAX - u64::from(index)),
-        gpu_seconds: 12.345,
+        gpu_seconds: Decimal::seconds(12_345),
         capacity: Capacity::Spot,
         amount: Money::from_micros(3_086),
         attempts: 2,
-        extra: vec![extra.clone(); 20],
+        timings: Some(Timings { queue_ms: 1, load_ms: 2, sample_ms: 3, decode_ms: 4, upload_ms: 5 }),
     };
     let failure =
         |index| ImageFailure { index, reason: "OutOfMemory".into(), message: "x".repeat(1024), attempts: 3 };
     ImageJobStatus {
         observed_generation: Some(1),
-        conditions: conditions(JobReason::Completed.as_str(), &kinds),
+        conditions: [
+            conditions(JobReason::Completed.as_str(), &kinds),
+            conditions(JobReason::SlaRecovered.as_str(), &late),
+        ]
+        .concat(),
         progress: Some("3/4".into()),
         counts: Some(Counts { total: 4, waiting: 0, running: 1, succeeded: 3, failed: 0 }),
-        pool: Some("shared/sd15".into()),
+        pool: Some(JobPool {
+            namespace: "shared".into(),
+            name: "sd15".into(),
+            uid: Some("0b2d5c9e-8a34-4a6f-b0a1-7c6d5e4f3a21".into()),
+        }),
         class: Some("standard".into()),
         tenant: Some("acme".into()),
         accepted_time: Some(now()),
@@ -79,7 +90,7 @@ fn full_job_status() -> ImageJobStatus {
             key_prefix: "generated/".into(),
             public_url: "https://cdn.example.com".into(),
         }),
-        images: (0..100).map(image).collect(),
+        results: (0..100).map(result).collect(),
         manifest_url: Some("https://cdn.example.com/manifest.json".into()),
         failures: (0..20).map(failure).collect(),
         start_time: Some(now()),
@@ -88,11 +99,10 @@ fn full_job_status() -> ImageJobStatus {
         due_time: Some(now()),
         suspended_time: Some(now()),
         suspended_seconds: Some(60),
-        sla: Some(Sla::Met),
         interruptions: Some(1),
         retries: Some(2),
         cost: Some(Cost {
-            gpu_seconds: 49.38,
+            gpu_seconds: Decimal::seconds(49_380),
             amount: Money::from_micros(12_345),
             on_demand_amount: Money::from_micros(41_973),
             saving_percent: 71,
@@ -193,16 +203,16 @@ async fn get_shows_a_job_at_a_glance() {
     let table = kubectl(&["get", "ij"]);
     assert_eq!(row(&table, "NAME"), ["NAME", "STATE", "PROGRESS", "CLASS", "POOL", "COST", "AGE"]);
     let shown = row(&table, "glance");
-    assert_eq!(shown[..6], ["glance", "Completed", "3/4", "standard", "shared/sd15", "0.012345"]);
+    assert_eq!(shown[..6], ["glance", "Completed", "3/4", "standard", "sd15", "0.012345"]);
 
     let wide = kubectl(&["get", "imagejobs", "-o", "wide"]);
-    assert_eq!(row(&wide, "NAME")[7..], ["INTERRUPTIONS", "RETRIES", "SLA"]);
-    assert_eq!(row(&wide, "glance")[7..], ["1", "2", "Met"]);
+    assert_eq!(row(&wide, "NAME")[7..], ["INTERRUPTIONS", "RETRIES", "LATE"]);
+    assert_eq!(row(&wide, "glance")[7..], ["1", "2", "SlaRecovered"]);
 
     kubectl(&["wait", "--for=condition=Complete", "imagejob/glance", "--timeout=5s"]);
-    let urls = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.images[*].url}"]);
+    let urls = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.results[*].outputs[0].url}"]);
     assert_eq!(urls.split(' ').count(), 100);
-    let seeds = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.images[0:2].seed}"]);
+    let seeds = kubectl(&["get", "imagejob", "glance", "-o", "jsonpath={.status.results[0:2].seed}"]);
     assert_eq!(seeds, "18446744073709551615 18446744073709551614");
 }
 
@@ -236,13 +246,14 @@ async fn explain_tells_units_and_defaults() {
 async fn a_refusal_names_the_field_and_what_is_right() {
     let server = Server::get().await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let bad = with(job(), "/spec/textToImage/width", &json!(100));
+    let bad = with(job(), "/spec/work/textToImage/width", &json!(100));
     std::fs::write(file.path(), bad.to_string()).unwrap();
     let refusal =
         server.cluster.kubectl(["create", "-f", file.path().to_str().unwrap()]).unwrap_err().to_string();
     assert!(
-        refusal
-            .contains("The ImageJob \"lighthouse\" is invalid: spec.textToImage.width: Invalid value: 100"),
+        refusal.contains(
+            "The ImageJob \"lighthouse\" is invalid: spec.work.textToImage.width: Invalid value: 100"
+        ),
         "{refusal}"
     );
 }
@@ -254,7 +265,7 @@ async fn a_large_job_is_created_or_applied_on_the_server() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let write = |name: &str| {
-        let large = with(graph_job(), "/spec/workflow/inputs/3.note", &json!("a ".repeat(150_000)));
+        let large = with(graph_job(), "/spec/work/workflow/inputs/3.note", &json!("a ".repeat(150_000)));
         std::fs::write(file.path(), with(large, "/metadata/name", &json!(name)).to_string()).unwrap();
     };
     let kubectl = |args: &[&str]| server.cluster.kubectl(args.iter().copied().chain(["-f", path]));

@@ -8,30 +8,53 @@ pub(crate) fn job() -> Value {
         "apiVersion": "imagejob.dev/v1alpha1",
         "kind": "ImageJob",
         "metadata": {"name": "lighthouse"},
-        "spec": {"textToImage": {"model": "v1-5-pruned.safetensors", "prompt": "a lighthouse at dusk"}},
+        "spec": {
+            "work": {
+                "type": "TextToImage",
+                "textToImage": {"model": "v1-5-pruned.safetensors", "prompt": "a lighthouse at dusk"},
+            },
+        },
+    })
+}
+
+/// The settings that textToImage and imageToImage share, with every field.
+fn sampling() -> Value {
+    json!({
+        "model": "v1-5-pruned.safetensors",
+        "family": "SD15",
+        "prompt": "a lighthouse at dusk",
+        "negativePrompt": "blurry",
+        "steps": 20,
+        "cfgScale": "7.5",
+        "sampler": "euler",
+        "scheduler": "normal",
+        "seed": 42,
+        "loras": [{"name": "ink.safetensors", "weight": "0.8"}],
+        "vae": "vae.safetensors",
+        "controlNets": [{"model": "canny.safetensors", "image": "edges", "strength": "0.5"}],
     })
 }
 
 /// A job with every field that goes with textToImage.
 pub(crate) fn full_job() -> Value {
+    let mut text = sampling();
+    (text["width"], text["height"]) = (json!(512), json!(768));
     let mut job = job();
     job["spec"] = json!({
         "poolRef": {"name": "sd15", "namespace": "shared"},
         "tenant": "acme",
         "class": "standard",
-        "textToImage": {
-            "model": "v1-5-pruned.safetensors",
-            "prompt": "a lighthouse at dusk",
-            "negativePrompt": "blurry",
-            "width": 512,
-            "height": 768,
-            "steps": 20,
-            "cfgScale": 7.5,
-            "sampler": "euler",
-            "scheduler": "normal",
-            "seed": 42,
-        },
+        "work": {"type": "TextToImage", "textToImage": text},
+        "inputs": [
+            {"name": "edges", "from": {"url": "https://pictures.example.com/a.png?b=c"}, "sha256": "0".repeat(64)},
+            {"name": "object", "from": {"s3": {"key": "uploads/acme/a.png"}}},
+            {"name": "small", "from": {"configMapKey": {"name": "pictures", "key": "a.png"}}},
+            {"name": "made", "from": {"job": {"name": "portrait", "index": 1, "output": 2}}},
+        ],
+        "output": {"format": "webp", "quality": 80, "metadata": "Keep"},
         "count": 4,
+        "sameSeed": true,
+        "dueWithinSeconds": 3600,
         "timeoutSeconds": 300,
         "retries": 2,
         "maxFailedImages": 3,
@@ -42,20 +65,34 @@ pub(crate) fn full_job() -> Value {
     job
 }
 
+/// A job with every field of imageToImage.
+pub(crate) fn image_job() -> Value {
+    let mut image = sampling();
+    (image["image"], image["mask"], image["strength"]) = (json!("photo"), json!("mask"), json!("0.6"));
+    let mut job = job();
+    job["spec"] = json!({"work": {"type": "ImageToImage", "imageToImage": image}});
+    job
+}
+
 /// A job with a workflow given in it.
 pub(crate) fn graph_job() -> Value {
     let mut job = job();
     job["spec"] = json!({
-        "workflow": {
-            "graph": {
-                "3": {
-                    "class_type": "KSampler",
-                    "inputs": {"seed": 5, "cfg": 7.5, "model": ["4", 0], "note": null, "denoise": 1},
-                    "_meta": {"title": "KSampler"},
+        "work": {
+            "type": "Workflow",
+            "workflow": {
+                "graph": {
+                    "3": {
+                        "class_type": "KSampler",
+                        "inputs": {"seed": 5, "cfg": 7.5, "model": ["4", 0], "note": null, "denoise": 1},
+                        "_meta": {"title": "KSampler"},
+                    },
+                    "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
                 },
-                "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+                "inputs": {"3.seed": 7, "3.note": null},
+                "outputs": ["9"],
+                "seedInputs": ["3.seed"],
             },
-            "inputs": {"3.seed": 7, "3.note": null},
         },
     });
     job
@@ -64,8 +101,54 @@ pub(crate) fn graph_job() -> Value {
 /// A job with a workflow in a ConfigMap.
 pub(crate) fn config_map_job() -> Value {
     let mut job = job();
-    job["spec"] = json!({"workflow": {"configMapRef": {"name": "portrait", "key": "workflow.json"}}});
+    let workflow = json!({"configMapRef": {"name": "portrait", "key": "workflow.json"}});
+    job["spec"] = json!({"work": {"type": "Workflow", "workflow": workflow}});
     job
+}
+
+/// A job that uses a recipe.
+pub(crate) fn recipe_job() -> Value {
+    let mut job = job();
+    let inputs = json!({"prompt": "a lighthouse", "steps": 20});
+    job["spec"] = json!({"work": {"type": "Recipe", "recipe": {"name": "portrait", "inputs": inputs}}});
+    job
+}
+
+/// A recipe with every field, its workflow in it.
+pub(crate) fn recipe() -> Value {
+    json!({
+        "apiVersion": "imagejob.dev/v1alpha1",
+        "kind": "ImageRecipe",
+        "metadata": {"name": "portrait"},
+        "spec": {
+            "description": "A portrait.",
+            "graph": graph_job()["spec"]["work"]["workflow"]["graph"],
+            "inputs": [
+                {
+                    "name": "steps",
+                    "description": "Sampling steps.",
+                    "type": "Integer",
+                    "to": ["3.steps"],
+                    "default": 20,
+                    "minimum": 1,
+                    "maximum": "50.5",
+                    "maxLength": 1000,
+                    "required": false,
+                },
+                {"name": "style", "type": "Enum", "to": ["3.style"], "choices": ["ink", "oil"]},
+            ],
+            "outputs": ["9"],
+            "unitsFrom": ["steps"],
+            "cutAt": "3",
+        },
+    })
+}
+
+/// A recipe whose workflow is in a ConfigMap.
+pub(crate) fn config_map_recipe() -> Value {
+    let mut recipe = recipe();
+    recipe["spec"] = json!({"configMapRef": {"name": "portrait", "key": "workflow.json"}});
+    recipe
 }
 
 /// The least a pool needs.

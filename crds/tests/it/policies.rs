@@ -50,9 +50,9 @@ async fn what_is_no_workflow_is_refused_with_one_message() {
         ("a node whose class_type is a number", json!({"9": {"class_type": 9}})),
         ("a node whose inputs are a list", json!({"9": {"class_type": "SaveImage", "inputs": []}})),
     ] {
-        let refusal = refusal(&server, &with(graph_job(), "/spec/workflow/graph", &graph)).await;
+        let refusal = refusal(&server, &with(graph_job(), "/spec/work/workflow/graph", &graph)).await;
         assert!(refusal.contains(EXPORT), "{what}: {refusal}");
-        assert_eq!(refusal.matches("spec.workflow").count(), 1, "{what}: {refusal}");
+        assert_eq!(refusal.matches("spec.work.workflow").count(), 1, "{what}: {refusal}");
         assert!(!refusal.contains("must be of type"), "{what}: {refusal}");
     }
 }
@@ -70,10 +70,10 @@ async fn odd_but_valid_workflows_pass() {
         "57:6": {"class_type": "CLIPTextEncode", "inputs": {"text": "灯台 🌊", "extra": null, "loud": true}},
         "note-1": {"class_type": "PreviewImage"},
     });
-    let job = with(graph_job(), "/spec/workflow/graph", &graph);
-    let job = with(job, "/spec/workflow/inputs", &json!({"57:3.seed": i64::MAX, "57:6.text": "x"}));
+    let job = with(graph_job(), "/spec/work/workflow/graph", &graph);
+    let job = with(job, "/spec/work/workflow/inputs", &json!({"57:3.seed": i64::MAX, "57:6.text": "x"}));
     let kept = server.admit(&job).await.unwrap();
-    assert_eq!(kept["spec"]["workflow"], job["spec"]["workflow"]);
+    assert_eq!(kept["spec"]["work"]["workflow"], job["spec"]["work"]["workflow"]);
     server.admit(&config_map_job()).await.unwrap();
 }
 
@@ -82,10 +82,10 @@ async fn a_seed_that_the_api_server_rounds_is_refused() {
     let server = Server::get().await;
     let exact = 9_223_372_036_854_775_807_u64;
     for pointer in [
-        "/spec/workflow/graph/3/inputs/seed",
-        "/spec/workflow/graph/3/inputs/noise_seed",
-        "/spec/workflow/inputs/3.seed",
-        "/spec/workflow/inputs/3.noise_seed",
+        "/spec/work/workflow/graph/3/inputs/seed",
+        "/spec/work/workflow/graph/3/inputs/noise_seed",
+        "/spec/work/workflow/inputs/3.seed",
+        "/spec/work/workflow/inputs/3.noise_seed",
     ] {
         let with_seed = |seed: u64| with(graph_job(), pointer, &json!(seed));
         let kept = server.admit(&with_seed(exact)).await.unwrap();
@@ -93,11 +93,14 @@ async fn a_seed_that_the_api_server_rounds_is_refused() {
         for seed in [exact + 1, 15_555_555_555_555_555_890, u64::MAX] {
             let refusal = refusal(&server, &with_seed(seed)).await;
             assert!(refusal.contains("above 9223372036854775807 (2^63 - 1)"), "{pointer}: {refusal}");
-            assert!(refusal.contains("put the workflow into a ConfigMap"), "{pointer}: {refusal}");
+            assert!(
+                refusal.contains("in quotes, as seeds up to 18446744073709551615 may be"),
+                "{pointer}: {refusal}"
+            );
         }
     }
     // What no seed is, no rounding spoils.
-    server.admit(&with(graph_job(), "/spec/workflow/graph/3/inputs/cfg", &json!(1e30))).await.unwrap();
+    server.admit(&with(graph_job(), "/spec/work/workflow/graph/3/inputs/cfg", &json!(1e30))).await.unwrap();
 }
 
 #[tokio::test]
@@ -111,7 +114,7 @@ async fn a_workflow_has_a_bounded_number_of_inputs() {
         let nodes = (0..nodes).map(|id| (id.to_string(), node(20)));
         nodes.chain([("last".to_owned(), node(last))]).collect()
     };
-    let with_graph = |graph: Value| with(graph_job(), "/spec/workflow", &json!({"graph": graph}));
+    let with_graph = |graph: Value| with(graph_job(), "/spec/work/workflow", &json!({"graph": graph}));
     server.admit(&with_graph(graph(499, 20))).await.unwrap();
     let refusal = refusal(&server, &with_graph(graph(499, 21))).await;
     assert!(refusal.contains("the nodes have more than 10000 inputs together"), "{refusal}");
@@ -128,16 +131,16 @@ async fn a_large_workflow_is_fixed_and_its_job_can_be_cancelled() {
         (format!("n{id}"), with(node, "/inputs/text", &json!(text)))
     };
     let mut graph: Value = (0..470).map(node).collect();
-    let large = with(graph_job(), "/spec/workflow", &json!({"graph": graph}));
+    let large = with(graph_job(), "/spec/work/workflow", &json!({"graph": graph}));
     let made = server.create(&with(large, "/metadata/name", &json!("large"))).await;
     server.admit_change(&with(made.clone(), "/spec/cancel", &json!(true))).await.unwrap();
 
     let renamed = graph.as_object_mut().unwrap();
     let moved = renamed.remove("n0").unwrap();
     renamed.insert("other".to_owned(), moved);
-    let changed = with(made, "/spec/workflow/graph", &graph);
+    let changed = with(made, "/spec/work/workflow/graph", &graph);
     let refusal = server.admit_change(&changed).await.unwrap_err();
-    assert!(refusal.contains("workflow cannot be changed; create a new job"), "{refusal}");
+    assert!(refusal.contains("work cannot be changed; create a new job"), "{refusal}");
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! What the types write is what the API server keeps, and what it fills in is what the types fill in.
 
-use crds::{ImageJob, WorkerPool};
+use crds::{ImageJob, ImageRecipe, WorkerPool};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{config_map_job, full_job, full_pool, graph_job, job, pool},
+    objects::{
+        config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, job, pool, recipe,
+        recipe_job,
+    },
     server::Server,
 };
 
@@ -33,9 +36,14 @@ fn same(a: &Value, b: &Value) -> bool {
 #[tokio::test]
 async fn defaults_of_the_types_are_those_of_the_api_server() {
     let server = Server::get().await;
-    for object in [job(), full_job(), graph_job(), config_map_job()] {
+    for object in [job(), full_job(), image_job(), graph_job(), config_map_job(), recipe_job()] {
         let kept = server.admit(&object).await.unwrap();
         let typed = spec_as_typed::<ImageJob>(&object);
+        assert!(same(&kept["spec"], &typed), "{}\n{typed}", kept["spec"]);
+    }
+    for object in [recipe(), config_map_recipe()] {
+        let kept = server.admit(&object).await.unwrap();
+        let typed = spec_as_typed::<ImageRecipe>(&object);
         assert!(same(&kept["spec"], &typed), "{}\n{typed}", kept["spec"]);
     }
     for object in [pool(), full_pool()] {
@@ -50,12 +58,14 @@ async fn null_means_absent_and_a_whole_number_may_be_written_any_way() {
     let mut job = job();
     job["spec"]["tenant"] = Value::Null;
     job["spec"]["count"] = Value::Null;
-    job["spec"]["workflow"] = Value::Null;
-    job["spec"]["textToImage"]["seed"] = Value::Null;
-    job["spec"]["textToImage"]["width"] = json!(1024.0);
-    job["spec"]["textToImage"]["steps"] = json!(1e2);
+    let work = &mut job["spec"]["work"];
+    work["workflow"] = Value::Null;
+    work["textToImage"]["seed"] = Value::Null;
+    work["textToImage"]["width"] = json!(1024.0);
+    work["textToImage"]["steps"] = json!(1e2);
     let kept: ImageJob = serde_json::from_value(Server::get().await.admit(&job).await.unwrap()).unwrap();
-    assert_eq!((kept.spec.tenant, kept.spec.count, kept.spec.workflow), (None, 1, None));
-    let text = kept.spec.text_to_image.unwrap();
-    assert_eq!((text.seed, text.width, text.steps), (None, 1024, 100));
+    assert_eq!((kept.spec.tenant, kept.spec.count, kept.spec.work.workflow), (None, 1, None));
+    let text = kept.spec.work.text_to_image.unwrap();
+    let sampling = text.sampling;
+    assert_eq!((sampling.seed, text.width, sampling.steps), (None, Some(1024), Some(100)));
 }

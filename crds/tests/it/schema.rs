@@ -67,8 +67,11 @@ fn few_fields_are_kept_as_they_are() {
     assert_eq!(
         kept,
         [
-            "ImageJob.spec.workflow.graph",
-            "ImageJob.spec.workflow.inputs.*",
+            "ImageJob.spec.work.recipe.inputs.*",
+            "ImageJob.spec.work.workflow.graph",
+            "ImageJob.spec.work.workflow.inputs.*",
+            "ImageRecipe.spec.graph",
+            "ImageRecipe.spec.inputs[].default",
             "WorkerPool.spec.models[].inputs.*",
             "WorkerPool.spec.podTemplate.spec",
         ]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{ImageJob, WorkerPool};
+use crds::{ImageJob, ImageRecipe, WorkerPool};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config, Error,
@@ -49,7 +49,7 @@ impl Server {
         let kubectl = |args: &[&str]| self.cluster.kubectl(args).unwrap();
         kubectl(&["label", "--overwrite", "namespace", "default", "imagejob.dev/tenancy=field"]);
         kubectl(&["apply", "--server-side", "-f", POLICIES]);
-        let no_workflow = with(graph_job(), "/spec/workflow/graph/9", &json!(9));
+        let no_workflow = with(graph_job(), "/spec/work/workflow/graph/9", &json!(9));
         wait_for("the policies to be enforced", ENFORCED_DEADLINE, async || {
             self.admit(&no_workflow).await.is_err().then_some(())
         })
@@ -81,6 +81,7 @@ impl Server {
     fn api(&self, object: &Value) -> Api<DynamicObject> {
         let resource = match object["kind"].as_str() {
             Some("ImageJob") => ApiResource::erase::<ImageJob>(&()),
+            Some("ImageRecipe") => ApiResource::erase::<ImageRecipe>(&()),
             Some("WorkerPool") => ApiResource::erase::<WorkerPool>(&()),
             kind => panic!("no kind of ours: {kind:?}"),
         };

@@ -120,6 +120,9 @@ pub(crate) struct EndedJob {
     /// The generation that its status speaks of.
     pub(crate) observed: Option<i64>,
     pub(crate) ended: Timestamp,
+    /// The pool that it was accepted by.
+    pub(crate) pool: Option<PoolKey>,
+    /// Of its own; without one its pool's default counts.
     pub(crate) ttl_seconds: Option<u32>,
 }
 
@@ -148,6 +151,8 @@ impl Job {
         let status = &object.status;
         if ended(&status.conditions) {
             let ended = status.completion_time.as_ref().map_or(created, |time| time.0);
+            let pool = status.pool.as_ref();
+            let pool = pool.map(|pool| PoolKey::new(names.get(&pool.namespace), names.get(&pool.name)));
             return Ok((
                 uid,
                 Self::Ended(EndedJob {
@@ -157,6 +162,7 @@ impl Job {
                     generation: meta.generation,
                     observed: status.observed_generation,
                     ended,
+                    pool,
                     ttl_seconds: object.spec.ttl_seconds_after_finished,
                 }),
             ));

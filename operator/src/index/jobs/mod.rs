@@ -244,6 +244,7 @@ impl Jobs {
             generation: record.generation,
             observed: record.generation,
             ended,
+            pool: record.pool().cloned(),
             ttl_seconds: record.spec.ttl_seconds,
         };
         inner.put(uid, Job::Ended(ended), None);
@@ -275,6 +276,22 @@ impl Jobs {
             expired.push(uid);
         }
         (expired, None)
+    }
+
+    /// Ended jobs without a time to live of their own whose pool's default is over; `ttl`: that default in seconds. It looks
+    /// at every ended job, under the lock: now and then.
+    pub(crate) fn expired_by(&self, ttl: impl Fn(&PoolKey) -> Option<u32>, now: Timestamp) -> Vec<Uid> {
+        let over = |ended: &EndedJob| {
+            let ttl = ended.pool.as_ref().filter(|_| ended.ttl_seconds.is_none()).and_then(&ttl)?;
+            let at = ended.ended.checked_add(SignedDuration::from_secs(i64::from(ttl))).ok()?;
+            (at <= now).then_some(())
+        };
+        let inner = lock(&self.inner);
+        let ended = inner.jobs.iter().filter_map(|(uid, job)| match job {
+            Job::Ended(ended) => over(ended).map(|()| *uid),
+            Job::Live(_) => None,
+        });
+        ended.collect()
     }
 
     /// Deletes an ended job again later, by its time to live or then.

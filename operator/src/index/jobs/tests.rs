@@ -107,6 +107,23 @@ fn ended_jobs_are_told_when_their_time_to_live_is_over() {
 }
 
 #[test]
+fn the_pools_default_counts_for_ended_jobs_without_a_time_to_live() {
+    let jobs = Jobs::default();
+    let pool = PoolKey::new("shared", "sdxl");
+    let mut ended = complete();
+    ended["status"]["pool"] = json!({"namespace": "shared", "name": "sdxl"});
+    apply(&jobs, A, 1, ended.clone());
+    ended["spec"] = json!({"ttlSecondsAfterFinished": 600});
+    apply(&jobs, B, 1, ended);
+    let expired = |ttl: Option<u32>, seconds| {
+        jobs.expired_by(|key| ttl.filter(|_| *key == pool), crate::fixtures::at(seconds))
+    };
+    assert_eq!(expired(Some(60), 59), []);
+    assert_eq!(expired(Some(60), 60), [uid(A)]);
+    assert_eq!(expired(None, 9999), []);
+}
+
+#[test]
 fn specs_are_kept_within_a_bound_and_until_the_job_is_accepted() {
     let jobs = Jobs::default();
     let long = "x".repeat(texts::BYTES / 2);

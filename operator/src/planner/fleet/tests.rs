@@ -207,6 +207,24 @@ async fn a_template_that_is_none_starts_nobody_and_the_pool_says_so_before_it_ha
 }
 
 #[tokio::test]
+async fn a_value_of_a_later_version_starts_nobody_and_the_pool_says_which() {
+    let kinds = [
+        (json!({"engine": {"kind": "Forge"}}), "spec.engine.kind"),
+        (json!({"fleets": {"spot": {"type": "Leased"}}}), "spec.fleets[spot].type"),
+    ];
+    for (spec, field) in kinds {
+        let mut hall = Hall::new(json!({"spec": spec}));
+        hall.beat().await;
+        let ready = hall.ready();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "SpecUnknown"));
+        assert!(ready.message.starts_with(field), "{}", ready.message);
+        hall.coming(200);
+        hall.beat().await;
+        assert_eq!(hall.created(), [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn a_pool_that_is_being_deleted_starts_nobody() {
     let going = json!({"metadata": {"deletionTimestamp": crate::fixtures::CREATED, "finalizers": ["foregroundDeletion"]}});
     let mut hall = Hall::new(going);

@@ -162,6 +162,8 @@ impl Jobs {
         self.index.listings.complete().await;
         let mut ticks = interval(deadlines::EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut defaults = interval(sweep::DEFAULTS_EVERY);
+        defaults.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let index = self.index.clone();
         loop {
             let timer = self.timers.next().into_iter().chain(self.expiry_at).chain([self.sweep_at]).min();
@@ -175,6 +177,7 @@ impl Jobs {
                     self.give_up_unanswerable();
                     self.judge_deadlines(Timestamp::now());
                 }
+                _ = defaults.tick() => self.expire_by_default(Timestamp::now()),
                 () = sleep_until(timer.unwrap_or(self.sweep_at)) => self.take_timers(Instant::now()),
                 else => return,
             }

@@ -2,7 +2,11 @@
 //!
 //! Nothing is thrown off a queue because the index does not show it: the API server is asked whether it is gone.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use queue::JobUid;
@@ -20,6 +24,8 @@ use crate::{
 
 /// Between two sweeps; what a crash or an error left over lies so long at most.
 pub(super) const EVERY: Duration = Duration::from_secs(300);
+/// Between two looks at ended jobs by their pools' default time to live.
+pub(super) const DEFAULTS_EVERY: Duration = Duration::from_secs(15);
 /// An ended job that could not be deleted is tried again after this.
 const DELETE_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -79,6 +85,21 @@ impl Jobs {
         let pool = self.index.jobs.live(uid).and_then(|record| record.pool().cloned());
         self.index.jobs.forget(uid);
         self.deleted(uid, pool.as_ref());
+    }
+
+    /// Deletes ended jobs that have no time to live of their own, by their pools'.
+    pub(super) fn expire_by_default(&mut self, now: Timestamp) {
+        let pools = self.index.pools.all().into_iter().filter_map(|pool| {
+            Some((pool.key.clone(), pool.object.spec.default_ttl_seconds_after_finished?))
+        });
+        let ttls: HashMap<PoolKey, u32> = pools.collect();
+        if ttls.is_empty() {
+            return;
+        }
+        // What could not be deleted is found again the next time.
+        for uid in self.index.jobs.expired_by(|pool| ttls.get(pool).copied(), now) {
+            self.order_ended(uid, Write::Delete);
+        }
     }
 
     /// Deletes ended jobs whose time to live is over.
