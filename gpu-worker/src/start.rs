@@ -21,6 +21,7 @@ use crate::{
     health::{self, Health, Pages, Part},
     heartbeat,
     held::Held,
+    inputs::{self, Inputs},
     metrics::Metrics,
     notice, orphans,
     worker::Worker,
@@ -86,6 +87,13 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
             never = keep_trying(&store, &health) => match never {},
         };
         let Some(redis) = connected else { return Ok(()) };
+        let inputs = Inputs::new(
+            store.clone(),
+            engine.clone(),
+            inputs::Trust::default(),
+            inputs::WITHIN,
+            inputs::Keep::default(),
+        );
         let worker = Arc::new(Worker {
             id,
             pool: config.pool.clone(),
@@ -95,6 +103,7 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
             store,
             engine,
             budget: Budget::new(config.output_budget_mib),
+            inputs,
             held: Held::default(),
             duty: duty.clone(),
             notice,
@@ -107,7 +116,11 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
         let _listening = spawn(heartbeat::listen(worker.clone()));
         let _draining = spawn(drain::watch(duty.clone(), worker.held.clone()));
         let _clearing = spawn(orphans::watch(worker.clone()));
-        Box::pin(claiming::run(&worker)).await
+        let tidied = worker.clone();
+        let _tidying = spawn(async move { tidied.inputs.keep_tidy().await });
+        let claimed = Box::pin(claiming::run(&worker)).await;
+        worker.inputs.clear().await;
+        claimed
     };
     let signal = async {
         terminated.await;

@@ -10,6 +10,7 @@ use crate::{
     ending::Ending,
     graph::Graph,
     held::{Seat, Stage, Stop},
+    inputs::Prepared,
     latents::{Begun, Latents},
     worker::Worker,
 };
@@ -162,7 +163,13 @@ impl Worker {
     ) -> Result<Made, Ending> {
         let name = &task.lease.task;
         loop {
-            match self.run_prompt(task, begun.as_ref(), seat).await {
+            // Each time: an engine that was restarted has lost them.
+            let inputs = self.inputs.prepare(&name.job, &task.spec.inputs).await;
+            let inputs = inputs.map_err(|error| {
+                tracing::warn!(task = %name, %error, "an input can't be had");
+                error.ending()
+            })?;
+            match self.run_prompt(task, begun.as_ref(), &inputs, seat).await {
                 Ok(made) => return Ok(made),
                 // The latent may be to blame, and the picture can do without it.
                 Err(trouble @ (Trouble::Refused(_) | Trouble::Failed(_))) if begun.take().is_some() => {
@@ -197,10 +204,18 @@ impl Worker {
     }
 
     /// One run of the graph in the engine, or of what is left of it.
-    async fn run_prompt(&self, task: Task<'_>, begun: Option<&Begun>, seat: &Seat) -> Result<Made, Trouble> {
+    async fn run_prompt(
+        &self,
+        task: Task<'_>,
+        begun: Option<&Begun>,
+        inputs: &Prepared<'_>,
+        seat: &Seat,
+    ) -> Result<Made, Trouble> {
         let Task { lease, spec, latents: _ } = task;
         let id = PromptId::random();
-        let Graph { nodes, seed, segments } = Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
+        let Graph { mut nodes, seed, segments } =
+            Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
+        inputs.place(&mut nodes);
         let timeout = Duration::from_secs(spec.timeout_seconds.into());
         seat.prompted(id.clone(), lease.units * share_left(&segments));
         let prompt = Prompt { id, graph: nodes, segments, outputs: spec.outputs.clone(), timeout };

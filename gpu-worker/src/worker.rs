@@ -6,7 +6,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     collect::Budget, comfyui::Engine, config::Capacity, duty::Duty, health::Health, held::Held,
-    metrics::Metrics, notice::Notice,
+    inputs::Inputs, metrics::Metrics, notice::Notice,
 };
 
 /// Everything a worker consists of, as its loops share it.
@@ -22,6 +22,7 @@ pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) engine: Arc<Engine>,
     pub(crate) budget: Budget,
+    pub(crate) inputs: Inputs,
     pub(crate) held: Held,
     pub(crate) duty: Duty,
     /// What the machine said of its end.
