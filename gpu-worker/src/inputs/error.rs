@@ -44,7 +44,7 @@ pub(super) enum Why {
     TooLarge(u64),
     #[error("it is not base64: {0}")]
     NotBase64(String),
-    #[error("the pool's bucket has no object {0}")]
+    #[error("the pool's bucket has no object {0} that workers may read")]
     NoObject(String),
     #[error("its SHA-256 is {is}, and the job says {wanted}")]
     OtherContent { is: String, wanted: String },

@@ -195,8 +195,10 @@ impl Inputs {
                 match got.map_err(|_| Why::TooSlow(within))? {
                     Ok(Some(file)) => Ok(file),
                     Ok(None) => Err(Why::TooLarge(input.max_bytes)),
-                    // Without the right to list, a bucket answers this for an object that is not there.
-                    Err(store::Error::NotFound { .. } | store::Error::Denied { .. }) => {
+                    Err(store::Error::NotFound { .. }) => Err(Why::NoObject(key.clone())),
+                    // So a bucket answers for an object that is not there, to who may not list. Other codes say that
+                    // the credentials are wrong, which is not the job's fault.
+                    Err(store::Error::Denied { code, .. }) if code == "AccessDenied" => {
                         Err(Why::NoObject(key.clone()))
                     }
                     Err(error) => Err(Why::Bucket(Box::new(error))),

@@ -151,7 +151,7 @@ async fn an_object_is_read_within_the_limit_and_a_missing_one_is_named() {
     let small = TaskInput { max_bytes: 10, ..object("inputs/a.png") };
     assert_eq!(bench.prepare(&small).await.expect_err("large").0, "input photo: it is larger than 10 bytes");
     let told = bench.prepare(&object("inputs/none.png")).await.expect_err("missing");
-    let expected = "input photo: the pool's bucket has no object inputs/none.png";
+    let expected = "input photo: the pool's bucket has no object inputs/none.png that workers may read";
     assert_eq!(told, (expected.into(), "InputRefused".into()));
 }
 
@@ -172,9 +172,10 @@ async fn files_are_passed_on_by_what_they_are_and_pictures_are_cleaned_all_the_s
         kind: InputKind::File,
         ..input(InputSource::Inline { base64: STANDARD.encode(content) })
     };
-    let latent = b"\x02\0\0\0\0\0\0\0{}";
-    let name = bench.prepare(&file(latent)).await.expect("a latent");
-    assert_eq!(name, format!("{}.safetensors [temp]", sha256(latent)));
+    let header = br#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    let latent = [&(header.len() as u64).to_le_bytes()[..], header, b"x"].concat();
+    let name = bench.prepare(&file(&latent)).await.expect("a latent");
+    assert_eq!(name, format!("{}.safetensors [temp]", sha256(&latent)));
     assert_eq!(std::fs::read(bench.lent(&name)).expect("lent"), latent);
     let told = bench.prepare(&file(b"GIF89a...")).await.expect_err("a GIF");
     assert!(told.0.starts_with("input photo: it is a GIF, and a picture must be "), "{}", told.0);
