@@ -6,7 +6,7 @@ use store::Store;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,15 +21,15 @@ use crate::{
     health::{self, Health, Pages, Part},
     heartbeat,
     held::Held,
-    inputs::{self, Inputs, Keep, Trust},
+    inputs::{self, Inputs},
     metrics::Metrics,
     notice, orphans,
     worker::Worker,
 };
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// A machine that goes away leaves little time.
-const CLEARED_WITHIN: Duration = Duration::from_secs(1);
+/// The engine takes back its inputs at once, as a rule; one that does not shall not hold up the end.
+const CLEARED_WITHIN: Duration = Duration::from_secs(2);
 /// What Kubernetes shows of the reason for which a container ended, bytes.
 const LONGEST_REASON: usize = 2048;
 
@@ -89,8 +89,13 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
             never = keep_trying(&store, &health) => match never {},
         };
         let Some(redis) = connected else { return Ok(()) };
-        let inputs =
-            Inputs::new(store.clone(), engine.clone(), Trust::default(), inputs::WITHIN, Keep::default());
+        let inputs = Inputs::new(
+            store.clone(),
+            engine.clone(),
+            inputs::Trust::default(),
+            inputs::WITHIN,
+            inputs::Keep::default(),
+        );
         let worker = Arc::new(Worker {
             id,
             pool: config.pool.clone(),
@@ -113,11 +118,12 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
         let _listening = spawn(heartbeat::listen(worker.clone()));
         let _draining = spawn(drain::watch(duty.clone(), worker.held.clone()));
         let _clearing = spawn(orphans::watch(worker.clone()));
-        let _tidying = spawn(tidy(worker.clone()));
-        let worked = Box::pin(claiming::run(&worker)).await;
+        let tidied = worker.clone();
+        let _tidying = spawn(async move { tidied.inputs.keep_tidy().await });
+        let claimed = Box::pin(claiming::run(&worker)).await;
         // What is left there, the engine's next start clears.
-        let _ = timeout(CLEARED_WITHIN, worker.inputs.clear()).await;
-        worked
+        let _ = tokio::time::timeout(CLEARED_WITHIN, worker.inputs.clear()).await;
+        claimed
     };
     let signal = async {
         terminated.await;
@@ -149,10 +155,6 @@ async fn keep_trying(store: &Store, health: &Health) -> Infallible {
 
 async fn keep_connected(engine: Arc<Engine>) {
     engine.keep_connected().await;
-}
-
-async fn tidy(worker: Arc<Worker>) {
-    worker.inputs.keep_tidy().await;
 }
 
 /// Redis, once it answers; `None` if the worker has to go before that.

@@ -27,13 +27,6 @@ struct Task<'a> {
     latents: Option<&'a Latents>,
 }
 
-/// What there is before the engine begins.
-#[derive(Debug)]
-struct Ready<'a> {
-    inputs: Prepared<'a>,
-    begun: Option<Begun>,
-}
-
 /// Files made, still in the engine.
 #[derive(Debug)]
 pub(crate) struct Made {
@@ -132,21 +125,13 @@ impl Worker {
         {
             return Ending::Done(found);
         }
-        let inputs = match self.inputs.prepare(&task.lease.task.job, &task.spec.inputs).await {
-            Ok(inputs) => inputs,
-            Err(error) => {
-                tracing::warn!(task = %task.lease.task, %error, "an input can't be had");
-                return error.ending();
-            }
-        };
-        let begun = match task.latents.filter(|_| task.lease.recheck) {
+        let mut begun = match task.latents.filter(|_| task.lease.recheck) {
             Some(latents) => self.begun(latents).await,
             None => None,
         };
-        let mut ready = Ready { inputs, begun };
         let mut tried = Tried::default();
         loop {
-            let made = match self.make(task, &mut ready, &mut tried, seat).await {
+            let made = match self.make(task, &mut begun, &mut tried, seat).await {
                 Ok(made) => made,
                 Err(ending) => return ending,
             };
@@ -172,16 +157,22 @@ impl Worker {
     async fn make(
         &self,
         task: Task<'_>,
-        ready: &mut Ready<'_>,
+        begun: &mut Option<Begun>,
         tried: &mut Tried,
         seat: &Seat,
     ) -> Result<Made, Ending> {
         let name = &task.lease.task;
         loop {
-            match self.run_prompt(task, ready, seat).await {
+            // Each time: an engine that was restarted has lost them.
+            let inputs = self.inputs.prepare(&name.job, &task.spec.inputs).await;
+            let inputs = inputs.map_err(|error| {
+                tracing::warn!(task = %name, %error, "an input can't be had");
+                error.ending()
+            })?;
+            match self.run_prompt(task, begun.as_ref(), &inputs, seat).await {
                 Ok(made) => return Ok(made),
                 // The latent may be to blame, and the picture can do without it.
-                Err(trouble @ (Trouble::Refused(_) | Trouble::Failed(_))) if ready.begun.take().is_some() => {
+                Err(trouble @ (Trouble::Refused(_) | Trouble::Failed(_))) if begun.take().is_some() => {
                     tracing::warn!(task = %name, %trouble, "can't go on from a latent: starting over");
                 }
                 Err(Trouble::OutOfMemory(failure)) if !tried.freed => {
@@ -213,13 +204,18 @@ impl Worker {
     }
 
     /// One run of the graph in the engine, or of what is left of it.
-    async fn run_prompt(&self, task: Task<'_>, ready: &Ready<'_>, seat: &Seat) -> Result<Made, Trouble> {
+    async fn run_prompt(
+        &self,
+        task: Task<'_>,
+        begun: Option<&Begun>,
+        inputs: &Prepared<'_>,
+        seat: &Seat,
+    ) -> Result<Made, Trouble> {
         let Task { lease, spec, latents: _ } = task;
         let id = PromptId::random();
-        let begun = ready.begun.as_ref();
         let Graph { mut nodes, seed, segments } =
             Graph::new(spec, lease.task.index, &prefix(lease, &id), begun);
-        ready.inputs.place(&mut nodes);
+        inputs.place(&mut nodes);
         let timeout = Duration::from_secs(spec.timeout_seconds.into());
         seat.prompted(id.clone(), lease.units * share_left(&segments));
         let prompt = Prompt { id, graph: nodes, segments, outputs: spec.outputs.clone(), timeout };

@@ -3,7 +3,7 @@ use std::time::Duration;
 use queue::Reason;
 use reqwest::StatusCode;
 
-use super::{address::literal, clean::Unclean, kind::KINDS};
+use super::address::literal;
 use crate::{comfyui, ending::Ending, ending::of_the_bucket};
 
 /// Why an input file can't be used, in a sentence for the job's owner. It holds nothing of what a server answered but
@@ -44,14 +44,14 @@ pub(super) enum Why {
     TooLarge(u64),
     #[error("it is not base64: {0}")]
     NotBase64(String),
-    #[error("the pool's bucket has no object {0}")]
+    #[error("the pool's bucket has no object {0} that workers may read")]
     NoObject(String),
     #[error("its SHA-256 is {is}, and the job says {wanted}")]
     OtherContent { is: String, wanted: String },
     #[error("{0}")]
-    Unclean(#[from] Unclean),
-    #[error("it is {0}; a file has to be a picture, {KINDS}")]
-    UnknownKind(&'static str),
+    Unclean(#[from] media::BadInput),
+    #[error("the check of it was not finished: {0}")]
+    Unchecked(String),
 
     #[error("{host} answered {status}")]
     Busy { host: String, status: StatusCode },
@@ -123,7 +123,7 @@ impl Error {
             | Why::NoObject(_)
             | Why::OtherContent { .. }
             | Why::Unclean(_)
-            | Why::UnknownKind(_) => Reason::InputRefused,
+            | Why::Unchecked(_) => Reason::InputRefused,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The engine fetches nothing, and gets nothing as a stranger made it:
 //! - [`target`] says which URLs may be fetched, [`address`] and [`trust`] from which addresses, [`fetch`] fetches;
-//! - [`kind`] says what a file is, [`clean`] makes a new file of a picture;
+//! - [`clean`] says what a file is, and makes a new file of a picture;
 //! - [`shelf`] knows what the engine holds: each input is fetched and given to it once, whatever the number of tasks that
 //!   use it, and is taken away a minute after the last of them.
 //!
@@ -12,7 +12,6 @@ mod address;
 mod clean;
 mod error;
 mod fetch;
-mod kind;
 mod shelf;
 mod target;
 mod trust;
@@ -38,9 +37,9 @@ pub use shelf::Keep;
 pub use trust::{Lookup, Trust};
 
 use self::{
+    clean::clean,
     error::Why,
     fetch::Fetcher,
-    kind::Kind,
     shelf::{Hold, Key, Lent, Shelf},
 };
 use crate::comfyui::{Engine, State};
@@ -183,15 +182,8 @@ impl Inputs {
         if let Some(wanted) = input.sha256.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&is)) {
             return Err(Why::OtherContent { is, wanted: wanted.clone() });
         }
-        let extension = match (input.kind, Kind::of(&fetched)) {
-            (InputKind::File, Kind::Loadable(extension)) => extension,
-            (InputKind::File, Kind::Other(what)) => return Err(Why::UnknownKind(what)),
-            (InputKind::File, Kind::Png | Kind::Jpeg | Kind::WebP) | (InputKind::Picture, _) => {
-                let content = self.cleaned(fetched).await?;
-                return Ok(File { content, name: format!("{is}.png") });
-            }
-        };
-        Ok(File { content: fetched, name: format!("{is}.{extension}") })
+        let (content, extension) = self.cleaned(fetched, input.kind).await?;
+        Ok(File { content, name: format!("{is}.{extension}") })
     }
 
     async fn fetched(&self, input: &TaskInput) -> Result<Bytes, Why> {
@@ -203,8 +195,10 @@ impl Inputs {
                 match got.map_err(|_| Why::TooSlow(within))? {
                     Ok(Some(file)) => Ok(file),
                     Ok(None) => Err(Why::TooLarge(input.max_bytes)),
-                    // Without the right to list, a bucket answers this for an object that is not there.
-                    Err(store::Error::NotFound { .. } | store::Error::Denied { .. }) => {
+                    Err(store::Error::NotFound { .. }) => Err(Why::NoObject(key.clone())),
+                    // So a bucket answers for an object that is not there, to who may not list. Other codes say that
+                    // the credentials are wrong, which is not the job's fault.
+                    Err(store::Error::Denied { code, .. }) if code == "AccessDenied" => {
                         Err(Why::NoObject(key.clone()))
                     }
                     Err(error) => Err(Why::Bucket(Box::new(error))),
@@ -217,17 +211,17 @@ impl Inputs {
         }
     }
 
-    async fn cleaned(&self, file: Bytes) -> Result<Bytes, Why> {
+    async fn cleaned(&self, file: Bytes, kind: InputKind) -> Result<(Bytes, &'static str), Why> {
         // Goes with the work: that is not stopped when nobody waits for it any more.
         let permit = self.cleaning.clone().acquire_owned().await;
         let cleaning = spawn_blocking(move || {
             let _permit = permit;
-            clean::picture(file)
+            clean(&file, kind)
         });
         match cleaning.await {
             Ok(cleaned) => Ok(cleaned?),
             // It panicked, or the worker ends.
-            Err(error) => Err(clean::Unclean::Broken(error.to_string()).into()),
+            Err(error) => Err(Why::Unchecked(error.to_string())),
         }
     }
 

@@ -151,7 +151,7 @@ async fn an_object_is_read_within_the_limit_and_a_missing_one_is_named() {
     let small = TaskInput { max_bytes: 10, ..object("inputs/a.png") };
     assert_eq!(bench.prepare(&small).await.expect_err("large").0, "input photo: it is larger than 10 bytes");
     let told = bench.prepare(&object("inputs/none.png")).await.expect_err("missing");
-    let expected = "input photo: the pool's bucket has no object inputs/none.png";
+    let expected = "input photo: the pool's bucket has no object inputs/none.png that workers may read";
     assert_eq!(told, (expected.into(), "InputRefused".into()));
 }
 
@@ -172,16 +172,19 @@ async fn files_are_passed_on_by_what_they_are_and_pictures_are_cleaned_all_the_s
         kind: InputKind::File,
         ..input(InputSource::Inline { base64: STANDARD.encode(content) })
     };
-    let video = b"\0\0\0\x20ftypisom....";
-    let name = bench.prepare(&file(video)).await.expect("a video");
-    assert_eq!(name, format!("{}.mp4 [temp]", sha256(video)));
-    assert_eq!(std::fs::read(bench.lent(&name)).expect("lent"), video);
+    let header = br#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    let latent = [&(header.len() as u64).to_le_bytes()[..], header, b"x"].concat();
+    let name = bench.prepare(&file(&latent)).await.expect("a latent");
+    assert_eq!(name, format!("{}.safetensors [temp]", sha256(&latent)));
+    assert_eq!(std::fs::read(bench.lent(&name)).expect("lent"), latent);
+    let told = bench.prepare(&file(b"GIF89a...")).await.expect_err("a GIF");
+    assert!(told.0.starts_with("input photo: it is a GIF, and a picture must be "), "{}", told.0);
     let polyglot = [png([1; 3]), b"PK\x03\x04".to_vec()].concat();
     let name = bench.prepare(&file(&polyglot)).await.expect("a picture");
     assert_eq!(name, format!("{}.png [temp]", sha256(&polyglot)));
     assert_ne!(std::fs::read(bench.lent(&name)).expect("lent"), polyglot);
     let told = bench.prepare(&file(b"\x80\x04\x95pickle")).await.expect_err("a pickle");
-    assert!(told.0.starts_with("input photo: it is of an unknown kind; a file has to be "), "{}", told.0);
+    assert!(told.0.starts_with("input photo: it is of an unknown kind, and only pictures, "), "{}", told.0);
     let told =
         bench.prepare(&input(InputSource::Inline { base64: "%".into() })).await.expect_err("no base64");
     assert!(told.0.starts_with("input photo: it is not base64: "), "{}", told.0);

@@ -202,7 +202,7 @@ async fn a_length_that_is_a_lie_makes_no_picture() {
     assert_eq!(reason, UNAVAILABLE);
     let too_short = message("200 OK\r\ncontent-length: 40", &picture);
     let (words, reason) = told(Answer::Bytes(too_short)).await;
-    assert!(words.starts_with("input photo: it can't be decoded: "), "{words}");
+    assert!(words.starts_with("input photo: it ends in the middle, after 40 bytes"), "{words}");
     assert_eq!(reason, REFUSED);
 }
 
@@ -250,19 +250,25 @@ async fn what_is_no_picture_is_refused_with_what_it_is() {
         [b"GIF89a\x01\0\x01\0\0\0\0".to_vec(), b",\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0".repeat(10_000)]
             .concat();
     let table: [(Vec<u8>, &str); 7] = [
-        (png_of(50_000, 50_000), "it has 50000 × 50000 pixels, and at most 4096 × 4096 are taken"),
-        (png_of(4097, 1), "it has 4097 × 1 pixels, and at most 4096 × 4096 are taken"),
+        (
+            png_of(50_000, 50_000),
+            "it has 50000 × 50000 pixels, and at most 4096 × 4096 and 40000000 in all are taken: make it smaller",
+        ),
+        (
+            png_of(4097, 1),
+            "it has 4097 × 1 pixels, and at most 4096 × 4096 and 40000000 in all are taken: make it smaller",
+        ),
         (
             b"<svg xmlns='http://www.w3.org/2000/svg'/>".into(),
-            "it is an SVG; a picture has to be a PNG, a JPEG or a WebP",
+            "it is an SVG drawing, and a picture must be a PNG, JPEG or WebP file",
         ),
-        (gif, "it is a GIF; a picture has to be a PNG, a JPEG or a WebP"),
+        (gif, "it is a GIF, and a picture must be a PNG, JPEG or WebP file"),
         (
             b"<!doctype html><title>Sign in".into(),
-            "it is an HTML page; a picture has to be a PNG, a JPEG or a WebP",
+            "it is an HTML page, and a picture must be a PNG, JPEG or WebP file",
         ),
-        (b"PK\x03\x04".into(), "it is a ZIP archive; a picture has to be a PNG, a JPEG or a WebP"),
-        (vec![], "it is empty; a picture has to be a PNG, a JPEG or a WebP"),
+        (b"PK\x03\x04".into(), "it is a ZIP archive, and a picture must be a PNG, JPEG or WebP file"),
+        (vec![], "it is empty"),
     ];
     for (body, expected) in table {
         assert_eq!(told(Answer::ok(&body)).await, (format!("input photo: {expected}"), REFUSED.into()));

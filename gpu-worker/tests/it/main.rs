@@ -11,6 +11,7 @@ mod hostile;
 mod inputs;
 mod inputs_lent;
 mod inputs_url;
+mod inputs_worker;
 mod leaving;
 mod listing;
 mod notice;
