@@ -112,6 +112,6 @@ impl<'a> Crew<'a> {
 
 /// Attempts at the images of these jobs beyond one for each.
 pub(super) fn thrown_away(jobs: &[Finished]) -> usize {
-    let beyond = jobs.iter().flat_map(Finished::images).map(|image| image.attempts.saturating_sub(1));
+    let beyond = jobs.iter().flat_map(Finished::results).map(|result| result.attempts.saturating_sub(1));
     beyond.filter_map(|n| usize::try_from(n).ok()).sum()
 }

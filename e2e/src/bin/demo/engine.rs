@@ -39,7 +39,7 @@ impl Engine {
             let description = format!("engine: the ComfyUI in {directory}, one process per worker");
             return Ok(Self { options: real(command), model: model()?, description });
         }
-        let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
+        let args = ["--step-ms", STEP_MS].map(str::to_owned).into();
         Ok(Self {
             options: EngineOptions { args, command: None },
             model: e2e::MODEL.to_owned(),

@@ -52,7 +52,7 @@ pub(crate) async fn show() -> Result<()> {
         keep_empty: Duration::from_secs(3),
         keep_gone: Duration::from_secs(3),
     };
-    let args = ["--step-ms", STEP_MS, "--models", e2e::MODEL].map(str::to_owned).into();
+    let args = ["--step-ms", STEP_MS].map(str::to_owned).into();
     let engine = EngineOptions { args, command: None };
     println!("Starting the control plane, Redis, S3 and the operator …");
     let world =
