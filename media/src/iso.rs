@@ -182,7 +182,7 @@ impl Iso {
         let step = match self
             .blanks
             .iter()
-            .filter(|blank| blank.end > at && blank.start < end)
+            .filter(|blank| blank.end > at && blank.start < end && at < end)
             .min_by_key(|blank| blank.start)
         {
             Some(blank) if blank.start <= at => Step::body(Body::Blank, until(blank.end), 0),

@@ -1,8 +1,22 @@
 //! What a file is, told from how it begins.
 
 use crate::{
-    BadFile, Metadata, ebml::Ebml, exr::Exr, flac::Flac, gif::Gif, glb::Glb, iso::Iso, jpeg::Jpeg, mp3::Mp3,
-    ogg::Ogg, plain::Plain, png::Png, riff::Riff, safetensors::Safetensors, svg::Svg, walk::Walk,
+    BadFile, Metadata,
+    ebml::Ebml,
+    exr::Exr,
+    flac::Flac,
+    gif::Gif,
+    glb::Glb,
+    iso::Iso,
+    jpeg::Jpeg,
+    mp3::{Frame, Mp3},
+    ogg::Ogg,
+    plain::Plain,
+    png::Png,
+    riff::Riff,
+    safetensors::Safetensors,
+    svg::Svg,
+    walk::Walk,
 };
 
 /// So many bytes tell what a file is.
@@ -65,7 +79,7 @@ const KINDS: [(MediaType, &str, &str, Told); 30] = [
     (MediaType::Webp, "image/webp", "webp", Told::Magic),
     (MediaType::Gif, "image/gif", "gif", Told::Magic),
     (MediaType::Avif, "image/avif", "avif", Told::Magic),
-    (MediaType::Svg, "image/svg+xml", "svg", Told::Magic),
+    (MediaType::Svg, "image/svg+xml", "svg", Told::TextName),
     (MediaType::Exr, "image/x-exr", "exr", Told::Magic),
     (MediaType::Mp4, "video/mp4", "mp4", Told::Magic),
     (MediaType::Mov, "video/quicktime", "mov", Told::Magic),
@@ -232,7 +246,6 @@ pub(crate) fn extension_of(name: &str) -> Option<String> {
 
 fn magic(start: &[u8]) -> Option<MediaType> {
     let at = |offset: usize, text: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(text));
-    let is_sync = start.len() >= 4 && crate::mp3::Frame::read(start).is_some();
     Some(match () {
         () if at(0, b"\x89PNG\r\n\x1a\n") => MediaType::Png,
         () if at(0, b"\xff\xd8\xff") => MediaType::Jpeg,
@@ -249,7 +262,7 @@ fn magic(start: &[u8]) -> Option<MediaType> {
         () if at(0, b"fLaC") => MediaType::Flac,
         () if at(0, b"OggS") && at(28, b"OpusHead") => MediaType::Opus,
         () if at(0, b"OggS") => MediaType::Ogg,
-        () if at(0, b"ID3") || is_sync => MediaType::Mp3,
+        () if at(0, b"ID3") || Frame::are_at(start) => MediaType::Mp3,
         () if at(0, b"glTF") => MediaType::Glb,
         () if at(8, b"{\"") && crate::walk::le(start, 0, 8)? < 1 << 27 => MediaType::Safetensors,
         () if is_svg(start) => MediaType::Svg,

@@ -59,6 +59,14 @@ impl Frame {
         let samples = if is_first_version { 1152 } else { 576 };
         (bitrate > 0).then(|| Self { length: samples / 8 * bitrate * 1000 / rate + padding, samples, rate })
     }
+
+    /// Whether a file begins with frames: with two, if so much of it is there.
+    pub(crate) fn are_at(start: &[u8]) -> bool {
+        Self::read(start).is_some_and(|frame| {
+            let next = start.get(frame.length as usize..).filter(|rest| rest.len() >= 4);
+            next.is_none_or(|next| Self::read(next).is_some() || next.starts_with(b"TAG"))
+        })
+    }
 }
 
 impl Mp3 {

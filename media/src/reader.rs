@@ -160,6 +160,9 @@ impl Reader {
     }
 }
 
+/// So many steps in a row may take no byte: more are a walk that does not come to an end.
+const MOST_IDLE: u32 = 1000;
+
 /// A walk, and where it is.
 #[derive(Debug)]
 struct Way {
@@ -178,12 +181,18 @@ impl Way {
     }
 
     fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), BadFile> {
+        let mut idle = 0;
         loop {
             if self.step.bytes == 0 && self.head.len() == self.step.want {
                 self.step = self.walk.step(&self.head, out)?;
                 self.head.clear();
+                idle += 1;
+                if idle > MOST_IDLE {
+                    return Err(BadFile::Damaged("its parts have no end"));
+                }
                 continue;
             }
+            idle = 0;
             if piece.is_empty() {
                 return Ok(());
             }

@@ -4,7 +4,7 @@
 
 use crate::{
     BadFile,
-    walk::{Body, Seen, Step, Walk, le, le32, name},
+    walk::{Body, ENDLESS, Seen, Step, Walk, le, le32, name},
 };
 
 /// Chunks of WebP that make the picture, those of animations among them.
@@ -33,7 +33,12 @@ pub(crate) struct Riff {
 enum Next {
     Start,
     Head,
-    Content { name: [u8; 4], size: u64 },
+    Content {
+        name: [u8; 4],
+        size: u64,
+    },
+    /// Less than a chunk's head is left.
+    Tail,
     Over,
 }
 
@@ -58,7 +63,7 @@ impl Riff {
             self.next = Next::Head;
             return Step::body(body, bytes, 8);
         }
-        self.next = Next::Over;
+        self.next = Next::Tail;
         Step::body(body, bytes, 0)
     }
 
@@ -70,7 +75,7 @@ impl Riff {
             self.has_content = true;
             self.next = Next::Over;
             out.extend_from_slice(head);
-            return Ok(Step::body(Body::Scan, u64::MAX, 0));
+            return Ok(Step::pass(ENDLESS, 0));
         }
         let size = u64::from(size);
         if size > self.left {
@@ -147,13 +152,16 @@ impl Walk for Riff {
             }
             Next::Head => self.begin(head, out),
             Next::Content { name, size } => Ok(self.content(name, size, head, out)),
-            Next::Over => Ok(Step::body(Body::Drop, u64::MAX, 0)),
+            Next::Tail => {
+                let body = if self.strip { Body::Blank } else { Body::Pass };
+                self.next = Next::Over;
+                Ok(Step::body(body, std::mem::take(&mut self.left), 0))
+            }
+            Next::Over => Ok(Step::over()),
         }
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<Option<Seen>, BadFile> {
-        // Less than a chunk's head may stand before the end.
-        out.resize(out.len() + usize::try_from(self.left.min(8)).unwrap_or_default(), 0);
+    fn finish(&mut self, _out: &mut Vec<u8>) -> Result<Option<Seen>, BadFile> {
         match self.next {
             Next::Over if self.has_content => Ok(Some(self.seen)),
             Next::Over => Err(BadFile::NoContent(if self.is_webp { "picture" } else { "sound" })),
