@@ -14,7 +14,7 @@ use queue::{InputSource, TaskInput};
 
 use crate::{
     hostile::{Answer, Hostile, message},
-    inputs::{Bench, all_here, chunks, input, png, png_of, url},
+    inputs::{Bench, all_here, chunk, chunks, input, png, png_of, url},
 };
 
 const REFUSED: &str = "InputRefused";
@@ -291,4 +291,22 @@ async fn a_server_with_a_certificate_of_another_is_not_talked_to() {
         "{words}"
     );
     assert_eq!((reason.as_str(), bench.server.requests().len()), (UNAVAILABLE, 0));
+}
+
+#[tokio::test]
+async fn a_small_picture_that_unpacks_to_much_more_becomes_a_small_picture() {
+    let mut bomb = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bomb, 4096, 4096);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&vec![0; 4096 * 4096]).expect("pixels");
+    writer.finish().expect("an end");
+    // It says that it is of 8 × 8.
+    let head = chunk(b"IHDR", &[0, 0, 0, 8, 0, 0, 0, 8, 8, 0, 0, 0, 0]);
+    bomb[8..8 + head.len()].copy_from_slice(&head);
+    assert!(bomb.len() < 1 << 20, "16 MiB in {} bytes", bomb.len());
+    let bench = Bench::start(move |_| Answer::ok(&bomb)).await;
+    let name = bench.prepare(&url("https://files.example/x")).await.expect("a picture");
+    let lent = std::fs::read(bench.lent(&name)).expect("lent");
+    assert!(lent.len() < 1000 && chunks(&lent) == ["IHDR", "IDAT", "IEND"], "{} bytes", lent.len());
 }
