@@ -26,7 +26,7 @@ pub struct Progress {
     /// The last latent that it saved on its way.
     pub saved: Option<Saved>,
     /// When the first step of any of its nodes was told, and the last.
-    sampled: Option<(Instant, Instant)>,
+    pub(crate) sampled: Option<(Instant, Instant)>,
 }
 
 /// A part of a picture's steps, that one sampler in the prompt takes.

@@ -13,7 +13,7 @@ use queue::{
 use serde_json::{Value, json};
 use store::{Keys, Output, Store};
 use tempfile::NamedTempFile;
-use testkit::{Proxy, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
+use testkit::{Proxy, Reading, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
 use tokio::process::{Child, Command};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -54,7 +54,7 @@ impl Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let redis = Redis::start(RedisOptions::default()).await.expect("Redis");
         let redis_proxy = Proxy::start(format!("127.0.0.1:{}", redis.port())).await.expect("a proxy");
-        let s3 = S3::start(S3Options::default()).await.expect("S3");
+        let s3 = S3::start(S3Options { reading: Reading::Public, ..S3Options::default() }).await.expect("S3");
         let sim = Sim::start(engine).expect("an engine");
         let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
         let keys = Keys {

@@ -324,7 +324,7 @@ fn recipe(
     for (name, paths) in used(&rendered.graph, job.files) {
         match rendered.files.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => {
-                known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>())
+                known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>());
             }
             None => rendered.files.push((name, paths)),
         }

@@ -266,7 +266,7 @@ async fn a_job_that_cant_be_read_is_not_counted_as_waiting_for_ever() -> Result<
 async fn a_large_payload_is_fetched_once_by_whoever_makes_the_job() -> Result<()> {
     let q = start().await?;
     let graph = serde_json::json!({"1": {"class_type": "Note", "inputs": {"text": "x".repeat(1 << 20)}}});
-    let spec = serde_json::json!({"work": {"workflow": {"graph": graph}}, "timeoutSeconds": 60});
+    let spec = serde_json::json!({"graph": graph, "timeoutSeconds": 60});
     let payload = Bytes::from(serde_json::to_vec(&spec)?);
     q.enqueue(&Job { payload: payload.clone(), ..tasks("large", 3) }).await?;
     let lease = q.must_claim("w").await?;

@@ -154,7 +154,7 @@ fn what_the_pool_says_of_a_model_counts_unless_the_job_says_otherwise() {
         json_patch::merge(&mut asked, more);
         let accepted = accepted(&from_text(&asked), &references);
         let graph = task_of(&accepted).graph;
-        let vae = graph["10"]["inputs"]["vae_name"].as_str().map(str::to_owned);
+        let vae = graph.get("10").and_then(|node| node["inputs"]["vae_name"].as_str()).map(str::to_owned);
         (graph["4"]["class_type"].clone(), vae, accepted.job.model)
     };
     let model = "clip_l.safetensors+painter.safetensors+pool.safetensors+t5xxl_fp8.safetensors".to_owned();

@@ -14,7 +14,7 @@ fn a_workflow_that_is_not_there_or_none_is_waited_for() {
     refused(&from_config_map(), &missing, ConfigMapNotFound, Course::Waits, message);
     for (text, why) in [
         ("{", "it is not JSON: EOF while parsing an object at line 1 column 1; "),
-        ("[]", "it is an array, and a workflow is an object of node id → node; "),
+        ("[]", "it is an array, not an object of node id → node; "),
         ("{}", "it has no nodes; "),
         (r#"{"nodes": [], "links": []}"#, "this is the editor's own format"),
     ] {
@@ -61,7 +61,7 @@ fn a_workflow_that_can_never_run_ends_with_what_is_wrong() {
             "node 1 (LoadImage): image \"/etc/passwd\" is a path outside of the engine's input folder; give the file as \
              an input of the job and name that",
         ),
-        (workflow(&json!({"graph": huge})), "the work has 1048719 bytes; at most 1048576 can be queued"),
+        (workflow(&json!({"graph": huge})), "the work has 1048686 bytes; at most 1048576 can be queued"),
     ];
     for (job, message) in table {
         refused(&job, &references(), JobReason::WorkflowInvalid, Course::Ends, message);
