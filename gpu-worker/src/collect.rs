@@ -99,6 +99,10 @@ impl Lost {
     /// What becomes of the task.
     pub(crate) fn ending(&self) -> Ending {
         match &self.why {
+            // Another kind of file than its name says, or one with nothing in it, is what the graph makes.
+            Why::Bad(BadFile::Misnamed { .. } | BadFile::NoContent(_) | BadFile::Pixels(_)) => {
+                Ending::rejected(Reason::NoOutput, self)
+            }
             Why::Gone(_) | Why::Bad(_) => Ending::doubted(Reason::OutputLost, self),
             Why::EngineDied(_) => Ending::crashed(self),
             Why::Unconverted(_) => Ending::rejected(Reason::NotConverted, self),

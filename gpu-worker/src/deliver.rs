@@ -152,7 +152,7 @@ impl Worker {
                         }
                         Put::Existed(found) => {
                             let known = found.facts.clone().unwrap_or(facts);
-                            self.stored(found, &known)
+                            self.stored(*found, &known)
                         }
                     });
                 }

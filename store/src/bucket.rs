@@ -71,7 +71,7 @@ pub enum Put {
         etag: String,
     },
     /// The object existed already, from another attempt, and was not changed.
-    Existed(Found),
+    Existed(Box<Found>),
 }
 
 impl Store {
@@ -172,14 +172,14 @@ impl Store {
         let capabilities = self.capabilities();
         if capabilities.conditions != Conditions::Kept {
             match self.head(key).await {
-                Ok(found) => return Ok(Put::Existed(found)),
+                Ok(found) => return Ok(Put::Existed(Box::new(found))),
                 Err(Error::NotFound { .. } | Error::Denied { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         let only_new = capabilities.conditions != Conditions::Unsupported;
         match self.put(key, body.clone(), facts.to_metadata(), only_new, capabilities).await {
-            Err(Error::Exists { .. }) => Ok(Put::Existed(self.head(key).await?)),
+            Err(Error::Exists { .. }) => Ok(Put::Existed(Box::new(self.head(key).await?))),
             // The server was not probed yet and does not support the condition. The same picture may then be written
             // twice.
             Err(Error::Unsupported { .. }) if only_new => {

@@ -69,7 +69,9 @@ async fn an_input_that_is_not_there_or_another_one_is_refused_before_the_engine_
     put(&rig, "inputs/a.png", &png([1, 2, 3]));
     let wanted = format!("{:x}", Sha256::digest(b"another"));
     let another = TaskInput { sha256: Some(wanted.clone()), ..object("inputs/a.png") };
-    for (input, words) in [(another, wanted.as_str()), (object("inputs/none.png"), "has no object inputs/none.png")] {
+    for (input, words) in
+        [(another, wanted.as_str()), (object("inputs/none.png"), "has no object inputs/none.png")]
+    {
         let job = rig.enqueue(copied(input), |job, _| job.retries = 3).await;
         let outcome = rig.outcomes(&job, 1).await.remove(0);
         let error = outcome.result.expect_err("refused");

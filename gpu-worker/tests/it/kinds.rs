@@ -90,7 +90,13 @@ async fn every_kind_of_file_is_stored_as_what_it_is() {
         (helper("image/gif"), "image/gif", "gif", size, Some(240)),
         (helper("video/h264-mp4"), "video/mp4", "mp4", size, moves),
         (flac(), "audio/flac", "flac", None, Some(1000)),
-        (output("SaveAudioOpus", &json!({"audio": ["3", 0], "quality": "128k"})), "audio/ogg", "opus", None, Some(1000)),
+        (
+            output("SaveAudioOpus", &json!({"audio": ["3", 0], "quality": "128k"})),
+            "audio/ogg",
+            "opus",
+            None,
+            Some(1000),
+        ),
         (output("SaveGLB", &json!({"mesh": ["4", 0]})), "model/gltf-binary", "glb", None, None),
     ];
     for (graph, media_type, extension, size, duration_ms) in table {
@@ -101,7 +107,11 @@ async fn every_kind_of_file_is_stored_as_what_it_is() {
         assert_eq!((file.node.as_str(), file.media_type.as_str()), ("9", media_type), "{class}");
         assert_eq!(file.name, format!("out_00000.{extension}"));
         assert_eq!(file.key, rig.store.output().file_key(&job.0, 0, 0, extension));
-        assert_eq!((file.width.zip(file.height), file.duration_ms), (size, duration_ms), "{class} {extension}");
+        assert_eq!(
+            (file.width.zip(file.height), file.duration_ms),
+            (size, duration_ms),
+            "{class} {extension}"
+        );
         let content = rig.store.get(&file.key).await.expect("stored");
         assert_eq!(file.bytes, content.len() as u64);
         assert_eq!(file.sha256, Some(format!("{:x}", Sha256::digest(&content))), "{class}");
@@ -136,7 +146,10 @@ async fn a_text_that_is_all_that_is_shown_becomes_a_file() {
         "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
     });
     let file = only(&rig, workflow(graph)).await;
-    assert_eq!((file.media_type.as_str(), file.name.as_str()), ("text/plain; charset=utf-8", "output_00000.txt"));
+    assert_eq!(
+        (file.media_type.as_str(), file.name.as_str()),
+        ("text/plain; charset=utf-8", "output_00000.txt")
+    );
     assert_eq!(rig.store.get(&file.key).await.expect("stored"), "Maß für Maß".as_bytes());
 }
 
@@ -178,7 +191,8 @@ async fn half_a_file_and_an_empty_one_are_not_stored() {
             assert_eq!(error.reason, Reason::OutputLost, "{what}: {error:?}");
             assert!(error.message.contains(" of node 9 can't be kept: "), "{what}: {error:?}");
             let puts = rig.s3.requests();
-            let puts = puts.iter().filter(|request| request.method == "PUT" && request.path.contains("generated/"));
+            let puts =
+                puts.iter().filter(|request| request.method == "PUT" && request.path.contains("generated/"));
             assert_eq!(puts.filter(|request| !request.path.ends_with("probe")).count(), 0, "{what}");
         }
     }
@@ -226,7 +240,8 @@ async fn a_video_of_an_earlier_attempt_is_found_with_all_that_came_with_it() {
     let rig = Rig::start(steps_of(0)).await;
     let _worker = rig.worker().await;
     let mut graph = mp4();
-    graph["10"] = json!({"class_type": "SaveAudio", "inputs": {"audio": ["3", 0], "filename_prefix": "song"}});
+    graph["10"] =
+        json!({"class_type": "SaveAudio", "inputs": {"audio": ["3", 0], "filename_prefix": "song"}});
     let job = rig.enqueue(workflow(graph.clone()), |_, _| ()).await;
     let made = result(&rig, &job).await;
     assert_eq!((made.outputs.len(), made.found), (2, false));

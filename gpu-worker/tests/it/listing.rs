@@ -23,7 +23,8 @@ async fn after_the_last_image_the_manifest_lists_all_in_order() {
     let _workers = [rig.worker().await, rig.worker().await];
     // Seeds above 2^63 - 1 are texts, as not every reader keeps such numbers.
     let seed = u64::try_from(i64::MAX).expect("it fits") - 2;
-    let job = rig.enqueue(Picture { seed, ..picture(1) }, |job, _| (job.total, job.listing) = (6, true)).await;
+    let job =
+        rig.enqueue(Picture { seed, ..picture(1) }, |job, _| (job.total, job.listing) = (6, true)).await;
     let manifest = manifest(&rig, &job).await;
     assert_eq!((&manifest["namespace"], &manifest["uid"]), (&"studio".into(), &job.0.as_str().into()));
     let results = manifest["results"].as_array().expect("results");

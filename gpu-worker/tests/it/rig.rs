@@ -8,7 +8,7 @@ use std::{
 
 use comfyui_sim::{Options, Sim, Timing};
 use queue::{
-    Cut,     ClassSetting, Job, JobState, JobUid, Outcome, Queue, SeedAt, Settings, TaskSpec, WorkerSeen,
+    ClassSetting, Cut, Job, JobState, JobUid, Outcome, Queue, SeedAt, Settings, TaskSpec, WorkerSeen,
 };
 use serde_json::{Value, json};
 use store::{Keys, Output, Store};
@@ -145,7 +145,8 @@ impl Rig {
         let uid = JobUid(uuid::Uuid::new_v4().to_string());
         let mut spec = work.into();
         let loader = spec.graph.values().find(|node| node["class_type"] == "CheckpointLoaderSimple");
-        let model = loader.and_then(|node| node["inputs"]["ckpt_name"].as_str()).unwrap_or_default().to_owned();
+        let model =
+            loader.and_then(|node| node["inputs"]["ckpt_name"].as_str()).unwrap_or_default().to_owned();
         let mut job = Job {
             uid: uid.clone(),
             tenant: "studio".into(),

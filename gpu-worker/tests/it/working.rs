@@ -27,7 +27,8 @@ async fn a_job_of_four_ends_with_four_pictures_in_the_bucket() {
     let outcomes = rig.outcomes(&job, 4).await;
 
     for (i, outcome) in (0..).zip(&outcomes) {
-        let TaskResult { outputs, seed, gpu_ms, capacity, worker: maker, found, timings: _ } = result(outcome);
+        let TaskResult { outputs, seed, gpu_ms, capacity, worker: maker, found, timings: _ } =
+            result(outcome);
         let [image] = &outputs[..] else { panic!("{outputs:?}") };
         assert_eq!((outcome.index, outcome.attempts, *found), (i, 1, false));
         assert_eq!((capacity.as_str(), &maker.0), ("spot", &worker.id));
