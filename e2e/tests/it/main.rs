@@ -14,6 +14,7 @@ mod promises;
 mod redis;
 mod services;
 mod stage;
+mod work;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -65,6 +66,11 @@ fn main() -> Result<ExitCode> {
         bad_input::what_the_engine_refuses_is_in_the_message,
         bad_input::a_job_waits_for_its_config_map,
         bad_input::a_refused_worker_is_not_said_to_be_started,
+        work::a_picture_is_made_from_a_picture_of_another_job,
+        work::a_recipe_is_used_by_name_and_says_what_it_takes,
+        work::files_of_every_kind_are_listed_as_what_they_are,
+        work::what_a_pool_does_not_allow_waits_until_it_does,
+        work::a_workflow_that_would_make_one_picture_several_times_is_refused,
         control::cancel_keeps_what_was_made_and_stops_the_engine,
         control::suspend_starts_nothing_more_until_resumed,
         control::deleted_while_it_runs_leaves_nothing,
