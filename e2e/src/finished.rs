@@ -118,8 +118,8 @@ impl Finished {
         Ok(())
     }
 
-    /// Checks that every image exists once and has an address of its own, and that each can be downloaded and is a PNG
-    /// of the size in the status.
+    /// Checks that every image exists once and has an address of its own, and that each file can be downloaded and is of the
+    /// size and type in the status; PNG files are decoded.
     ///
     /// # Errors
     /// If a check fails; the error names the image.
@@ -136,7 +136,14 @@ impl Finished {
         let urls: HashSet<_> = files.iter().map(|file| &file.url).collect();
         ensure!(urls.len() == files.len(), "two files of {} share an address", self.job.name_any());
         for file in files {
-            let bytes = reqwest::get(&file.url).await?.error_for_status()?.bytes().await?;
+            let answer = reqwest::get(&file.url).await?.error_for_status()?;
+            let kind = answer.headers().get("content-type").map(|kind| kind.as_bytes().to_owned());
+            ensure!(kind.as_deref() == Some(file.media_type.as_bytes()), "{} is {kind:?}", file.url);
+            let bytes = answer.bytes().await?;
+            ensure!(u64::try_from(bytes.len())? == file.bytes, "{} has {} bytes", file.url, bytes.len());
+            if file.media_type != "image/png" {
+                continue;
+            }
             let decoded = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info()?;
             let size = (Some(decoded.info().width), Some(decoded.info().height));
             ensure!(size == (file.width, file.height), "{} is {size:?}", file.url);

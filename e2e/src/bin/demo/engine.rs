@@ -10,6 +10,8 @@ pub(crate) struct Engine {
     pub(crate) options: EngineOptions,
     /// The checkpoint of the engine.
     pub(crate) model: String,
+    /// It has the files of every family, a LoRA among them.
+    pub(crate) is_simulated: bool,
     /// The sentence about the engine that the demo prints.
     pub(crate) description: String,
 }
@@ -27,7 +29,7 @@ impl Engine {
             let forward = env::current_exe()?.with_file_name("forward").display().to_string();
             let command = vec![forward, "--to".to_owned(), to.trim_end_matches('/').to_owned()];
             let description = format!("engine: the ComfyUI at {url}; every worker uses the same one");
-            return Ok(Self { options: real(command), model: model()?, description });
+            return Ok(Self { options: real(command), model: model()?, is_simulated: false, description });
         }
         if let Ok(directory) = env::var("COMFYUI_DIR") {
             let main = PathBuf::from(&directory).join("main.py");
@@ -37,12 +39,13 @@ impl Engine {
             let more = env::var("COMFYUI_ARGS").unwrap_or_default();
             command.extend(more.split_whitespace().map(str::to_owned));
             let description = format!("engine: the ComfyUI in {directory}, one process per worker");
-            return Ok(Self { options: real(command), model: model()?, description });
+            return Ok(Self { options: real(command), model: model()?, is_simulated: false, description });
         }
         let args = ["--step-ms", STEP_MS].map(str::to_owned).into();
         Ok(Self {
             options: EngineOptions { args, command: None },
             model: e2e::MODEL.to_owned(),
+            is_simulated: true,
             description: "engine: SIMULATED. It speaks ComfyUI's protocol, takes the time a GPU would, and paints from \
                    prompt and seed. For a real one: COMFYUI_URL=http://… or COMFYUI_DIR=…, and COMFYUI_MODEL"
                 .to_owned(),

@@ -7,6 +7,7 @@ mod spot;
 mod story;
 mod table;
 mod timeline;
+mod work;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use crds::ImageRecipe;
 use e2e::{CloudOptions, Finished, Studio, World, WorldOptions};
+use kube::api::PostParams;
 use queue::{LeaseSeen, Stats};
 use serde_json::{Value, json};
 
@@ -14,6 +16,7 @@ use crate::{
     engine::Engine,
     table,
     timeline::{LOOK_AGAIN, Timeline},
+    work,
 };
 
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -35,7 +38,7 @@ pub(crate) async fn show() -> Result<()> {
     let mut timeline = Timeline::new(&studio, studio.queue().await?);
 
     refuse_nonsense(&studio, &timeline, &engine.model).await?;
-    let jobs = apply(&studio, &timeline, &engine.model).await?;
+    let jobs = apply(&studio, &timeline, &engine).await?;
     let finished = watch(&studio, &mut timeline, jobs, &engine.model).await?;
     back_to_zero(&mut timeline).await?;
     table::print(&finished, Path::new("demo-out")).await?;
@@ -63,6 +66,12 @@ async fn refuse_nonsense(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &s
     let spec = e2e::picture(&json!({ "model": model, "prompt": "a crooked picture", "width": 100 }));
     let refused = studio.submit("crooked", spec).await.err().context("a width of 100 was not refused")?;
     println!("          refused: {}", words(&refused));
+    timeline.say("kubectl apply: a workflow with an input misspelt, 6.txt");
+    let mut misspelt = e2e::workflow(&harbour(model));
+    misspelt["work"]["workflow"]["inputs"] = json!({ "6.txt": "a harbour at night" });
+    studio.submit("misspelt", misspelt).await?;
+    let (reason, message) = studio.ended("misspelt", DEADLINE).await?.ready();
+    println!("          {reason}: {message}");
     Ok(())
 }
 
@@ -79,11 +88,21 @@ fn picture(model: &str, prompt: &str, steps: u32) -> Value {
 }
 
 /// Applies the first jobs of the story; returns their names.
-async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, model: &str) -> Result<Vec<&'static str>> {
+async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) -> Result<Vec<&'static str>> {
+    let model = &engine.model;
     let mut lighthouses = picture(model, "a lighthouse at dusk", 40);
     lighthouses["count"] = 4.into();
-    let jobs = [("lighthouse", lighthouses), ("workflow", e2e::workflow(&harbour(model)))];
+    let mut jobs = vec![("lighthouse", lighthouses), ("workflow", e2e::workflow(&harbour(model)))];
     timeline.say("kubectl apply: lighthouse (4 images), workflow (a raw ComfyUI graph)");
+    if engine.is_simulated {
+        studio.api::<ImageRecipe>().create(&PostParams::default(), &work::recipe(model)?).await?;
+        timeline.say("kubectl apply: ImageRecipe inked (a graph with a LoRA, and names for its inputs)");
+        timeline.say(
+            "kubectl apply: woodcut (of that recipe), painted (a picture from a picture), stamp (WebP),",
+        );
+        timeline.say("               clip (eight frames)");
+        jobs.extend(work::jobs(model));
+    }
     let mut names = Vec::new();
     for (name, spec) in jobs {
         studio.submit(name, spec).await?;

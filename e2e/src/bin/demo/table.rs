@@ -39,6 +39,6 @@ pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()>
     }
     let saved = 100 - (amount.micros() * 100).checked_div(on_demand.micros()).unwrap_or(100);
     println!("\nGPU time cost {amount} USD; on demand it would have cost {on_demand} USD ({saved} % saved).");
-    println!("Every image was fetched from its URL and decoded. They are in {}/", directory.display());
+    println!("Every file was fetched from its URL and checked. They are in {}/", directory.display());
     Ok(())
 }

@@ -190,7 +190,6 @@ impl Jobs {
                         | JobReason::TenantNotAllowed
                         | JobReason::LimitExceeded
                         | JobReason::DueTooSoon
-                        | JobReason::InputNotAllowed
                 );
                 if !told_by_pool {
                     self.retry(record.uid, POLL);
