@@ -59,7 +59,11 @@ async fn everything_is_accepted_and_its_pods_pass_pod_security() {
         [
             "imagejob.imagejob.dev/harbour",
             "imagejob.imagejob.dev/lighthouse",
+            "imagejob.imagejob.dev/lighthouse-winter",
             "imagejob.imagejob.dev/portraits",
+            "imagejob.imagejob.dev/postcards",
+            "imagejob.imagejob.dev/thumbnails",
+            "imagerecipe.imagejob.dev/postcard",
             "workerpool.imagejob.dev/sd15",
         ]
     );
