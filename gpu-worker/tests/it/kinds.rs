@@ -186,7 +186,7 @@ async fn half_a_file_and_an_empty_one_are_not_stored() {
             let _worker = rig.worker().await;
             rig.sim.set_faults(vec![Fault::always(kind.clone())]);
             let what = format!("{kind:?} of {}", graph["9"]["class_type"]);
-            let job = rig.enqueue(workflow(graph), |_, _| ()).await;
+            let job = rig.enqueue(workflow(graph), |job, _| job.retries = 0).await;
             let error = rig.outcomes(&job, 1).await.remove(0).result.expect_err(&what);
             assert_eq!(error.reason, Reason::OutputLost, "{what}: {error:?}");
             assert!(error.message.contains(" of node 9 can't be kept: "), "{what}: {error:?}");

@@ -332,5 +332,7 @@ impl From<Picture> for TaskSpec {
 
 /// A graph as it is.
 pub(crate) fn workflow(graph: Value) -> TaskSpec {
-    serde_json::from_value(json!({"graph": graph, "timeoutSeconds": 300})).expect("a task")
+    let mut spec = json!({"timeoutSeconds": 300});
+    spec["graph"] = graph;
+    serde_json::from_value(spec).expect("a task")
 }
