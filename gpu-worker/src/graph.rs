@@ -65,7 +65,9 @@ mod tests {
     const LARGEST_SEED: u64 = u64::MAX - 10_000;
 
     fn spec(graph: Value) -> TaskSpec {
-        serde_json::from_value(json!({"graph": graph, "timeoutSeconds": 300})).expect("a spec")
+        let mut spec = json!({"timeoutSeconds": 300});
+        spec["graph"] = graph;
+        serde_json::from_value(spec).expect("a spec")
     }
 
     fn seed_at(node: &str, input: &str, first: u64) -> SeedAt {

@@ -80,7 +80,9 @@ mod tests {
     use crate::comfyui::{Content, Output};
 
     fn spec(graph: Value, form: Value) -> TaskSpec {
-        serde_json::from_value(json!({"graph": graph, "form": form, "timeoutSeconds": 1})).expect("a spec")
+        let mut spec = json!({"timeoutSeconds": 1});
+        (spec["graph"], spec["form"]) = (graph, form);
+        serde_json::from_value(spec).expect("a spec")
     }
 
     #[test]

@@ -183,6 +183,11 @@ pub(crate) async fn a_workflow_that_would_make_one_picture_several_times_is_refu
     misspelt["work"]["workflow"]["inputs"] = json!({ "6.txt": "a harbour" });
     studio.submit("misspelt", misspelt).await?;
     let (_, message) = studio.ended("misspelt", SOON).await?.ready();
-    ensure!(message.contains("node 6 (CLIPTextEncode) has no input \"txt\"; it has text, clip"), "{message}");
+    ensure!(
+        message.contains(
+            "node 6 (CLIPTextEncode) has no input \"txt\"; it has clip, text; did you mean \"text\"?"
+        ),
+        "{message}"
+    );
     Ok(())
 }
