@@ -101,8 +101,23 @@ impl Jobs {
         };
         let seconds = |model: &str, units: f64| self.image_seconds(&pool.key, model, units);
         match validate(record, &loaded.whole.spec, &references, seconds, Timestamp::now()) {
-            Ok(accepted) => self.enqueue(record, accepted),
-            Err(problem) => self.tell_problem(record, &problem),
+            Ok(accepted) => {
+                self.no_longer_awaits(record.uid);
+                self.enqueue(record, accepted);
+            }
+            Err(problem) => {
+                if problem.reason == JobReason::InputNotFound {
+                    self.await_files(record, &loaded.whole.spec);
+                }
+                self.tell_problem(record, &problem);
+            }
+        }
+    }
+
+    fn await_files(&mut self, record: &JobRecord, spec: &ImageJobSpec) {
+        for source in spec.inputs.iter().filter_map(|input| input.from.job.as_ref()) {
+            let place = (Arc::clone(&record.namespace), source.name.clone());
+            self.awaiting.entry(place).or_default().insert(record.uid);
         }
     }
 

@@ -87,6 +87,8 @@ pub(crate) struct Jobs {
     timers: Timers<Uid>,
     paces: HashMap<Uid, Pace>,
     failures: HashMap<Uid, Backoff>,
+    /// Jobs that wait for what another job makes, by its namespace and name.
+    awaiting: HashMap<(Arc<str>, String), HashSet<Uid>>,
     fillings: HashMap<PoolKey, Filling>,
     room: Arc<Semaphore>,
     sweep_at: Instant,
@@ -150,6 +152,7 @@ impl Jobs {
             timers: Timers::default(),
             paces: HashMap::new(),
             failures: HashMap::new(),
+            awaiting: HashMap::new(),
             fillings: HashMap::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             sweep_at: Instant::now() + sweep::EVERY,
@@ -354,7 +357,23 @@ impl Jobs {
         self.timers.clear(uid);
         self.paces.remove(&uid);
         self.failures.remove(&uid);
+        self.no_longer_awaits(uid);
         self.filled(uid);
+    }
+
+    fn no_longer_awaits(&mut self, uid: Uid) {
+        self.awaiting.retain(|_, waiting| {
+            waiting.remove(&uid);
+            !waiting.is_empty()
+        });
+    }
+
+    /// A job has ended: those that wait for its files may go on, or have to be told that they never will.
+    fn wake_awaiting(&mut self, ended: &JobRecord) {
+        let place = (Arc::clone(&ended.namespace), ended.name.to_string());
+        for uid in self.awaiting.remove(&place).into_iter().flatten() {
+            self.index.jobs.mark(uid, Why::Spec);
+        }
     }
 
     fn pool_of(&self, record: &JobRecord) -> Option<PoolKey> {

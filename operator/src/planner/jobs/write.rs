@@ -178,6 +178,7 @@ impl Jobs {
             What::End(booked) => {
                 let ended = status.completion_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
                 self.index.jobs.end(uid, version, ended);
+                self.wake_awaiting(record);
                 if let Some(booked) = booked {
                     self.book(record, booked);
                 }
