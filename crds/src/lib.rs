@@ -38,11 +38,11 @@ pub use imagerecipe::{ImageRecipe, ImageRecipeSpec, RecipeInput, RecipeInputType
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
-    AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, Fairness,
-    Fleet, FleetPrice, FleetStatus, FleetType, ImageCost, InputSources, Limits, MachineCost, NamespacesFrom,
-    Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost, PoolDecision, PoolModel, PoolQueue,
-    Prices, Scaling, Tenancy, TenantCost, TenantShare, Worker, WorkerPool, WorkerPoolSpec, WorkerPoolStatus,
-    Zone,
+    AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, EngineStatus,
+    Fairness, Fleet, FleetPrice, FleetStatus, FleetType, ImageCost, InputSources, Limits, MachineCost,
+    NamespacesFrom, Output, PodTemplate, PodTemplateError, PodTemplateMetadata, PoolCost, PoolDecision,
+    PoolModel, PoolModelStatus, PoolQueue, Prices, Scaling, Tenancy, TenantCost, TenantShare, Worker,
+    WorkerPool, WorkerPoolSpec, WorkerPoolStatus, Zone,
 };
 
 /// The API group.

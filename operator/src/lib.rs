@@ -9,6 +9,7 @@
 mod capacity;
 mod config;
 mod credentials;
+mod engines;
 mod executors;
 #[cfg(test)]
 mod fixtures;

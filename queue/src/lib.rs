@@ -80,6 +80,7 @@
 pub mod access;
 mod bell;
 mod connection;
+mod engines;
 mod epoch;
 mod error;
 mod fleet;
@@ -101,6 +102,7 @@ mod work;
 
 pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
+pub use engines::{EngineFacts, EngineSeen, ModelFile};
 pub use error::Error;
 pub use jobs::JobPage;
 pub use library::{LOAD_SLAS, PASSES, PRESSING_SLAS};

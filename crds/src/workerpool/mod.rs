@@ -20,8 +20,8 @@ pub use engine::{Engine, EngineKind, Worker};
 pub use fleet::{Capacity, Fleet, FleetType, Zone};
 pub use sharing::{AllowedNamespaces, Fairness, NamespacesFrom, Tenancy, TenantShare};
 pub use status::{
-    FleetPrice, FleetStatus, ImageCost, MachineCost, PoolCost, PoolDecision, PoolQueue, Prices, TenantCost,
-    WorkerPoolStatus,
+    EngineStatus, FleetPrice, FleetStatus, ImageCost, MachineCost, PoolCost, PoolDecision, PoolModelStatus,
+    PoolQueue, Prices, TenantCost, WorkerPoolStatus,
 };
 pub use template::{PodTemplate, PodTemplateError, PodTemplateMetadata};
 

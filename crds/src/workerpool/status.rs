@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FleetType;
-use crate::{Decimal, Money, schema};
+use crate::{Decimal, Family, Money, schema};
 
 /// The state of a pool. Only the operator writes it.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
@@ -33,6 +33,17 @@ pub struct WorkerPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<PoolCost>,
 
+    /// The engine of the workers. While there are none: of the last ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineStatus>,
+
+    /// The checkpoints and diffusion models that the workers have, up to 100 by name. While there are no workers: those
+    /// that the last ones had. The object at engine.key lists all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["folder".into(), "name".into()]))]
+    pub models: Vec<PoolModelStatus>,
+
     /// The last decision to start or remove workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<PoolDecision>,
@@ -49,6 +60,45 @@ pub struct PoolQueue {
     /// How long the oldest waiting image has waited, in seconds; absent while none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_seconds: Option<u64>,
+}
+
+/// What an engine is and has. Of workers with different engines: of the one with the newest version.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineStatus {
+    /// The version of ComfyUI; absent if the engine does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub version: Option<String>,
+    /// How many node classes it has.
+    pub nodes: u32,
+    /// The digest of its node definitions, `GET /object_info`: `sha256:` and hex.
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// The key of the object in the pool's bucket that holds its node definitions, compressed with gzip; absent while a
+    /// worker has not stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub key: Option<String>,
+}
+
+/// A model that the workers have.
+#[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolModelStatus {
+    /// The name of its file, as jobs name it.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The engine's folder that it is in, e.g. `checkpoints`.
+    #[schemars(length(max = 64))]
+    pub folder: String,
+    /// Its family: what the pool's spec.models says, else what its name tells. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::family")]
+    pub family: Option<Family>,
+    /// The size of its file in bytes; absent if the engine does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// The workers of one fleet by their state.

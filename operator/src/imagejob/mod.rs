@@ -4,12 +4,13 @@
 //! | step | file |
 //! |---|---|
 //! | what comes next | `decide.rs` |
-//! | what the user wrote becomes a job for the queue, or a problem | `validate.rs`, `work.rs`, `inputs.rs`, `limits.rs`, `segments.rs` |
+//! | what the user wrote becomes a job for the queue, or a problem | `validate.rs`, `work.rs`, `inputs.rs`, `limits.rs`, `fit.rs`, `segments.rs` |
 //! | what the user reads | `status.rs`, `listing.rs`, `promise.rs` |
 //! | when it is worth a write | `pace.rs` |
 //! | the Events that tell of it | `notices.rs` |
 
 pub(crate) mod decide;
+mod fit;
 pub(crate) mod inputs;
 mod limits;
 pub(crate) mod listing;

@@ -14,7 +14,10 @@ use super::{
     listing::MAX_IMAGES,
     work::{self, Kept},
 };
-use crate::index::{JobRecord, PoolKey, Terms};
+use crate::{
+    engines::Known,
+    index::{JobRecord, PoolKey, Terms},
+};
 
 /// What a job refers to.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub(crate) struct References {
     pub(crate) pool: Option<Arc<WorkerPool>>,
     /// Whether the pool lets the job's namespace use it.
     pub(crate) allowed: bool,
+    /// What the pool's workers have; `None`: not known.
+    pub(crate) known: Option<Known>,
     /// The text of the workflow's ConfigMap, of the job's or of the recipe's.
     pub(crate) workflow: Source<String>,
     pub(crate) recipe: Source<Box<ImageRecipeSpec>>,

@@ -8,11 +8,12 @@ use crds::{
 use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::Value;
 use workflow::{
-    Graph, InputPath, JobFacts, RecipeProblem, Rendered, SeedProblem, SeedRules, check_paths, digest,
-    family_of, files, model, set_inputs, settle_seeds,
+    Graph, InputPath, JobFacts, ObjectInfo, RecipeProblem, Rendered, SeedProblem, SeedRules, check_paths,
+    digest, family_of, files, model, set_inputs, settle_seeds,
 };
 
 use super::{
+    fit::{self, Origin},
     inputs,
     limits::{self, Asked},
     segments,
@@ -50,7 +51,7 @@ struct Planned {
     work: String,
     unit_ms: f64,
     has_digest: bool,
-    is_workflow: bool,
+    origin: Origin,
     black_is_wrong: bool,
 }
 
@@ -88,9 +89,10 @@ pub(super) fn make(
         WorkOf::Workflow(asked) => workflow(record, asked, spec, references)?,
         WorkOf::Recipe(asked) => recipe(record, asked, references, job)?,
     };
-    let Planned { rendered, work, unit_ms, has_digest, is_workflow, black_is_wrong } = planned;
+    let Planned { rendered, work, unit_ms, has_digest, origin, black_is_wrong } = planned;
     if kept.is_new {
-        allowed(spec, pool, &rendered, is_workflow)?;
+        allowed(spec, pool, &rendered, origin == Origin::Job)?;
+        references.known.iter().try_for_each(|known| fit::check(&rendered.graph, &origin, known))?;
     }
     let inputs = inputs::resolve(record, spec, pool, references, &rendered.files, kept.is_new)?;
     let cut = rendered.cut.as_deref().and_then(|id| {
@@ -143,7 +145,7 @@ fn text_to_image(asked: &TextToImage, pool: &WorkerPool, job: JobFacts<'_>) -> R
         work: picture_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
         has_digest: false,
-        is_workflow: false,
+        origin: Origin::Shipped,
         black_is_wrong: true,
         rendered,
     })
@@ -158,7 +160,7 @@ fn image_to_image(asked: &ImageToImage, pool: &WorkerPool, job: JobFacts<'_>) ->
         work: image_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
         has_digest: false,
-        is_workflow: false,
+        origin: Origin::Shipped,
         black_is_wrong: true,
         rendered,
     })
@@ -238,12 +240,12 @@ fn workflow(
     if let Some(unknown) = asked.outputs.iter().find(|id| !graph.contains_key(*id)) {
         return Err(invalid(format!("spec.work.workflow.outputs: the workflow has no node {unknown:?}")));
     }
-    if let Some(out) = check_paths(&graph, None).first() {
+    if let Some(out) = check_paths(&graph, definitions(references)).first() {
         return Err(invalid(out.to_string()));
     }
     let names: Vec<&str> = spec.inputs.iter().map(|input| input.name.as_str()).collect();
     let rendered = Rendered {
-        files: used(&graph, &names),
+        files: used(&graph, &names, references),
         seeds,
         outputs: asked.outputs.clone(),
         cut: None,
@@ -255,16 +257,22 @@ fn workflow(
         work: workflow::work(&rendered.graph),
         unit_ms: GUESSED_UNIT_MS.1,
         has_digest: true,
-        is_workflow: true,
+        origin: Origin::Job,
         black_is_wrong: false,
         rendered,
     })
 }
 
+fn definitions(references: &References) -> Option<&ObjectInfo> {
+    references.known.as_ref().map(|known| &*known.definitions)
+}
+
 /// The inputs of the job that nodes of a workflow load, and where.
-fn used(graph: &Graph, names: &[&str]) -> Vec<(String, Vec<InputPath>)> {
+fn used(graph: &Graph, names: &[&str], references: &References) -> Vec<(String, Vec<InputPath>)> {
     let mut used: Vec<(String, Vec<InputPath>)> = Vec::new();
-    for file in files(graph, None).into_iter().filter(|file| names.contains(&file.name.as_str())) {
+    for file in
+        files(graph, definitions(references)).into_iter().filter(|file| names.contains(&file.name.as_str()))
+    {
         match used.iter_mut().find(|(name, _)| *name == file.name) {
             Some((_, paths)) => paths.push(file.path),
             None => used.push((file.name, vec![file.path])),
@@ -317,11 +325,11 @@ fn recipe(
         }
         RecipeProblem::Seeds(error) => unseeded("recipe", &error),
     })?;
-    if let Some(out) = check_paths(&rendered.graph, None).first() {
+    if let Some(out) = check_paths(&rendered.graph, definitions(references)).first() {
         return Err(wrong(out.to_string()));
     }
     // Files that the graph itself names.
-    for (name, paths) in used(&rendered.graph, job.files) {
+    for (name, paths) in used(&rendered.graph, job.files, references) {
         match rendered.files.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => {
                 known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>());
@@ -335,7 +343,7 @@ fn recipe(
         work: if kind.len() > 200 { workflow::work(&rendered.graph) } else { kind },
         unit_ms: GUESSED_UNIT_MS.1 / rendered.units.max(1.0),
         has_digest: true,
-        is_workflow: false,
+        origin: Origin::Recipe(asked.name.clone()),
         black_is_wrong: false,
         rendered,
     })

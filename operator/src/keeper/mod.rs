@@ -4,7 +4,7 @@
 //! stand; in between it carries out orders. It talks to Redis only, so the API server may be slow or away and a dead
 //! worker's image still comes back in time. What it reads goes out as a [`Snapshot`].
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use queue::{Epoch, Queue, REAP_EVERY, ServerRun};
 use tokio::{
@@ -12,8 +12,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use crate::{index::PoolKey, metrics::Metrics};
+use workflow::ObjectInfo;
 
+use crate::{engines::Engines, index::PoolKey, metrics::Metrics};
+
+mod engines;
 mod intake;
 mod orders;
 pub(crate) mod results;
@@ -41,6 +44,8 @@ const TEND_IDLE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Keeper {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// What the workers' engines have; `None`: not known yet.
+    pub(crate) engines: watch::Receiver<Option<Arc<Engines>>>,
     /// Jobs on their way to the queue.
     pub(crate) intake: Arc<Intake>,
 }
@@ -63,7 +68,8 @@ impl Keeper {
     pub(crate) fn held() -> (Self, mpsc::Receiver<Order>, watch::Sender<Arc<Snapshot>>) {
         let (orders, taken) = mpsc::channel(ORDERS);
         let (sender, snapshot) = watch::channel(Arc::new(Snapshot::unread()));
-        (Self { orders, snapshot, intake: Arc::default() }, taken, sender)
+        let (_, engines) = watch::channel(None);
+        (Self { orders, snapshot, engines, intake: Arc::default() }, taken, sender)
     }
 }
 
@@ -74,6 +80,10 @@ pub(crate) struct Keeping {
     orders: mpsc::Receiver<Order>,
     answers: Answers,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    engines: watch::Sender<Option<Arc<Engines>>>,
+    /// By their digests.
+    definitions: HashMap<String, Arc<ObjectInfo>>,
+    engines_read: Option<Instant>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     /// The run of Redis that is being filled again, and when that was last told.
@@ -111,14 +121,18 @@ pub(crate) fn open(
 ) -> (Keeper, Keeping) {
     let (order_sender, orders) = mpsc::channel(ORDERS);
     let (snapshot_sender, snapshot) = watch::channel(Arc::new(Snapshot::unread()));
+    let (engine_sender, engines) = watch::channel(None);
     let intake = Arc::<Intake>::default();
-    let keeper = Keeper { orders: order_sender, snapshot, intake: Arc::clone(&intake) };
+    let keeper = Keeper { orders: order_sender, snapshot, engines, intake: Arc::clone(&intake) };
     let keeping = Keeping {
         key,
         queue,
         orders,
         answers,
         snapshot: snapshot_sender,
+        engines: engine_sender,
+        definitions: HashMap::new(),
+        engines_read: None,
         intake,
         metrics,
         filling: None,
@@ -174,6 +188,7 @@ impl Keeping {
             return;
         }
         self.look().await;
+        self.read_engines().await;
         if self.look_through
             && let Err(error) = self.look_through().await
         {

@@ -96,6 +96,8 @@ pub(crate) enum JobAnswer {
     Events(Vec<(JobUid, queue::EventKind)>),
     /// Redis may have lost something since this run of it began.
     Lost(ServerRun),
+    /// The workers' engines have something else than before.
+    Engines,
     /// Jobs that the queue knows.
     Known(Vec<JobUid>),
 }

@@ -9,8 +9,9 @@
 //! | whose machine autoscalers must leave alone | `protection.rs` |
 //! | when the work should be done, job by job | `outlook.rs` |
 //! | what it costs | `prices.rs`, `ledger.rs` |
-//! | what the owner reads | `status.rs`, `shortages.rs`, `unhealthy.rs` |
+//! | what the owner reads | `status.rs`, `engines.rs`, `shortages.rs`, `unhealthy.rs` |
 
+pub(crate) mod engines;
 pub(crate) mod ledger;
 pub(crate) mod observe;
 pub(crate) mod outlook;

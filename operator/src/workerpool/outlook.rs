@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use crds::Capacity;
 use policy::{Estimates, Forecast, Time};
 use queue::{LeaseSeen, Stats};
 
+use super::template::Template;
 use crate::index::Uid;
 
 /// A pool's work, as of its last plan.
@@ -17,6 +19,8 @@ pub(crate) struct Outlook {
     pub(crate) estimates: Estimates,
     /// How the pool fares, for people: why work is late.
     pub(crate) state: String,
+    /// What its workers are made from; `None`: not known yet.
+    template: Option<Template>,
 }
 
 /// When a job's last image should be done.
@@ -52,7 +56,22 @@ impl Outlook {
         state: String,
         now: Time,
     ) -> Self {
-        Self { forecast, running: running(&stats.leases, &estimates, now), estimates, state }
+        let running = running(&stats.leases, &estimates, now);
+        Self { forecast, running, estimates, state, template: None }
+    }
+
+    pub(crate) fn made_from(self, template: Template) -> Self {
+        Self { template: Some(template), ..self }
+    }
+
+    /// Whether a worker made now would run what one made from this did.
+    pub(crate) fn makes_the_same(&self, made_from: &str) -> bool {
+        let same = |template: &Template| {
+            [Capacity::Spot, Capacity::OnDemand]
+                .into_iter()
+                .any(|capacity| template.runs_the_same(capacity, made_from))
+        };
+        self.template.as_ref().is_some_and(same)
     }
 
     /// When the last image of a job should be done.

@@ -167,7 +167,7 @@ pub(crate) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Ne
         let conditions = status.conditions.iter();
         let conditions: Vec<_> =
             conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
-        (status.observed_generation, conditions)
+        (status.observed_generation, conditions, status.engine.clone(), status.models.clone())
     };
     let counts = |status: &WorkerPoolStatus| {
         let queue = status.queue.as_ref().map(|queue| (queue.waiting, queue.running));

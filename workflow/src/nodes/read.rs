@@ -2,11 +2,11 @@
 //! `["COMBO", {"options": ["a", "b"]}]`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{Class, Flags, Input, Kind, NotObjectInfo, ObjectInfo, Output};
 
@@ -39,16 +39,18 @@ impl Pool {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<ObjectInfo, NotObjectInfo> {
-    let read: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| NotObjectInfo(error.to_string()))?;
+    let wrong = |error: serde_json::Error| NotObjectInfo(error.to_string());
+    // One class at a time: all of them as values would take many times the memory of their text.
+    let read: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).map_err(wrong)?;
     let mut pool = Pool::default();
-    let mut classes = std::collections::BTreeMap::new();
-    for (name, definition) in &read {
+    let mut classes = BTreeMap::new();
+    for (name, definition) in read {
+        let definition: Value = serde_json::from_str(definition.get()).map_err(wrong)?;
         let Some(definition) = definition.as_object() else {
-            return Err(NotObjectInfo(format!("{} is not an object", crate::shown(name))));
+            return Err(NotObjectInfo(format!("{} is not an object", crate::shown(&name))));
         };
         let class = class(definition, &mut pool);
-        classes.insert(pool.name(name), class);
+        classes.insert(pool.name(&name), class);
     }
     Ok(ObjectInfo { classes })
 }

@@ -287,7 +287,8 @@ impl Fleet {
         if let Some(stats) = &observed.stats {
             let why = plan.report.state.to_string();
             let estimates = plan.memory.estimates.clone();
-            let new = Outlook::new(plan.forecast.clone(), stats, estimates, why, node::time(now));
+            let new = Outlook::new(plan.forecast.clone(), stats, estimates, why, node::time(now))
+                .made_from(template.clone());
             outlook.send_replace(Arc::new(new));
         }
         self.state.memory = Some(plan.memory.clone());

@@ -19,6 +19,7 @@ use crate::{
     metrics::PHASES,
     notice::Notice,
     workerpool::{
+        engines,
         ledger::KINDS,
         shortages,
         status::{self, News, Trouble},
@@ -151,7 +152,11 @@ impl Fleet {
         let Some(ledger) = &self.state.ledger else { return };
         let trouble = self.trouble(observed, plan);
         let last_decision = self.state.last_decision.clone();
-        let new = status::status(&pool.object, observed, plan, trouble, last_decision, ledger, now);
+        let mut new = status::status(&pool.object, observed, plan, trouble, last_decision, ledger, now);
+        if let Some(known) = &*self.keeper.engines.borrow() {
+            new.engine = engines::engine(known);
+            new.models = engines::models(&pool.object, known);
+        }
         if self.state.status_under_way || !self.is_due(pool.object.status.as_ref(), &new) {
             return;
         }

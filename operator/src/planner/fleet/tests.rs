@@ -149,6 +149,7 @@ fn job() -> queue::Job {
         recipe: Source::Inline,
         files: BTreeMap::new(),
         labels_carried: BTreeMap::new(),
+        known: None,
     };
     let spec = crate::fixtures::job().spec;
     validate(&record, &spec, &references, |_, _| 4.0, Timestamp::now()).unwrap().job

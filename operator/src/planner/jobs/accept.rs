@@ -9,6 +9,7 @@ use queue::{Enqueued, ServerRun};
 
 use super::{BACKOFF, FULL_AGAIN, Filling, Jobs, POLL, Step};
 use crate::{
+    engines::Known,
     executors::loader::{Found, Loaded, Missing, Place, Question},
     imagejob::{
         status::{self, PoolSeen},
@@ -97,6 +98,7 @@ impl Jobs {
             recipe: loaded.recipe.clone(),
             files: loaded.files.clone(),
             labels_carried: loaded.whole.labels.clone(),
+            known: self.engines_have(&pool.key),
             pool: Some(pool.object),
         };
         let seconds = |model: &str, units: f64| self.image_seconds(&pool.key, model, units);
@@ -230,6 +232,14 @@ impl Jobs {
         let Some(handle) = self.handle(Some(key)) else { return 0.0 };
         let outlook = handle.outlook.borrow();
         outlook.estimates.task_seconds("", model, units)
+    }
+
+    /// What the pool's engines have, as far as it counts.
+    fn engines_have(&self, key: &PoolKey) -> Option<Known> {
+        let handle = self.handle(Some(key))?;
+        let engines = handle.keeper.engines.borrow().clone()?;
+        let outlook = handle.outlook.borrow();
+        engines.known(|made_from| outlook.makes_the_same(made_from), Timestamp::now())
     }
 
     /// With names and output that are kept once for all jobs.

@@ -9,6 +9,7 @@ use crate::{
     index::record,
 };
 
+mod engines;
 mod inputs;
 mod recipes;
 mod work;
@@ -23,6 +24,7 @@ fn references() -> References {
         recipe: Source::Inline,
         files: BTreeMap::new(),
         labels_carried: BTreeMap::new(),
+        known: None,
     }
 }
 
