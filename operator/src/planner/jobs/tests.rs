@@ -4,12 +4,14 @@ use crds::{
     ImageJob, ImageJobStatus,
     conditions::{ConditionType, JobReason, find_condition},
 };
-use queue::{Enqueued, JobState, JobUid, Stats, StoredObject};
+use queue::{EngineFacts, EngineSeen, Enqueued, JobState, JobUid, Stats, StoredObject};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use workflow::ObjectInfo;
 
 use super::*;
 use crate::{
+    engines::Engines,
     executors::{
         Server, events,
         jobs::{Target, Write},
@@ -230,6 +232,42 @@ async fn what_a_job_refers_to_is_read_first_and_asked_for_again_while_it_is_not_
     let again = desk.jobs.timers.next().expect("nobody tells of recipes");
     desk.jobs.take_timers(again);
     assert!(matches!(desk.questions.try_recv(), Ok(Question::Job { .. })));
+}
+
+#[tokio::test]
+async fn a_job_that_no_engine_takes_waits_until_the_engines_have_something_else() {
+    let mut desk = Desk::new();
+    let (engines, seen) = watch::channel(Some(engine_with(&json!({}))));
+    desk.keeper.engines = seen;
+    desk.at_work(1);
+    let uid = desk.see(&json!({}));
+    let status = desk.write();
+    let accepted = find_condition(&status.conditions, ConditionType::Accepted).unwrap();
+    assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "NotOnWorkers"));
+    desk.written(uid);
+    assert!(desk.orders.try_recv().is_err(), "nothing is queued");
+    let names = ["CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode"];
+    let mut classes: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), json!({"output": ["*", "*", "*"]}))).collect();
+    classes.insert("SaveImage".to_owned(), json!({"output_node": true}));
+    engines.send_replace(Some(engine_with(&Value::Object(classes))));
+    desk.says(JobAnswer::Engines);
+    desk.jobs.take_changes();
+    desk.queued(Enqueued::New);
+}
+
+/// An engine that is there, and has these node classes.
+fn engine_with(classes: &Value) -> Arc<Engines> {
+    let facts = EngineFacts {
+        digest: "sha256:1".to_owned(),
+        version: "0.33.0".to_owned(),
+        template: String::new(),
+        key: None,
+        models: Vec::new(),
+    };
+    let seen = EngineSeen { facts, seen_ms: 1, now_ms: 1 };
+    let definitions = ObjectInfo::parse(classes.to_string().as_bytes()).unwrap();
+    Arc::new(Engines::new(vec![(seen, Arc::new(definitions))], true, Timestamp::now()).unwrap())
 }
 
 #[tokio::test]
