@@ -72,6 +72,7 @@
 //! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
 //! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learned ms per unit by work key |
 //! | `workers`, `worker:NAME` | zset, hash | workers by when they were last seen; order, state, capacity, model, trouble |
+//! | `engines`, `facts:DIGEST`, `engine:DIGEST` | zset, strings | workers' engines by when they were last told of; what each has (JSON); its node definitions (gzip) |
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
 //!

@@ -5,7 +5,9 @@
 //! has all the rest: what a function takes from there costs it least.
 
 use crate::{
-    Reason, names,
+    Reason,
+    engines::{KEEP_ENGINES, MAX_ENGINES},
+    names,
     queue::{MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS},
     spec::{MAX_WAIT_SLAS, NO_LIMIT, VERSION},
 };
@@ -54,6 +56,7 @@ const FILES: [&str; 24] = [
 fn constants() -> String {
     let [crashed, interrupted, malformed] =
         [Reason::EngineCrashed, Reason::TooManyInterruptions, Reason::MalformedJob];
+    let keep_engines = KEEP_ENGINES.as_secs();
     let no_model = names::digest("");
     format!(
         "local VERSION = {VERSION}\n\
@@ -69,6 +72,8 @@ fn constants() -> String {
          local MAX_ALIKE_FAILURES = {MAX_ALIKE_FAILURES}\n\
          local ENGINE_CRASHED = '{crashed}'\n\
          local TOO_MANY_INTERRUPTIONS = '{interrupted}'\n\
+         local MAX_ENGINES = {MAX_ENGINES}\n\
+         local KEEP_ENGINES = {keep_engines}\n\
          local MALFORMED_JOB = '{malformed}'\n"
     )
 }

@@ -109,6 +109,8 @@ scripts! {
     set_epoch: "allow-oom",
     open_results: "allow-oom",
     delete_all: "allow-oom",
+    publish_engine: "",
+    engines: "no-writes",
     outcomes: "no-writes",
     dead_letters: "no-writes",
     stats: "no-writes",

@@ -271,3 +271,29 @@ async fn what_an_earlier_keeper_left_is_told_without_being_asked() {
     let JobAnswer::Known(known) = house.hears().await else { panic!("another answer") };
     assert_eq!(known, [JobUid(left.to_string())]);
 }
+
+#[tokio::test]
+async fn what_workers_tell_of_their_engines_is_read_and_told_once() {
+    let mut house = House::open().await;
+    let facts = queue::EngineFacts {
+        digest: "sha256:a".to_owned(),
+        version: "0.33.0".to_owned(),
+        template: String::new(),
+        key: None,
+        models: Vec::new(),
+    };
+    let mut packed = flate2::read::GzEncoder::new(&br#"{"SaveImage": {}}"#[..], flate2::Compression::fast());
+    let mut definitions = Vec::new();
+    std::io::Read::read_to_end(&mut packed, &mut definitions).unwrap();
+    house.queue.publish_engine(&facts, Some(&definitions)).await.unwrap();
+    // It works: its queue is read every second then, and its engines too.
+    house.claim("w").await;
+    while !matches!(house.hears().await, JobAnswer::Engines) {}
+    let engines = house.keeper.engines.borrow().clone().unwrap();
+    assert_eq!(engines.facts(), [facts]);
+    assert!(engines.definitions().class("SaveImage").is_some());
+    // A Redis that has lost everything takes nothing away.
+    house.queue.delete_all().await.unwrap();
+    while !matches!(house.hears().await, JobAnswer::Lost(_)) {}
+    assert!(house.keeper.engines.borrow().is_some());
+}

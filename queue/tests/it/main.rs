@@ -2,6 +2,7 @@
 
 mod access;
 mod blame;
+mod engines;
 mod fairness;
 mod fleet;
 mod lease;

@@ -1,0 +1,15 @@
+-- A worker tells what its engine has.
+-- KEYS[1]: what the pool's keys begin with.
+-- ARGV: digest of the engine's definitions, facts (JSON), the definitions or nothing.
+-- Returns whether the definitions are there.
+local digest, facts, definitions = unpack(ARGV)
+local told, named = P .. 'engines', P .. 'engine:' .. digest
+call('ZADD', told, integer(clock()), digest)
+call('SET', P .. 'facts:' .. digest, facts, 'EX', KEEP_ENGINES)
+call('EXPIRE', told, KEEP_ENGINES)
+if definitions ~= '' then call('SET', named, definitions, 'EX', KEEP_ENGINES) end
+for _, old in ipairs(call('ZRANGE', told, 0, -MAX_ENGINES - 1)) do
+  call('ZREM', told, old)
+  call('UNLINK', P .. 'facts:' .. old, P .. 'engine:' .. old)
+end
+return call('EXPIRE', named, KEEP_ENGINES) == 1
