@@ -19,7 +19,7 @@ mod set;
 mod shipped;
 
 pub use check::{Misfit, What, check};
-pub use deny::{API_NODES, Denied, default_denied, denied};
+pub use deny::{API_NODES, DEFAULT_RULES, Denied, default_denied, denied, is_like};
 pub use files::{FileInput, ReachesOut, Why, check_paths, files};
 pub use model::{digest, is_checkpoint, model, model_files, work};
 pub use nodes::{Class, NotObjectInfo, ObjectInfo};

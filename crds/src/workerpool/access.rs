@@ -37,8 +37,12 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_running_per_tenant: Option<u32>,
-    /// Node classes that workflows may not use; `*` stands for any text, e.g. `*Url*`; up to 200. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Classes of nodes that no work may have, whether it comes with the job, with a recipe or with the operator: `*` stands
+    /// for any text, e.g. `*Url*`, and case does not count. `@default` stands for the list that ships: classes that fetch
+    /// from addresses, run programs or code, or read and write any path (workflow/src/deny.txt). `@api` stands for the
+    /// engine's nodes that call paid services; `@default` has it. Up to 200; an empty list denies nothing. Default:
+    /// `["@default"]`.
+    #[serde(default = "deny_default")]
     #[schemars(schema_with = "schema::node_patterns")]
     pub deny_nodes: Vec<String>,
 }
@@ -90,7 +94,7 @@ impl Default for Limits {
             max_steps: None,
             max_pixels: None,
             max_running_per_tenant: None,
-            deny_nodes: vec![],
+            deny_nodes: deny_default(),
         }
     }
 }
@@ -103,6 +107,9 @@ impl Default for InputSources {
 
 const fn yes() -> bool {
     true
+}
+fn deny_default() -> Vec<String> {
+    vec!["@default".to_owned()]
 }
 const fn default_max_bytes() -> u64 {
     20_000_000

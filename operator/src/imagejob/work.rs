@@ -258,8 +258,7 @@ fn allowed(
     let steps = steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
     let asked = Asked { is_workflow, models: &models, count: spec.count, steps, pixels };
     limits::check(limits, &asked).map_err(too_much)?;
-    let classes = rendered.graph.values().filter_map(|node| node["class_type"].as_str());
-    limits::check_nodes(limits, classes).map_err(too_much)
+    limits::check_nodes(limits, &rendered.graph, None).map_err(too_much)
 }
 
 fn largest(graph: &Graph, of: fn(&Value) -> Option<u64>) -> Option<u64> {

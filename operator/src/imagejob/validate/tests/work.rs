@@ -213,9 +213,20 @@ fn what_the_pool_does_not_allow_waits_for_the_pool() {
             "262144 pixels, and the pool allows at most 262143 (spec.limits.maxPixels)",
         ),
         (
-            json!({"denyNodes": ["Save*"]}),
+            json!({"denyNodes": ["save*"]}),
             with_inputs(&json!({})),
-            "the pool denies nodes of class \"SaveImage\" (spec.limits.denyNodes: Save*)",
+            "node 9: the pool does not run nodes of class \"SaveImage\", by its rule \"save*\" (spec.limits.denyNodes)",
+        ),
+        (
+            json!({}),
+            with_graph(&json!({"20": {"class_type": "LoadImageFromUrl"}}), &json!({})),
+            "node 20: the pool does not run nodes of class \"LoadImageFromUrl\", by its rule \"*FromUrl*\" of @default \
+             (spec.limits.denyNodes)",
+        ),
+        (
+            json!({"denyNodes": ["KSampler"]}),
+            plain(),
+            "node 3: the pool does not run nodes of class \"KSampler\", by its rule \"KSampler\" (spec.limits.denyNodes)",
         ),
     ];
     for (limits, mut job, message) in table {
