@@ -12,9 +12,13 @@ use crate::{Family, rules, schema};
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// False: the pool takes no jobs that bring a workflow of their own, only textToImage and the like. Default: true.
+    /// False: the pool takes no jobs that bring a workflow of their own, only textToImage and imageToImage. Default: true.
     #[serde(default = "yes")]
     pub workflows: bool,
+    /// Whether the pool takes jobs of type Recipe. An ImageRecipe stands in the job's namespace and has a workflow of its
+    /// own, so whoever may create one there may have the pool run any workflow. Default: as `workflows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipes: Option<bool>,
     /// The model files that jobs may load, as the engine lists them; `*` stands for any text, e.g. `sdxl/*`; up to 200.
     /// Default: every model that the engine has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,10 +89,19 @@ pub struct PoolModel {
     pub inputs: BTreeMap<String, Value>,
 }
 
+impl Limits {
+    /// Whether the pool takes jobs of type Recipe.
+    #[must_use]
+    pub fn takes_recipes(&self) -> bool {
+        self.recipes.unwrap_or(self.workflows)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             workflows: true,
+            recipes: None,
             models: vec![],
             max_count: None,
             max_steps: None,

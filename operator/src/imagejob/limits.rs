@@ -8,6 +8,8 @@ use workflow::{Graph, ObjectInfo, denied, is_like};
 pub(crate) struct Asked<'a> {
     /// Whether it brings a graph of its own.
     pub(crate) is_workflow: bool,
+    /// Whether it uses an ImageRecipe.
+    pub(crate) is_recipe: bool,
     /// The model files that it loads.
     pub(crate) models: &'a [&'a str],
     /// Images.
@@ -22,6 +24,14 @@ pub(crate) struct Asked<'a> {
 pub(crate) fn check(limits: &Limits, asked: &Asked<'_>) -> Result<(), String> {
     if asked.is_workflow && !limits.workflows {
         return Err("the pool takes no workflows (spec.limits.workflows)".to_owned());
+    }
+    if asked.is_recipe && !limits.takes_recipes() {
+        return Err(match limits.recipes {
+            Some(_) => "the pool takes no recipes (spec.limits.recipes)".to_owned(),
+            None => "the pool takes no workflows, and a recipe has one (spec.limits.workflows; spec.limits.recipes: true \
+                     lets recipes in)"
+                .to_owned(),
+        });
     }
     if let Some(model) = asked.models.iter().find(|model| !is_listed(&limits.models, model)) {
         let allowed = some_of(&limits.models);
@@ -80,6 +90,7 @@ mod tests {
 
     const LARGE: Asked<'_> = Asked {
         is_workflow: true,
+        is_recipe: false,
         models: &["sdxl/base.safetensors", "lora.safetensors"],
         count: 10_000,
         steps: Some(1000),
@@ -118,9 +129,25 @@ mod tests {
         let strict = limits(json!({"workflows": false, "models": ["sd15"], "maxCount": 4, "maxSteps": 20,
                                    "maxPixels": 262_144}));
         let most =
-            Asked { is_workflow: false, models: &["sd15"], count: 4, steps: Some(20), pixels: Some(262_144) };
+            Asked { models: &["sd15"], count: 4, steps: Some(20), pixels: Some(262_144), ..Asked::default() };
         assert_eq!(check(&strict, &most), Ok(()));
         assert_eq!(check(&strict, &Asked { steps: None, pixels: None, models: &[], ..most }), Ok(()));
+    }
+
+    #[test]
+    fn a_pool_without_workflows_takes_recipes_only_if_it_says_so() {
+        let asked = Asked { is_recipe: true, ..Asked::default() };
+        let told = |given: Value| check(&limits(given), &asked);
+        let no_workflows = "the pool takes no workflows, and a recipe has one (spec.limits.workflows; \
+                            spec.limits.recipes: true lets recipes in)";
+        for (given, want) in [
+            (json!({}), Ok(())),
+            (json!({"workflows": false}), Err(no_workflows.to_owned())),
+            (json!({"workflows": false, "recipes": true}), Ok(())),
+            (json!({"recipes": false}), Err("the pool takes no recipes (spec.limits.recipes)".to_owned())),
+        ] {
+            assert_eq!(told(given.clone()), want, "{given}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ mod picture;
 mod recipe;
 
 use crds::{
-    ConfigMapRef, Format, ImageJobSpec, Metadata, NoWork, WorkOf, WorkerPool, Workflow, conditions::JobReason,
+    ConfigMapRef, Format, ImageJobSpec, Metadata, NoWork, WorkOf, WorkType, WorkerPool, Workflow,
+    conditions::JobReason,
 };
 use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::Value;
@@ -256,7 +257,8 @@ fn allowed(
     let models: Vec<&str> = models.iter().map(String::as_str).collect();
     let (steps, pixels) = (largest(&rendered.graph, steps_of), largest(&rendered.graph, pixels_of));
     let steps = steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
-    let asked = Asked { is_workflow, models: &models, count: spec.count, steps, pixels };
+    let is_recipe = spec.work.kind == WorkType::Recipe;
+    let asked = Asked { is_workflow, is_recipe, models: &models, count: spec.count, steps, pixels };
     limits::check(limits, &asked).map_err(too_much)?;
     limits::check_nodes(limits, &rendered.graph, None).map_err(too_much)
 }
