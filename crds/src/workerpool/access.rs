@@ -28,11 +28,16 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_count: Option<u32>,
-    /// How many sampling steps an image may take, 1 to 1000. Default: 1000.
+    /// How many sampling steps an image may take, 1 to 1000. In workflows and recipes the largest `steps` of a node counts,
+    /// if it is a number there or in a node that only holds one. Default: no limit of the pool's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_steps: Option<u32>,
-    /// How many pixels (width × height) an image may have, 4096 to 16777216 (4096 × 4096). Default: 16777216.
+    /// How many pixels (width × height) an image may have, 4096 to 16777216 (4096 × 4096). In workflows and recipes the
+    /// largest width × height of a node counts, or its megapixels, if they are numbers there or in nodes that only hold
+    /// one; what is worked out while the graph runs, such as a picture scaled by a factor, is not seen, nor is how many
+    /// pictures a batch or a video has. An imageToImage is as large as its image, which the worker holds to this limit
+    /// before it is made (InputRefused). Default: no limit of the pool's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 4096, max = 16_777_216))]
     pub max_pixels: Option<u64>,

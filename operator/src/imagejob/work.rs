@@ -11,7 +11,7 @@ use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::Value;
 use workflow::{
     Graph, InputPath, JobFacts, Rendered, SeedProblem, SeedRules, check_paths, digest, files, model,
-    set_inputs, settle_seeds,
+    most_pixels, most_steps, set_inputs, settle_seeds,
 };
 
 use super::{
@@ -255,24 +255,12 @@ fn allowed(
     let limits = &pool.spec.limits;
     let models = workflow::model_files(&rendered.graph);
     let models: Vec<&str> = models.iter().map(String::as_str).collect();
-    let (steps, pixels) = (largest(&rendered.graph, steps_of), largest(&rendered.graph, pixels_of));
+    let (steps, pixels) = (most_steps(&rendered.graph), most_pixels(&rendered.graph));
     let steps = steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
     let is_recipe = spec.work.kind == WorkType::Recipe;
     let asked = Asked { is_workflow, is_recipe, models: &models, count: spec.count, steps, pixels };
     limits::check(limits, &asked).map_err(too_much)?;
     limits::check_nodes(limits, &rendered.graph, None).map_err(too_much)
-}
-
-fn largest(graph: &Graph, of: fn(&Value) -> Option<u64>) -> Option<u64> {
-    graph.values().filter_map(|node| of(&node["inputs"])).max()
-}
-
-fn steps_of(inputs: &Value) -> Option<u64> {
-    inputs["steps"].as_u64()
-}
-
-fn pixels_of(inputs: &Value) -> Option<u64> {
-    inputs["width"].as_u64()?.checked_mul(inputs["height"].as_u64()?)
 }
 
 fn form(spec: &ImageJobSpec) -> queue::Form {

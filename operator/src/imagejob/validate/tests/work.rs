@@ -213,6 +213,15 @@ fn what_the_pool_does_not_allow_waits_for_the_pool() {
             "262144 pixels, and the pool allows at most 262143 (spec.limits.maxPixels)",
         ),
         (
+            json!({"maxPixels": 1_000_000}),
+            with_graph(
+                &json!({"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["1", 0], "height": 1024}},
+                        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 1024}}}),
+                &json!({}),
+            ),
+            "1048576 pixels, and the pool allows at most 1000000 (spec.limits.maxPixels)",
+        ),
+        (
             json!({"denyNodes": ["save*"]}),
             with_inputs(&json!({})),
             "node 9: the pool does not run nodes of class \"SaveImage\", by its rule \"save*\" (spec.limits.denyNodes)",
