@@ -1,7 +1,11 @@
 //! Pictures of models whose family the operator has a recipe for. Pure.
 
-use crds::{Family, ImageRecipe, ImageToImage, Sampling, TextToImage, WorkerPool, conditions::JobReason};
-use workflow::{JobFacts, RecipeProblem, Rendered, SeedProblem, family_of};
+use std::collections::BTreeMap;
+
+use crds::{Family, ImageToImage, Sampling, TextToImage, WorkerPool, conditions::JobReason};
+use serde::Serialize;
+use serde_json::Value;
+use workflow::{JobFacts, RecipeProblem, SeedProblem, family_of};
 
 use super::{GUESSED_UNIT_MS, Planned};
 use crate::{
@@ -15,9 +19,9 @@ pub(super) fn text_to_image(
     job: JobFacts<'_>,
 ) -> Result<Planned, Problem> {
     let family = family(&asked.sampling, pool)?;
-    let mut rendered =
-        workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
-    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::text_to_image_recipe)?;
+    let defaults = model_inputs(pool, &asked.sampling.model, family, asked);
+    let rendered = workflow::text_to_image(asked, family, &defaults, job)
+        .map_err(|error| unfit("textToImage", &error, &asked.sampling.model, &defaults))?;
     Ok(Planned {
         work: picture_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
@@ -34,9 +38,9 @@ pub(super) fn image_to_image(
     job: JobFacts<'_>,
 ) -> Result<Planned, Problem> {
     let family = family(&asked.sampling, pool)?;
-    let mut rendered =
-        workflow::image_to_image(asked, family, job).map_err(|error| unfit("imageToImage", &error))?;
-    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::image_to_image_recipe)?;
+    let defaults = model_inputs(pool, &asked.sampling.model, family, asked);
+    let rendered = workflow::image_to_image(asked, family, &defaults, job)
+        .map_err(|error| unfit("imageToImage", &error, &asked.sampling.model, &defaults))?;
     Ok(Planned {
         work: image_work(&asked.sampling.model),
         unit_ms: GUESSED_UNIT_MS.0,
@@ -59,37 +63,31 @@ fn family(asked: &Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
     }
 }
 
-/// What the pool says of a model, e.g. the file of its text encoder, and the job does not.
+/// Values of inputs of the family's recipe that the pool gives for a model, e.g. the file of its text encoder, and the job
+/// does not.
 fn model_inputs(
-    rendered: &mut Rendered,
-    asked: &Sampling,
-    family: Family,
     pool: &WorkerPool,
-    recipe: fn(Family) -> Option<&'static ImageRecipe>,
-) -> Result<(), Problem> {
-    let model = &asked.model;
-    let listed = pool.spec.models.iter().find(|listed| listed.name == *model && listed.family == family);
-    let (Some(listed), Some(recipe)) = (listed, recipe(family)) else { return Ok(()) };
+    model: &str,
+    family: Family,
+    asked: &impl Serialize,
+) -> BTreeMap<String, Value> {
+    let listed = pool.spec.models.iter().find(|listed| listed.name == model && listed.family == family);
     let given = serde_json::to_value(asked).unwrap_or_default();
-    for (name, value) in listed.inputs.iter().filter(|(name, _)| given.get(name).is_none()) {
-        let Some(input) = recipe.spec.inputs.iter().find(|input| input.name == *name) else {
-            let why =
-                format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
-            return Err(Problem::waits(JobReason::RecipeInvalid, why));
-        };
-        for path in &input.to {
-            let Some((node, input)) = path.split_once('.') else { continue };
-            let node = rendered.graph.get_mut(node);
-            if let Some(place) = node.and_then(|node| node["inputs"].get_mut(input)) {
-                *place = value.clone();
-            }
-        }
-    }
-    rendered.model = workflow::model(&rendered.graph);
-    Ok(())
+    let values = listed.into_iter().flat_map(|listed| &listed.inputs);
+    values
+        .filter(|(name, _)| given.get(name).is_none())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
-fn unfit(field: &str, error: &RecipeProblem) -> Problem {
+/// What the job gave is the job's to mend, what the pool gave is the pool's.
+fn unfit(field: &str, error: &RecipeProblem, model: &str, defaults: &BTreeMap<String, Value>) -> Problem {
+    if let RecipeProblem::Input { name, why } = error
+        && defaults.contains_key(name)
+    {
+        let why = format!("spec.models[{model}].inputs.{name} of the pool: {why}");
+        return Problem::waits(JobReason::RecipeInvalid, why);
+    }
     let message = match error {
         RecipeProblem::Seeds(SeedProblem::Input { why, .. }) => format!("seed {why}"),
         error => error.to_string(),
