@@ -20,7 +20,7 @@ pub struct Limits {
     pub bytes: u64,
     /// Pixels, of each side.
     pub side: u32,
-    /// Pixels in all.
+    /// Pixels in all. By default as many as a square of the longest sides has.
     pub pixels: u64,
     /// Bytes of memory to decode it.
     pub memory: u64,
@@ -28,7 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 20 << 20, side: 4096, pixels: 40_000_000, memory: 256 << 20 }
+        Self { bytes: 20 << 20, side: 4096, pixels: 4096 * 4096, memory: 256 << 20 }
     }
 }
 
@@ -69,7 +69,7 @@ pub enum BadInput {
     },
     /// More pixels than are taken.
     #[error(
-        "it has {width} × {height} pixels, and at most {side} × {side} and {pixels} in all are taken: make it smaller"
+        "it has {width} × {height} pixels, and at most {side} a side and {pixels} in all are taken: make it smaller"
     )]
     TooManyPixels {
         /// Pixels.

@@ -17,9 +17,10 @@ mod recipe;
 mod seeds;
 mod set;
 mod shipped;
+mod size;
 
 pub use check::{Misfit, What, check};
-pub use deny::{API_NODES, Denied, default_denied, denied};
+pub use deny::{API_NODES, DEFAULT_RULES, Denied, default_denied, denied, is_like};
 pub use files::{FileInput, ReachesOut, Why, check_paths, files};
 pub use model::{digest, is_checkpoint, model, model_files, work};
 pub use nodes::{Class, NotObjectInfo, ObjectInfo};
@@ -33,6 +34,8 @@ pub use set::{InputProblem, set_inputs};
 pub use shipped::{
     family_of, image_to_image, image_to_image_recipe, shipped_recipes, text_to_image, text_to_image_recipe,
 };
+
+pub use size::{most_pixels, most_steps};
 
 /// Node id → node.
 pub type Graph = Map<String, Value>;

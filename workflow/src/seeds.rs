@@ -81,8 +81,10 @@ pub fn settle_seeds(graph: &mut Graph, rules: SeedRules<'_>) -> Result<Vec<SeedA
         seeds.extend(found);
         linked = other;
     }
+    // With `same`, the last image has the first one's seed.
+    let last = if rules.same { 0 } else { rules.count.saturating_sub(1) };
     for seed in &seeds {
-        if seed.first.checked_add(u64::from(rules.count.saturating_sub(1))).is_none() {
+        if seed.first.checked_add(u64::from(last)).is_none() {
             let why = format!("{} can't be counted up for {} images", seed.first, rules.count);
             return Err(problem(graph, &seed.path, why));
         }
@@ -227,6 +229,14 @@ fn whole_text(text: &str) -> Option<Seed> {
         (Ok(seed), _) => Some(Seed::Whole(seed)),
         (Err(_), Ok(_)) => Some(Seed::Negative),
         (Err(_), Err(_)) => None,
+    }
+}
+
+/// The value of an input where it stands in the graph: there, or in a node that only holds a value.
+pub(crate) fn literal_of<'a>(graph: &'a Graph, value: &'a Value) -> Option<&'a Value> {
+    match literal(graph, value) {
+        Literal::Value(value, _) => Some(value),
+        Literal::Of(_) => None,
     }
 }
 

@@ -12,9 +12,13 @@ use crate::{Family, rules, schema};
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// False: the pool takes no jobs that bring a workflow of their own, only textToImage and the like. Default: true.
+    /// False: the pool takes no jobs that bring a workflow of their own, only textToImage and imageToImage. Default: true.
     #[serde(default = "yes")]
     pub workflows: bool,
+    /// Whether the pool takes jobs of type Recipe. An ImageRecipe stands in the job's namespace and has a workflow of its
+    /// own, so whoever may create one there may have the pool run any workflow. Default: as `workflows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipes: Option<bool>,
     /// The model files that jobs may load, as the engine lists them; `*` stands for any text, e.g. `sdxl/*`; up to 200.
     /// Default: every model that the engine has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -24,11 +28,16 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_count: Option<u32>,
-    /// How many sampling steps an image may take, 1 to 1000. Default: 1000.
+    /// How many sampling steps an image may take, 1 to 1000. In workflows and recipes the largest `steps` of a node counts,
+    /// if it is a number there or in a node that only holds one. Default: no limit of the pool's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_steps: Option<u32>,
-    /// How many pixels (width × height) an image may have, 4096 to 16777216 (4096 × 4096). Default: 16777216.
+    /// How many pixels (width × height) an image may have, 4096 to 16777216 (4096 × 4096). In workflows and recipes the
+    /// largest width × height of a node counts, or its megapixels, if they are numbers there or in nodes that only hold
+    /// one; what is worked out while the graph runs, such as a picture scaled by a factor, is not seen, nor is how many
+    /// pictures a batch or a video has. An imageToImage is as large as its image, which the worker holds to this limit
+    /// before it is made (InputRefused). Default: no limit of the pool's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 4096, max = 16_777_216))]
     pub max_pixels: Option<u64>,
@@ -37,8 +46,12 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_running_per_tenant: Option<u32>,
-    /// Node classes that workflows may not use; `*` stands for any text, e.g. `*Url*`; up to 200. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Classes of nodes that no work may have, whether it comes with the job, with a recipe or with the operator: `*` stands
+    /// for any text, e.g. `*Url*`, and case does not count. `@default` stands for the list that ships: classes that fetch
+    /// from addresses, run programs or code, or read and write any path (workflow/src/deny.txt). `@api` stands for the
+    /// engine's nodes that call paid services; `@default` has it. Up to 200; an empty list denies nothing. Default:
+    /// `["@default"]`.
+    #[serde(default = "deny_default")]
     #[schemars(schema_with = "schema::node_patterns")]
     pub deny_nodes: Vec<String>,
 }
@@ -81,16 +94,25 @@ pub struct PoolModel {
     pub inputs: BTreeMap<String, Value>,
 }
 
+impl Limits {
+    /// Whether the pool takes jobs of type Recipe.
+    #[must_use]
+    pub fn takes_recipes(&self) -> bool {
+        self.recipes.unwrap_or(self.workflows)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             workflows: true,
+            recipes: None,
             models: vec![],
             max_count: None,
             max_steps: None,
             max_pixels: None,
             max_running_per_tenant: None,
-            deny_nodes: vec![],
+            deny_nodes: deny_default(),
         }
     }
 }
@@ -103,6 +125,9 @@ impl Default for InputSources {
 
 const fn yes() -> bool {
     true
+}
+fn deny_default() -> Vec<String> {
+    vec!["@default".to_owned()]
 }
 const fn default_max_bytes() -> u64 {
     20_000_000

@@ -159,6 +159,8 @@ fn full_pool_status() -> WorkerPoolStatus {
                 32
             ],
         }),
+        engine: None,
+        models: Vec::new(),
         last_decision: Some(PoolDecision {
             time: now(),
             reason: "WorkWaits".into(),

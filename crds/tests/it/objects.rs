@@ -232,6 +232,7 @@ pub(crate) fn full_pool() -> Value {
         },
         "limits": {
             "workflows": false,
+            "recipes": true,
             "models": ["sdxl/*", "v1-5-pruned.safetensors"],
             "maxCount": 100,
             "maxSteps": 50,

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures::future::try_join_all;
-use queue::{InputKind, InputSource, JobUid, TaskInput};
+use queue::{InputSource, JobUid, TaskInput};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use store::Store;
@@ -182,7 +182,7 @@ impl Inputs {
         if let Some(wanted) = input.sha256.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&is)) {
             return Err(Why::OtherContent { is, wanted: wanted.clone() });
         }
-        let (content, extension) = self.cleaned(fetched, input.kind).await?;
+        let (content, extension) = self.cleaned(fetched, input).await?;
         Ok(File { content, name: format!("{is}.{extension}") })
     }
 
@@ -211,12 +211,13 @@ impl Inputs {
         }
     }
 
-    async fn cleaned(&self, file: Bytes, kind: InputKind) -> Result<(Bytes, &'static str), Why> {
+    async fn cleaned(&self, file: Bytes, input: &TaskInput) -> Result<(Bytes, &'static str), Why> {
+        let (kind, max_pixels) = (input.kind, input.max_pixels);
         // Goes with the work: that is not stopped when nobody waits for it any more.
         let permit = self.cleaning.clone().acquire_owned().await;
         let cleaning = spawn_blocking(move || {
             let _permit = permit;
-            clean(&file, kind)
+            clean(&file, kind, max_pixels)
         });
         match cleaning.await {
             Ok(cleaned) => Ok(cleaned?),

@@ -77,11 +77,13 @@ pub(super) struct Hold<'a> {
 
 impl Key {
     pub(super) fn of(job: &JobUid, input: &TaskInput) -> Self {
-        let TaskInput { name: _, source, sha256, kind, to: _, max_bytes } = input;
+        let TaskInput { name: _, source, sha256, kind, to: _, max_bytes, max_pixels } = input;
         let job = sha256.is_none().then_some(job);
         let mut hash = Sha256::new();
         // Its parts can always be written: they came as JSON.
-        hash.update(serde_json::to_vec(&(source, sha256, kind, max_bytes, job)).unwrap_or_default());
+        hash.update(
+            serde_json::to_vec(&(source, sha256, kind, max_bytes, max_pixels, job)).unwrap_or_default(),
+        );
         Self(hash.finalize().into())
     }
 }
@@ -228,6 +230,7 @@ mod tests {
             kind: InputKind::Picture,
             to: vec![],
             max_bytes: 1,
+            max_pixels: None,
         };
         let key = |job: &str, input: TaskInput| Key::of(&JobUid(job.into()), &input);
         assert_eq!(key("a", input(None, "x")), key("a", input(None, "x")));

@@ -118,6 +118,7 @@ pub(crate) fn input(source: InputSource) -> TaskInput {
         kind: InputKind::Picture,
         to: vec!["10.image".into()],
         max_bytes: TaskInput::MAX_BYTES,
+        max_pixels: None,
     }
 }
 

@@ -252,11 +252,11 @@ async fn what_is_no_picture_is_refused_with_what_it_is() {
     let table: [(Vec<u8>, &str); 7] = [
         (
             png_of(50_000, 50_000),
-            "it has 50000 × 50000 pixels, and at most 4096 × 4096 and 40000000 in all are taken: make it smaller",
+            "it has 50000 × 50000 pixels, and at most 4096 a side and 16777216 in all are taken: make it smaller",
         ),
         (
             png_of(4097, 1),
-            "it has 4097 × 1 pixels, and at most 4096 × 4096 and 40000000 in all are taken: make it smaller",
+            "it has 4097 × 1 pixels, and at most 4096 a side and 16777216 in all are taken: make it smaller",
         ),
         (
             b"<svg xmlns='http://www.w3.org/2000/svg'/>".into(),

@@ -85,7 +85,7 @@ fn what_is_no_picture_is_refused_in_words_that_a_user_understands() {
 #[test]
 fn what_is_too_large_or_damaged_is_refused_before_it_is_decoded() {
     let words =
-        "it has 50000 × 50000 pixels, and at most 4096 × 4096 and 40000000 in all are taken: make it smaller";
+        "it has 50000 × 50000 pixels, and at most 4096 a side and 16777216 in all are taken: make it smaller";
     assert_eq!(refusal(&bomb(50_000)), words);
     let png = file("still.png");
     assert_eq!(refusal(&png[..40]), "it ends in the middle, after 40 bytes");

@@ -1,14 +1,15 @@
 //! Where the files are that a job starts from, and whether its pool lets it have them. Pure.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use crds::{ImageJobSpec, Input, InputSources, WorkerPool, conditions::JobReason};
+use crds::{ImageJobSpec, Input, InputSources, WorkOf, WorkerPool, conditions::JobReason};
 use queue::{InputKind, InputSource, TaskInput};
 use workflow::InputPath;
 
 use super::validate::{Problem, References, Source};
 use crate::index::JobRecord;
 
-/// Endings of pictures' names, where a graph says what it loads.
+/// Inputs of nodes by these names take pictures (`LoadImage.image`, `LoadImageMask.image`): workers decode what goes there,
+/// and refuse what is none. A file that goes anywhere else may be of any kind that the engine loads.
 const PICTURE_INPUTS: [&str; 3] = ["image", "mask", "images"];
 
 /// A file that the operator read or found for a job.
@@ -49,9 +50,15 @@ pub(super) fn resolve(
             kind,
             to: paths.iter().map(ToString::to_string).collect(),
             max_bytes: pool.spec.inputs.max_bytes,
+            max_pixels: pool.spec.limits.max_pixels.filter(|_| is_start(spec, &input.name)),
         });
     }
     Ok(inputs)
+}
+
+/// Whether the images of the job get the size of this picture.
+fn is_start(spec: &ImageJobSpec, name: &str) -> bool {
+    matches!(spec.work.of_type(), Ok(WorkOf::ImageToImage(asked)) if asked.image == name)
 }
 
 fn source(

@@ -1,12 +1,15 @@
 //! Whether a job asks for no more than its pool lets it (`spec.limits`). Pure.
 
 use crds::Limits;
+use workflow::{Graph, ObjectInfo, denied, is_like};
 
 /// What a job asks for, as far as pools limit it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Asked<'a> {
     /// Whether it brings a graph of its own.
     pub(crate) is_workflow: bool,
+    /// Whether it uses an ImageRecipe.
+    pub(crate) is_recipe: bool,
     /// The model files that it loads.
     pub(crate) models: &'a [&'a str],
     /// Images.
@@ -22,6 +25,14 @@ pub(crate) fn check(limits: &Limits, asked: &Asked<'_>) -> Result<(), String> {
     if asked.is_workflow && !limits.workflows {
         return Err("the pool takes no workflows (spec.limits.workflows)".to_owned());
     }
+    if asked.is_recipe && !limits.takes_recipes() {
+        return Err(match limits.recipes {
+            Some(_) => "the pool takes no recipes (spec.limits.recipes)".to_owned(),
+            None => "the pool takes no workflows, and a recipe has one (spec.limits.workflows; spec.limits.recipes: true \
+                     lets recipes in)"
+                .to_owned(),
+        });
+    }
     if let Some(model) = asked.models.iter().find(|model| !is_listed(&limits.models, model)) {
         let allowed = some_of(&limits.models);
         return Err(format!(
@@ -33,19 +44,12 @@ pub(crate) fn check(limits: &Limits, asked: &Asked<'_>) -> Result<(), String> {
     at_most("pixels", "maxPixels", asked.pixels, limits.max_pixels)
 }
 
-/// The first node class of a workflow that the pool denies, for people.
-pub(crate) fn check_nodes<'a>(
-    limits: &Limits,
-    classes: impl IntoIterator<Item = &'a str>,
-) -> Result<(), String> {
-    for class in classes {
-        if let Some(pattern) = limits.deny_nodes.iter().find(|pattern| matches(pattern, class)) {
-            return Err(format!(
-                "the pool denies nodes of class {class:?} (spec.limits.denyNodes: {pattern})"
-            ));
-        }
+/// The first node that the pool denies, for people. `known`: the engine's nodes, which say which of them are API nodes.
+pub(crate) fn check_nodes(limits: &Limits, graph: &Graph, known: Option<&ObjectInfo>) -> Result<(), String> {
+    match denied(graph, &limits.deny_nodes, known).first() {
+        Some(denied) => Err(format!("{denied} (spec.limits.denyNodes)")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn at_most<N: PartialOrd + std::fmt::Display + Copy>(
@@ -64,7 +68,7 @@ fn at_most<N: PartialOrd + std::fmt::Display + Copy>(
 
 /// An empty list allows every model.
 fn is_listed(patterns: &[String], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
+    patterns.is_empty() || patterns.iter().any(|pattern| is_like(pattern, name))
 }
 
 /// A list for people, which need not be whole.
@@ -72,21 +76,6 @@ fn some_of(patterns: &[String]) -> String {
     const SHOWN: usize = 10;
     let shown = patterns.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if patterns.len() > SHOWN { format!("{shown}, …") } else { shown }
-}
-
-/// Whether a name is as a pattern says, in which `*` stands for any text. In a pattern with several, each part is looked
-/// for from the end of the one before: the first place is as good as any later one.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        match name.find(part) {
-            Some(at) => name = name.get(at + part.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    name.ends_with(last)
 }
 
 #[cfg(test)]
@@ -101,6 +90,7 @@ mod tests {
 
     const LARGE: Asked<'_> = Asked {
         is_workflow: true,
+        is_recipe: false,
         models: &["sdxl/base.safetensors", "lora.safetensors"],
         count: 10_000,
         steps: Some(1000),
@@ -110,7 +100,6 @@ mod tests {
     #[test]
     fn without_limits_everything_may_be_asked_for() {
         assert_eq!(check(&limits(json!({})), &LARGE), Ok(()));
-        assert_eq!(check_nodes(&limits(json!({})), ["LoadImageFromUrl"]), Ok(()));
     }
 
     #[test]
@@ -140,40 +129,45 @@ mod tests {
         let strict = limits(json!({"workflows": false, "models": ["sd15"], "maxCount": 4, "maxSteps": 20,
                                    "maxPixels": 262_144}));
         let most =
-            Asked { is_workflow: false, models: &["sd15"], count: 4, steps: Some(20), pixels: Some(262_144) };
+            Asked { models: &["sd15"], count: 4, steps: Some(20), pixels: Some(262_144), ..Asked::default() };
         assert_eq!(check(&strict, &most), Ok(()));
         assert_eq!(check(&strict, &Asked { steps: None, pixels: None, models: &[], ..most }), Ok(()));
     }
 
     #[test]
-    fn nodes_are_denied_by_class() {
-        let limits = limits(json!({"denyNodes": ["*Url*", "ShellNode"]}));
-        assert_eq!(check_nodes(&limits, ["KSampler", "SaveImage"]), Ok(()));
-        assert_eq!(
-            check_nodes(&limits, ["KSampler", "LoadImageFromUrl"]),
-            Err("the pool denies nodes of class \"LoadImageFromUrl\" (spec.limits.denyNodes: *Url*)"
-                .to_owned())
-        );
+    fn a_pool_without_workflows_takes_recipes_only_if_it_says_so() {
+        let asked = Asked { is_recipe: true, ..Asked::default() };
+        let told = |given: Value| check(&limits(given), &asked);
+        let no_workflows = "the pool takes no workflows, and a recipe has one (spec.limits.workflows; \
+                            spec.limits.recipes: true lets recipes in)";
+        for (given, want) in [
+            (json!({}), Ok(())),
+            (json!({"workflows": false}), Err(no_workflows.to_owned())),
+            (json!({"workflows": false, "recipes": true}), Ok(())),
+            (json!({"recipes": false}), Err("the pool takes no recipes (spec.limits.recipes)".to_owned())),
+        ] {
+            assert_eq!(told(given.clone()), want, "{given}");
+        }
     }
 
     #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, name, is) in [
-            ("a.safetensors", "a.safetensors", true),
-            ("a", "ab", false),
-            ("*", "", true),
-            ("sdxl/*", "sdxl/base", true),
-            ("sdxl/*", "sd15/base", false),
-            ("*.ckpt", "a.ckpt", true),
-            ("*.ckpt", "a.ckpt.bak", false),
-            ("*Url*", "LoadImageFromUrl", true),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b*c", "acb", false),
-            ("ab*ba", "aba", false),
-            ("ü*", "üben", true),
-            ("**", "any", true),
+    fn nodes_that_reach_out_are_denied_unless_the_pool_says_otherwise() {
+        let graph = json!({"3": {"class_type": "KSampler"}, "7": {"class_type": "LoadImageFromUrl"}});
+        let told = |given: Value| check_nodes(&limits(given), graph.as_object().unwrap(), None);
+        let denied = |rule: &str| {
+            Err(format!(
+                "node 7: the pool does not run nodes of class \"LoadImageFromUrl\", by its rule {rule} \
+                 (spec.limits.denyNodes)"
+            ))
+        };
+        for (given, want) in [
+            (json!({}), denied("\"*FromUrl*\" of @default")),
+            (json!({"denyNodes": ["@default", "KSampler*x"]}), denied("\"*FromUrl*\" of @default")),
+            (json!({"denyNodes": ["@api", "*url"]}), denied("\"*url\"")),
+            (json!({"denyNodes": ["ShellNode"]}), Ok(())),
+            (json!({"denyNodes": []}), Ok(())),
         ] {
-            assert_eq!(matches(pattern, name), is, "{pattern} {name}");
+            assert_eq!(told(given.clone()), want, "{given}");
         }
     }
 }

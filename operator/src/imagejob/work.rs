@@ -1,15 +1,16 @@
 //! From what a job asks for to what a worker runs. Pure.
 
+mod picture;
+mod recipe;
+
 use crds::{
-    ConfigMapRef, Family, Format, ImageJobSpec, ImageRecipe, ImageRecipeSpec, ImageToImage, Metadata, NoWork,
-    RecipeInput, RecipeInputType, RecipeUse, Sampling, TextToImage, WorkOf, WorkerPool, Workflow,
-    conditions::JobReason,
+    ConfigMapRef, Format, ImageJobSpec, Metadata, NoWork, WorkOf, WorkerPool, Workflow, conditions::JobReason,
 };
 use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::Value;
 use workflow::{
-    Graph, InputPath, JobFacts, ObjectInfo, RecipeProblem, Rendered, SeedProblem, SeedRules, check_paths,
-    digest, family_of, files, model, set_inputs, settle_seeds,
+    Graph, InputPath, JobFacts, ObjectInfo, Rendered, SeedProblem, SeedRules, check_paths, digest, files,
+    model, most_pixels, most_steps, set_inputs, settle_seeds,
 };
 
 use super::{
@@ -19,7 +20,9 @@ use super::{
     segments,
     validate::{Problem, References, Source},
 };
-use crate::index::{JobRecord, image_work, picture_work};
+use crate::index::JobRecord;
+use picture::{image_to_image, text_to_image};
+use recipe::recipe;
 
 /// A workflow's JSON, as it would be queued, may be so large.
 const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
@@ -91,7 +94,7 @@ pub(super) fn make(
     };
     let Planned { rendered, work, unit_ms, has_digest, origin, black_is_wrong } = planned;
     if kept.is_new {
-        allowed(spec, pool, &rendered, origin == Origin::Job)?;
+        allowed(spec, pool, &rendered, &origin, definitions(references))?;
         references.known.iter().try_for_each(|known| fit::check(&rendered.graph, &origin, known))?;
     }
     let inputs = inputs::resolve(record, spec, pool, references, &rendered.files, kept.is_new)?;
@@ -134,78 +137,6 @@ fn no_work(error: NoWork) -> Problem {
         NoWork::UnknownType => Problem::waits(JobReason::WorkTypeUnknown, error.to_string()),
         NoWork::Missing => Problem::ends(JobReason::WorkflowInvalid, error.to_string()),
     }
-}
-
-fn text_to_image(asked: &TextToImage, pool: &WorkerPool, job: JobFacts<'_>) -> Result<Planned, Problem> {
-    let family = family(&asked.sampling, pool)?;
-    let mut rendered =
-        workflow::text_to_image(asked, family, job).map_err(|error| unfit("textToImage", &error))?;
-    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::text_to_image_recipe)?;
-    Ok(Planned {
-        work: picture_work(&asked.sampling.model),
-        unit_ms: GUESSED_UNIT_MS.0,
-        has_digest: false,
-        origin: Origin::Shipped,
-        black_is_wrong: true,
-        rendered,
-    })
-}
-
-fn image_to_image(asked: &ImageToImage, pool: &WorkerPool, job: JobFacts<'_>) -> Result<Planned, Problem> {
-    let family = family(&asked.sampling, pool)?;
-    let mut rendered =
-        workflow::image_to_image(asked, family, job).map_err(|error| unfit("imageToImage", &error))?;
-    model_inputs(&mut rendered, &asked.sampling, family, pool, workflow::image_to_image_recipe)?;
-    Ok(Planned {
-        work: image_work(&asked.sampling.model),
-        unit_ms: GUESSED_UNIT_MS.0,
-        has_digest: false,
-        origin: Origin::Shipped,
-        black_is_wrong: true,
-        rendered,
-    })
-}
-
-/// The job's word, else the pool's, else what the file's name tells, else Stable Diffusion 1.5.
-fn family(asked: &Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
-    let listed = pool.spec.models.iter().find(|model| model.name == asked.model).map(|model| model.family);
-    match asked.family.or(listed).or_else(|| family_of(&asked.model)).unwrap_or(Family::SD15) {
-        Family::Unknown => Err(Problem::waits(
-            JobReason::WorkTypeUnknown,
-            format!("this operator does not know the family of model {:?}; a newer one does", asked.model),
-        )),
-        family => Ok(family),
-    }
-}
-
-/// What the pool says of a model, e.g. the file of its text encoder, and the job does not.
-fn model_inputs(
-    rendered: &mut Rendered,
-    asked: &Sampling,
-    family: Family,
-    pool: &WorkerPool,
-    recipe: fn(Family) -> Option<&'static ImageRecipe>,
-) -> Result<(), Problem> {
-    let model = &asked.model;
-    let listed = pool.spec.models.iter().find(|listed| listed.name == *model && listed.family == family);
-    let (Some(listed), Some(recipe)) = (listed, recipe(family)) else { return Ok(()) };
-    let given = serde_json::to_value(asked).unwrap_or_default();
-    for (name, value) in listed.inputs.iter().filter(|(name, _)| given.get(name).is_none()) {
-        let Some(input) = recipe.spec.inputs.iter().find(|input| input.name == *name) else {
-            let why =
-                format!("spec.models[{model}].inputs of the pool: the family's recipe has no input {name:?}");
-            return Err(Problem::waits(JobReason::RecipeInvalid, why));
-        };
-        for path in &input.to {
-            let Some((node, input)) = path.split_once('.') else { continue };
-            let node = rendered.graph.get_mut(node);
-            if let Some(place) = node.and_then(|node| node["inputs"].get_mut(input)) {
-                *place = value.clone();
-            }
-        }
-    }
-    rendered.model = workflow::model(&rendered.graph);
-    Ok(())
 }
 
 fn workflow(
@@ -281,78 +212,6 @@ fn used(graph: &Graph, names: &[&str], references: &References) -> Vec<(String, 
     used
 }
 
-fn recipe(
-    record: &JobRecord,
-    asked: &RecipeUse,
-    references: &References,
-    job: JobFacts<'_>,
-) -> Result<Planned, Problem> {
-    let recipe: &ImageRecipeSpec = match &references.recipe {
-        Source::Found(recipe) => recipe,
-        Source::Missing { message } => {
-            return Err(Problem::waits(JobReason::RecipeNotFound, message.as_str()));
-        }
-        Source::Inline => {
-            let at = format!("ImageRecipe {}/{} does not exist (yet)", record.namespace, asked.name);
-            return Err(Problem::waits(JobReason::RecipeNotFound, at));
-        }
-    };
-    let wrong =
-        |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
-    let graph = match &recipe.graph {
-        Some(graph) => {
-            workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?
-        }
-        None => read(&references.workflow).map_err(|unread| match unread {
-            Unread::Missing(why) => wrong(why),
-            Unread::Invalid(why) => {
-                wrong(format!("{}: {why}", place(record, recipe.config_map_ref.as_ref())))
-            }
-            Unread::Nowhere => wrong("it has neither graph nor configMapRef".to_owned()),
-        })?,
-    };
-    if let Some(input) = recipe.inputs.iter().find(|input| is_unknown(input, asked)) {
-        let why = format!(
-            "spec.work.recipe.inputs.{}: this operator does not know an input of this type; a newer one does",
-            input.name
-        );
-        return Err(Problem::waits(JobReason::WorkTypeUnknown, why));
-    }
-    let mut rendered = workflow::render(recipe, graph, &asked.inputs, job).map_err(|error| match error {
-        RecipeProblem::Recipe(why) => wrong(why),
-        RecipeProblem::Input { .. } => {
-            Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.recipe.{error}"))
-        }
-        RecipeProblem::Seeds(error) => unseeded("recipe", &error),
-    })?;
-    if let Some(out) = check_paths(&rendered.graph, definitions(references)).first() {
-        return Err(wrong(out.to_string()));
-    }
-    // Files that the graph itself names.
-    for (name, paths) in used(&rendered.graph, job.files, references) {
-        match rendered.files.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => {
-                known.extend(paths.into_iter().filter(|path| !known.contains(path)).collect::<Vec<_>>());
-            }
-            None => rendered.files.push((name, paths)),
-        }
-    }
-    let kind = format!("r:{}/{}:{}", record.namespace, asked.name, rendered.model);
-    Ok(Planned {
-        // A long name of a model would make the key longer than the queue keeps.
-        work: if kind.len() > 200 { workflow::work(&rendered.graph) } else { kind },
-        unit_ms: GUESSED_UNIT_MS.1 / rendered.units.max(1.0),
-        has_digest: true,
-        origin: Origin::Recipe(asked.name.clone()),
-        black_is_wrong: false,
-        rendered,
-    })
-}
-
-fn is_unknown(input: &RecipeInput, asked: &RecipeUse) -> bool {
-    input.kind == RecipeInputType::Unknown && asked.inputs.contains_key(&input.name)
-}
-
 /// Why a text gives no graph.
 enum Unread {
     Missing(String),
@@ -379,15 +238,6 @@ fn place(record: &JobRecord, reference: Option<&ConfigMapRef>) -> String {
     }
 }
 
-fn unfit(field: &str, error: &RecipeProblem) -> Problem {
-    let message = match error {
-        RecipeProblem::Seeds(SeedProblem::Input { why, .. }) => format!("seed {why}"),
-        error => error.to_string(),
-    };
-    let message = message.strip_prefix("inputs.").unwrap_or(&message);
-    Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.{field}.{message}"))
-}
-
 fn unseeded(field: &str, error: &SeedProblem) -> Problem {
     let message = match error {
         SeedProblem::Named { .. } => format!("spec.work.{field}.{error}"),
@@ -406,30 +256,25 @@ fn allowed(
     spec: &ImageJobSpec,
     pool: &WorkerPool,
     rendered: &Rendered,
-    is_workflow: bool,
+    origin: &Origin,
+    known: Option<&ObjectInfo>,
 ) -> Result<(), Problem> {
     let too_much = |why: String| Problem::waits(JobReason::LimitExceeded, why);
     let limits = &pool.spec.limits;
     let models = workflow::model_files(&rendered.graph);
     let models: Vec<&str> = models.iter().map(String::as_str).collect();
-    let (steps, pixels) = (largest(&rendered.graph, steps_of), largest(&rendered.graph, pixels_of));
+    let (steps, pixels) = (most_steps(&rendered.graph), most_pixels(&rendered.graph));
     let steps = steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX));
-    let asked = Asked { is_workflow, models: &models, count: spec.count, steps, pixels };
+    let asked = Asked {
+        is_workflow: *origin == Origin::Job,
+        is_recipe: matches!(origin, Origin::Recipe(_)),
+        models: &models,
+        count: spec.count,
+        steps,
+        pixels,
+    };
     limits::check(limits, &asked).map_err(too_much)?;
-    let classes = rendered.graph.values().filter_map(|node| node["class_type"].as_str());
-    limits::check_nodes(limits, classes).map_err(too_much)
-}
-
-fn largest(graph: &Graph, of: fn(&Value) -> Option<u64>) -> Option<u64> {
-    graph.values().filter_map(|node| of(&node["inputs"])).max()
-}
-
-fn steps_of(inputs: &Value) -> Option<u64> {
-    inputs["steps"].as_u64()
-}
-
-fn pixels_of(inputs: &Value) -> Option<u64> {
-    inputs["width"].as_u64()?.checked_mul(inputs["height"].as_u64()?)
+    limits::check_nodes(limits, &rendered.graph, known).map_err(too_much)
 }
 
 fn form(spec: &ImageJobSpec) -> queue::Form {

@@ -21,6 +21,9 @@ pub struct TaskInput {
     /// A larger file is refused, bytes.
     #[serde(default = "max_bytes")]
     pub max_bytes: u64,
+    /// A picture of more pixels is refused, width × height. Absent: as many as the worker takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<u64>,
 }
 
 /// Where an input file is.
@@ -84,6 +87,7 @@ mod tests {
             kind: InputKind::Picture,
             to: vec!["10.image".into()],
             max_bytes: TaskInput::MAX_BYTES,
+            max_pixels: None,
         };
         let written = json!({
             "name": "photo", "kind": "picture", "to": ["10.image"], "maxBytes": 20_971_520,

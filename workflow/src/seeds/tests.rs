@@ -81,6 +81,19 @@ fn several_images_without_a_seed_need_a_word() {
 }
 
 #[test]
+fn images_of_one_seed_may_have_the_largest() {
+    let graph = json!({"3": {"class_type": "KSampler", "inputs": {"seed": u64::MAX}}});
+    let settled = |same: bool| {
+        let mut graph = graph.as_object().unwrap().clone();
+        let rules = SeedRules { count: 4, same, ..SeedRules::default() };
+        settle_seeds(&mut graph, rules).map(|seeds| seeds[0].first).map_err(|problem| problem.to_string())
+    };
+    assert_eq!(settled(true), Ok(u64::MAX));
+    let told = settled(false).unwrap_err();
+    assert!(told.ends_with("18446744073709551615 can't be counted up for 4 images"), "{told}");
+}
+
+#[test]
 fn the_user_may_name_the_seeds() {
     let graph = json!({
         "3": {"class_type": "KSampler", "inputs": {"seed": ["11", 0]}},

@@ -76,21 +76,23 @@ fn shipped(kind: &str, family: Family) -> Option<&'static ImageRecipe> {
     READ.get(format!("{kind}-{}", family::slug(family)?).as_str())
 }
 
-/// The graph of `spec.work.textToImage` for a model of this family, with the defaults of the family. `job.drawn_seed` is
-/// used where the user gave no seed.
+/// The graph of `spec.work.textToImage` for a model of this family, with the defaults of the family. `defaults` are the
+/// values of the recipe's inputs that count before those, where the user gave none. `job.drawn_seed` is used where nobody
+/// gave a seed.
 ///
 /// # Errors
 ///
-/// If the family does not take what the user gave.
+/// If the family does not take what the user gave, or what `defaults` say.
 pub fn text_to_image(
     asked: &TextToImage,
     family: Family,
+    defaults: &BTreeMap<String, Value>,
     job: JobFacts<'_>,
 ) -> Result<Rendered, RecipeProblem> {
     let mut values = sampling(&asked.sampling, family)?;
     let sizes = [("width", asked.width), ("height", asked.height)];
     values.extend(sizes.into_iter().filter_map(|(name, size)| Some((name.to_owned(), size?.into()))));
-    let mut made = run(text_to_image_recipe(family), &values, job)?;
+    let mut made = run(text_to_image_recipe(family), values, defaults, job)?;
     made.units /= UNIT_PIXELS;
     insert::options(&mut made, &asked.sampling, None, family, job.files)?;
     made.model = model(&made.graph);
@@ -106,13 +108,14 @@ pub fn text_to_image(
 pub fn image_to_image(
     asked: &ImageToImage,
     family: Family,
+    defaults: &BTreeMap<String, Value>,
     job: JobFacts<'_>,
 ) -> Result<Rendered, RecipeProblem> {
     const GUESSED_PIXELS: f64 = 1024.0 * 1024.0;
     let mut values = sampling(&asked.sampling, family)?;
     values.insert("image".into(), asked.image.clone().into());
     values.insert("strength".into(), decimal(asked.strength));
-    let mut made = run(image_to_image_recipe(family), &values, job)?;
+    let mut made = run(image_to_image_recipe(family), values, defaults, job)?;
     made.units *= GUESSED_PIXELS / UNIT_PIXELS;
     insert::options(&mut made, &asked.sampling, asked.mask.as_deref(), family, job.files)?;
     made.model = model(&made.graph);
@@ -121,12 +124,16 @@ pub fn image_to_image(
 
 fn run(
     recipe: Option<&ImageRecipe>,
-    values: &Map<String, Value>,
+    mut values: Map<String, Value>,
+    defaults: &BTreeMap<String, Value>,
     job: JobFacts<'_>,
 ) -> Result<Rendered, RecipeProblem> {
+    for (name, value) in defaults {
+        values.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     let recipe = recipe
         .ok_or_else(|| RecipeProblem::input("family", "this operator does not know it; a newer one does"))?;
-    render(&recipe.spec, recipe.spec.graph.clone().unwrap_or_default(), values, job)
+    render(&recipe.spec, recipe.spec.graph.clone().unwrap_or_default(), &values, job)
 }
 
 /// What the user gave, as values of the recipe's inputs.

@@ -1,5 +1,7 @@
 //! Every graph that ships, with every option, against the node definitions of a real engine.
 
+use std::collections::BTreeMap;
+
 use crds::{ControlNet, Decimal, Family, ImageToImage, Lora, Sampling, TextToImage};
 use workflow::{JobFacts, Rendered, check, check_paths, default_denied, denied, files};
 
@@ -86,11 +88,11 @@ fn every_shipped_graph_is_one_that_a_real_engine_takes() {
         for sampling in [plain(family), full(family)] {
             let what = format!("{family:?} {}", sampling.steps.is_some());
             let asked = TextToImage { sampling: sampling.clone(), width: Some(768), height: Some(640) };
-            let made = workflow::text_to_image(&asked, family, JOB).expect("a graph");
+            let made = workflow::text_to_image(&asked, family, &BTreeMap::new(), JOB).expect("a graph");
             fits(&made, &what);
             for mask in [None, Some("hole")] {
                 let asked = image_to_image(sampling.clone(), mask);
-                let made = workflow::image_to_image(&asked, family, JOB).expect("a graph");
+                let made = workflow::image_to_image(&asked, family, &BTreeMap::new(), JOB).expect("a graph");
                 fits(&made, &format!("{what} from an image, mask {mask:?}"));
             }
         }
@@ -119,7 +121,7 @@ fn every_shipped_recipe_is_one_that_a_real_engine_takes_as_it_stands() {
 #[test]
 fn what_is_asked_for_stands_in_the_graph() {
     let asked = TextToImage { sampling: full(Family::SDXL), width: Some(768), height: None };
-    let made = workflow::text_to_image(&asked, Family::SDXL, JOB).expect("a graph");
+    let made = workflow::text_to_image(&asked, Family::SDXL, &BTreeMap::new(), JOB).expect("a graph");
     let node = |id: &str| &made.graph[id]["inputs"];
     assert_eq!(node("5")["width"], 768);
     assert_eq!(node("5")["height"], 1024, "the family's");
@@ -141,7 +143,7 @@ fn what_a_family_does_not_take_is_told() {
     let told = |family: Family, change: &dyn Fn(&mut Sampling)| {
         let mut asked = image_to_image(plain(family), None);
         change(&mut asked.sampling);
-        workflow::image_to_image(&asked, family, JOB).expect_err("refused").to_string()
+        workflow::image_to_image(&asked, family, &BTreeMap::new(), JOB).expect_err("refused").to_string()
     };
     let control =
         ControlNet { model: "c.safetensors".into(), image: "edge".into(), strength: Decimal::whole(1) };
@@ -164,7 +166,9 @@ fn what_a_family_does_not_take_is_told() {
     assert!(told(Family::Unknown, &|_| ()).starts_with("inputs.family: this operator does not know it"));
     let mut asked = image_to_image(plain(Family::SD15), Some("gap"));
     asked.image = "pohto".into();
-    let told = workflow::image_to_image(&asked, Family::SD15, JOB).expect_err("refused").to_string();
+    let told = workflow::image_to_image(&asked, Family::SD15, &BTreeMap::new(), JOB)
+        .expect_err("refused")
+        .to_string();
     assert_eq!(
         told,
         "inputs.image: is \"pohto\"; give the name of an entry of spec.inputs: photo, hole, edges"

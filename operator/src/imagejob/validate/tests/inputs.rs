@@ -79,6 +79,7 @@ fn workers_are_told_where_an_input_is_and_where_it_goes() {
             kind: InputKind::Picture,
             to: vec!["1.image".to_owned()],
             max_bytes,
+            max_pixels: None,
         };
         assert_eq!(task.inputs, [photo]);
     }
@@ -186,11 +187,14 @@ fn an_image_is_made_from_the_inputs_that_it_names() {
     let inputs = [source("photo"), source("mask"), source("edges")];
     let work = json!({"type": "ImageToImage", "textToImage": null, "imageToImage": asked});
     let with = |inputs: &[Value]| job_with(json!({"spec": {"inputs": inputs, "work": work}}));
-    let references = allows(&json!({"objectPrefixes": ["shared/"]}));
+    let references = with_pool(json!({"spec":
+        {"inputs": {"objectPrefixes": ["shared/"]}, "limits": {"maxPixels": 1_000_000}}}));
     let accepted = accepted(&with(&inputs), &references);
     assert_eq!((accepted.job.work.as_str(), accepted.terms.segments), ("i:v1-5.safetensors", None));
     for input in task_of(&accepted).inputs {
         assert_eq!((input.kind, input.to.len()), (InputKind::Picture, 1), "{}", input.name);
+        let limit = (input.name == "photo").then_some(1_000_000);
+        assert_eq!(input.max_pixels, limit, "{}: the result is as large as the photo", input.name);
         let (node, name) = input.to[0].split_once('.').unwrap();
         let graph = task_of(&accepted).graph;
         assert_eq!(graph[node]["inputs"][name], json!(input.name), "where the file's name goes");

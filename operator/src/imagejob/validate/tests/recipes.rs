@@ -42,12 +42,23 @@ fn a_recipe_makes_what_its_inputs_say() {
         ("xl.safetensors", "r:studio/portrait:xl.safetensors")
     );
     assert!(accepted.terms.digest.is_some(), "a recipe may change behind the job's back");
-    let no_workflows = json!({"spec": {"limits": {"workflows": false}}});
-    let pool = with_pool(no_workflows).pool;
-    assert!(
-        validated(&job, &References { pool, ..recipe(&json!({})) }).is_ok(),
-        "a recipe is no workflow of its own"
-    );
+}
+
+#[test]
+fn a_recipe_is_a_workflow_to_a_pool_that_takes_none() {
+    let job = from_recipe(&json!({"prompt": "a harbour"}));
+    let with = |limits: Value| {
+        let pool = with_pool(json!({"spec": {"limits": limits}})).pool;
+        References { pool, ..recipe(&json!({})) }
+    };
+    let message = "the pool takes no workflows, and a recipe has one (spec.limits.workflows; spec.limits.recipes: true \
+                   lets recipes in)";
+    refused(&job, &with(json!({"workflows": false})), JobReason::LimitExceeded, Course::Waits, message);
+    assert!(validated(&job, &with(json!({"workflows": false, "recipes": true}))).is_ok());
+    let message = "node 9: the pool does not run nodes of class \"SaveImage\", by its rule \"SaveImage\" \
+                   (spec.limits.denyNodes)";
+    let strict = with(json!({"denyNodes": ["SaveImage"]}));
+    refused(&job, &strict, JobReason::LimitExceeded, Course::Waits, message);
 }
 
 #[test]

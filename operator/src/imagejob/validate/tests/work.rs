@@ -164,13 +164,36 @@ fn what_the_pool_says_of_a_model_counts_unless_the_job_says_otherwise() {
     assert_eq!(model, "clip_l.safetensors+mine.safetensors+painter.safetensors+t5xxl_fp8.safetensors");
     let own_family = json!({"family": "SD15"});
     assert_eq!(made(&own_family), (json!("CheckpointLoaderSimple"), None, "painter.safetensors".into()));
+}
 
-    let wrong =
-        json!({"name": "v1-5.safetensors", "family": "SD15", "inputs": {"textEncoder": "a.safetensors"}});
-    let message =
-        "spec.models[v1-5.safetensors].inputs of the pool: the family's recipe has no input \"textEncoder\"";
-    let references = with_pool(json!({"spec": {"models": [wrong]}}));
-    refused(&job(), &references, JobReason::RecipeInvalid, Course::Waits, message);
+#[test]
+fn values_that_a_pool_gives_for_a_model_are_checked_and_counted_as_a_jobs_own() {
+    let with = |inputs: Value| {
+        let listed = json!({"name": "v1-5.safetensors", "family": "SD15", "inputs": inputs});
+        with_pool(json!({"spec": {"models": [listed], "limits": {"maxSteps": 50}}}))
+    };
+    let numbers = with(json!({"steps": 40, "width": 1024, "cfgScale": "6.5"}));
+    let accepted = accepted(&job(), &numbers);
+    assert_eq!(accepted.job.units, 80.0, "40 steps at 1024 × 512");
+    assert_eq!(task_of(&accepted).graph["3"]["inputs"]["cfg"], json!(6.5), "a decimal text is a number");
+    let own = from_text(&json!({"steps": 10, "width": 512, "height": 512}));
+    assert_eq!(self::accepted(&own, &numbers).job.units, 10.0, "the job's own values count first");
+
+    let at = "spec.models[v1-5.safetensors].inputs";
+    let table = [
+        (
+            json!({"steps": 5000}),
+            format!("{at}.steps of the pool: is 5000; give a whole number from 1 to 1000"),
+        ),
+        (json!({"prompts": "x"}), format!("{at}.prompts of the pool: the recipe has no such input; ")),
+    ];
+    for (inputs, message) in table {
+        let problem = validated(&job(), &with(inputs)).unwrap_err();
+        assert_eq!((problem.reason, problem.course), (JobReason::RecipeInvalid, Course::Waits));
+        assert!(problem.message.starts_with(&message), "{}", problem.message);
+    }
+    let message = "60 steps, and the pool allows at most 50 (spec.limits.maxSteps)";
+    refused(&job(), &with(json!({"steps": 60})), JobReason::LimitExceeded, Course::Waits, message);
 }
 
 #[test]
@@ -213,9 +236,29 @@ fn what_the_pool_does_not_allow_waits_for_the_pool() {
             "262144 pixels, and the pool allows at most 262143 (spec.limits.maxPixels)",
         ),
         (
-            json!({"denyNodes": ["Save*"]}),
+            json!({"maxPixels": 1_000_000}),
+            with_graph(
+                &json!({"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["1", 0], "height": 1024}},
+                        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 1024}}}),
+                &json!({}),
+            ),
+            "1048576 pixels, and the pool allows at most 1000000 (spec.limits.maxPixels)",
+        ),
+        (
+            json!({"denyNodes": ["save*"]}),
             with_inputs(&json!({})),
-            "the pool denies nodes of class \"SaveImage\" (spec.limits.denyNodes: Save*)",
+            "node 9: the pool does not run nodes of class \"SaveImage\", by its rule \"save*\" (spec.limits.denyNodes)",
+        ),
+        (
+            json!({}),
+            with_graph(&json!({"20": {"class_type": "LoadImageFromUrl"}}), &json!({})),
+            "node 20: the pool does not run nodes of class \"LoadImageFromUrl\", by its rule \"*FromUrl*\" of @default \
+             (spec.limits.denyNodes)",
+        ),
+        (
+            json!({"denyNodes": ["KSampler"]}),
+            plain(),
+            "node 3: the pool does not run nodes of class \"KSampler\", by its rule \"KSampler\" (spec.limits.denyNodes)",
         ),
     ];
     for (limits, mut job, message) in table {
