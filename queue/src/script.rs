@@ -111,6 +111,7 @@ scripts! {
     delete_all: "allow-oom",
     outcomes: "no-writes",
     dead_letters: "no-writes",
+    progress: "no-writes",
     stats: "no-writes",
     epoch: "no-writes",
 }

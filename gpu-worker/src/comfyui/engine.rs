@@ -10,8 +10,9 @@ use super::{
     About, Client, Download, Error, Mark, PromptId,
     cleaning::Leftovers,
     history::{History, Queued},
+    outline::Outline,
     outputs::File,
-    progress::{Followed, Follower, Outline, Saved},
+    progress::{Followed, Follower, Saved},
     socket::Socket,
 };
 

@@ -11,5 +11,6 @@ mod order;
 mod outage;
 mod outcome;
 mod pool;
+mod progress;
 mod results;
 mod setup;
