@@ -3,11 +3,11 @@ use std::{
     time::Duration,
 };
 
-use queue::{HeldLease, Lease, Renewed, TaskId, TaskKind};
+use queue::{HeldLease, Lease, NodeProgress, Renewed, RunningNode, TaskId, TaskKind};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    comfyui::{Phase, Progress, PromptId},
+    comfyui::{Nodes, Phase, Progress, PromptId},
     pace::{Estimate, Pace},
 };
 
@@ -116,7 +116,12 @@ impl Held {
             TaskKind::Listing => Stage::Listing,
         };
         let entry = Entry {
-            lease: HeldLease { task: lease.task.clone(), attempt: lease.attempt, progress: None },
+            lease: HeldLease {
+                task: lease.task.clone(),
+                attempt: lease.attempt,
+                progress: None,
+                nodes: None,
+            },
             model: lease.model.clone(),
             work: lease.work.clone(),
             units: lease.units,
@@ -329,6 +334,10 @@ impl Seat {
         self.change(|entry| {
             entry.progress = progress.clone();
             entry.lease.progress = progress.steps.map(|steps| (steps.done, steps.total));
+            entry.lease.nodes = progress.nodes.clone().map(|Nodes { done, total, running }| {
+                let running = running.map(|(id, class)| RunningNode { id, class });
+                NodeProgress { done, total, running }
+            });
             entry.stage = match progress.phase {
                 Phase::Queued => Stage::Queued,
                 Phase::Running => Stage::Generating,

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, fmt::Write as _};
 
+use media::MediaType;
 use queue::{Format, TaskSpec};
 use serde_json::{Map, Value};
 
 use crate::comfyui::Output;
 
-/// The extensions that a task's first file may have, the likeliest first.
-const EXTENSIONS: [&str; 14] =
+/// What a task's first file is as a rule, the likeliest first; after these, all kinds there are.
+const LIKELY: [&str; 14] =
     ["png", "webp", "jpg", "mp4", "webm", "gif", "flac", "mp3", "wav", "opus", "glb", "txt", "avif", "json"];
 /// The engine's own nodes that save or show PNG files and nothing else.
 const PNG_NODES: [&str; 3] = ["SaveImage", "PreviewImage", "SaveImageWebsocket"];
@@ -42,7 +43,8 @@ pub(crate) fn names(spec: &TaskSpec, outputs: &[Output], index: u32) -> Vec<Stri
     named
 }
 
-/// The extensions with which an earlier attempt may have stored the task's first file.
+/// The extensions with which an earlier attempt may have stored the task's first file. A file of a kind that is not known
+/// keeps whatever extension it had, and is not among them: it is made anew, and found when it is stored.
 pub(crate) fn expected_extensions(spec: &TaskSpec) -> Vec<&'static str> {
     let wanted = spec.form.format.map(|format| match format {
         Format::Png => "png",
@@ -53,7 +55,13 @@ pub(crate) fn expected_extensions(spec: &TaskSpec) -> Vec<&'static str> {
     if spec.outputs.is_empty() && saves_pictures_only(&spec.graph) {
         return vec![wanted.unwrap_or("png")];
     }
-    wanted.into_iter().chain(EXTENSIONS.into_iter().filter(|other| Some(*other) != wanted)).collect()
+    let mut expected: Vec<_> = wanted.into_iter().collect();
+    for extension in LIKELY.into_iter().chain(MediaType::extensions()) {
+        if !expected.contains(&extension) {
+            expected.push(extension);
+        }
+    }
+    expected
 }
 
 /// Nodes that name files are the ones that save them.
@@ -73,6 +81,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use media::MediaType;
     use queue::TaskSpec;
     use serde_json::{Value, json};
 
@@ -113,5 +122,30 @@ mod tests {
         assert!(video.starts_with(&["png"]) && video.contains(&"mp4"), "{video:?}");
         let asked = expected_extensions(&spec(save("SaveVideo"), json!({"format": "webp"})));
         assert_eq!((asked[0], asked.len()), ("webp", video.len()));
+    }
+
+    /// By the nodes of ComfyUI and VideoHelper that save files, and by what `media` calls what they write.
+    #[test]
+    fn a_file_of_any_kind_that_a_node_saves_is_looked_for() {
+        let expected = expected_extensions(&spec(json!({}), json!({})));
+        let saved: [(&str, &[&str]); 9] = [
+            ("SaveImage, SaveAnimatedPNG, SaveAnimatedWEBP", &["png", "webp"]),
+            ("SaveVideo, SaveWEBM, VHS_VideoCombine", &["mp4", "mov", "mkv", "webm", "gif", "avif"]),
+            ("SaveAudio, SaveAudioMP3, SaveAudioOpus", &["flac", "mp3", "opus"]),
+            ("sounds of other nodes", &["wav", "ogg", "oga", "m4a"]),
+            ("SaveSVGNode", &["svg"]),
+            ("images of other nodes", &["jpg", "exr"]),
+            ("SaveGLB and other meshes", &["glb", "gltf", "obj", "stl", "ply"]),
+            ("SaveLatent, CheckpointSave", &["latent", "safetensors"]),
+            ("PreviewAny, SaveText", &["txt", "json", "md", "csv", "srt", "vtt"]),
+        ];
+        for (nodes, extensions) in saved {
+            for extension in extensions {
+                assert!(expected.contains(extension), "{extension} of {nodes}");
+            }
+        }
+        for extension in MediaType::extensions() {
+            assert_eq!(expected.iter().filter(|other| **other == extension).count(), 1, "{extension}");
+        }
     }
 }

@@ -143,6 +143,11 @@ impl MediaType {
         KINDS.iter().find(|(kind, ..)| *kind == self).map_or("bin", |(_, _, extension, _)| extension)
     }
 
+    /// The extensions of all kinds that have one; a file may have another: see [`Facts::extension`](crate::Facts::extension).
+    pub fn extensions() -> impl Iterator<Item = &'static str> {
+        KINDS.iter().map(|(_, _, extension, _)| *extension).chain(ALIASES.iter().map(|(alias, _)| *alias))
+    }
+
     /// One picture, or several that a viewer shows as one.
     #[must_use]
     pub fn is_picture(self) -> bool {

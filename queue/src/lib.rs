@@ -90,6 +90,7 @@ mod library;
 mod names;
 mod payload;
 pub mod pools;
+mod progress;
 mod queue;
 mod results;
 mod script;
@@ -107,6 +108,7 @@ pub use engines::{EngineFacts, EngineSeen, ModelFile};
 pub use error::Error;
 pub use jobs::JobPage;
 pub use library::{LOAD_SLAS, PASSES, PRESSING_SLAS};
+pub use progress::LONGEST_NAME;
 pub use queue::{
     BEAT_TIMEOUT, HEARTBEAT, LEASE, MAX_ALIKE_FAILURES, MAX_CRASHES, MAX_INTERRUPTIONS, Options, Queue,
     REAP_EVERY,

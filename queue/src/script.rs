@@ -113,6 +113,7 @@ scripts! {
     engines: "no-writes",
     outcomes: "no-writes",
     dead_letters: "no-writes",
+    progress: "no-writes",
     stats: "no-writes",
     epoch: "no-writes",
 }

@@ -108,17 +108,14 @@ pub(crate) type SeenChunk = (String, String, f64, Vec<u8>, String);
 pub(crate) fn lease_seen(chunk: &SeenChunk, spec: Spec) -> Option<LeaseSeen> {
     let (task, worker, ends, state, progress) = chunk;
     let task = task_id(task)?;
-    let (head, _) = split(state)?;
-    let mut words = head.split(' ');
-    let ("held", attempt, started) = (words.next()?, words.next()?, words.next()?) else { return None };
-    let mut numbers = progress.split(' ').skip(1).map(str::parse::<u32>);
-    let (done, all) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let (attempt, started_ms) = held_since(state)?;
+    let (_tenant, progress) = progress.split_once(' ')?;
     let kind = kind(&spec, task.index);
     let Spec { arrival_ms: _, due_ms, units, total: _, listing: _, class, work, model, tenant } = spec;
     Some(LeaseSeen {
         task,
         kind,
-        attempt: attempt.parse().ok()?,
+        attempt,
         worker: WorkerId(worker.clone()),
         tenant,
         class,
@@ -126,10 +123,25 @@ pub(crate) fn lease_seen(chunk: &SeenChunk, spec: Spec) -> Option<LeaseSeen> {
         work,
         units,
         due_ms,
-        started_ms: started.parse().ok()?,
+        started_ms,
         expires_ms: whole(*ends),
-        progress: (all > 0).then_some((done, all)),
+        progress: steps(progress),
     })
+}
+
+/// Of a task that a worker has: which attempt it is, and since when.
+pub(crate) fn held_since(state: &[u8]) -> Option<(u32, u64)> {
+    let (head, _) = split(state)?;
+    let mut words = head.split(' ');
+    let ("held", attempt, started) = (words.next()?, words.next()?, words.next()?) else { return None };
+    Some((attempt.parse().ok()?, started.parse().ok()?))
+}
+
+/// `done all`, once there are any.
+pub(crate) fn steps(told: &str) -> Option<(u32, u32)> {
+    let (done, all) = told.split_once(' ')?;
+    let (done, all) = (done.parse().ok()?, all.parse().ok()?);
+    (all > 0).then_some((done, all))
 }
 
 /// Splits `uid/index`.

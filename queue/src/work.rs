@@ -4,8 +4,8 @@ use redis::Cmd;
 
 use crate::{
     Beat, BeatReply, Claim, Completion, Error, Fault, Lease, Notice, Order, Queue, Release, Renewed, Result,
-    StoredObject, TaskError, TaskId, TaskResult, WorkerId, Written, library::BATCH, names, spec::millis,
-    task,
+    StoredObject, TaskError, TaskId, TaskResult, WorkerId, Written, library::BATCH, names, progress,
+    spec::millis, task,
 };
 
 /// A user reads it in a condition; more would be cut there anyway.
@@ -52,8 +52,7 @@ impl Queue {
             call.arg(&worker.0).arg(millis(self.lease())).arg(state.as_str()).arg(capacity);
             call.arg(loaded).arg(digest(loaded)).arg(notice).arg(left_ms).arg(trouble);
             for held in leases {
-                let (done, all) = held.progress.unwrap_or_default();
-                call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(done).arg(all);
+                call.arg(&held.task.job.0).arg(held.task.index).arg(held.attempt).arg(progress::encode(held));
             }
         };
         let (order, left_ms, fates, refuted, confirmed): (String, u64, Vec<String>, u32, u32) =

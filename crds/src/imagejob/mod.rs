@@ -203,8 +203,8 @@ pub struct OutputForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub quality: Option<u8>,
-    /// Strip: texts that the engine writes into files, such as the prompt and the workflow, are taken out. Keep: they stay.
-    /// Default: Strip.
+    /// Strip: texts that the engine writes into files, such as the prompt and the workflow, are taken out. Keep: they stay,
+    /// but not in a picture that `format` converts: a converted picture has none. Default: Strip.
     #[serde(default)]
     pub metadata: Metadata,
 }

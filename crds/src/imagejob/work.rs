@@ -318,6 +318,6 @@ pub enum Metadata {
     /// They are taken out.
     #[default]
     Strip,
-    /// They stay: whoever has the file can read the prompt and the whole workflow.
+    /// They stay: whoever has the file can read the prompt and the whole workflow. A picture that is converted has none.
     Keep,
 }

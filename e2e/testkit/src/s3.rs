@@ -268,7 +268,16 @@ async fn serve(listener: TcpListener, service: Arc<Service>) {
                 let service = service.clone();
                 let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                     let service = service.clone();
-                    async move { service.answer(request.map(Body::from)).await }
+                    // On its own: a client that is killed drops its connection, and with it whatever answers it. An
+                    // object whose content is new and whose checksum is old would be left.
+                    let answering = tokio::spawn(async move { service.answer(request.map(Body::from)).await });
+                    async move {
+                        match answering.await {
+                            Ok(answer) => answer,
+                            // It panicked; or the runtime ends.
+                            Err(error) => Err(s3s::HttpError::new(Box::new(error))),
+                        }
+                    }
                 });
                 connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
             }

@@ -10,8 +10,9 @@ use super::{
     About, Client, Download, Error, Mark, PromptId,
     cleaning::Leftovers,
     history::{History, Queued},
+    outline::Outline,
     outputs::File,
-    progress::{Followed, Follower, Outline, Saved},
+    progress::{Followed, Follower, Saved},
     socket::Socket,
 };
 
@@ -249,6 +250,9 @@ impl Engine {
     }
 }
 
+/// A worker that is killed leaves what it had lent. ComfyUI has no public way to list the folder, and a name, a hash of the
+/// content, does not say who lent it: a worker that lives and shares the engine may have lent the same file. So it stays
+/// until the engine is restarted, which empties the folder, or a worker lends the same content and takes it back.
 fn temporary(name: &str) -> File {
     File { filename: name.to_owned(), subfolder: String::new(), kind: TEMP.to_owned() }
 }

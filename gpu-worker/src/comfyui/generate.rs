@@ -7,7 +7,8 @@ use super::{
     Engine, Error, Failure, Kind, Output, Progress, PromptId, Refusal, Segment, State,
     engine::{Connection, Whereabouts},
     history::{Ended, History},
-    progress::{Follower, Outline, Phase},
+    outline::Outline,
+    progress::{Follower, Phase},
 };
 
 /// The socket tells of everything, as a rule; this finds what it did not.

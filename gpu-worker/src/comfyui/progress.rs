@@ -1,14 +1,13 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use serde_json::{Map, Value};
 use tokio::{sync::watch, time::Instant};
 
-use super::{PromptId, event::Event, outputs::File};
+use super::{Nodes, PromptId, event::Event, outline::Outline, outputs::File};
 
 /// How far a prompt is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +22,8 @@ pub struct Progress {
     pub at_last_node: bool,
     /// Steps of its segments; of its current node where it has none.
     pub steps: Option<Steps>,
+    /// How far its graph is, once the engine has begun with it.
+    pub nodes: Option<Nodes>,
     /// The last latent that it saved on its way.
     pub saved: Option<Saved>,
     /// When the first step of any of its nodes was told, and the last.
@@ -76,48 +77,22 @@ pub struct Steps {
     pub last: Instant,
 }
 
-/// What is known of a prompt's graph beforehand, and how far the engine is in it.
-#[derive(Debug, Default)]
-pub(super) struct Outline {
-    /// Without any, the engine's own count of steps is taken.
-    segments: Vec<Segment>,
-    /// The nodes that no other node waits for, less those that are done.
-    open_ends: HashSet<String>,
-    /// The node that runs.
-    running: Option<String>,
-}
-
-impl Outline {
-    pub(super) fn new(graph: &Map<String, Value>, segments: &[Segment]) -> Self {
-        let inputs = graph.values().filter_map(|node| node.get("inputs")?.as_object()).flat_map(Map::values);
-        let links = inputs.filter_map(|input| input.as_array()?.first()?.as_str());
-        let waited_for: HashSet<&str> = links.collect();
-        let open_ends = graph.keys().filter(|id| !waited_for.contains(id.as_str())).cloned().collect();
-        Self { segments: segments.to_vec(), open_ends, running: None }
-    }
-
-    fn cached(&mut self, nodes: &[String]) {
-        self.open_ends.retain(|node| !nodes.contains(node));
-    }
-
-    /// Returns whether it is the last one.
-    fn begins(&mut self, node: &str) -> bool {
-        if let Some(done) = self.running.replace(node.to_owned()) {
-            self.open_ends.remove(&done);
-        }
-        self.open_ends.len() == 1 && self.open_ends.contains(node)
-    }
-}
-
 impl Progress {
     pub(super) fn apply(&mut self, event: &Event, outline: &mut Outline, now: Instant) {
-        let segments = &outline.segments;
+        let segments = outline.segments();
         match event {
-            Event::Started(_) => self.run(now),
-            Event::Cached { nodes, .. } => outline.cached(nodes),
+            Event::Started(_) => {
+                self.run(now);
+                self.nodes = Some(outline.nodes());
+            }
+            Event::Cached { nodes, .. } => {
+                outline.cached(nodes);
+                self.nodes = Some(outline.nodes());
+            }
             Event::Node { node, .. } => {
                 self.run(now);
                 self.at_last_node = outline.begins(node);
+                self.nodes = Some(outline.nodes());
             }
             Event::Steps { done, total, .. } if segments.is_empty() => {
                 self.run(now);
@@ -138,7 +113,11 @@ impl Progress {
                     self.saved = Some(Saved { steps, took, file: file.clone() });
                 }
             }
-            Event::Ended(_) => self.end(now),
+            Event::Ended(_) => {
+                self.end(now);
+                outline.ends();
+                self.nodes = Some(outline.nodes());
+            }
         }
     }
 
@@ -244,21 +223,17 @@ impl Drop for Follower {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::json;
+    use serde_json::Map;
     use tokio::time::Instant;
 
     use super::{
-        super::{event::Event, outputs::File},
-        Outline, Phase, Progress, PromptId, Segment,
+        super::{event::Event, outline::Outline, outputs::File},
+        Phase, Progress, PromptId, Segment,
     };
 
     /// One second between any two events.
     fn after(segments: &[Segment], events: &[Event]) -> Progress {
-        let outline = Outline { segments: segments.to_vec(), ..Outline::default() };
-        outlined(outline, events)
-    }
-
-    fn outlined(mut outline: Outline, events: &[Event]) -> Progress {
+        let mut outline = Outline::new(&Map::new(), segments);
         let start = Instant::now();
         let mut progress = Progress::default();
         for (i, event) in (0..).zip(events) {
@@ -307,24 +282,6 @@ mod tests {
         let progress = after(&[], &[steps("3", 20, 20), steps("4", 1, 10), steps("4", 2, 10)]);
         let steps = progress.steps.expect("steps");
         assert_eq!((steps.done, steps.total, steps.first.1), (2, 10, 1));
-    }
-
-    #[test]
-    fn the_last_node_is_the_one_that_nothing_is_left_to_make_after() {
-        let graph = json!({
-            "1": {"class_type": "EmptyImage", "inputs": {"width": 64}},
-            "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}},
-            "3": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0]}},
-            "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
-        });
-        let graph = graph.as_object().expect("a graph");
-        let node = |node: &str| Event::Node { prompt: id(), node: node.into() };
-        let is_last = |events: &[Event]| outlined(Outline::new(graph, &[]), events).at_last_node;
-        assert!(!is_last(&[node("1"), node("2")]), "4 is left");
-        assert!(!is_last(&[node("1"), node("2"), node("3")]));
-        assert!(is_last(&[node("1"), node("2"), node("3"), node("4")]));
-        let cached = Event::Cached { prompt: id(), nodes: vec!["1".into(), "2".into()] };
-        assert!(is_last(&[cached, node("4")]));
     }
 
     #[test]

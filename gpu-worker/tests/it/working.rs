@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io::Cursor, time::Duration};
 
 use bytes::Bytes;
-use queue::{JobUid, Order, Outcome, TaskResult};
+use queue::{JobUid, NodeProgress, Order, Outcome, RunningNode, TaskResult};
 use serde_json::json;
 use store::FileFacts;
 use testkit::wait_for;
@@ -130,6 +130,13 @@ async fn steps_and_the_loaded_model_are_told_with_the_heartbeat() {
     });
     let (done, total) = progress.await.expect("told");
     assert!(done >= 1 && total == 20, "{done}/{total}");
+    let image = rig.queue.progress(&job).await.expect("told").remove(0);
+    assert_eq!((image.index, image.worker.0.as_str()), (0, worker.id.as_str()));
+    assert!(image.steps >= Some((done, total)), "{image:?}");
+    let nodes = image.nodes.expect("told with the steps");
+    let sampler = RunningNode { id: "3".into(), class: Some("KSampler".into()) };
+    // Done are the loader, both texts and the empty latent; decoder and saver are to come.
+    assert_eq!(nodes, NodeProgress { done: 4, total: 7, running: Some(sampler) });
 
     rig.outcomes(&job, 1).await;
     let loaded = wait_for("the model", PATIENCE, async || {

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use queue::{Beat, HEARTBEAT, HeldLease, Lease, Queue, REAP_EVERY, Renewed, WorkerId, WorkerState};
+use queue::{
+    Beat, HEARTBEAT, HeldLease, Lease, NodeProgress, Queue, REAP_EVERY, Renewed, RunningNode, WorkerId,
+    WorkerState,
+};
 use tokio::{sync::watch, task::JoinSet, time};
 
 use crate::work::{claim, complete};
@@ -50,6 +53,8 @@ async fn hold(
 ) -> Result<()> {
     let mut ticks = time::interval_at(time::Instant::now() + first, HEARTBEAT);
     let mut step = 0;
+    let running = RunningNode { id: "3".into(), class: Some("KSampler".into()) };
+    let nodes = NodeProgress { done: 4, total: 7, running: Some(running) };
     loop {
         tokio::select! {
             _ = stopped.changed() => break,
@@ -59,6 +64,7 @@ async fn hold(
             task: lease.task.clone(),
             attempt: lease.attempt,
             progress: Some((step, 20)),
+            nodes: Some(nodes.clone()),
         });
         let beat = Beat {
             leases: held.collect(),

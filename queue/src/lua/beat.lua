@@ -1,7 +1,7 @@
 -- A heartbeat.
 -- KEYS[1]: what the pool's keys begin with.
 -- ARGV: worker, lease in ms, state, capacity, loaded model, its digest, notice, time left in ms by that, trouble
--- (JSON); then for each task held its uid, index, attempt, steps done and in all.
+-- (JSON); then for each task held its uid, index, attempt and progress.
 -- Returns the order, the time left by that, for each task `keep`, `cancelled`, `lost` or `unknown`, and how often
 -- the worker was refuted and confirmed.
 local worker, lease, state, capacity, loaded, loaded_id, notice, left, trouble = unpack(ARGV, 1, 9)
@@ -26,8 +26,8 @@ local function fate_of(task, uid, index, attempt, c, state_of_task)
   return 'lost'
 end
 
-for i = 10, #ARGV, 5 do
-  local uid, index, attempt, done, all = unpack(ARGV, i, i + 4)
+for i = 10, #ARGV, 4 do
+  local uid, index, attempt, told = unpack(ARGV, i, i + 3)
   local task = task_of(uid, index)
   local values = call('HMGET', P .. 'job:' .. uid, index, unpack(COUNTS))
   local state_of_task = table.remove(values, 1)
@@ -45,7 +45,7 @@ for i = 10, #ARGV, 5 do
     renewed[#renewed + 1] = ends
     renewed[#renewed + 1] = lease_of(task, worker)
     progress[#progress + 1] = task
-    progress[#progress + 1] = pack_progress(c.s, tonumber(done), tonumber(all))
+    progress[#progress + 1] = pack_progress(c.s, told)
   end
   fates[#fates + 1] = fate
 end

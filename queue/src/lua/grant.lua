@@ -5,7 +5,7 @@ local granted = { tasks = 0, chunks = {}, ends = {}, held = {}, bucket_tasks = {
 local function grant(ask, job, first, tasks, charge, states)
   local s = job.s
   local state = pack_held(job.attempts + 1, ask.now, charge, ask.worker, job.history)
-  local progress = pack_progress(s, 0, 0)
+  local progress = pack_progress(s, '0 0')
   local ends, held = granted.ends, granted.held
   local n, m = #ends, #states
   for index = first, first + tasks - 1 do

@@ -1,7 +1,8 @@
 -- Leases: `leases` has UID/INDEX@WORKER by when they end; `held:WORKER` has what a worker holds, each with its tenant where
--- that has a limit (else -), and the steps done and in all.
-local function pack_progress(s, done, all)
-  return ('%s %d %d'):format(s.limit > 0 and s.tenant or '-', done, all)
+-- that has a limit (else -), and how far it is, as its worker tells: steps done and in all; then, on lines of their own, nodes
+-- done and in all, class and id of the one that runs (progress.rs).
+local function pack_progress(s, told)
+  return (s.limit > 0 and s.tenant or '-') .. ' ' .. told
 end
 
 -- A task of a tenant with a limit no longer runs.

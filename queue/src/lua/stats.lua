@@ -1,7 +1,7 @@
 -- The queue at a glance.
 -- KEYS[1]: what the pool's keys begin with.
 -- ARGV: none.
--- Returns Redis' time; the backlog by bucket; of each lease its task, worker, when it ends, state and progress; of
+-- Returns Redis' time; the backlog by bucket; of each lease its task, worker, when it ends, state and steps; of
 -- each job of these its uid and record; of each worker its name and fields; the learned ms per unit by work key.
 local leases, records, seen = {}, {}, {}
 local found = call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES')
@@ -16,7 +16,8 @@ for i = 1, #found, 2 do
       records[#records + 1] = record
     end
     if state then
-      leases[#leases + 1] = { task, worker, found[i + 1], state, call('HGET', P .. 'held:' .. worker, task) or '' }
+      local told = call('HGET', P .. 'held:' .. worker, task) or ''
+      leases[#leases + 1] = { task, worker, found[i + 1], state, told:match('^[^\n]*') }
     end
   end
 end

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Notice, TaskError, TaskId, Trouble, WorkerId};
+use super::{NodeProgress, Notice, TaskError, TaskId, Trouble, WorkerId};
 
 /// What a worker wants when it claims.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +127,8 @@ pub struct HeldLease {
     pub attempt: u32,
     /// Sampling steps done and steps in all, when known.
     pub progress: Option<(u32, u32)>,
+    /// How far the graph is, when known.
+    pub nodes: Option<NodeProgress>,
 }
 
 /// The answer to a heartbeat.

@@ -6,6 +6,7 @@ mod input;
 mod job;
 mod lease;
 mod notice;
+mod progress;
 mod settings;
 
 pub use blame::{Fault, Reason, TaskError, Trouble};
@@ -23,4 +24,5 @@ pub use lease::{
     TaskKind, TaskResult, Timings, WorkerState, Written,
 };
 pub use notice::Notice;
+pub use progress::{NodeProgress, RunningNode, TaskProgress};
 pub use settings::{ClassSetting, Settings};

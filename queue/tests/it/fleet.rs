@@ -117,7 +117,7 @@ async fn stats_show_backlog_leases_and_workers() -> Result<()> {
     let later = now_ms() + 20_000;
     q.enqueue(&of("b", Job { model: "xl".into(), units: 80.0, arrival_ms: later, ..tasks("b", 5) })).await?;
     let lease = q.must_claim("w").await?;
-    let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)) };
+    let held = HeldLease { task: lease.task.clone(), attempt: 1, progress: Some((3, 20)), nodes: None };
     q.beat(&worker("w"), &Beat { leases: vec![held], loaded: Some("sd15".into()), ..Beat::default() })
         .await?;
     q.beat(&worker("idle"), &Beat::default()).await?;

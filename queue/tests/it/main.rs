@@ -12,5 +12,6 @@ mod order;
 mod outage;
 mod outcome;
 mod pool;
+mod progress;
 mod results;
 mod setup;

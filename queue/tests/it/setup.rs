@@ -175,7 +175,8 @@ impl Worker for Queue {
     }
 
     async fn renew(&self, name: &str, lease: &Lease) -> Result<Renewed> {
-        let held = HeldLease { task: lease.task.clone(), attempt: lease.attempt, progress: None };
+        let held =
+            HeldLease { task: lease.task.clone(), attempt: lease.attempt, progress: None, nodes: None };
         let reply = self.beat(&worker(name), &Beat { leases: vec![held], ..Beat::default() }).await?;
         reply.leases.first().copied().context("no answer for the lease")
     }

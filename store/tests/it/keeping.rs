@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use store::{Error, Put};
+use store::{Error, FileFacts, Put};
 use testkit::{Reading, S3, S3Options};
 
 use crate::{facts, open, output, picture, server};
@@ -72,4 +72,29 @@ async fn deleting_twice_is_fine() {
     store.delete("k.png").await.expect("nothing to delete");
 
     assert!(matches!(store.head("k.png").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn what_could_run_scripts_is_saved_and_not_opened() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let s3 =
+        S3::start(S3Options { reading: Reading::Public, ..S3Options::default() }).await.expect("a server");
+    let store = open(&s3, &output(&s3)).await;
+    let table = [
+        ("image/svg+xml", Some("attachment")),
+        ("text/html", Some("attachment")),
+        ("application/xhtml+xml", Some("attachment")),
+        ("image/png", None),
+        ("video/mp4", None),
+        ("text/plain; charset=utf-8", None),
+        ("model/gltf+json", None),
+    ];
+    for (n, (media_type, disposition)) in table.into_iter().enumerate() {
+        let key = format!("file-{n}");
+        let facts = FileFacts { media_type: media_type.into(), ..facts() };
+        store.put_file(&key, picture(), &facts).await.expect("stored");
+        let answer = reqwest::get(store.output().url(&key)).await.expect("an answer");
+        let told = answer.headers().get("content-disposition").and_then(|value| value.to_str().ok());
+        assert_eq!((told, answer.headers()["content-type"].to_str().ok()), (disposition, Some(media_type)));
+    }
 }

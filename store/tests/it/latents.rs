@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use store::Latent;
+use testkit::wait_for;
+use tokio::time::timeout;
 
 use crate::{open, output, server};
 
@@ -33,4 +37,22 @@ async fn what_is_no_latent_of_ours_is_none() {
         .await
         .expect("put");
     assert_eq!(store.get_latent("generated/latents/x.latent").await.expect("read"), None);
+}
+
+/// As when its worker is killed: the server has the old latent or the new one then, and never parts of both.
+#[tokio::test]
+async fn a_writer_that_is_cut_off_leaves_a_whole_latent() {
+    let s3 = server().await;
+    let store = open(&s3, &output(&s3)).await;
+    let key = store.output().latent_key("7d3c", 0);
+    store.put_latent(&key, &latent(0)).await.expect("stored");
+    for round in 1..80 {
+        let cut_off = Duration::from_micros(50 * u64::from(round));
+        let _ = timeout(cut_off, store.put_latent(&key, &latent(round))).await;
+        let whole = wait_for("a whole latent", Duration::from_secs(5), async || {
+            store.get_latent(&key).await.ok().flatten()
+        });
+        let found = whole.await.expect("a latent");
+        assert_eq!(found, latent(found.steps), "round {round}");
+    }
 }

@@ -85,6 +85,7 @@ async fn make_images(queue: &Queue, jobs: usize) -> Result<()> {
             task: lease.task.clone(),
             attempt: lease.attempt,
             progress: None,
+            nodes: None,
         });
         let (leases, state) = (leases.collect(), WorkerState::Ready);
         let capacity = claim.capacity.clone();
