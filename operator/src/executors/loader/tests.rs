@@ -124,8 +124,12 @@ async fn an_input_in_a_config_map_is_bytes_or_a_text_or_says_which_key_is_missin
 #[tokio::test]
 async fn a_file_of_another_job_is_missing_until_that_job_has_made_it() {
     let result = |index: u32, keys: &[&str]| {
-        let file = |key: &&str| json!({"node": "9", "name": "a.png", "mediaType": "image/png", "bytes": 1, "key": key});
-        json!({"index": index, "outputs": keys.iter().map(file).collect::<Vec<_>>()})
+        let file = |key: &&str| {
+            json!({"node": "9", "name": "a.png", "mediaType": "image/png", "bytes": 1, "key": key,
+                                   "url": "https://images.example.com/a.png"})
+        };
+        json!({"index": index, "gpuSeconds": "1", "capacity": "Spot", "amount": "0", "attempts": 1,
+               "outputs": keys.iter().map(file).collect::<Vec<_>>()})
     };
     let pool = pool_of("sd15");
     let ended = "2026-01-01T00:00:00Z";
