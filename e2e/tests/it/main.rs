@@ -4,6 +4,7 @@ mod bad_input;
 mod borders;
 mod control;
 mod documents;
+mod engines;
 mod faults;
 mod machines;
 mod main_job;
@@ -71,6 +72,9 @@ fn main() -> Result<ExitCode> {
         work::files_of_every_kind_are_listed_as_what_they_are,
         work::what_a_pool_does_not_allow_waits_until_it_does,
         work::a_workflow_that_would_make_one_picture_several_times_is_refused,
+        engines::a_pool_says_what_its_workers_have,
+        engines::a_model_that_no_worker_has_is_told_with_the_nearest_and_waited_for,
+        engines::a_workflow_that_no_engine_takes_is_told_before_it_is_queued,
         control::cancel_keeps_what_was_made_and_stops_the_engine,
         control::suspend_starts_nothing_more_until_resumed,
         control::deleted_while_it_runs_leaves_nothing,

@@ -337,3 +337,6 @@ fn is_it(metadata: &kube::core::ObjectMeta, uid: Uid) -> bool {
 fn unanswered(failure: Failure) -> Missing {
     Missing::Unanswered(failure.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! Measures the control plane: how many jobs a second pass through the operator, against what the same API server does
-//! without it; how fast a burst turns into Pods; how little is written while nothing turns; how much memory many jobs
-//! take. Prints a table and gathers the figures of all benchmarks in target/bench/summary.json.
+//! without it; how fast a burst turns into Pods; how soon a job hears that no worker has its model; how little is written
+//! while nothing turns; how much memory many jobs take. Prints a table and gathers the figures of all benchmarks in
+//! target/bench/summary.json.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod bullmq;
 mod ceiling;
 mod kept;
 mod pipeline;
+mod reject;
 mod report;
 mod writes;
 

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ceiling, kept, report::Figures, writes};
+use crate::{ceiling, kept, reject, report::Figures, writes};
 
 pub(crate) const NAMESPACE: &str = "bench";
 /// Jobs timed end to end, and at the ceiling.
@@ -106,9 +106,15 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
         Err(error) => progress(&format!("… no status writes: {error:#};")),
     }
 
+    progress("jobs whose model no worker has");
+    match reject::p99_ms(&client, &programs, &redis_url).await {
+        Ok(p99) => drop(figures.insert("control.reject_ms_p99".into(), p99)),
+        Err(error) => progress(&format!("… no refusals: {error:#};")),
+    }
+
     drop(engine);
     progress("10,000 jobs in the API server");
-    fill(&client, MANY - JOBS - BURSTS * BURST - RUNNING).await?;
+    fill(&client, MANY - JOBS - BURSTS * BURST - RUNNING - reject::JOBS).await?;
     figures.insert("control.rss_mb_10k".into(), operator.rss_mb()?);
 
     progress("100,000 finished jobs that are kept");
@@ -159,7 +165,7 @@ async fn settled_rss_mb(operator: &Operator) -> Result<f64> {
     Ok(most)
 }
 
-fn job_for(name: &str, pool: &str) -> Result<ImageJob> {
+pub(crate) fn job_for(name: &str, pool: &str) -> Result<ImageJob> {
     let spec: ImageJobSpec = serde_json::from_value(json!({
         "poolRef": { "name": pool },
         "work": {
@@ -177,7 +183,7 @@ async fn namespace(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
+pub(crate) async fn pool(client: &Client, name: &str, max: u32) -> Result<()> {
     let fleet = |name: &str, machines: &str, price: &str| json!({ "name": name, "type": machines, "max": max, "pricePerHour": price });
     let pool: Value = json!({
         "apiVersion": "imagejob.dev/v1alpha1", "kind": "WorkerPool",

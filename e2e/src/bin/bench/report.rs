@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// Keys and aims.
-const AIMS: [(&str, Aim); 21] = [
+const AIMS: [(&str, Aim); 24] = [
     ("queue.single_per_s", Aim::None),
     ("queue.single_vs_bullmq", Aim::AtLeast(1.5)),
     ("queue.lifecycle_per_s", Aim::AtLeast(30_000.0)),
@@ -23,11 +23,14 @@ const AIMS: [(&str, Aim); 21] = [
     ("control.status_writes_per_running_job_per_minute", Aim::AtMost(1.0)),
     ("control.status_writes_per_waiting_pool_per_minute", Aim::AtMost(2.0)),
     ("control.burst_to_pods_p99_ms", Aim::AtMost(250.0)),
+    ("control.reject_ms_p99", Aim::AtMost(1000.0)),
     ("control.rss_mb_10k", Aim::AtMost(40.0)),
     ("control.rss_mb_100k_ended", Aim::AtMost(90.0)),
     ("worker.overhead", Aim::AtMost(1.01)),
     ("worker.segments_overhead", Aim::AtMost(1.01)),
     ("worker.gap_ms", Aim::AtMost(10.0)),
+    ("worker.rss_mb", Aim::AtMost(150.0)),
+    ("worker.input_fetches_per_job", Aim::AtMost(4.0)),
     ("worker.disk_growth_mb", Aim::AtMost(50.0)),
     ("worker.history_growth", Aim::AtMost(10.0)),
 ];

@@ -5,10 +5,16 @@
 //! And what segments cost: the wall time of pictures of a second that are cut in the middle, against the same ones in
 //! one piece. Real segments last ten seconds.
 //!
-//! And how long the GPU idles between two pictures of one job; and what the engine keeps of two thousand small pictures.
+//! And how long the GPU idles between two pictures of one job; what the engine keeps of two thousand small pictures; how
+//! much memory the worker takes while large pictures pass; and how often workers fetch one input.
 //!
 //! `cargo bench -p gpu-worker --bench overhead --profile fast` prints the figures and writes target/bench/worker.json.
+//! Words after `--` choose among `overhead`, `growth`, `rss` and `fetches`.
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program for the command line")]
+
+mod inputs;
+mod memory;
+mod stand;
 
 use std::{
     collections::BTreeMap,
@@ -19,13 +25,10 @@ use std::{
 
 use comfyui_sim::{Options, Sim, Timing};
 use futures::StreamExt;
-use queue::{ClassSetting, Cut, Form, Job, JobUid, Queue, SeedAt, Settings, TaskSpec};
+use queue::{Cut, SeedAt, TaskSpec};
 use serde_json::{Value, json};
-use testkit::{Redis, RedisOptions, S3, S3Options};
-use tokio::{
-    process::{Child, Command},
-    time::sleep,
-};
+
+use crate::stand::Stand;
 
 const PICTURES: u32 = 50;
 /// Bare and through the worker in turn, so that what else the machine does hits both.
@@ -36,60 +39,68 @@ const LONG_PICTURES: u32 = 5;
 const LONG_STEPS: u32 = 100;
 const STEP: Duration = Duration::from_millis(10);
 const MODEL: &str = "v1-5-pruned.safetensors";
-const POOL: &str = "bench/sd15";
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// What a worker that lives for weeks leaves behind, from the second picture on.
 const MANY: u32 = 2_000;
 const SMALL: u32 = 256;
 
+/// Figure by key.
+type Figures = BTreeMap<&'static str, f64>;
+
 #[tokio::main]
 async fn main() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let redis = Redis::start(RedisOptions::default()).await.expect("Redis");
-    let s3 = S3::start(S3Options::default()).await.expect("S3");
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |part: &str| chosen.is_empty() || chosen.iter().any(|word| word == part);
+    let stand = Stand::start().await;
+    let mut figures = Figures::new();
+    if wanted("overhead") {
+        overhead(&stand, &mut figures).await;
+    }
+    if wanted("growth") {
+        growth(&stand, &mut figures).await;
+    }
+    if wanted("rss") {
+        figures.insert("worker.rss_mb", rounded(memory::peak(&stand).await, 10.0));
+    }
+    if wanted("fetches") {
+        figures.insert("worker.input_fetches_per_job", inputs::fetches(&stand).await);
+    }
+    println!("{figures:#?}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
+    std::fs::create_dir_all(&folder).expect("target/bench");
+    std::fs::write(folder.join("worker.json"), format!("{:#}\n", json!(figures)))
+        .expect("target/bench/worker.json");
+}
+
+/// What a picture takes longer through the worker, whole and in segments, and how long the engine idles between two.
+async fn overhead(stand: &Stand, figures: &mut Figures) {
     let timing = Timing { step: STEP, ..Timing::default() };
     let engine = Sim::start(Options { timing, ..Options::default() }).expect("an engine");
-    let queue = Queue::new(queue::Redis::connect(&redis.url()).await.expect("connected"), POOL);
-    let standard = ClassSetting {
-        name: "standard".into(),
-        sla: Duration::from_secs(300),
-        capacities: vec!["onDemand".into()],
-    };
-    queue.configure(&Settings { paused: false, classes: vec![standard] }).await.expect("configured");
-    let worker = start_worker(&redis, &s3, &engine);
-    through_worker(&queue, &picture(0), 2).await;
+    let _worker = stand.worker(&engine);
+    through_worker(stand, &picture(0), 2).await;
 
     let gaps = Mutex::new(Vec::new());
     let overhead = median("worker.overhead", async |round| {
         let bare = straight(&engine, &picture(2 * round + 1)).await;
         engine.take_gaps();
-        let time = through_worker(&queue, &picture(2 * round + 2), PICTURES).await;
+        let time = through_worker(stand, &picture(2 * round + 2), PICTURES).await;
         // The first is the time until the job was there.
         gaps.lock().expect("gaps").extend(engine.take_gaps().into_iter().skip(1));
         (time, bare)
     })
     .await;
     let gap = middle(gaps.into_inner().expect("gaps").iter().map(Duration::as_secs_f64).collect()) * 1000.0;
-    println!("worker.gap_ms {gap:.2}");
     let long = |number, segments| Picture { steps: LONG_STEPS, segments, ..picture(100 + number) };
     let segments_overhead = median("worker.segments_overhead", async |round| {
-        let whole = through_worker(&queue, &long(2 * round, 1), LONG_PICTURES).await;
-        (through_worker(&queue, &long(2 * round + 1, 2), LONG_PICTURES).await, whole)
+        let whole = through_worker(stand, &long(2 * round, 1), LONG_PICTURES).await;
+        (through_worker(stand, &long(2 * round + 1, 2), LONG_PICTURES).await, whole)
     })
     .await;
-    drop(worker);
-    let growth = growth(&redis, &s3, &queue).await;
-    println!("worker.disk_growth_mb {:.2}, worker.history_growth {}", growth.megabytes, growth.history);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-    std::fs::create_dir_all(&folder).expect("target/bench");
-    let summary = json!({
-        "worker.overhead": overhead,
-        "worker.segments_overhead": segments_overhead,
-        "worker.gap_ms": rounded(gap, 100.0),
-        "worker.disk_growth_mb": rounded(growth.megabytes, 100.0),
-        "worker.history_growth": growth.history,
-    });
-    std::fs::write(folder.join("worker.json"), format!("{summary:#}\n")).expect("target/bench/worker.json");
+    figures.extend([
+        ("worker.overhead", overhead),
+        ("worker.segments_overhead", segments_overhead),
+        ("worker.gap_ms", rounded(gap, 100.0)),
+    ]);
 }
 
 /// The middle of what the rounds' two times come to, the first divided by the second.
@@ -114,43 +125,24 @@ fn rounded(figure: f64, parts: f64) -> f64 {
     (figure * parts).round() / parts
 }
 
-/// What grew in the engine.
-struct Growth {
-    /// In its output and temp folders, 10^6 bytes.
-    megabytes: f64,
-    /// Prompts that it remembers.
-    history: i64,
-}
-
-/// Many small pictures through a worker and an engine of their own, which takes next to no time for one.
-async fn growth(redis: &Redis, s3: &S3, queue: &Queue) -> Growth {
+/// What grows in the engine over many small pictures through a worker and an engine of their own, which takes next to
+/// no time for one: its output and temp folders, 10^6 bytes, and the prompts that it remembers.
+async fn growth(stand: &Stand, figures: &mut Figures) {
     let engine = Sim::start(Options::default()).expect("an engine");
-    let _worker = start_worker(redis, s3, &engine);
+    let _worker = stand.worker(&engine);
     let small = Picture { side: SMALL, steps: 1, ..picture(1_000) };
-    through_worker(queue, &small, 2).await;
+    through_worker(stand, &small, 2).await;
     let before = engine.stats();
     let many = Picture { seed: 2 * small.seed, ..small };
-    let took = through_worker(queue, &many, MANY).await;
+    let took = through_worker(stand, &many, MANY).await;
     let after = engine.stats();
     println!("{MANY} pictures in {took:?}: {before:?}, then {after:?}");
-    let grown = |before: u64, after: u64| after.cast_signed() - before.cast_signed();
     #[allow(clippy::cast_precision_loss)] // far below 2^53
-    let megabytes = grown(before.bytes, after.bytes) as f64 / 1e6;
-    Growth { megabytes, history: grown(before.history, after.history) }
-}
-
-/// The worker as a process of its own, as it runs in a Pod.
-fn start_worker(redis: &Redis, s3: &S3, engine: &Sim) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_gpu-worker"))
-        .args(["--redis", &redis.url(), "--pool", POOL, "--engine", &engine.url()])
-        .args(["--bucket", "images", "--s3-endpoint", &s3.endpoint(), "--s3-path-style"])
-        .args(["--listen", "127.0.0.1:0"])
-        .env("AWS_ACCESS_KEY_ID", &s3.options().access_key)
-        .env("AWS_SECRET_ACCESS_KEY", &s3.options().secret_key)
-        .env("RUST_LOG", "warn")
-        .kill_on_drop(true)
-        .spawn()
-        .expect("a worker")
+    let grown = |before: u64, after: u64| (after.cast_signed() - before.cast_signed()) as f64;
+    figures.extend([
+        ("worker.disk_growth_mb", rounded(grown(before.bytes, after.bytes) / 1e6, 100.0)),
+        ("worker.history_growth", grown(before.history, after.history)),
+    ]);
 }
 
 #[derive(Clone, Copy)]
@@ -211,45 +203,23 @@ async fn straight(engine: &Sim, picture: &Picture) -> Duration {
 fn task(picture: &Picture) -> TaskSpec {
     let Picture { steps, seed, segments, .. } = *picture;
     TaskSpec {
-        graph: graph(picture, 0).as_object().cloned().expect("a graph"),
         seeds: vec![SeedAt { node: "3".into(), input: "seed".into(), first: seed, counts: true }],
-        inputs: Vec::new(),
         cut: Some(Cut { sampler: "3".into(), steps, segments }),
-        outputs: Vec::new(),
-        form: Form::default(),
-        black_is_wrong: true,
-        labels: BTreeMap::new(),
-        timeout_seconds: 60,
+        ..stand::task(graph(picture, 0))
     }
 }
 
 /// The same as a job, until the last picture is stored and reported.
-async fn through_worker(queue: &Queue, picture: &Picture, total: u32) -> Duration {
-    let spec = task(picture);
-    let job = Job {
-        uid: JobUid(uuid::Uuid::new_v4().to_string()),
-        tenant: "bench".into(),
-        weight: 1.0,
-        max_running: None,
-        class: "standard".into(),
-        model: MODEL.into(),
-        work: MODEL.into(),
-        unit_ms: 10.0,
-        arrival_ms: 1,
-        sla: Duration::from_secs(300),
-        units: f64::from(picture.steps),
-        total,
-        retries: 0,
-        max_failed_images: None,
-        listing: false,
-        recheck: false,
-        suspended: false,
-        payload: spec.to_payload().expect("JSON"),
-    };
+async fn through_worker(stand: &Stand, picture: &Picture, total: u32) -> Duration {
     let began = Instant::now();
-    queue.enqueue(&job).await.expect("queued");
-    while queue.job(&job.uid).await.expect("a state").is_some_and(|state| state.succeeded < total) {
-        sleep(LOOK_EVERY).await;
-    }
+    let work = task(picture);
+    let job = stand.enqueue(&work, |job| {
+        job.model = MODEL.into();
+        job.work = MODEL.into();
+        job.units = f64::from(picture.steps);
+        job.total = total;
+    });
+    let job = job.await;
+    stand.succeeded(&job, total).await;
     began.elapsed()
 }
