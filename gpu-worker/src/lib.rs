@@ -8,6 +8,7 @@
 //! - [`drain`] hands back what won't be done in time once the machine has to go;
 //! - [`comfyui::Engine::keep_connected`] keeps the socket to the engine;
 //! - [`orphans`] clears what workers that are gone have left in the engine;
+//! - [`engine_facts`] tells the queue what the engine has;
 //! - [`health`] shows all of that to the world.
 //!
 //! A task's way: [`task`] reads what is to be done, [`inputs`] gives the engine the files that it starts from, [`graph`]
@@ -25,6 +26,7 @@ mod deliver;
 mod drain;
 mod duty;
 mod ending;
+mod engine_facts;
 mod graph;
 mod health;
 mod heartbeat;

@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     drain,
     duty::{Duty, Now},
+    engine_facts,
     health::{self, Health, Pages, Part},
     heartbeat,
     held::Held,
@@ -118,6 +119,7 @@ async fn work(config: Config, terminated: impl Future<Output = ()> + Send) -> an
         let _listening = spawn(heartbeat::listen(worker.clone()));
         let _draining = spawn(drain::watch(duty.clone(), worker.held.clone()));
         let _clearing = spawn(orphans::watch(worker.clone()));
+        let _telling = spawn(engine_facts::keep_told(worker.clone(), config.worker_template()));
         let tidied = worker.clone();
         let _tidying = spawn(async move { tidied.inputs.keep_tidy().await });
         let claimed = Box::pin(claiming::run(&worker)).await;

@@ -8,6 +8,7 @@ mod bounded;
 mod bucket;
 mod capabilities;
 mod credentials;
+mod definitions;
 mod error;
 mod facts;
 mod latent;

@@ -46,6 +46,7 @@ pub(crate) async fn fetches(stand: &Stand) -> f64 {
         kind: InputKind::Picture,
         to: vec!["10.image".into()],
         max_bytes: TaskInput::MAX_BYTES,
+        max_pixels: None,
     };
     let spec = TaskSpec { inputs: vec![input], ..task(graph) };
     let job = stand.enqueue(&spec, |job| job.total = IMAGES).await;

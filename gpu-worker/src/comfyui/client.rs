@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
@@ -171,6 +171,25 @@ impl Client {
     /// When it does not answer, or can't.
     pub async fn about(&self) -> Result<About, Error> {
         self.json(self.get("system_stats")).await
+    }
+
+    /// Its node definitions. It may take its time: it looks through all folders of models.
+    pub(super) async fn object_info(&self) -> Result<String, Error> {
+        let (request, response) = self.send_unbounded(self.get("object_info")).await?;
+        let status = response.status();
+        let text = self.text(&request, response).await?;
+        if !status.is_success() {
+            return Err(self.unexpected(request, status, &text));
+        }
+        Ok(match python::to_json(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(json) => json,
+        })
+    }
+
+    /// A list that it has under a path.
+    pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+        self.json(self.get(path)).await
     }
 
     fn get(&self, path: &str) -> RequestBuilder {

@@ -11,6 +11,7 @@
 
 mod cleaning;
 mod client;
+mod definitions;
 mod download;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ mod socket;
 mod version;
 
 pub use client::Client;
+pub use definitions::Model;
 pub use download::Download;
 pub use engine::{Engine, State};
 pub use error::Error;

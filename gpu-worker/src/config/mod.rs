@@ -39,6 +39,9 @@ pub struct Config {
     /// The model whose tasks to prefer before any has been loaded.
     #[arg(long, env = "WARM_MODEL", value_name = "WARM_MODEL", value_parser = optional())]
     pub warm_model: Option<Given>,
+    /// What this worker was made from, a word of the operator's.
+    #[arg(long, env = "WORKER_TEMPLATE", value_name = "WORKER_TEMPLATE", value_parser = optional())]
+    pub worker_template: Option<Given>,
     /// What kind of machine this is: decides which classes it serves, and stands in the results.
     #[arg(long, env = "CAPACITY", value_enum, default_value_t = Capacity::OnDemand)]
     pub capacity: Capacity,
@@ -187,6 +190,12 @@ impl Config {
     #[must_use]
     pub fn warm_model(&self) -> Option<String> {
         given(self.warm_model.as_ref())
+    }
+
+    /// What the operator made it from; empty if it does not say.
+    #[must_use]
+    pub fn worker_template(&self) -> String {
+        given(self.worker_template.as_ref()).unwrap_or_default()
     }
 
     /// What is left after SIGTERM.

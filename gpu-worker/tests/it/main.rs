@@ -5,6 +5,7 @@
 mod backing_trouble;
 mod blame;
 mod cleaning;
+mod engine_facts;
 mod engine_trouble;
 mod ghosts;
 mod hostile;

@@ -300,6 +300,7 @@ fn worker_env(pool: &WorkerPool, shape: &Shape<'_>, given: &Given, grace: i64) -
         from_secret("REDIS_URL", &secret_name(&pool.name_any()), URL_KEY, false),
         value("POOL", format!("{namespace}/{}", pool.name_any())),
         field("POD_NAME", "metadata.name"),
+        field("WORKER_TEMPLATE", &format!("metadata.annotations['{}']", names::ANNOTATION_TEMPLATE)),
         value("LISTEN", format!("0.0.0.0:{METRICS_PORT}")),
         value("ENGINE_URL", format!("http://127.0.0.1:{}", pool.spec.engine.port)),
         value("CAPACITY", capacity::to_policy(shape.capacity).label().to_owned()),
