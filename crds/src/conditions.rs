@@ -9,20 +9,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::constants::constants;
 
 constants! {
-    /// The condition types of both kinds. `Complete`, `Failed` and `Late` are an ImageJob's only.
+    /// The condition types of both kinds. `Accepted`, `Complete`, `Failed` and `Late` are an ImageJob's only.
     pub enum ConditionType {
         /// True: the job's images are queued, on the terms in its status. False: the job waits for what the reason says,
-        /// and is accepted once that is there.
+        /// and is accepted once that is there. Absent once the job has ended.
         Accepted,
-        /// True: the object is as its spec asks. The reason is the object's state in one word.
+        /// True: the object is as its spec asks: the job is complete, or cancelled as it asks; the pool's workers do all work
+        /// that waits. The reason is the object's state in one word.
         Ready,
         /// True: the operator is still working towards the spec.
         Reconciling,
         /// True: every image of the job is made. Final.
         Complete,
-        /// True: the job ended without all of its images. Final.
+        /// True: the job ended without all of its images, also if it was cancelled. Final.
         Failed,
-        /// True: nothing more happens until somebody changes something.
+        /// True: the object is not as its spec asks, and stays so until somebody changes something: a job failed, or the
+        /// pool's spec can't be used.
         Stalled,
         /// True: the job misses its `dueTime`, or will miss it by the pool's forecast. Absent while it was never in
         /// doubt.
@@ -44,7 +46,7 @@ constants! {
         /// The pool is suspended. The images wait until it goes on.
         PoolSuspended,
         /// The named pool does not exist (yet), or the job names none and its namespace has no default pool. The job
-        /// waits for it.
+        /// waits for it. Also of a job that was accepted and whose pool was deleted since.
         PoolNotFound,
         /// The pool does not let the job's namespace use it. The job waits until the pool or the namespace's labels
         /// change.
@@ -96,8 +98,8 @@ constants! {
         /// The work cannot be run: it is too large, a node is not a node, an input does not exist or has a wrong value.
         /// Final.
         WorkflowInvalid,
-        /// The ConfigMap holds another workflow than the one that was accepted, and the queue has lost that one. Final:
-        /// one job makes images of one workflow.
+        /// The ConfigMap or the ImageRecipe gives another workflow than the one that was accepted, and the queue has lost
+        /// that one. Final: one job makes images of one workflow.
         WorkflowChanged,
         /// `Late` is True: there is still time, but by the pool's forecast not enough. It passes when the forecast does.
         SlaAtRisk,

@@ -89,7 +89,7 @@ pub fn check_paths(graph: &Graph, known: Option<&ObjectInfo>) -> Vec<ReachesOut>
     for (id, class, input, given) in texts(graph) {
         let definition = known.and_then(|known| known.class(class)).and_then(|class| class.input(input));
         let uploads = definition.is_some_and(|input| input.upload) || loads(class) && names_media(input);
-        let by_path = loads_by_path(class) || loads(class) && !is_prose(input);
+        let by_path = loads_by_path(class) || loads(class) && may_be_path(input);
         if !(uploads || by_path) || is_address(given) {
             continue;
         }
@@ -156,10 +156,39 @@ fn names_media(input: &str) -> bool {
     )
 }
 
-/// Texts that may begin with anything.
-fn is_prose(input: &str) -> bool {
+/// Whether an input of this name may be a path. Any other text may begin with anything: `/imagine`, `~40 years old`.
+fn may_be_path(input: &str) -> bool {
+    const PROSE: [&str; 2] = ["text", "prompt"];
+    const PATHS: [&str; 23] = [
+        "path",
+        "file",
+        "dir",
+        "folder",
+        "name",
+        "location",
+        "source",
+        "src",
+        "uri",
+        "input",
+        "image",
+        "mask",
+        "video",
+        "audio",
+        "latent",
+        "gif",
+        "model",
+        "ckpt",
+        "checkpoint",
+        "lora",
+        "vae",
+        "unet",
+        "clip",
+    ];
     let input = input.to_ascii_lowercase();
-    input.contains("text") || input.contains("prompt")
+    let has = |part: &&str| input.contains(*part);
+    // `text_file` is a path all the same.
+    let (names_place, others) = PATHS.split_at(4);
+    names_place.iter().any(has) || others.iter().any(has) && !PROSE.iter().any(has)
 }
 
 fn is_address(given: &str) -> bool {
@@ -234,6 +263,13 @@ mod tests {
             ("CheckpointLoaderSimple", "ckpt_name", "/models/x.ckpt", Some(Why::Absolute)),
             ("CheckpointLoaderSimple", "ckpt_name", "xl\\base.ckpt", None),
             ("CLIPTextEncode", "text", "/imagine a cat", None),
+            ("LoadCaption", "string", "/imagine a cat", None),
+            ("LoadCaption", "caption", "~40 years old", None),
+            ("LoadTags", "tags", "/m/ .. /n/", None),
+            ("LoadLoraTagged", "lora_prompt", "/imagine", None),
+            ("LoadPromptFile", "text_file", "/etc/passwd", Some(Why::Absolute)),
+            ("LoadAnything", "source", "~/.ssh/id", Some(Why::Absolute)),
+            ("LoadAnything", "Image_Path", "../x", Some(Why::Parent)),
             ("LoadImageFromUrl", "image", "https://a.example/../b.png", None),
         ];
         for (class, input, given, why) in table {

@@ -35,10 +35,12 @@ pub struct InputSource {
     /// An object in the pool's bucket, under a prefix that the pool's spec.inputs.objectPrefixes allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<ObjectSource>,
-    /// A key of a ConfigMap in the job's namespace, for small files; binaryData holds them.
+    /// A key of a ConfigMap in the job's namespace, for small files; binaryData holds them. With the workflow, all such files
+    /// of a job make up to 1 MiB in base64: 700 KiB of files or so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key: Option<ConfigMapRef>,
-    /// A file that another job of the same namespace and pool made.
+    /// A file that another job of the same namespace and pool made, and lists in its status: one of its first 100 images,
+    /// once that job has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobSource>,
 }
@@ -52,19 +54,20 @@ pub struct ObjectSource {
     pub key: String,
 }
 
-/// A file that another job made.
+/// A file that another job made, as that job's status.results lists it once the job has ended.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSource {
-    /// The other job's name. This job waits until that one has the file.
+    /// The other job's name. This job waits until that one has ended and lists the file.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = rules::dns_subdomain())]
     pub name: String,
-    /// The number of the image in the other job, from 0. Default: 0.
+    /// The number of the image in the other job, from 0. A status lists the first 100 images; for others, name the object
+    /// in `s3`. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_999))]
     pub index: u32,
-    /// The number of the file among the image's outputs, from 0. Default: 0.
+    /// The number of the file among the image's outputs, from 0. A status lists the first 20. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 999))]
     pub output: u32,

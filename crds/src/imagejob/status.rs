@@ -45,7 +45,8 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_time: Option<Time>,
 
-    /// The promise of the class when the job was accepted: each image is made within so many seconds.
+    /// Within how many seconds of its acceptance each image is promised: the spec's dueWithinSeconds, else the class's
+    /// slaSeconds when the job was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla_seconds: Option<u32>,
 
@@ -63,7 +64,8 @@ pub struct ImageJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
 
-    /// The digest of the workflow that was accepted, its inputs set, e.g. `sha256:9f86d0…`.
+    /// The digest of the workflow that was accepted, its inputs set, e.g. `sha256:9f86d0…`: of jobs of type Workflow and
+    /// Recipe, whose ConfigMap or ImageRecipe may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub workflow_digest: Option<String>,

@@ -72,9 +72,11 @@ pub struct InputSources {
     #[schemars(schema_with = "schema::prefixes")]
     #[x_kube(validation = rules::object_prefixes())]
     pub object_prefixes: Vec<String>,
-    /// The size of one input at most, in bytes, 1 to 1000000000. Default: 20000000 (20 MB).
+    /// The size of one input at most, in bytes, 1 to 100663296 (96 MiB): ComfyUI takes no upload above 100 MiB. A worker
+    /// holds two inputs at once in memory, beside the outputs: with more than 33554432 (32 MiB), give
+    /// spec.worker.resources more memory. Default: 20971520 (20 MiB).
     #[serde(default = "default_max_bytes")]
-    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 100_663_296))]
     pub max_bytes: u64,
 }
 
@@ -88,7 +90,8 @@ pub struct PoolModel {
     /// The family, which decides the graph that textToImage and imageToImage get.
     #[schemars(schema_with = "schema::family")]
     pub family: Family,
-    /// Values of inputs of the family's recipe, by the input's name, e.g. the file of a text encoder; up to 20.
+    /// Values of inputs of the family's recipe, by the input's name, e.g. the file of a text encoder; up to 20. They count
+    /// where a job does not give its own, and are held to the recipe's bounds and to `limits` as a job's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::model_inputs")]
     pub inputs: BTreeMap<String, Value>,
@@ -130,5 +133,5 @@ fn deny_default() -> Vec<String> {
     vec!["@default".to_owned()]
 }
 const fn default_max_bytes() -> u64 {
-    20_000_000
+    20 * 1024 * 1024
 }

@@ -143,7 +143,8 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub limits: Limits,
 
-    /// What jobs may have fetched as inputs. Default: nothing.
+    /// What jobs may have fetched as inputs. Default: no URLs and no objects of the bucket; ConfigMaps and files of other
+    /// jobs are always allowed.
     #[serde(default)]
     pub inputs: InputSources,
 
@@ -161,8 +162,8 @@ pub struct WorkerPoolSpec {
     #[serde(default)]
     pub scaling: Scaling,
 
-    /// The shortest segment of a long image in seconds, 0 to 3600. Workers make long textToImage images in segments and
-    /// store each in the bucket, so that a machine that goes away costs one segment and not the image. Images of
+    /// The shortest segment of a long image in seconds, 0 to 3600. Workers make long images of textToImage, and of recipes
+    /// with cutAt, in segments and store each in the bucket, so that a machine that goes away costs one segment and not the image. Images of
     /// on-demand classes, and of samplers that cannot be cut, are made in one piece. 0: every image is made in one
     /// piece. Default: 10.
     #[serde(default = "default_segment_seconds")]

@@ -6,7 +6,7 @@ mod recipe;
 use crds::{
     ConfigMapRef, Format, ImageJobSpec, Metadata, NoWork, WorkOf, WorkerPool, Workflow, conditions::JobReason,
 };
-use queue::{Cut, SeedAt, TaskSpec};
+use queue::{Cut, InputSource, SeedAt, TaskInput, TaskSpec};
 use serde_json::Value;
 use workflow::{
     Graph, InputPath, JobFacts, ObjectInfo, Rendered, SeedProblem, SeedRules, check_paths, digest, files,
@@ -303,8 +303,13 @@ fn payload(task: &TaskSpec) -> Result<Vec<u8>, Problem> {
         serde_json::to_vec(task).map_err(|error| invalid(format!("the work is not JSON: {error}")))?;
     if payload.len() > MAX_PAYLOAD_BYTES {
         let bytes = payload.len();
+        let inline = |input: &TaskInput| matches!(input.source, InputSource::Inline { .. });
+        let hint = match task.inputs.iter().any(inline) {
+            true => ", files from ConfigMaps in base64; larger ones belong into the bucket (from.s3)",
+            false => "",
+        };
         return Err(invalid(format!(
-            "the work has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} can be queued"
+            "the work has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} can be queued{hint}"
         )));
     }
     Ok(payload)

@@ -58,9 +58,20 @@ pub enum RecipeProblem {
     /// The recipe itself. It may be mended, and the job goes on.
     #[error("the recipe is wrong: {0}")]
     Recipe(String),
-    /// The seeds.
+    /// There is no seed to count up. The recipe lacks an input, or the job wants images that are all the same.
+    #[error(
+        "no seed of the recipe can be counted up{linked}, so all {count} images would be the same: give the recipe an \
+         input of type Seed, or say sameSeed: true, or count: 1"
+    )]
+    NoSeed {
+        /// Images of the job.
+        count: u32,
+        /// What is linked to something else, in words.
+        linked: String,
+    },
+    /// A seed that can't be used.
     #[error(transparent)]
-    Seeds(#[from] SeedProblem),
+    Seeds(SeedProblem),
 }
 
 impl RecipeProblem {
@@ -118,7 +129,14 @@ pub fn render(
     }
     let rules =
         SeedRules { named: &seeds, only_named: !seeds.is_empty(), count: job.count, same: job.same_seed };
-    let seeds = settle_seeds(&mut graph, rules)?;
+    let seeds = settle_seeds(&mut graph, rules).map_err(|problem| match problem {
+        // A value of the job's is a seed by now: this is one of the graph itself.
+        SeedProblem::Named { path, why } => {
+            RecipeProblem::Recipe(format!("its input of type Seed to {:?}: {why}", shown(&path)))
+        }
+        SeedProblem::None { count, linked } => RecipeProblem::NoSeed { count, linked },
+        problem => RecipeProblem::Seeds(problem),
+    })?;
     check_nodes(recipe, &graph)?;
     let units = units(recipe, &numbers)?;
     Ok(Rendered {

@@ -137,3 +137,25 @@ fn a_wrong_recipe_is_told_as_such() {
         assert!(told.starts_with(&format!("the recipe is wrong: {why}")), "{told}");
     }
 }
+
+#[test]
+fn a_recipe_without_a_seed_is_told_in_its_authors_words() {
+    let without = |seed: Value| {
+        let mut recipe = recipe();
+        recipe.inputs.retain(|input| input.name != "seed");
+        recipe.graph.as_mut().unwrap()["3"]["inputs"]["seed"] = seed;
+        made(&recipe, &json!({"prompt": "a barn"})).unwrap_err()
+    };
+    assert_eq!(
+        without(json!(-1)),
+        "no seed of the recipe can be counted up, so all 2 images would be the same: give the recipe an input of type \
+         Seed, or say sameSeed: true, or count: 1"
+    );
+    let mut linked = recipe();
+    linked.graph.as_mut().unwrap()["3"]["inputs"]["seed"] = json!(["6", 0]);
+    assert_eq!(
+        made(&linked, &json!({"prompt": "a barn"})).unwrap_err(),
+        "the recipe is wrong: its input of type Seed to \"3.seed\": is linked to node 6, whose value can't be counted \
+         up; name an input that is a number"
+    );
+}

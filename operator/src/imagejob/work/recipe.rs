@@ -52,6 +52,9 @@ pub(super) fn recipe(
         RecipeProblem::Input { .. } => {
             Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.recipe.{error}"))
         }
+        RecipeProblem::NoSeed { .. } => {
+            Problem::ends(JobReason::WorkflowInvalid, format!("spec.work.recipe: {error}"))
+        }
         RecipeProblem::Seeds(error) => unseeded("recipe", &error),
     })?;
     if let Some(out) = check_paths(&rendered.graph, definitions(references)).first() {

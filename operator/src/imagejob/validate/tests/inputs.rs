@@ -170,6 +170,19 @@ fn an_input_that_can_t_be_had_is_waited_for_or_ends_the_job() {
 }
 
 #[test]
+fn files_from_config_maps_that_are_too_large_for_the_queue_are_told_where_they_belong() {
+    let of = |bytes: usize| References {
+        files: BTreeMap::from([("photo".to_owned(), Source::Found(File::Bytes(vec![7; bytes])))]),
+        ..references()
+    };
+    assert!(validated(&of_photo(&in_config_map()), &of(700 * 1024)).is_ok());
+    let problem = validated(&of_photo(&in_config_map()), &of(800 * 1024)).unwrap_err();
+    assert_eq!((problem.reason, problem.course), (JobReason::WorkflowInvalid, Course::Ends));
+    let hint = "at most 1048576 can be queued, files from ConfigMaps in base64; larger ones belong into the bucket (from.s3)";
+    assert!(problem.message.ends_with(hint), "{}", problem.message);
+}
+
+#[test]
 fn an_input_that_was_allowed_once_stays_so() {
     for from in [url("https://cdn.example.com/cat.png"), object("uploads/cat.png")] {
         let mut job = of_photo(&from);
