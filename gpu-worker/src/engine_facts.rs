@@ -16,17 +16,17 @@ use crate::{
 
 /// Between two times that it is told.
 const EVERY: Duration = Duration::from_secs(60);
-/// After a failure.
+/// After a failure, at first; no longer than [`EVERY`].
 const AGAIN: Duration = Duration::from_secs(5);
-/// The operator reads no more, bytes.
-const LONGEST: usize = 16 << 20;
 /// More models are not told.
 const MAX_MODELS: usize = 1000;
 
-/// What was told, and whether it is all that there is to tell.
+/// What is told.
 struct Told {
     facts: EngineFacts,
     models: Vec<Model>,
+    /// The engine's node definitions, compressed.
+    packed: Bytes,
 }
 
 /// Tells it once the engine is connected, and every minute; for ever. `template`: what the worker was made from.
@@ -39,15 +39,14 @@ pub(crate) async fn keep_told(worker: Arc<Worker>, template: String) {
         engine.mark_unchanged();
         // After a restart it may have others.
         let mut told = None;
+        let mut again = AGAIN;
         loop {
-            let pause = match tell(&worker, &template, told.take()).await {
-                Ok(new) => {
-                    told = Some(new);
-                    EVERY
-                }
+            let pause = match tell(&worker, &template, &mut told).await {
+                Ok(()) => EVERY,
                 Err(error) => {
                     tracing::warn!(%error, "can't tell what the engine has");
-                    AGAIN
+                    again = (again * 2).min(EVERY);
+                    again
                 }
             };
             tokio::select! {
@@ -58,54 +57,60 @@ pub(crate) async fn keep_told(worker: Arc<Worker>, template: String) {
     }
 }
 
-async fn tell(worker: &Worker, template: &str, told: Option<Told>) -> anyhow::Result<Told> {
-    // ComfyUI sees models that are added while it runs.
-    let models = worker.engine.models().await?;
-    let known = told.filter(|told| told.models == models && told.facts.key.is_some());
-    if let Some(known) = known
-        && worker.queue.publish_engine(&known.facts, None).await?
-    {
-        return Ok(known);
+/// The definitions are read anew only when the models have changed: ComfyUI sees those that are added while it runs.
+async fn tell(worker: &Worker, template: &str, told: &mut Option<Told>) -> anyhow::Result<()> {
+    let listed = worker.engine.models().await;
+    if let Err(error) = &listed {
+        tracing::debug!(%error, "the engine does not list its models");
     }
-    let (digest, packed) = definitions(worker).await?;
-    let key = worker.store.output().definitions_key(&digest);
-    let stored = worker.store.put_definitions(&key, packed.clone()).await;
-    if let Err(error) = &stored {
-        tracing::warn!(%error, "can't store what the engine has");
-    }
-    let about = worker.engine.client().about().await?;
+    let mut now = match (told.take(), listed) {
+        (Some(told), Err(_)) => told,
+        (Some(told), Ok(models)) if told.models == models => told,
+        (_, listed) => read(worker, template, listed.unwrap_or_default()).await?,
+    };
+    let published = publish(worker, &mut now).await;
+    *told = Some(now);
+    published
+}
+
+async fn read(worker: &Worker, template: &str, models: Vec<Model>) -> anyhow::Result<Told> {
+    let definitions = worker.engine.definitions().await?;
+    let (hex, packed) = tokio::task::spawn_blocking(move || pack(&definitions)).await??;
+    let version = worker.engine.client().about().await.unwrap_or_default();
     let facts = EngineFacts {
-        digest: format!("sha256:{digest}"),
-        version: Some(about.comfyui()).filter(|version| *version != "unknown").unwrap_or_default().to_owned(),
+        digest: format!("sha256:{hex}"),
+        version: Some(version.comfyui()).filter(|known| *known != "unknown").unwrap_or_default().to_owned(),
         template: template.to_owned(),
-        key: stored.is_ok().then_some(key),
+        key: None,
         models: models.iter().take(MAX_MODELS).map(file).collect(),
     };
-    if !worker.queue.publish_engine(&facts, None).await? {
-        worker.queue.publish_engine(&facts, Some(&packed)).await?;
+    Ok(Told { facts, models, packed })
+}
+
+/// The hex of their digest, and the definitions themselves, compressed.
+fn pack(definitions: &str) -> std::io::Result<(String, Bytes)> {
+    let hex = Sha256::digest(definitions).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(definitions.as_bytes())?;
+    Ok((hex, packer.finish()?.into()))
+}
+
+async fn publish(worker: &Worker, told: &mut Told) -> anyhow::Result<()> {
+    if told.facts.key.is_none() {
+        let hex = told.facts.digest.trim_start_matches("sha256:");
+        let key = worker.store.output().definitions_key(hex);
+        match worker.store.put_definitions(&key, told.packed.clone()).await {
+            Ok(()) => told.facts.key = Some(key),
+            Err(error) => tracing::debug!(%error, "what the engine has is not stored yet"),
+        }
     }
-    Ok(Told { facts, models })
+    if !worker.queue.publish_engine(&told.facts, None).await? {
+        worker.queue.publish_engine(&told.facts, Some(&told.packed)).await?;
+    }
+    Ok(())
 }
 
 fn file(model: &Model) -> ModelFile {
     let Model { folder, name, bytes } = model;
     ModelFile { folder: (*folder).to_owned(), name: name.clone(), bytes: *bytes }
-}
-
-/// The hex of their digest, and the definitions themselves, compressed.
-async fn definitions(worker: &Worker) -> anyhow::Result<(String, Bytes)> {
-    let definitions = worker.engine.definitions().await?;
-    anyhow::ensure!(
-        definitions.len() <= LONGEST,
-        "the engine's node definitions have more than {} MiB",
-        LONGEST >> 20
-    );
-    tokio::task::spawn_blocking(move || {
-        let digest = Sha256::digest(definitions.as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-        packer.write_all(definitions.as_bytes())?;
-        Ok((hex, Bytes::from(packer.finish()?)))
-    })
-    .await?
 }

@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// So large a text is no answer of use: graphs are a hundredth of it.
 const LONGEST_TEXT: usize = 256 << 20;
+/// The operator reads no more of an engine's node definitions.
+const LONGEST_DEFINITIONS: usize = 16 << 20;
 /// What of an unexpected answer is worth showing, bytes.
 const SHOWN: usize = 300;
 
@@ -177,7 +179,7 @@ impl Client {
     pub(super) async fn object_info(&self) -> Result<String, Error> {
         let (request, response) = self.send_unbounded(self.get("object_info")).await?;
         let status = response.status();
-        let text = self.text(&request, response).await?;
+        let text = self.text_up_to(LONGEST_DEFINITIONS, &request, response).await?;
         if !status.is_success() {
             return Err(self.unexpected(request, status, &text));
         }
@@ -243,13 +245,17 @@ impl Client {
         Err(self.unexpected(request, status, &text))
     }
 
-    async fn text(&self, request: &str, mut response: Response) -> Result<String, Error> {
+    async fn text(&self, request: &str, response: Response) -> Result<String, Error> {
+        self.text_up_to(LONGEST_TEXT, request, response).await
+    }
+
+    async fn text_up_to(&self, most: usize, request: &str, mut response: Response) -> Result<String, Error> {
         let mut text = Vec::new();
         while let Some(part) =
             response.chunk().await.map_err(|error| unanswered(&self.base, request, &error))?
         {
-            if text.len() + part.len() > LONGEST_TEXT {
-                let cause = format!("it is longer than {} MiB", LONGEST_TEXT >> 20);
+            if text.len() + part.len() > most {
+                let cause = format!("it is longer than {} MiB", most >> 20);
                 return Err(Error::Unreadable { request: request.to_owned(), cause });
             }
             text.extend_from_slice(&part);

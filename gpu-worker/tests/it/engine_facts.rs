@@ -49,6 +49,8 @@ async fn an_engine_that_comes_back_is_told_of_anew_and_a_queue_that_lost_it_hear
     let mut rig = Rig::start(steps_of(0)).await;
     let _worker = rig.worker().await;
     let digest = rig.told().await[0].facts.digest.clone();
+    let has_definitions = async || rig.queue.definitions(&digest).await.ok()?;
+    wait_for("the definitions", PATIENCE, has_definitions).await.expect("told");
     rig.queue.delete_all().await.expect("emptied");
     rig.restart_engine().await;
     assert_eq!(rig.told().await[0].facts.digest, digest);
