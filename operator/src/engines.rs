@@ -25,7 +25,7 @@ pub(crate) struct Engines {
     nodes: usize,
     /// When a worker told of one of them last.
     told: Timestamp,
-    /// Whether workers are there that have them.
+    /// Whether workers told of them just now.
     present: bool,
 }
 
@@ -98,11 +98,16 @@ impl Engines {
         self.nodes
     }
 
-    /// What a job may be held against. Of a pool without workers it is nothing once its workers would be made from
+    /// What a job may be held against. `has_workers`: the pool has some. Of a pool without workers it is nothing once its workers would be made from
     /// another template than the last one was, or when that one was there too long ago.
-    pub(crate) fn known(&self, is_made_the_same: impl Fn(&str) -> bool, now: Timestamp) -> Option<Known> {
+    pub(crate) fn known(
+        &self,
+        has_workers: bool,
+        is_made_the_same: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Option<Known> {
         let definitions = Arc::clone(&self.definitions);
-        if self.present {
+        if self.present && has_workers {
             return Some(Known { definitions, age: None });
         }
         let age = Duration::try_from(now.duration_since(self.told)).unwrap_or_default();
@@ -154,15 +159,18 @@ mod tests {
     #[test]
     fn what_one_of_several_engines_has_the_pool_has() {
         assert_eq!(engines(0, true).definitions().choices("L", "ckpt_name"), ["a", "b"]);
-        assert_eq!(engines(0, true).known(|_| false, at(10_000)).unwrap().age, None);
+        assert_eq!(engines(0, true).known(true, |_| false, at(10_000)).unwrap().age, None);
     }
 
     #[test]
     fn what_the_last_worker_told_counts_for_a_while_and_for_the_same_template() {
         let last = engines(600, false);
-        let age = |template: &str, now| last.known(|made| made == template, at(now)).map(|known| known.age);
+        let age =
+            |template: &str, now| last.known(true, |made| made == template, at(now)).map(|known| known.age);
         assert_eq!(age("t1", 10_060), Some(Some(Duration::from_secs(660))));
         assert_eq!(age("t2", 10_060), None, "other workers may have other models");
         assert_eq!(age("t1", 10_000 + 3601), None, "it was too long ago");
+        let just_gone = engines(5, true).known(false, |_| true, at(10_000)).unwrap();
+        assert_eq!(just_gone.age, Some(Duration::from_secs(5)), "the last worker has just gone");
     }
 }

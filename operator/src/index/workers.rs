@@ -41,6 +41,11 @@ impl Workers {
         Self { inner: Mutex::default(), karpenter }
     }
 
+    /// Whether a pool has any.
+    pub(crate) fn has_any(&self, key: &PoolKey) -> bool {
+        lock(&self.inner).pods.get(key).is_some_and(|pods| !pods.is_empty())
+    }
+
     /// The Pods that say they belong to a pool.
     pub(crate) fn of_pool(&self, key: &PoolKey, now: Timestamp) -> Vec<WorkerRecord> {
         let (pods, nodes) = {

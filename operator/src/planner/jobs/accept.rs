@@ -239,7 +239,9 @@ impl Jobs {
         let handle = self.handle(Some(key))?;
         let engines = handle.keeper.engines.borrow().clone()?;
         let outlook = handle.outlook.borrow();
-        engines.known(|made_from| outlook.makes_the_same(made_from), Timestamp::now())
+        let now = Timestamp::now();
+        let has_workers = self.index.workers.has_any(key);
+        engines.known(has_workers, |made_from| outlook.makes_the_same(made_from), now)
     }
 
     /// With names and output that are kept once for all jobs.
