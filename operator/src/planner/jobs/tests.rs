@@ -240,6 +240,9 @@ async fn a_job_that_no_engine_takes_waits_until_the_engines_have_something_else(
     let (engines, seen) = watch::channel(Some(engine_with(&json!({}))));
     desk.keeper.engines = seen;
     desk.at_work(1);
+    let labels = json!({"imagejob.dev/pool": "sd15", "imagejob.dev/capacity": "spot"});
+    let worker = json!({"metadata": {"name": "w", "namespace": "studio", "uid": "w", "labels": labels}});
+    desk.jobs.index.workers.see(serde_json::from_value(worker).unwrap());
     let uid = desk.see(&json!({}));
     let status = desk.write();
     let accepted = find_condition(&status.conditions, ConditionType::Accepted).unwrap();
