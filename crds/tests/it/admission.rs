@@ -156,7 +156,7 @@ fn pools() -> Vec<Case> {
         case(full_pool, "/spec/inputs/hosts", json!(["a"]), json!(["a.*.com"]), HOSTS),
         case(full_pool, "/spec/inputs/objectPrefixes", json!(["uploads/{tenant}/a_{namespace}/"]), json!(["uploads/{user}/"]), PREFIXES),
         case(full_pool, "/spec/inputs/objectPrefixes", json!(["a/"]), json!(["a"]), PREFIXES),
-        case(full_pool, "/spec/inputs/maxBytes", 1_000_000_000, 0, "spec.inputs.maxBytes in body should be greater than or equal to 1"),
+        case(full_pool, "/spec/inputs/maxBytes", 100_663_296, 100_663_297, "spec.inputs.maxBytes in body should be less than or equal to 100663296"),
         case(full_pool, "/spec/models/0/family", "QwenImage", "SD14", "Unsupported value: \"SD14\""),
         case(full_pool, "/spec/models/1/name", "other", "flux1-dev.safetensors", "spec.models[1]: Duplicate value"),
         case(full_pool, "/spec/defaultTTLSecondsAfterFinished", 0, -1, "spec.defaultTTLSecondsAfterFinished in body should be greater than or equal to 0"),
