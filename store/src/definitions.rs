@@ -25,6 +25,7 @@ impl Store {
             Err(error) => return Err(error),
         }
         let body = Body { bytes: packed, content_type: TYPE.into(), cache: CACHE };
+        // Whoever writes it writes the same.
         self.put(key, body, HashMap::new(), false, self.capabilities()).await.map(drop)
     }
 }

@@ -151,6 +151,9 @@ async fn objects(studio: &Studio<'_>) -> Result<Vec<Object>> {
     let root = s3.object_file(BUCKET, "");
     let mut keys = Vec::new();
     walk(&root.join(&prefix), &root, &mut keys)?;
+    // What workers tell of their engines is no picture.
+    let of_engines = format!("{prefix}engines/");
+    keys.retain(|key| !key.starts_with(&of_engines));
     let object = |key: String| Object {
         decodes: decodes(&root.join(&key)).is_ok(),
         // A manifest is written anew each time.
