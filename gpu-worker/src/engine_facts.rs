@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
 use crate::{
+    backoff::Backoff,
     comfyui::{Model, State},
+    names::hex,
     worker::Worker,
 };
 
@@ -39,18 +41,20 @@ pub(crate) async fn keep_told(worker: Arc<Worker>, template: String) {
         engine.mark_unchanged();
         // After a restart it may have others.
         let mut told = None;
-        let mut again = AGAIN;
+        let mut backoff = Backoff::new(AGAIN, EVERY);
         loop {
-            let pause = match tell(&worker, &template, &mut told).await {
-                Ok(()) => EVERY,
-                Err(error) => {
-                    tracing::warn!(%error, "can't tell what the engine has");
-                    again = (again * 2).min(EVERY);
-                    again
+            let went = tell(&worker, &template, &mut told).await;
+            let pause = async {
+                match went {
+                    Ok(()) => sleep(EVERY).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "can't tell what the engine has");
+                        backoff.wait().await;
+                    }
                 }
             };
             tokio::select! {
-                () = sleep(pause) => {}
+                () = pause => {}
                 _ = engine.changed() => break,
             }
         }
@@ -89,7 +93,7 @@ async fn read(worker: &Worker, template: &str, models: Vec<Model>) -> anyhow::Re
 
 /// The hex of their digest, and the definitions themselves, compressed.
 fn pack(definitions: &str) -> std::io::Result<(String, Bytes)> {
-    let hex = Sha256::digest(definitions).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&Sha256::digest(definitions));
     let mut packer = GzEncoder::new(Vec::new(), Compression::default());
     packer.write_all(definitions.as_bytes())?;
     Ok((hex, packer.finish()?.into()))

@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// A file's content never changes, so caches may keep it for ever.
-const FILE_CACHE: &str = "public, max-age=31536000, immutable";
+pub(crate) const FILE_CACHE: &str = "public, max-age=31536000, immutable";
 /// A manifest changes while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
 /// AWS redirects from this region to the right one; most other servers ignore the region.
@@ -176,6 +176,16 @@ impl Store {
     /// store looks for the object first; two writers at the same moment may then both write.
     pub async fn put_file(&self, key: &str, bytes: Bytes, facts: &FileFacts) -> Result<Put> {
         let body = Body { bytes, content_type: facts.media_type.clone().into(), cache: FILE_CACHE };
+        self.put_once(key, body, facts.to_metadata()).await
+    }
+
+    /// Writes an object whose content never changes, unless it exists.
+    pub(crate) async fn put_once(
+        &self,
+        key: &str,
+        body: Body,
+        metadata: HashMap<String, String>,
+    ) -> Result<Put> {
         let capabilities = self.capabilities();
         if capabilities.conditions != Conditions::Kept {
             match self.head(key).await {
@@ -185,12 +195,12 @@ impl Store {
             }
         }
         let only_new = capabilities.conditions != Conditions::Unsupported;
-        match self.put(key, body.clone(), facts.to_metadata(), only_new, capabilities).await {
+        match self.put(key, body.clone(), metadata.clone(), only_new, capabilities).await {
             Err(Error::Exists { .. }) => Ok(Put::Existed(Box::new(self.head(key).await?))),
-            // The server was not probed yet and does not support the condition. The same picture may then be written
+            // The server was not probed yet and does not support the condition. The same object may then be written
             // twice.
             Err(Error::Unsupported { .. }) if only_new => {
-                let etag = self.put(key, body, facts.to_metadata(), false, capabilities).await?;
+                let etag = self.put(key, body, metadata, false, capabilities).await?;
                 Ok(Put::Created { etag })
             }
             sent => Ok(Put::Created { etag: sent? }),

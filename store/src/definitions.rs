@@ -2,10 +2,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::{Error, Output, Result, Store, bucket::Body};
+use crate::{
+    Output, Result, Store,
+    bucket::{Body, FILE_CACHE},
+};
 
-/// Its key has its digest.
-const CACHE: &str = "public, max-age=31536000, immutable";
 const TYPE: &str = "application/gzip";
 
 impl Output {
@@ -19,13 +20,7 @@ impl Output {
 impl Store {
     /// Writes an engine's node definitions, compressed with gzip, unless they are there.
     pub async fn put_definitions(&self, key: &str, packed: Bytes) -> Result<()> {
-        match self.head(key).await {
-            Ok(_) => return Ok(()),
-            Err(Error::NotFound { .. } | Error::Denied { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let body = Body { bytes: packed, content_type: TYPE.into(), cache: CACHE };
-        // Whoever writes it writes the same.
-        self.put(key, body, HashMap::new(), false, self.capabilities()).await.map(drop)
+        let body = Body { bytes: packed, content_type: TYPE.into(), cache: FILE_CACHE };
+        self.put_once(key, body, HashMap::new()).await.map(drop)
     }
 }

@@ -178,11 +178,7 @@ impl Client {
     /// Its node definitions. It may take its time: it looks through all folders of models.
     pub(super) async fn object_info(&self) -> Result<String, Error> {
         let (request, response) = self.send_unbounded(self.get("object_info")).await?;
-        let status = response.status();
-        let text = self.text_up_to(LONGEST_DEFINITIONS, &request, response).await?;
-        if !status.is_success() {
-            return Err(self.unexpected(request, status, &text));
-        }
+        let text = self.answer(LONGEST_DEFINITIONS, &request, response).await?;
         Ok(match python::to_json(&text) {
             Cow::Borrowed(_) => text,
             Cow::Owned(json) => json,
@@ -226,11 +222,7 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
         let (request, response) = self.send(request).await?;
-        let status = response.status();
-        let text = self.text(&request, response).await?;
-        if !status.is_success() {
-            return Err(self.unexpected(request, status, &text));
-        }
+        let text = self.answer(LONGEST_TEXT, &request, response).await?;
         serde_json::from_str(&python::to_json(&text))
             .map_err(|error| Error::Unreadable { request, cause: error.to_string() })
     }
@@ -243,6 +235,16 @@ impl Client {
         }
         let text = self.text(&request, response).await?;
         Err(self.unexpected(request, status, &text))
+    }
+
+    /// The text of an answer of at most so many bytes, which has to be one of success.
+    async fn answer(&self, most: usize, request: &str, response: Response) -> Result<String, Error> {
+        let status = response.status();
+        let text = self.text_up_to(most, request, response).await?;
+        if !status.is_success() {
+            return Err(self.unexpected(request.to_owned(), status, &text));
+        }
+        Ok(text)
     }
 
     async fn text(&self, request: &str, response: Response) -> Result<String, Error> {
