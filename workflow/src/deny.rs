@@ -1,5 +1,7 @@
 //! Node classes that a pool does not run.
 
+use std::sync::{Arc, LazyLock};
+
 use crate::{Graph, class_of, nodes::ObjectInfo, order::order, shown};
 
 /// The rule that stands for all nodes that call a paid service on the internet (`api_node` in the engine's answer).
@@ -32,40 +34,53 @@ impl std::fmt::Display for Denied {
 /// Rules for [`denied`].
 #[must_use]
 pub fn default_denied() -> Vec<String> {
-    shipped_rules().map(str::to_owned).collect()
+    SHIPPED.iter().map(|rule| rule.text.to_string()).collect()
 }
 
-fn shipped_rules() -> impl Iterator<Item = &'static str> {
+/// A rule, read once for all nodes: every graph that is accepted is held against them.
+#[derive(Debug, Clone)]
+struct Rule {
+    text: Arc<str>,
+    /// The text in small letters.
+    lower: Arc<str>,
+    is_default: bool,
+}
+
+static SHIPPED: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let lines =
         include_str!("deny.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines.filter(|line| !line.is_empty())
+    lines.filter(|line| !line.is_empty()).map(|line| Rule::new(line, true)).collect()
+});
+
+impl Rule {
+    fn new(text: &str, is_default: bool) -> Self {
+        Self { text: text.into(), lower: text.to_lowercase().into(), is_default }
+    }
 }
 
 /// The nodes whose classes a rule denies, by their numbers. A rule is a class, in which `*` stands for any letters,
 /// [`API_NODES`], for which the engine's definitions are needed, or [`DEFAULT_RULES`]. Case does not count.
 #[must_use]
 pub fn denied(graph: &Graph, rules: &[String], known: Option<&ObjectInfo>) -> Vec<Denied> {
-    let mut all: Vec<(&str, bool)> = Vec::new();
+    let mut all = Vec::new();
     for rule in rules {
         if rule == DEFAULT_RULES {
-            all.extend(shipped_rules().map(|rule| (rule, true)));
+            all.extend_from_slice(&SHIPPED);
         } else {
-            all.push((rule, false));
+            all.push(Rule::new(rule, false));
         }
     }
     let hit = |class: &str| {
         let is_api = || known.and_then(|known| known.class(class)).is_some_and(crate::Class::is_api);
         let class = class.to_lowercase();
-        all.iter().find(|(rule, _)| match *rule {
-            API_NODES => is_api(),
-            rule => is_like(&rule.to_lowercase(), &class),
-        })
+        all.iter().find(|rule| if *rule.text == *API_NODES { is_api() } else { is_like(&rule.lower, &class) })
     };
     let nodes = order(graph).into_iter().map(|id| (id, class_of(&graph[id])));
     nodes
         .filter_map(|(id, class)| {
-            let &(rule, is_default) = hit(class)?;
-            Some(Denied { node: id.to_owned(), class: class.to_owned(), rule: rule.to_owned(), is_default })
+            let Rule { text, is_default, .. } = hit(class)?;
+            let (node, class, rule) = (id.to_owned(), class.to_owned(), text.to_string());
+            Some(Denied { node, class, rule, is_default: *is_default })
         })
         .collect()
 }

@@ -158,12 +158,10 @@ fn names_media(input: &str) -> bool {
 
 /// Whether an input of this name may be a path. Any other text may begin with anything: `/imagine`, `~40 years old`.
 fn may_be_path(input: &str) -> bool {
+    /// Such a one is a path whatever else it is called: `text_file`.
+    const PLACES: [&str; 4] = ["path", "file", "dir", "folder"];
     const PROSE: [&str; 2] = ["text", "prompt"];
-    const PATHS: [&str; 23] = [
-        "path",
-        "file",
-        "dir",
-        "folder",
+    const NAMES: [&str; 19] = [
         "name",
         "location",
         "source",
@@ -185,10 +183,8 @@ fn may_be_path(input: &str) -> bool {
         "clip",
     ];
     let input = input.to_ascii_lowercase();
-    let has = |part: &&str| input.contains(*part);
-    // `text_file` is a path all the same.
-    let (names_place, others) = PATHS.split_at(4);
-    names_place.iter().any(has) || others.iter().any(has) && !PROSE.iter().any(has)
+    let has = |parts: &[&str]| parts.iter().any(|part| input.contains(part));
+    has(&PLACES) || has(&NAMES) && !has(&PROSE)
 }
 
 fn is_address(given: &str) -> bool {

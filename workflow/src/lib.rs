@@ -34,7 +34,6 @@ pub use set::{InputProblem, set_inputs};
 pub use shipped::{
     family_of, image_to_image, image_to_image_recipe, shipped_recipes, text_to_image, text_to_image_recipe,
 };
-
 pub use size::{most_pixels, most_steps};
 
 /// Node id → node.
