@@ -2,14 +2,14 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use testkit::{Clock, Process, wait_for};
+use testkit::{Clock, Process, memory_mb, wait_for};
 
 use crate::programs::Programs;
 
@@ -108,7 +108,7 @@ impl Operator {
     /// # Errors
     /// If the process has ended.
     pub fn rss_mb(&self) -> Result<f64> {
-        self.memory_mb("VmRSS:")
+        memory_mb(self.process.pid().unsigned_abs(), "VmRSS")
     }
 
     /// The most that [`rss_mb`](Self::rss_mb) has been since it was started.
@@ -116,15 +116,7 @@ impl Operator {
     /// # Errors
     /// If the process has ended.
     pub fn peak_rss_mb(&self) -> Result<f64> {
-        self.memory_mb("VmHWM:")
-    }
-
-    fn memory_mb(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let line = line.with_context(|| format!("no {field}"))?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024.0 / 1e6)
+        memory_mb(self.process.pid().unsigned_abs(), "VmHWM")
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterOptions};
-pub use process::Process;
+pub use process::{Process, memory_mb};
 pub use proxy::{Fault, Proxy};
 pub use redis::{Access, Persistence, Redis, RedisOptions, Transport, redis_server};
 pub use redis_cluster::{RedisCluster, RedisSentinel};

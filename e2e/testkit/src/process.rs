@@ -1,6 +1,6 @@
 use std::{
     ffi::OsString,
-    fs::File,
+    fs::{self, File},
     io,
     process::{Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -135,6 +135,18 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill9();
     }
+}
+
+/// A field of a process' memory, such as `VmRSS`, or `VmHWM` for the most that it has been, in MB (10^6 bytes).
+///
+/// # Errors
+/// If the process has ended.
+pub fn memory_mb(pid: u32, field: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line = line.with_context(|| format!("no {field}"))?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0 / 1e6)
 }
 
 /// Starts the program through util-linux's `setpriv` if it exists (on any Linux); elsewhere only the handle ends the

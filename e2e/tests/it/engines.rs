@@ -3,13 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{WorkerPool, conditions::JobReason};
+use crds::{WorkerPool, WorkerPoolStatus, conditions::JobReason};
 use e2e::{MODEL, Studio, World, graph, text_to_image, workflow};
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject},
-};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::wait_for;
 
 use crate::{
@@ -26,15 +22,14 @@ const FINE_MODEL: &str = "fine-tuned-by-us.safetensors";
 pub(crate) async fn a_pool_says_what_its_workers_have(world: &World) -> Result<()> {
     let studio = studio(world).await?;
     let status = known(&studio, "who-has").await?;
-    let engine = &status["engine"];
-    ensure!(engine["version"] == "0.33.0", "{engine}");
-    ensure!(engine["nodes"].as_u64().is_some_and(|nodes| nodes > 100), "{engine}");
-    ensure!(engine["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{engine}");
-    ensure!(engine["key"].as_str().is_some_and(|key| key.ends_with(".json.gz")), "{engine}");
-    let models = status["models"].as_array().context("no models")?;
-    let model = models.iter().find(|model| model["name"] == MODEL).context("the model is not listed")?;
-    ensure!(model["folder"] == "checkpoints" && model["bytes"].as_u64().is_some(), "{model}");
-    ensure!(model["family"].is_string(), "{model}");
+    let engine = status.engine.context("no engine")?;
+    ensure!(engine.version.as_deref() == Some("0.33.0"), "{engine:?}");
+    ensure!(engine.nodes > 100, "{engine:?}");
+    ensure!(engine.digest.starts_with("sha256:"), "{engine:?}");
+    ensure!(engine.key.as_ref().is_some_and(|key| key.ends_with(".json.gz")), "{engine:?}");
+    let model = status.models.iter().find(|model| model.name == MODEL).context("the model is not listed")?;
+    ensure!(model.folder == "checkpoints" && model.bytes.is_some(), "{model:?}");
+    ensure!(model.family.is_some(), "{model:?}");
     Ok(())
 }
 
@@ -101,17 +96,12 @@ pub(crate) async fn a_workflow_that_no_engine_takes_is_told_before_it_is_queued(
 }
 
 /// Has a worker come, and returns the pool's status once it says what the engine has.
-async fn known(studio: &Studio<'_>, job: &str) -> Result<Value> {
+async fn known(studio: &Studio<'_>, job: &str) -> Result<WorkerPoolStatus> {
     studio.submit(job, text_to_image("a pier", 4, 1)).await?;
     studio.complete(job, SOON).await?;
-    let pools: Api<DynamicObject> = Api::namespaced_with(
-        studio.world.client.clone(),
-        &studio.namespace,
-        &ApiResource::erase::<WorkerPool>(&()),
-    );
     wait_for("the pool to say what its engine has", SOON, async || {
-        let status = pools.get(POOL).await.ok()?.data.get("status")?.clone();
-        (status["engine"].is_object() && status["models"].is_array()).then_some(status)
+        let status = studio.api::<WorkerPool>().get(POOL).await.ok()?.status?;
+        (status.engine.is_some() && !status.models.is_empty()).then_some(status)
     })
     .await
 }

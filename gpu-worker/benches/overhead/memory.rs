@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use comfyui_sim::{Folders, Options, Sim};
 use serde_json::{Value, json};
-use testkit::{Fault, Proxy};
+use testkit::{Fault, Proxy, memory_mb};
 use tokio::time::sleep;
 
 use crate::stand::{Stand, grainy_png, task};
@@ -48,7 +48,7 @@ pub(crate) async fn peak(stand: &Stand) -> f64 {
         outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()).flat_map(|made| &made.outputs);
     let sizes: Vec<u64> = files.map(|file| file.bytes).collect();
     let mean = sizes.iter().sum::<u64>() / sizes.len().max(1) as u64;
-    let peak = peak_mb(process);
+    let peak = memory_mb(process, "VmHWM").expect("a peak");
     println!(
         "worker.rss_mb: {} files of {mean} bytes, {most_held} tasks at once, in {:?}: {peak:.1} MB at most",
         sizes.len(),
@@ -68,11 +68,4 @@ fn graph() -> Value {
     let all = json!([(DOUBLED + 1).to_string(), 0]);
     graph["save"] = json!({"class_type": "SaveImage", "inputs": {"images": all, "filename_prefix": "large"}});
     graph
-}
-
-/// The peak of a process' memory, MB.
-fn peak_mb(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    peak.and_then(|kib| kib.parse::<f64>().ok()).expect("a peak") * 1024.0 / 1e6
 }

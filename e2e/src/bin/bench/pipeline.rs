@@ -27,7 +27,11 @@ use serde_json::{Value, json};
 use testkit::{Cluster, ClusterOptions, Redis, RedisOptions, wait_for};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ceiling, kept, reject, report::Figures, writes};
+use crate::{
+    ceiling, kept, reject,
+    report::{Figures, p99},
+    writes,
+};
 
 pub(crate) const NAMESPACE: &str = "bench";
 /// Jobs timed end to end, and at the ceiling.
@@ -299,8 +303,7 @@ async fn bursts(client: &Client) -> Result<f64> {
         pool(client, &name, BURST_FLEET).await?;
         waits.extend(burst(client, &name).await?);
     }
-    waits.sort_by(f64::total_cmp);
-    waits.get(waits.len() * 99 / 100).copied().context("no Pods")
+    p99(waits).context("no Pods")
 }
 
 /// Applies a burst of jobs for a pool, whose scaling wants a Pod per several. When the k-th of n Pods is there, k/n

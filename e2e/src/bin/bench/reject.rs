@@ -3,25 +3,28 @@
 
 use std::{
     collections::HashMap,
-    process::{Child, Command},
+    ffi::OsString,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use crds::{
-    ImageJob,
+    ImageJob, WorkerPool,
     conditions::{ConditionType, JobReason, find_condition},
 };
 use e2e::Programs;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject, PostParams},
+    api::PostParams,
     runtime::{WatchStreamExt as _, watcher},
 };
-use testkit::{S3, S3Options, free_port, wait_for};
+use testkit::{Process, S3, S3Options, free_port, wait_for};
 
-use crate::pipeline::{DEADLINE, NAMESPACE, job_for, pool};
+use crate::{
+    pipeline::{DEADLINE, NAMESPACE, job_for, pool},
+    report::p99,
+};
 
 const POOL: &str = "rejects";
 /// Jobs that are told, which stay.
@@ -31,34 +34,39 @@ const AT_ONCE: usize = 10;
 /// From the worker's start until the pool's status says what its engine has.
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
-/// A process that ends with this.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has ended needs no end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The 99th percentile over the jobs of the time from a job's creation until a watch shows that it waits for a worker
 /// with its model, milliseconds.
 pub(crate) async fn p99_ms(client: &Client, programs: &Programs, redis_url: &str) -> Result<f64> {
     pool(client, POOL, 0).await?;
     let s3 = S3::start(S3Options::default()).await?;
     let port = free_port()?.to_string();
-    let engine = Command::new(programs.path("comfyui-sim")).args(["--port", &port]).spawn();
-    let _engine = Running(engine.context("comfyui-sim")?);
-    let worker = Command::new(programs.path("gpu-worker"))
-        .args(["--redis", redis_url, "--pool", &format!("{NAMESPACE}/{POOL}")])
-        .args(["--engine", &format!("http://127.0.0.1:{port}"), "--listen", "127.0.0.1:0"])
-        .args(["--bucket", "images", "--s3-endpoint", &s3.endpoint(), "--s3-path-style", "--metadata", "off"])
-        .env("AWS_ACCESS_KEY_ID", &s3.options().access_key)
-        .env("AWS_SECRET_ACCESS_KEY", &s3.options().secret_key)
-        .env("RUST_LOG", "warn")
-        .spawn();
-    let _worker = Running(worker.context("gpu-worker")?);
+    let arguments = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    let _engine = Process::spawn(programs.path("comfyui-sim"), arguments(&["--port", &port]))?;
+    let program = programs.path("gpu-worker").display().to_string();
+    let _worker = Process::spawn(
+        "env",
+        arguments(&[
+            &format!("AWS_ACCESS_KEY_ID={}", s3.options().access_key),
+            &format!("AWS_SECRET_ACCESS_KEY={}", s3.options().secret_key),
+            "RUST_LOG=warn",
+            &program,
+            "--redis",
+            redis_url,
+            "--pool",
+            &format!("{NAMESPACE}/{POOL}"),
+            "--engine",
+            &format!("http://127.0.0.1:{port}"),
+            "--listen",
+            "127.0.0.1:0",
+            "--bucket",
+            "images",
+            "--s3-endpoint",
+            &s3.endpoint(),
+            "--s3-path-style",
+            "--metadata",
+            "off",
+        ]),
+    )?;
     engine_is_told(client).await?;
 
     let api: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
@@ -94,9 +102,7 @@ pub(crate) async fn p99_ms(client: &Client, programs: &Programs, redis_url: &str
     let begun = begun.unwrap_or_default();
     let wait =
         |(name, told): (&String, &Instant)| Some(told.duration_since(*begun.get(name)?).as_secs_f64() * 1e3);
-    let mut waits: Vec<f64> = told.iter().filter_map(wait).collect();
-    waits.sort_by(f64::total_cmp);
-    waits.get(waits.len() * 99 / 100).copied().context("no jobs")
+    p99(told.iter().filter_map(wait).collect()).context("no jobs")
 }
 
 /// Of a job of ours, whether it has heard. One that is queued is an error: nothing would ever be told.
@@ -114,11 +120,9 @@ fn is_told(job: &ImageJob) -> Result<bool> {
 
 /// Until the pool's status says what the worker's engine has.
 async fn engine_is_told(client: &Client) -> Result<()> {
-    let pools = ApiResource::erase::<crds::WorkerPool>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &pools);
+    let api: Api<WorkerPool> = Api::namespaced(client.clone(), NAMESPACE);
     wait_for("the pool to say what its engine has", TOLD_WITHIN, async || {
-        let pool = api.get(POOL).await.ok()?;
-        pool.data.pointer("/status/engine/digest").map(drop)
+        api.get(POOL).await.ok()?.status?.engine.map(drop)
     })
     .await
 }

@@ -82,3 +82,9 @@ pub(crate) fn finish(mut figures: Figures) -> Result<()> {
     fs::write(&summary, serde_json::to_vec_pretty(&figures)?)
         .with_context(|| format!("write {}", summary.display()))
 }
+
+/// The 99th percentile, if there is anything.
+pub(crate) fn p99(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() * 99 / 100).copied()
+}
