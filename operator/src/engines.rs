@@ -6,23 +6,31 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use queue::{EngineFacts, EngineSeen};
+use queue::{EngineFacts, EngineSeen, ModelFile};
 use workflow::ObjectInfo;
 
 /// A worker tells of its engine every minute; one that has not for so long is not there any more.
 const PRESENT_WITHIN: Duration = Duration::from_secs(180);
 /// What was told longer ago counts no more: models come and go. Then a job is tried.
 const COUNTS_FOR: Duration = Duration::from_secs(3600);
+/// Folders of models that an image is made with, as ComfyUI calls them now and did before.
+const FOLDERS: [&str; 3] = ["checkpoints", "diffusion_models", "unet"];
+/// More models are not listed.
+const MAX_MODELS: usize = 100;
+/// Longer names a pool's status does not take.
+const MAX_NAME: usize = 253;
 
 /// What the engines of a pool have.
 #[derive(Debug, Clone)]
 pub(crate) struct Engines {
     /// Of those that count, the newest version first.
-    facts: Vec<EngineFacts>,
+    facts: Arc<[EngineFacts]>,
     /// What at least one of them has.
     definitions: Arc<ObjectInfo>,
     /// How many node classes the first of them has.
     nodes: usize,
+    /// The models that images are made with, by folder and name.
+    models: Arc<[ModelFile]>,
     /// When a worker told of one of them last.
     told: Timestamp,
     /// Whether workers told of them just now.
@@ -40,8 +48,8 @@ pub(crate) struct Known {
 /// Of the engines that workers told of, those that count: all that are there, or else the last one. None where nobody
 /// ever told of any.
 pub(crate) fn counting(seen: &[EngineSeen]) -> (Vec<&EngineSeen>, bool) {
-    let age = |engine: &EngineSeen| Duration::from_millis(engine.now_ms.saturating_sub(engine.seen_ms));
-    let mut counting: Vec<&EngineSeen> = seen.iter().filter(|engine| age(engine) <= PRESENT_WITHIN).collect();
+    let mut counting: Vec<&EngineSeen> =
+        seen.iter().filter(|engine| engine.age() <= PRESENT_WITHIN).collect();
     let present = !counting.is_empty();
     if !present {
         counting.extend(seen.iter().max_by_key(|engine| engine.seen_ms));
@@ -70,36 +78,38 @@ impl Engines {
         for (_, more) in rest {
             Arc::make_mut(&mut definitions).merge(more);
         }
-        let ago = engines.iter().map(|(seen, _)| seen.now_ms.saturating_sub(seen.seen_ms)).min()?;
-        let told = now.checked_sub(Duration::from_millis(ago)).unwrap_or(now);
-        let facts = engines.into_iter().map(|(seen, _)| seen.facts).collect();
-        Some(Self { facts, definitions, nodes, told, present })
+        let told = last_told(engines.iter().map(|(seen, _)| seen), now);
+        let facts: Arc<[EngineFacts]> = engines.into_iter().map(|(seen, _)| seen.facts).collect();
+        let models = models(&facts, &definitions).into();
+        Some(Self { facts, definitions, nodes, models, told, present })
     }
 
-    /// The same, told of later.
-    pub(crate) fn told_again(&self, told: Timestamp, present: bool) -> Self {
-        Self { told, present, ..self.clone() }
-    }
-
-    /// The digests of their definitions.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = &str> {
-        self.facts.iter().map(|facts| facts.digest.as_str())
+    /// The same if these are the same engines, told of since.
+    pub(crate) fn told_again(&self, counting: &[&EngineSeen], present: bool, now: Timestamp) -> Option<Self> {
+        let same = self.facts.iter().eq(counting.iter().map(|engine| &engine.facts));
+        let told = last_told(counting.iter().copied(), now);
+        same.then(|| Self { told, present, ..self.clone() })
     }
 
     pub(crate) fn facts(&self) -> &[EngineFacts] {
         &self.facts
     }
 
+    #[cfg(test)]
     pub(crate) fn definitions(&self) -> &ObjectInfo {
         &self.definitions
+    }
+
+    pub(crate) fn models(&self) -> &[ModelFile] {
+        &self.models
     }
 
     pub(crate) fn nodes(&self) -> usize {
         self.nodes
     }
 
-    /// What a job may be held against. `has_workers`: the pool has some. Of a pool without workers it is nothing once its workers would be made from
-    /// another template than the last one was, or when that one was there too long ago.
+    /// What a job may be held against. `has_workers`: the pool has some. Of a pool without workers it is nothing once its
+    /// workers would be made from another template than the last one was, or when that one was there too long ago.
     pub(crate) fn known(
         &self,
         has_workers: bool,
@@ -114,6 +124,29 @@ impl Engines {
         let same = self.facts.iter().all(|facts| is_made_the_same(&facts.template));
         (same && age <= COUNTS_FOR).then_some(Known { definitions, age: Some(age) })
     }
+}
+
+fn last_told<'a>(engines: impl Iterator<Item = &'a EngineSeen>, now: Timestamp) -> Timestamp {
+    let ago = engines.map(EngineSeen::age).min().unwrap_or_default();
+    now.checked_sub(ago).unwrap_or(now)
+}
+
+/// Of all engines, each once.
+fn models(facts: &[EngineFacts], definitions: &ObjectInfo) -> Vec<ModelFile> {
+    let files = facts.iter().flat_map(|facts| &facts.models);
+    let mut models: Vec<ModelFile> =
+        files.filter(|file| FOLDERS.contains(&file.folder.as_str())).cloned().collect();
+    if models.is_empty() {
+        // An engine that does not list its folders tells what its loaders take.
+        let folder = FOLDERS[0].to_owned();
+        let named = |name: &str| ModelFile { folder: folder.clone(), name: name.to_owned(), bytes: None };
+        models.extend(definitions.models().into_iter().map(named));
+    }
+    models.retain(|file| file.name.len() <= MAX_NAME);
+    models.sort_by(|a, b| (&a.folder, &a.name).cmp(&(&b.folder, &b.name)));
+    models.dedup_by(|b, a| (&a.folder, &a.name) == (&b.folder, &b.name));
+    models.truncate(MAX_MODELS);
+    models
 }
 
 #[cfg(test)]

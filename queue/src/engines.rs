@@ -49,6 +49,14 @@ pub struct EngineSeen {
     pub now_ms: u64,
 }
 
+impl EngineSeen {
+    /// How long ago a worker told of it.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(self.now_ms.saturating_sub(self.seen_ms))
+    }
+}
+
 /// As the script returns it.
 type Told = (u64, Vec<(Vec<u8>, u64)>);
 

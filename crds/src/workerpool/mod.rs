@@ -191,6 +191,12 @@ impl WorkerPoolSpec {
         self.fleets.iter().find(|fleet| fleet.fleet_type == fleet_type)
     }
 
+    /// What it says of a model file.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&PoolModel> {
+        self.models.iter().find(|model| model.name == name)
+    }
+
     /// What of the spec this version does not know, for people: values of a later version of the API. No worker is started
     /// while there is any.
     #[must_use]

@@ -5,22 +5,11 @@ use std::time::Duration;
 use crds::conditions::JobReason;
 use workflow::{Graph, Misfit, What, model_files};
 
-use super::validate::Problem;
+use super::{validate::Problem, work::Origin};
 use crate::{engines::Known, words};
 
 /// More are not told.
 const MAX_TOLD: usize = 3;
-
-/// Where a graph comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The job brings it.
-    Job,
-    /// An ImageRecipe of this name.
-    Recipe(String),
-    /// A recipe that ships.
-    Shipped,
-}
 
 /// Whether at least one engine of the pool should take the graph.
 pub(super) fn check(graph: &Graph, origin: &Origin, known: &Known) -> Result<(), Problem> {

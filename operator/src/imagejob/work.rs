@@ -14,8 +14,7 @@ use workflow::{
 };
 
 use super::{
-    fit::{self, Origin},
-    inputs,
+    fit, inputs,
     limits::{self, Asked},
     segments,
     validate::{Problem, References, Source},
@@ -53,9 +52,18 @@ struct Planned {
     rendered: Rendered,
     work: String,
     unit_ms: f64,
-    has_digest: bool,
     origin: Origin,
-    black_is_wrong: bool,
+}
+
+/// Where a graph comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The job brings it.
+    Job,
+    /// An ImageRecipe of this name.
+    Recipe(String),
+    /// A recipe that ships: nothing changes it, and it makes pictures of something.
+    Shipped,
 }
 
 /// What an earlier acceptance of the job settled.
@@ -92,7 +100,8 @@ pub(super) fn make(
         WorkOf::Workflow(asked) => workflow(record, asked, spec, references)?,
         WorkOf::Recipe(asked) => recipe(record, asked, references, job)?,
     };
-    let Planned { rendered, work, unit_ms, has_digest, origin, black_is_wrong } = planned;
+    let Planned { rendered, work, unit_ms, origin } = planned;
+    let is_shipped = origin == Origin::Shipped;
     if kept.is_new {
         allowed(spec, pool, &rendered, &origin, definitions(references))?;
         references.known.iter().try_for_each(|known| fit::check(&rendered.graph, &origin, known))?;
@@ -108,12 +117,12 @@ pub(super) fn make(
     });
     let segments = cut.as_ref().map(|cut| cut.segments);
     let seeds: Vec<SeedAt> = rendered.seeds.iter().map(|seed| seed_at(seed, spec.same_seed)).collect();
-    let digest = has_digest.then(|| digest(&rendered.graph));
+    let digest = (!is_shipped).then(|| digest(&rendered.graph));
     let task = TaskSpec {
         inputs,
         outputs: rendered.outputs,
         form: form(spec),
-        black_is_wrong,
+        black_is_wrong: is_shipped,
         labels: references.labels_carried.clone(),
         timeout_seconds: spec.timeout_seconds,
         seeds,
@@ -187,9 +196,7 @@ fn workflow(
     Ok(Planned {
         work: workflow::work(&rendered.graph),
         unit_ms: GUESSED_UNIT_MS.1,
-        has_digest: true,
         origin: Origin::Job,
-        black_is_wrong: false,
         rendered,
     })
 }

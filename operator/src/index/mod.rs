@@ -61,8 +61,7 @@ impl Index {
     pub(crate) fn apply_pool(&self, pool: WorkerPool) {
         let key = PoolKey::of(&pool);
         if self.pools.apply(pool) {
-            self.jobs.mark_pool(&key, Why::Pool);
-            self.jobs.mark_unassigned();
+            self.jobs.pool_changed(&key);
         }
         self.pools.wake(&key);
     }
@@ -70,8 +69,7 @@ impl Index {
     /// A pool is gone.
     pub(crate) fn delete_pool(&self, key: &PoolKey, uid: Option<&str>) {
         if self.pools.delete(key, uid) {
-            self.jobs.mark_pool(key, Why::Pool);
-            self.jobs.mark_unassigned();
+            self.jobs.pool_changed(key);
         }
     }
 

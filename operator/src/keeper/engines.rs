@@ -39,18 +39,10 @@ impl Keeping {
     async fn engines_now(&mut self) -> anyhow::Result<bool> {
         let seen = self.queue.engines().await?;
         let (counting, present) = counting(&seen);
-        let Some(ago) = counting.iter().map(|engine| engine.now_ms.saturating_sub(engine.seen_ms)).min()
-        else {
-            return Ok(false);
-        };
         let now = Timestamp::now();
         let before = self.engines.borrow().clone();
-        if let Some(before) = &before
-            && before.digests().eq(counting.iter().map(|engine| engine.facts.digest.as_str()))
-            && before.facts().iter().eq(counting.iter().map(|engine| &engine.facts))
-        {
-            let told = now.checked_sub(Duration::from_millis(ago)).unwrap_or(now);
-            self.engines.send_replace(Some(Arc::new(before.told_again(told, present))));
+        if let Some(same) = before.and_then(|before| before.told_again(&counting, present, now)) {
+            self.engines.send_replace(Some(Arc::new(same)));
             return Ok(false);
         }
         let mut engines = Vec::new();

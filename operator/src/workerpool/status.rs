@@ -1,7 +1,8 @@
 //! From what is seen of a pool to the status its owner reads. Pure.
 
 use crds::{
-    FleetStatus, FleetType, Money, PoolDecision, PoolQueue, Time, WorkerPool, WorkerPoolStatus,
+    EngineStatus, FleetStatus, FleetType, Money, PoolDecision, PoolModelStatus, PoolQueue, Time, WorkerPool,
+    WorkerPoolStatus,
     conditions::{ConditionType, ConditionUpdate, PoolReason, set_condition},
 };
 use jiff::Timestamp;
@@ -167,7 +168,7 @@ pub(crate) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Ne
         let conditions = status.conditions.iter();
         let conditions: Vec<_> =
             conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
-        (status.observed_generation, conditions, status.engine.clone(), status.models.clone())
+        (status.observed_generation, conditions)
     };
     let counts = |status: &WorkerPoolStatus| {
         let queue = status.queue.as_ref().map(|queue| (queue.waiting, queue.running));
@@ -175,11 +176,16 @@ pub(crate) fn news(old: Option<&WorkerPoolStatus>, new: &WorkerPoolStatus) -> Ne
         (queue, status.fleets.clone(), cost, status.last_decision.clone())
     };
     match () {
-        () if state(old) != state(new) => News::Turn,
+        () if state(old) != state(new) || has(old) != has(new) => News::Turn,
         () if counts(old) != counts(new) => News::Counts,
         () if old != new => News::Sums,
         () => News::None,
     }
+}
+
+/// What its engines have.
+fn has(status: &WorkerPoolStatus) -> (Option<&EngineStatus>, &[PoolModelStatus]) {
+    (status.engine.as_ref(), &status.models)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crds::{Family, ImageToImage, Sampling, TextToImage, WorkerPool, conditions::JobReason};
 use serde::Serialize;
 use serde_json::Value;
-use workflow::{JobFacts, RecipeProblem, SeedProblem, family_of};
+use workflow::{JobFacts, RecipeProblem, Rendered, SeedProblem};
 
 use super::{GUESSED_UNIT_MS, Origin, Planned};
 use crate::{
     imagejob::validate::Problem,
     index::{image_work, picture_work},
+    workerpool::engines,
 };
 
 pub(super) fn text_to_image(
@@ -22,14 +23,7 @@ pub(super) fn text_to_image(
     let defaults = model_inputs(pool, &asked.sampling.model, family, asked);
     let rendered = workflow::text_to_image(asked, family, &defaults, job)
         .map_err(|error| unfit("textToImage", &error, &asked.sampling.model, &defaults))?;
-    Ok(Planned {
-        work: picture_work(&asked.sampling.model),
-        unit_ms: GUESSED_UNIT_MS.0,
-        has_digest: false,
-        origin: Origin::Shipped,
-        black_is_wrong: true,
-        rendered,
-    })
+    Ok(planned(picture_work(&asked.sampling.model), rendered))
 }
 
 pub(super) fn image_to_image(
@@ -41,20 +35,16 @@ pub(super) fn image_to_image(
     let defaults = model_inputs(pool, &asked.sampling.model, family, asked);
     let rendered = workflow::image_to_image(asked, family, &defaults, job)
         .map_err(|error| unfit("imageToImage", &error, &asked.sampling.model, &defaults))?;
-    Ok(Planned {
-        work: image_work(&asked.sampling.model),
-        unit_ms: GUESSED_UNIT_MS.0,
-        has_digest: false,
-        origin: Origin::Shipped,
-        black_is_wrong: true,
-        rendered,
-    })
+    Ok(planned(image_work(&asked.sampling.model), rendered))
+}
+
+fn planned(work: String, rendered: Rendered) -> Planned {
+    Planned { rendered, work, unit_ms: GUESSED_UNIT_MS.0, origin: Origin::Shipped }
 }
 
 /// The job's word, else the pool's, else what the file's name tells, else Stable Diffusion 1.5.
 fn family(asked: &Sampling, pool: &WorkerPool) -> Result<Family, Problem> {
-    let listed = pool.spec.models.iter().find(|model| model.name == asked.model).map(|model| model.family);
-    match asked.family.or(listed).or_else(|| family_of(&asked.model)).unwrap_or(Family::SD15) {
+    match asked.family.or_else(|| engines::family(pool, &asked.model)).unwrap_or(Family::SD15) {
         Family::Unknown => Err(Problem::waits(
             JobReason::WorkTypeUnknown,
             format!("this operator does not know the family of model {:?}; a newer one does", asked.model),
@@ -71,7 +61,7 @@ fn model_inputs(
     family: Family,
     asked: &impl Serialize,
 ) -> BTreeMap<String, Value> {
-    let listed = pool.spec.models.iter().find(|listed| listed.name == model && listed.family == family);
+    let listed = pool.spec.model(model).filter(|listed| listed.family == family);
     let given = serde_json::to_value(asked).unwrap_or_default();
     let values = listed.into_iter().flat_map(|listed| &listed.inputs);
     values

@@ -74,9 +74,7 @@ pub(super) fn recipe(
         // A long name of a model would make the key longer than the queue keeps.
         work: if kind.len() > 200 { workflow::work(&rendered.graph) } else { kind },
         unit_ms: GUESSED_UNIT_MS.1 / rendered.units.max(1.0),
-        has_digest: true,
         origin: Origin::Recipe(asked.name.clone()),
-        black_is_wrong: false,
         rendered,
     })
 }

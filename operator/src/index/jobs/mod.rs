@@ -150,8 +150,14 @@ impl Jobs {
         self.changed.notify_one();
     }
 
+    /// Something changed about a pool: its jobs, and those that wait for a pool, may go on by it.
+    pub(crate) fn pool_changed(&self, key: &PoolKey) {
+        self.mark_pool(key, Why::Pool);
+        self.mark_unassigned();
+    }
+
     /// Somebody has to look at every job without a pool.
-    pub(crate) fn mark_unassigned(&self) {
+    fn mark_unassigned(&self) {
         let mut inner = lock(&self.inner);
         let unassigned: Vec<Uid> = inner.unassigned.iter().copied().collect();
         inner.changes.mark_all(unassigned, Why::Pool);

@@ -321,10 +321,7 @@ impl Jobs {
             JobAnswer::Changed { job, result } => self.changed(job, result),
             JobAnswer::Events(events) => self.happened(&pool, events),
             JobAnswer::Lost(run) => self.fill(&pool, run),
-            JobAnswer::Engines => {
-                self.index.jobs.mark_pool(&pool, Why::Pool);
-                self.index.jobs.mark_unassigned();
-            }
+            JobAnswer::Engines => self.index.jobs.pool_changed(&pool),
             JobAnswer::Known(jobs) => self.known(&pool, &jobs),
         }
     }
