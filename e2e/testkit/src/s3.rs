@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use hyper::{StatusCode, service::service_fn};
+use hyper::{Method, StatusCode, service::service_fn};
 use hyper_util::rt::TokioIo;
 use s3s::{
     Body, HttpRequest, HttpResponse, S3Result,
@@ -16,8 +16,11 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::RwLock, task::JoinSet};
 use tokio_util::task::AbortOnDropHandle;
+
+/// No test sends more in one request, bytes.
+const LARGEST_BODY: usize = 1 << 30;
 
 /// Who may read objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -186,6 +189,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 struct Service {
     s3: S3Service,
+    files: RwLock<()>,
     requests: Mutex<Vec<S3Request>>,
     failures: Mutex<VecDeque<u16>>,
     faults: Mutex<Vec<S3Fault>>,
@@ -207,6 +211,7 @@ impl Service {
         builder.set_access(options.reading);
         Ok(Self {
             s3: builder.build(),
+            files: RwLock::default(),
             requests: Mutex::default(),
             failures: Mutex::default(),
             faults: Mutex::default(),
@@ -214,8 +219,17 @@ impl Service {
         })
     }
 
-    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, s3s::HttpError> {
+    async fn answer(&self, mut request: HttpRequest) -> Result<HttpResponse, s3s::HttpError> {
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        // An object's content, checksum and metadata are files of their own, and a condition is looked at before they are
+        // written. In S3 all of that is one step: so nobody else reads or writes meanwhile. How long a client takes to
+        // send the content holds up nobody.
+        let (_reading, _writing) = if matches!(*request.method(), Method::GET | Method::HEAD) {
+            (Some(self.files.read().await), None)
+        } else {
+            request.body_mut().store_all_limited(LARGEST_BODY).await.map_err(s3s::HttpError::new)?;
+            (None, Some(self.files.write().await))
+        };
         let failure = lock(&self.failures).pop_front().or_else(|| self.fault(&request));
         let response = match failure.and_then(|status| StatusCode::from_u16(status).ok()) {
             Some(status) => {
@@ -233,7 +247,7 @@ impl Service {
 impl Service {
     /// The status with which a fault answers a request.
     fn fault(&self, request: &HttpRequest) -> Option<u16> {
-        if request.method() != hyper::Method::PUT {
+        if request.method() != Method::PUT {
             return None;
         }
         let is_conditional = request.headers().contains_key(hyper::header::IF_NONE_MATCH);
