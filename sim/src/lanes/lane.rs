@@ -42,13 +42,18 @@ impl Flow {
         self.lines.values().filter_map(|line| Some(line.first()?.0)).min()
     }
 
-    /// Its first lines by their heads, those that need no load before.
-    pub(super) fn lines_for(&self, ask: &Ask<'_>) -> Vec<Name> {
+    /// Its first lines by their heads: a claim looks no further.
+    fn first_lines(&self) -> Vec<Name> {
         const DEPTH: usize = 3;
         let mut by_due: Vec<_> =
             self.lines.iter().filter_map(|(model, line)| Some((line.first()?.0, *model))).collect();
         by_due.sort_unstable();
-        let found: Vec<Name> = by_due.into_iter().take(DEPTH).map(|(_, model)| model).collect();
+        by_due.into_iter().take(DEPTH).map(|(_, model)| model).collect()
+    }
+
+    /// Its first lines, those that need no load before.
+    pub(super) fn lines_for(&self, ask: &Ask<'_>) -> Vec<Name> {
+        let found = self.first_lines();
         if found.first().is_none_or(|first| !ask.needs_load(*first)) {
             return found;
         }
@@ -83,9 +88,11 @@ impl Lane {
         !self.turns.is_empty() || !self.returned.is_empty()
     }
 
-    /// Whether a tenant has nothing that this worker can do without a load.
+    /// Whether a tenant has nothing among its first lines that this worker can do without a load.
     pub(super) fn needs_loads(&self, ask: &Ask<'_>, tenant: Name) -> bool {
-        self.flows.get(&tenant).is_some_and(|flow| flow.lines.keys().all(|model| ask.needs_load(*model)))
+        self.flows
+            .get(&tenant)
+            .is_some_and(|flow| flow.first_lines().into_iter().all(|model| ask.needs_load(model)))
     }
 
     /// Nothing goes before its turns.
