@@ -37,8 +37,8 @@ pub(crate) fn forecast(situation: &Situation, gap: &Gap) -> Forecast {
     let view = &situation.view;
     let mut slots = supply(view, situation.zones, Assumption::Expected);
     slots.extend(planned_slots(situation, gap, Assumption::Expected));
-    if view.policy.paused {
-        // A paused pool finishes what its workers hold and begins nothing.
+    if view.policy.suspended {
+        // A suspended pool finishes what its workers hold and begins nothing.
         slots.clear();
     }
     let mut schedule = Schedule::new(slots);

@@ -42,7 +42,7 @@ const SHORTEST_WAIT: f64 = 15.0;
 pub(crate) fn gap<'a>(situation: &Situation<'_, 'a>) -> Gap<'a> {
     let on_demand = on_demand_need(&situation.view, situation.demand, situation.zones);
     let mut gap = Gap { on_demand, missing: Vec::new(), at_maximum: None };
-    if situation.view.policy.paused {
+    if situation.view.policy.suspended {
         return gap;
     }
     add_minimum(situation, &mut gap);

@@ -99,10 +99,10 @@ pub(crate) fn idle<'a>(view: &View<'a>, capacity: Capacity) -> Vec<&'a Worker> {
     idle
 }
 
-/// The number of idle workers that the waiting tasks do not need; in a paused pool that is all of them.
+/// The number of idle workers that the waiting tasks do not need; in a suspended pool that is all of them.
 pub(crate) fn spare(view: &View, demand: &Demand, capacity: Capacity) -> usize {
     let idle = view.in_fleet(capacity).filter(|w| w.claims() && matches!(w.phase, Phase::Idle { .. }));
-    let waiting = if view.policy.paused { 0 } else { demand.waiting_for(capacity) };
+    let waiting = if view.policy.suspended { 0 } else { demand.waiting_for(capacity) };
     idle.count().saturating_sub(waiting)
 }
 

@@ -14,8 +14,8 @@ pub struct Policy {
     pub on_demand: Option<Fleet>,
     /// How the fleets follow the work.
     pub scaling: Scaling,
-    /// Whether the pool is paused: no worker starts and no task is claimed, so workers without a task are removed.
-    pub paused: bool,
+    /// Whether the pool is suspended: no worker starts and no task is claimed, so workers without a task are removed.
+    pub suspended: bool,
     /// A hash of the template from which workers are made now. When it changes, shortages and failures of the old
     /// template are forgotten, and workers made from it are replaced step by step.
     pub template: String,

@@ -181,8 +181,8 @@ fn state(situation: &Situation, gap: &Gap, decisions: &[Decision]) -> State {
     let Situation { view, demand, .. } = situation;
     let retires = decisions.iter().any(|d| matches!(d.action, Action::Retire { .. } | Action::Hold { .. }));
     let outdated = || Capacity::ALL.into_iter().map(|capacity| rollout::outdated(view, capacity).count());
-    if view.policy.paused {
-        State::Paused
+    if view.policy.suspended {
+        State::Suspended
     } else if let Some(message) = pool_at_fault(view) {
         State::PoolAtFault { message: message.to_owned() }
     } else if let Some(failing) = starts_failing(situation, gap) {
@@ -296,7 +296,7 @@ fn is_ready(view: &View, state: &State) -> bool {
         | State::Shrinking
         | State::FallenBack { .. }
         | State::AtMaximum { .. }
-        | State::Paused => true,
+        | State::Suspended => true,
         State::SpotShortage { .. } | State::OnDemandShortage { .. } | State::NoMachines { .. } => serves(),
         State::StartsFailing { .. }
         | State::PoolAtFault { .. }

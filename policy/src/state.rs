@@ -76,8 +76,8 @@ pub enum State {
         /// The number of images that wait in all missing classes.
         tasks: u64,
     },
-    /// The pool is paused: nothing is started.
-    Paused,
+    /// The pool is suspended: nothing is started.
+    Suspended,
     /// The queue can't be read: nothing is started or retired.
     QueueUnknown,
 }
@@ -99,7 +99,7 @@ impl State {
             Self::StartsFailing { .. } => "StartsFailing",
             Self::PoolAtFault { .. } => "PoolAtFault",
             Self::ClassUnknown { .. } => "ClassUnknown",
-            Self::Paused => "Suspended",
+            Self::Suspended => "Suspended",
             Self::QueueUnknown => "QueueUnknown",
         }
     }
@@ -149,7 +149,7 @@ impl fmt::Display for State {
             Self::ClassUnknown { class, tasks } => {
                 write!(f, "{} in class {class}, which the pool does not have", wait(*tasks))
             }
-            Self::Paused => f.write_str("the pool is suspended: no image and no worker is started"),
+            Self::Suspended => f.write_str("the pool is suspended: no image and no worker is started"),
             Self::QueueUnknown => f.write_str("the queue can't be read: nothing is started or retired"),
         }
     }

@@ -77,9 +77,9 @@ impl<'a> View<'a> {
         self.policy.fleet(capacity)
     }
 
-    /// The fleet's minimum; 0 if the pool does not have the capacity or is paused, since paused workers may do nothing.
+    /// The fleet's minimum; 0 if the pool does not have the capacity or is suspended, since suspended workers may do nothing.
     pub(crate) fn min(&self, capacity: Capacity) -> usize {
-        let fleet = self.fleet(capacity).filter(|_| !self.policy.paused);
+        let fleet = self.fleet(capacity).filter(|_| !self.policy.suspended);
         fleet.map_or(0, |fleet| fleet.min.min(fleet.max) as usize)
     }
 

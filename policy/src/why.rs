@@ -59,8 +59,8 @@ pub enum Why {
     NotNeeded,
     /// The fleet is above its maximum.
     OverMaximum,
-    /// The pool is paused.
-    Paused,
+    /// The pool is suspended.
+    Suspended,
     /// The worker's zone has no machine for it; another zone is tried.
     NoMachine {
         /// The worker's capacity.
@@ -120,7 +120,7 @@ impl Why {
             Self::Spare => "Spare",
             Self::NotNeeded => "NotNeeded",
             Self::OverMaximum => "OverMaximum",
-            Self::Paused => "Suspended",
+            Self::Suspended => "Suspended",
             Self::NoMachine { .. } => "NoMachine",
             Self::NeverReady { .. } => "NeverReady",
             Self::Broken { .. } => "Broken",
@@ -158,7 +158,7 @@ impl fmt::Display for Why {
             Self::Spare => f.write_str("the fleet idles so often that one worker fewer suffices"),
             Self::NotNeeded => f.write_str("other workers took the work first"),
             Self::OverMaximum => f.write_str("the fleet is above its maximum"),
-            Self::Paused => f.write_str("the pool is suspended"),
+            Self::Suspended => f.write_str("the pool is suspended"),
             Self::NoMachine { capacity, zone, message } => {
                 let place = if zone.is_empty() { String::new() } else { format!(" in zone {zone}") };
                 write!(

@@ -110,7 +110,7 @@ impl Zones {
     /// Whether a worker is stuck and another zone is open, so that it is replaced there. If no zone is open it goes on
     /// waiting: this costs nothing, and it shows when machines are available again.
     pub(crate) fn should_move(&self, view: &View, worker: &Worker) -> bool {
-        let elsewhere = self.any_open(worker.capacity) && !view.policy.paused;
+        let elsewhere = self.any_open(worker.capacity) && !view.policy.suspended;
         elsewhere && worker.claims() && self.is_stuck(view, worker)
     }
 

@@ -20,7 +20,7 @@ impl Queue {
             }
         }
         let fill = |call: &mut Cmd| {
-            call.arg(u8::from(settings.paused));
+            call.arg(u8::from(settings.suspended));
             for (capacity, classes) in served {
                 call.arg(capacity).arg(classes.len());
                 for class in classes {

@@ -15,7 +15,7 @@ const CLAIM_ROUNDS: usize = 20;
 
 impl Queue {
     /// Takes tasks that wait, in the queue's order, at most 500. None when there are none for this worker, or when it was
-    /// told to hold or retire, is doomed, or was evicted, or when the pool is paused.
+    /// told to hold or retire, is doomed, or was evicted, or when the pool is suspended.
     ///
     /// # Errors
     /// When Redis can't be reached. What a lost answer would have granted comes back when the lease ends.

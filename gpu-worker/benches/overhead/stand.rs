@@ -31,7 +31,7 @@ impl Stand {
             sla: Duration::from_secs(300),
             capacities: vec!["onDemand".into()],
         };
-        queue.configure(&Settings { paused: false, classes: vec![standard] }).await.expect("configured");
+        queue.configure(&Settings { suspended: false, classes: vec![standard] }).await.expect("configured");
         Self { s3, queue, redis }
     }
 

@@ -181,17 +181,17 @@ mod tests {
     }
 
     /// One idle worker that has the model, and what waits for it; no other may be started.
-    fn outlook(backlog: Vec<policy::Backlog>, leases: Vec<LeaseSeen>, paused: bool) -> Outlook {
+    fn outlook(backlog: Vec<policy::Backlog>, leases: Vec<LeaseSeen>, suspended: bool) -> Outlook {
         let worker = Worker {
             node: Some("n".into()),
             model: Some("m".into()),
             phase: Phase::Idle { since: time(at(0)) },
             ..Worker::new(policy::WorkerId("w".into()), Capacity::Spot, time(at(0)))
         };
-        let workers = if paused { vec![] } else { vec![worker] };
+        let workers = if suspended { vec![] } else { vec![worker] };
         let seen = Seen { queue: Some(Queue { backlog, running: vec![] }), workers, ..Seen::default() };
         let memory = Memory { estimates: estimates(), ..Memory::default() };
-        let limits = serde_json::json!({"spec": {"suspend": paused, "fleets": {"spot": {"max": 1}, "on-demand": null}}});
+        let limits = serde_json::json!({"spec": {"suspend": suspended, "fleets": {"spot": {"max": 1}, "on-demand": null}}});
         let policy: Policy = spec::policy(&pool_with(limits));
         let forecast = policy::plan(time(at(100)), &policy, &seen, &memory).forecast;
         let stats = Stats { leases, ..Stats::default() };
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn without_any_worker_in_sight_it_is_never_done() {
-        let paused = outlook(vec![backlog(315, 3)], vec![], true);
-        assert_eq!(expected(&paused, "a", 320, true), Expected::Never);
+        let suspended = outlook(vec![backlog(315, 3)], vec![], true);
+        assert_eq!(expected(&suspended, "a", 320, true), Expected::Never);
     }
 }

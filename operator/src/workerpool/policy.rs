@@ -16,7 +16,7 @@ pub(crate) fn policy(pool: &WorkerPool) -> Policy {
             engine_start: Duration::from_secs(u64::from(spec.engine.startup_seconds)),
             ..scaling(&spec.scaling)
         },
-        paused: spec.suspend,
+        suspended: spec.suspend,
         template: String::new(),
     }
 }
@@ -29,7 +29,7 @@ pub(crate) fn settings(pool: &WorkerPool) -> Settings {
         let capacities = serves.map(|capacity| capacity.label().to_owned()).collect();
         ClassSetting { name: class.name, sla: class.sla, capacities }
     };
-    Settings { paused: pool.spec.suspend, classes: pool.spec.classes.iter().map(setting).collect() }
+    Settings { suspended: pool.spec.suspend, classes: pool.spec.classes.iter().map(setting).collect() }
 }
 
 fn rule(class: &ClassSpec, pool: &WorkerPoolSpec) -> Class {
@@ -78,7 +78,7 @@ mod tests {
             "scaling": {"idleSeconds": 30, "spotShortageSeconds": 90},
             "fleets": {"spot": {"min": 1, "zones": [{"name": "a", "pricePerHour": "0.80"}, {"name": "b"}]}},
         }}));
-        let Policy { classes, spot, on_demand, scaling, paused, template: _ } = policy(&pool);
+        let Policy { classes, spot, on_demand, scaling, suspended, template: _ } = policy(&pool);
         let on_demand = on_demand.unwrap();
         let rules: Vec<_> = classes.iter().map(|c| (c.name.as_str(), c.sla.as_secs(), c.capacity)).collect();
         assert_eq!(
@@ -91,7 +91,7 @@ mod tests {
         );
         let spot = spot.unwrap();
         assert_eq!((spot.min, spot.max, spot.price_per_hour_micros), (1, 20, 900_000));
-        assert_eq!((spot.zones, paused), (vec!["a".to_owned(), "b".to_owned()], true));
+        assert_eq!((spot.zones, suspended), (vec!["a".to_owned(), "b".to_owned()], true));
         assert_eq!(spot.zone_prices, [("a".to_owned(), 800_000)].into());
         assert_eq!((on_demand.max, on_demand.price_per_hour_micros), (4, 3_600_000));
         assert_eq!((scaling.idle_after.as_secs(), scaling.shortage_after.as_secs()), (30, 90));

@@ -92,7 +92,7 @@ fn reason(state: &State, stats: Option<&Stats>) -> PoolReason {
         State::StartsFailing { .. } => PoolReason::StartupFailed,
         State::PoolAtFault { message } => at_fault(message, stats),
         State::ClassUnknown { .. } => PoolReason::ClassNotFound,
-        State::Paused => PoolReason::Suspended,
+        State::Suspended => PoolReason::Suspended,
         State::QueueUnknown => PoolReason::QueueUnavailable,
     }
 }

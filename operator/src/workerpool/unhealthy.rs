@@ -73,7 +73,7 @@ mod tests {
         let decision = |action, why| Decision { action, why, look_again: Time::from_millis(0) };
         let retire = || Action::Retire { worker: WorkerId("bad".into()) };
         let broken = Why::Broken { message: "3 images failed".into() };
-        let told = replaced(&[decision(retire(), broken), decision(retire(), Why::Paused)]);
+        let told = replaced(&[decision(retire(), broken), decision(retire(), Why::Suspended)]);
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].reason, EventReason::WorkerUnhealthy);
         assert!(

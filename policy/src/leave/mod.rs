@@ -16,11 +16,11 @@ mod not_needed;
 mod on_demand_over;
 mod outdated;
 mod over_maximum;
-mod paused;
 mod pool_at_fault;
 mod rolled_out;
 mod spare;
 mod spot_is_back;
+mod suspended;
 
 /// Removes the workers of a capacity to which one reason applies.
 type Reason = fn(&mut Leaving, Capacity);
@@ -33,7 +33,7 @@ const REASONS: [Reason; 13] = [
     pool_at_fault::leave,
     outdated::leave,
     no_machine::leave,
-    paused::leave,
+    suspended::leave,
     drained::leave,
     over_maximum::leave,
     rolled_out::leave,

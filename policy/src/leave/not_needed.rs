@@ -5,7 +5,7 @@ use crate::{Capacity, Why, Worker, on_demand::OnDemandNeed, rollout};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     let view = &leaving.situation.view;
-    if leaving.gap.is_needed_for_work(capacity) || view.policy.paused {
+    if leaving.gap.is_needed_for_work(capacity) || view.policy.suspended {
         return;
     }
     let waiting = leaving.situation.demand.waiting_for(capacity).saturating_sub(leaving.idle(capacity).len());

@@ -4,7 +4,7 @@ use crate::{Capacity, Phase, Why, Worker, rollout};
 
 pub(super) fn leave(leaving: &mut Leaving, capacity: Capacity) {
     let view = &leaving.situation.view;
-    if view.policy.paused {
+    if view.policy.suspended {
         return;
     }
     let busy_from = view.memory.template_since.plus(view.policy.scaling.rollout_busy_after);

@@ -28,7 +28,7 @@ pub(crate) fn pool() -> Policy {
         spot: Some(fleet(0, 20, 900_000, &["a", "b"])),
         on_demand: Some(fleet(0, 4, 3_060_000, &[])),
         scaling: Scaling::default(),
-        paused: false,
+        suspended: false,
         template: String::new(),
     }
 }

@@ -80,11 +80,11 @@ fn seen() -> impl Strategy<Value = Seen> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (0..3u32, 0..2u32, any::<bool>()).prop_map(|(spot, on_demand, paused)| {
+    (0..3u32, 0..2u32, any::<bool>()).prop_map(|(spot, on_demand, suspended)| {
         let mut policy = pool();
         policy.spot = Some(fleet(spot, 20, 900_000, &["a", "b"]));
         policy.on_demand = Some(fleet(on_demand, 4, 3_060_000, &[]));
-        policy.paused = paused;
+        policy.suspended = suspended;
         policy
     })
 }
@@ -171,8 +171,8 @@ proptest! {
     }
 
     #[test]
-    fn starts_nothing_while_paused(policy in policies(), seen in seen()) {
-        let policy = Policy { paused: true, ..policy };
+    fn starts_nothing_while_suspended(policy in policies(), seen in seen()) {
+        let policy = Policy { suspended: true, ..policy };
         let plan = plan(NOW, &policy, &seen, &Memory::default());
         prop_assert_eq!(started(&plan, Capacity::Spot) + started(&plan, Capacity::OnDemand), 0);
     }

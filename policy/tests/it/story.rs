@@ -24,7 +24,7 @@ enum Event {
     Rename { class: String, to: String },
     Dies { zone: String },
     Notice { zone: String, left: Duration },
-    Paused(bool),
+    Suspended(bool),
     Readable(bool),
 }
 
@@ -36,7 +36,7 @@ impl Story {
                 spot: None,
                 on_demand: None,
                 scaling: Scaling::default(),
-                paused: false,
+                suspended: false,
                 template: "first".into(),
             },
             pace: Pace::default(),
@@ -131,8 +131,8 @@ impl Event {
             ["zone", zone, "gets", left, "notice"] => {
                 Self::Notice { zone: (*zone).into(), left: secs(seconds(left)?) }
             }
-            ["pause"] => Self::Paused(true),
-            ["resume"] => Self::Paused(false),
+            ["suspend"] => Self::Suspended(true),
+            ["resume"] => Self::Suspended(false),
             ["queue", "unreadable"] => Self::Readable(false),
             ["queue", "readable"] => Self::Readable(true),
             _ => return None,
@@ -180,9 +180,9 @@ impl Event {
                 world.note(&format!("* zone {zone} gets {}s notice", left.as_secs()));
                 world.set_zone_health(&zone, Health::Doomed { deadline: world.now.plus(left) });
             }
-            Self::Paused(paused) => {
-                world.note(if paused { "* paused" } else { "* resumed" });
-                world.policy.paused = paused;
+            Self::Suspended(suspended) => {
+                world.note(if suspended { "* suspended" } else { "* resumed" });
+                world.policy.suspended = suspended;
                 world.change();
             }
             Self::Readable(readable) => {

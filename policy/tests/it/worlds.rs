@@ -1,4 +1,4 @@
-//! Properties that hold in every world: zones run short of machines, workers fail, machines stop, pools are paused,
+//! Properties that hold in every world: zones run short of machines, workers fail, machines stop, pools are suspended,
 //! templates change, and work arrives at random times.
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ enum Event {
     Fault { capacity: Capacity, zone: &'static str, fault: Option<Fault> },
     ZoneHealth { zone: &'static str, notice: Option<u64> },
     Bucket { refuses: bool },
-    Pause(bool),
+    Suspend(bool),
     Template,
 }
 
@@ -57,7 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (place(), fault).prop_map(|((capacity, zone), fault)| Event::Fault { capacity, zone, fault }),
         1 => (zone, proptest::option::of(10..120u64)).prop_map(|(zone, notice)| Event::ZoneHealth { zone, notice }),
         1 => any::<bool>().prop_map(|refuses| Event::Bucket { refuses }),
-        1 => any::<bool>().prop_map(Event::Pause),
+        1 => any::<bool>().prop_map(Event::Suspend),
         1 => Just(Event::Template),
     ]
 }
@@ -89,7 +89,7 @@ fn apply(world: &mut World, event: &Event) {
         }
         Event::ZoneHealth { zone, notice: None } => world.set_zone_health(zone, Health::Gone),
         Event::Bucket { refuses } => world.market.bucket_refuses = *refuses,
-        Event::Pause(paused) => world.policy.paused = *paused,
+        Event::Suspend(suspended) => world.policy.suspended = *suspended,
         Event::Template => world.policy.template.push('+'),
     }
     world.change();
@@ -106,7 +106,7 @@ fn play(world: &mut World, story: &Story, mut check: impl FnMut(&Seen, &Policy, 
             world.market.limits.clear();
             world.market.faults.clear();
             world.market.bucket_refuses = false;
-            world.policy.paused = false;
+            world.policy.suspended = false;
             world.change();
         }
         if let Some((seen, plan)) = world.tick() {

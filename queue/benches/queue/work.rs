@@ -26,7 +26,7 @@ pub(crate) fn settings() -> Settings {
         sla: Duration::from_secs(300),
         capacities: vec!["spot".into()],
     };
-    Settings { paused: false, classes: vec![standard] }
+    Settings { suspended: false, classes: vec![standard] }
 }
 
 pub(crate) async fn complete(queue: &Queue, worker: &str, leases: &[Lease]) -> Result<()> {

@@ -18,8 +18,8 @@ local ask = {
 local ROUNDS = 64
 
 local function read_classes()
-  local paused, packed = unpack(call('HMGET', P .. 'settings', 'paused', 'classes:' .. capacity))
-  if not packed or paused == '1' then return end
+  local suspended, packed = unpack(call('HMGET', P .. 'settings', 'suspended', 'classes:' .. capacity))
+  if not packed or suspended == '1' then return end
   local returned = {}
   for i, setting in ipairs(cmsgpack.unpack(packed)) do
     ask.classes[i] = { name = setting[1], sla = setting[2], passes = 0 }

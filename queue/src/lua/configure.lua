@@ -1,11 +1,11 @@
 -- What a pool's owner wants.
 -- KEYS[1]: what the pool's keys begin with.
--- ARGV: term, whether it is paused; then for each capacity its name, how many classes it serves, and of each the
+-- ARGV: term, whether it is suspended; then for each capacity its name, how many classes it serves, and of each the
 -- name and the promise in ms.
 -- Returns nothing.
 local fenced = deposed(ARGV[1])
 if fenced then return fenced end
-local fields = { 'paused', ARGV[2] }
+local fields = { 'suspended', ARGV[2] }
 local i = 3
 while i <= #ARGV do
   local capacity, classes = ARGV[i], {}

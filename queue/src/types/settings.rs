@@ -4,7 +4,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// No task is granted.
-    pub paused: bool,
+    pub suspended: bool,
     /// The classes that there are.
     pub classes: Vec<ClassSetting>,
 }

@@ -8,11 +8,11 @@ use queue::{Claim, ClassSetting, Epoch, Error, Job, Order, Settings};
 use crate::setup::{SLA, Worker, a_claim, job, now_ms, settings, start, tasks, uid, worker};
 
 #[tokio::test]
-async fn a_paused_pool_grants_nothing_to_anybody_and_finishes_what_runs() -> Result<()> {
+async fn a_suspended_pool_grants_nothing_to_anybody_and_finishes_what_runs() -> Result<()> {
     let q = start().await?;
     q.enqueue(&tasks("a", 40)).await?;
     let two = [q.must_claim("w").await?, q.must_claim("v").await?];
-    q.configure(&Settings { paused: true, ..settings() }).await?;
+    q.configure(&Settings { suspended: true, ..settings() }).await?;
     q.reap().await?;
     for name in ["w", "v", "new"] {
         assert!(q.claim_one(name).await?.is_none());
@@ -36,7 +36,7 @@ async fn who_serves_which_class_follows_from_the_pools_table() -> Result<()> {
         sla: SLA,
         capacities: capacities.iter().map(|&name| name.into()).collect(),
     };
-    let only = |classes: Vec<ClassSetting>| Settings { paused: false, classes };
+    let only = |classes: Vec<ClassSetting>| Settings { suspended: false, classes };
     q.enqueue(&Job { class: "bulk".into(), ..tasks("b", 3) }).await?;
     assert!(q.claim_one("w").await?.is_none(), "there is no such class");
     q.configure(&only(vec![class("standard", &["spot"]), class("bulk", &["spot"])])).await?;

@@ -57,7 +57,7 @@ pub(crate) fn settings() -> Settings {
         class("standard", SLA, &["spot", "all"]),
         class("relaxed", SLA * 2, &["all"]),
     ];
-    Settings { paused: false, classes }
+    Settings { suspended: false, classes }
 }
 
 pub(crate) fn now_ms() -> u64 {

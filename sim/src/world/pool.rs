@@ -59,7 +59,7 @@ impl Pool {
                 spot: fleet(100),
                 on_demand: fleet(100),
                 scaling: Scaling { idle_after: Duration::from_secs(20), ..Scaling::default() },
-                paused: false,
+                suspended: false,
                 template: String::new(),
             },
             pace: Pace::standard(),

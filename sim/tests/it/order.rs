@@ -184,7 +184,7 @@ fn settings() -> Settings {
         capacities: capacities.iter().map(|&name| name.into()).collect(),
     };
     let classes = vec![class(CLASSES[0], &["all", "standard"]), class(CLASSES[1], &["all"])];
-    Settings { paused: false, classes }
+    Settings { suspended: false, classes }
 }
 
 fn real_job(

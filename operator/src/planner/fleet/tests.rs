@@ -237,17 +237,17 @@ async fn a_pool_that_is_being_deleted_starts_nobody() {
 #[tokio::test]
 async fn the_queue_is_told_of_the_spec_and_of_each_change_once() {
     let mut hall = Hall::new(json!({}));
-    let paused = |order: Order| match order {
-        Order::Configure(settings) => settings.paused,
+    let suspended = |order: Order| match order {
+        Order::Configure(settings) => settings.suspended,
         other => panic!("{other:?}"),
     };
     hall.beat().await;
-    assert!(!paused(hall.orders.try_recv().unwrap()));
+    assert!(!suspended(hall.orders.try_recv().unwrap()));
     hall.beat().await;
     assert!(hall.orders.try_recv().is_err());
     hall.fleet.index.apply_pool(pool_with(json!({"spec": {"suspend": true}, "metadata": {"generation": 2}})));
     hall.beat().await;
-    assert!(paused(hall.orders.try_recv().unwrap()));
+    assert!(suspended(hall.orders.try_recv().unwrap()));
 }
 
 #[tokio::test]

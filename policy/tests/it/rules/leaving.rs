@@ -84,9 +84,9 @@ fn on_demand_that_what_arrives_may_keep_busy_goes_once_it_is_idle_for_long() {
 }
 
 #[test]
-fn a_paused_pool_keeps_only_workers_that_finish_a_task() {
+fn a_suspended_pool_keeps_only_workers_that_finish_a_task() {
     let mut policy = pool();
-    policy.paused = true;
+    policy.suspended = true;
     policy.spot = Some(fleet(2, 20, 900_000, &["a", "b"]));
     let workers = vec![
         unscheduled_for("unscheduled", Capacity::Spot, 10),
@@ -99,7 +99,7 @@ fn a_paused_pool_keeps_only_workers_that_finish_a_task() {
     let plan = decide(&policy, &seen(work, vec![running("busy", "standard")], workers));
     assert_eq!(retired(&plan), ["starting", "unscheduled", "idle"]);
     assert_eq!(plan.actions.len(), 3, "nothing is started");
-    assert_eq!(plan.report.state, State::Paused);
+    assert_eq!(plan.report.state, State::Suspended);
     assert!(plan.forecast.buckets().iter().all(|eta| eta.done.is_none()), "nothing is begun");
 }
 

@@ -57,7 +57,7 @@ impl World {
 
     pub(super) fn claim(&mut self) {
         let (now, policy, pace) = (self.now, &self.policy, self.pace);
-        for sim in self.workers.iter_mut().filter(|sim| sim.claims() && !policy.paused) {
+        for sim in self.workers.iter_mut().filter(|sim| sim.claims() && !policy.suspended) {
             let other = |task: &Task| sim.worker.model.as_deref() != Some(&task.model);
             let classes = policy.serves(sim.worker.capacity);
             let eligible = (0..self.waiting.len()).filter(|i| classes.contains(&self.waiting[*i].class));
