@@ -3,7 +3,7 @@
 use redis::Cmd;
 
 use crate::{
-    DeadLetter, Enqueued, Error, Job, JobState, JobUid, Outcome, Queue, Result, TaskError, TaskId,
+    DeadLetter, Enqueued, Error, Job, JobState, JobUid, Outcome, Queue, Result, TaskError,
     payload::LARGE,
     spec::{self, Spec, whole},
     task::{self, TaskState},
@@ -91,13 +91,20 @@ impl Queue {
             "crashes",
             "retries",
         ];
-        type Flags = (Option<f64>, Option<u8>, Option<Vec<u8>>);
+        type Flags = (Option<f64>, Option<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
         let key = self.key(&format!("job:{job}"));
         let mut call = redis::cmd("HMGET");
-        call.arg(&key).arg("record").arg("started").arg("suspended").arg("stopped").arg(&COUNTS);
-        let (record, (started, suspended, stopped), counts): (Option<Vec<u8>>, Flags, Vec<Option<u32>>) =
+        call.arg(&key)
+            .arg("record")
+            .arg("started")
+            .arg("suspended")
+            .arg("stopped")
+            .arg("last_dead")
+            .arg(&COUNTS);
+        let (record, flags, counts): (Option<Vec<u8>>, Flags, Vec<Option<u32>>) =
             redis::from_redis_value(nest(self.redis.query(&call).await?))
                 .map_err(|error| Error::malformed("job", error))?;
+        let (started, suspended, stopped, last_dead) = flags;
         let Some(record) = record else { return Ok(None) };
         let Spec { total, listing, .. } = Spec::decode(&record)?;
         let counts: Vec<u32> = counts.into_iter().map(Option::unwrap_or_default).collect();
@@ -121,6 +128,7 @@ impl Queue {
             running,
             succeeded,
             failed,
+            last_dead: last_dead.map(|letter| task::last_dead(job, &letter).map(Box::new)).transpose()?,
             cancelled,
             interruptions,
             crashes,
@@ -279,14 +287,8 @@ impl Queue {
             call.arg(skip).arg(limit);
         };
         let found: Vec<(String, u32, Vec<u8>)> = self.run(|s| &s.dead_letters, fill).await?;
-        let letter = |(uid, index, state): (String, u32, Vec<u8>)| {
-            let Outcome { index, attempts, finished_ms, result } = task::outcome(index, &state)?;
-            let task = TaskId { job: JobUid(uid), index };
-            match result {
-                Err(error) => Ok(DeadLetter { task, attempts, failed_ms: finished_ms, error }),
-                Ok(_) => Err(Error::malformed("dead letter", format!("{task} has succeeded"))),
-            }
-        };
+        let letter =
+            |(uid, index, state): (String, u32, Vec<u8>)| task::dead_letter(JobUid(uid), index, &state);
         found.into_iter().map(letter).collect()
     }
 
@@ -336,6 +338,6 @@ fn nest(values: Vec<redis::Value>) -> redis::Value {
     use redis::Value::Array;
     let mut values = values.into_iter();
     let record = values.next().unwrap_or(redis::Value::Nil);
-    let flags: Vec<_> = values.by_ref().take(3).collect();
+    let flags: Vec<_> = values.by_ref().take(4).collect();
     Array(vec![record, Array(flags), Array(values.collect())])
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, TaskKind, WorkerId,
+    DeadLetter, Error, JobUid, Lease, LeaseSeen, Outcome, Result, TaskId, TaskKind, WorkerId,
     spec::{Spec, whole},
 };
 
@@ -65,6 +65,23 @@ pub(crate) fn outcome(index: u32, state: &[u8]) -> Result<Outcome> {
         TaskState::Open => return Err(Error::malformed("outcome", "the task has not ended")),
     };
     Ok(Outcome { index, attempts, finished_ms, result })
+}
+
+/// A dead letter, by its task's state.
+pub(crate) fn dead_letter(job: JobUid, index: u32, state: &[u8]) -> Result<DeadLetter> {
+    let Outcome { index, attempts, finished_ms, result } = outcome(index, state)?;
+    let task = TaskId { job, index };
+    match result {
+        Err(error) => Ok(DeadLetter { task, attempts, failed_ms: finished_ms, error }),
+        Ok(_) => Err(Error::malformed("dead letter", format!("{task} has succeeded"))),
+    }
+}
+
+/// A job's latest dead letter, as its record has it: the task's index on one line, then its state.
+pub(crate) fn last_dead(job: &JobUid, letter: &[u8]) -> Result<DeadLetter> {
+    let bad = || Error::malformed("dead letter", "it has no index");
+    let (index, state) = split(letter).ok_or_else(bad)?;
+    dead_letter(job.clone(), index.parse().map_err(|_| bad())?, state)
 }
 
 /// Tasks of one job that were claimed together, as the claim script returns them: uid, first index, how many,

@@ -84,7 +84,7 @@ pub struct ImageJobStatus {
     #[schemars(length(max = 2048))]
     pub manifest_url: Option<String>,
 
-    /// The images that failed for good: the first 20.
+    /// The images that failed for good: while the job runs, the latest one; at its end, the first 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub failures: Vec<ImageFailure>,

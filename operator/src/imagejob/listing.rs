@@ -7,7 +7,7 @@ use crds::{
     conditions::cut,
 };
 use jiff::Timestamp;
-use queue::{Outcome, StoredFile, TaskResult};
+use queue::{Outcome, StoredFile, TaskError, TaskResult};
 
 use crate::{
     capacity,
@@ -28,6 +28,12 @@ const MAX_FILES: usize = 20;
 const MAX_FAILURE_MESSAGE: usize = 1024;
 /// Of the latest images so many tell how long an image takes.
 const LATEST: u8 = 20;
+
+/// An image that failed for good, as a status lists it.
+pub(crate) fn failure(index: u32, attempts: u32, error: &TaskError) -> ImageFailure {
+    let message = cut(&error.message, MAX_FAILURE_MESSAGE);
+    ImageFailure { index, reason: error.reason.to_string(), message, attempts }
+}
 
 /// Adds up outcomes, so that those of ten thousand images need not be in memory together.
 #[derive(Debug, Clone)]
@@ -86,12 +92,9 @@ impl Tally {
                 }
                 self.list(self.result(outcome, result, here));
             }
-            Err(error) if self.failures.len() < MAX_FAILURES => self.failures.push(ImageFailure {
-                index: outcome.index,
-                reason: error.reason.to_string(),
-                message: cut(&error.message, MAX_FAILURE_MESSAGE),
-                attempts: outcome.attempts,
-            }),
+            Err(error) if self.failures.len() < MAX_FAILURES => {
+                self.failures.push(failure(outcome.index, outcome.attempts, error));
+            }
             Err(_) => {}
         }
     }

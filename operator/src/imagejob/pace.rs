@@ -41,7 +41,10 @@ pub(crate) fn when_to_write(old: &Told, new: &Told, ago: Option<Duration>, now: 
     }
     let rest = |every: Duration| ago.map_or(Duration::ZERO, |ago| every.saturating_sub(ago));
     let after = |rest: Duration| if rest.is_zero() { WriteWhen::Now } else { WriteWhen::After(rest) };
-    let troubles = |told: &Told| (told.interruptions.unwrap_or_default(), told.retries.unwrap_or_default());
+    let troubles = |told: &Told| {
+        let failed = told.counts.map(|counts| counts.failed).unwrap_or_default();
+        (told.interruptions.unwrap_or_default(), told.retries.unwrap_or_default(), failed)
+    };
     if troubles(old) != troubles(new) {
         return after(rest(TROUBLE_EVERY));
     }

@@ -14,9 +14,10 @@ local function tell(uid, c, kind, now)
   end
 end
 
--- A task that will not be tried again.
+-- A task that will not be tried again. The job's record has the latest one whole, so that its user is told why at once.
 local function bury(uid, index, attempt, now, err)
-  call('HSET', P .. 'job:' .. uid, index, ('dead %d %.0f\n%s'):format(attempt, now, err))
+  local state = ('dead %d %.0f\n%s'):format(attempt, now, err)
+  call('HSET', P .. 'job:' .. uid, index, state, 'last_dead', index .. '\n' .. state)
   call('ZADD', P .. 'dead', 'NX', integer(now), uid)
   call('ZADD', P .. 'dead:' .. uid, index, index)
 end

@@ -34,7 +34,7 @@ end
 if #dead == BATCH then return { #dead, 1, 0 } end
 call('ZREM', P .. 'dead', uid)
 take_listing_back(uid, s)
-call('HDEL', job, 'stopped', 'alike', 'crashed_on')
+call('HDEL', job, 'stopped', 'alike', 'crashed_on', 'last_dead')
 if not c.stopped or call('HEXISTS', job, 'suspended') == 1 then return { #dead, 0, 0 } end
 -- Until it is resumed it is as if suspended, so that nobody takes it for stopped or running.
 call('HSET', job, 'suspended', 1)

@@ -207,6 +207,8 @@ pub struct JobState {
     pub succeeded: u32,
     /// Images that are dead letters.
     pub failed: u32,
+    /// The latest of them.
+    pub last_dead: Option<Box<DeadLetter>>,
     /// Images that will not be made, because the job was [cancelled](crate::Queue::cancel) or stopped.
     pub cancelled: u32,
     /// Times a task came back because its machine went away.

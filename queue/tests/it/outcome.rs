@@ -21,6 +21,7 @@ async fn a_poison_task_is_a_dead_letter_after_its_retries() -> Result<()> {
     let letters = q.dead_letters(0, 10).await?;
     assert_eq!((letters.len(), letters[0].task.index, letters[0].attempts), (1, 0, 3));
     assert_eq!(letters[0].error, error(Reason::EngineError));
+    assert_eq!(state.last_dead.as_deref(), letters.first());
     assert_eq!(q.outcomes(&uid("a"), 0, 10).await?[0].result, Err(error(Reason::EngineError)));
     assert_eq!(q.drain("w").await?, ["a/1"]);
     assert_eq!(q.dead_letters(1, 10).await?, []);
@@ -35,7 +36,8 @@ async fn dead_letters_can_be_driven_again() -> Result<()> {
         let lease = q.must_claim("w").await?;
         q.give_back("w", &lease, &failed(0)).await?;
     }
-    assert_eq!(q.state("a").await?.failed, 3);
+    let state = q.state("a").await?;
+    assert_eq!((state.failed, state.last_dead.map(|letter| letter.task.index)), (3, Some(2)));
     assert_eq!(q.redrive(&uid("a")).await?, 3);
     assert_eq!(q.redrive(&uid("a")).await?, 0);
     assert_eq!(q.dead_letters(0, 10).await?, []);
@@ -44,7 +46,7 @@ async fn dead_letters_can_be_driven_again() -> Result<()> {
     q.finish("w", &again).await?;
     assert_eq!(q.drain("w").await?.len(), 2);
     let state = q.state("a").await?;
-    assert_eq!((state.succeeded, state.failed, state.waiting), (3, 0, 0));
+    assert_eq!((state.succeeded, state.failed, state.waiting, state.last_dead), (3, 0, 0, None));
     Ok(())
 }
 
@@ -55,15 +57,9 @@ async fn what_can_never_work_is_not_tried_again() -> Result<()> {
     let lease = q.must_claim("w").await?;
     let long = TaskError { reason: Reason::EngineRejected, message: "é".repeat(2000) };
     q.give_back("w", &lease, &Release::Rejected { error: long }).await?;
-    assert_eq!(
-        q.state("a").await?,
-        JobState {
-            failed: 1,
-            finished: true,
-            started_ms: q.state("a").await?.started_ms,
-            ..JobState::default()
-        }
-    );
+    let state = q.state("a").await?;
+    let (started_ms, last_dead) = (state.started_ms, q.dead_letters(0, 1).await?.pop().map(Box::new));
+    assert_eq!(state, JobState { failed: 1, finished: true, started_ms, last_dead, ..JobState::default() });
     assert_eq!(q.dead_letters(0, 1).await?[0].error.message, "é".repeat(512));
     Ok(())
 }

@@ -175,7 +175,7 @@ impl Jobs {
         let ago = pace.written.map(|written| written.elapsed());
         let when = if pace.unwritten { WriteWhen::Now } else { when_to_write(&record.told, &told, ago, now) };
         match when {
-            WriteWhen::Now => self.tell(record, told),
+            WriteWhen::Now => self.tell_failing(record, told, state.last_dead.as_deref()),
             WriteWhen::After(wait) => self.timers.set(uid, Instant::now() + wait),
             WriteWhen::Never => {}
         }

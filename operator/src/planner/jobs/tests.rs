@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    ImageJob, ImageJobStatus,
+    ImageFailure, ImageJob, ImageJobStatus,
     conditions::{ConditionType, JobReason, find_condition},
 };
-use queue::{Enqueued, JobState, JobUid, Stats, StoredObject};
+use queue::{DeadLetter, Enqueued, JobState, JobUid, Stats, StoredObject, TaskError, TaskId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -449,6 +449,22 @@ async fn a_cancelled_job_of_many_images_waits_for_its_manifest_while_a_worker_ma
     desk.no_workers();
     desk.looked(Some(state(None)));
     assert!(ended(&desk.write()), "nobody is there to store it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_user_of_a_running_job_reads_why_an_image_failed_for_good() {
+    let mut desk = Desk::new();
+    let uid = desk.accepted();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    desk.says(JobAnswer::Events(vec![(uid.job(), queue::EventKind::Dead)]));
+    desk.jobs.take_changes();
+    let error = TaskError { reason: queue::Reason::Timeout, message: "300 s are over".into() };
+    let task = TaskId { job: uid.job(), index: 2 };
+    let last_dead = Some(Box::new(DeadLetter { task, attempts: 3, failed_ms: 1, error }));
+    desk.looked(Some(JobState { waiting: 3, failed: 1, last_dead, ..JobState::default() }));
+    let told = desk.write().failures;
+    let message = "300 s are over".to_owned();
+    assert_eq!(told, [ImageFailure { index: 2, reason: "Timeout".into(), message, attempts: 3 }]);
 }
 
 #[tokio::test]

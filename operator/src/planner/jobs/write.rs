@@ -10,7 +10,7 @@ use crds::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
-use queue::JobState;
+use queue::{DeadLetter, JobState};
 use tokio::time::Instant;
 
 use super::{BACKOFF, FULL_AGAIN, Jobs, Step};
@@ -21,7 +21,7 @@ use crate::{
         jobs::{Target, Write, Written},
     },
     imagejob::{
-        listing::Tally,
+        listing::{Tally, failure},
         notices,
         status::{self, End},
     },
@@ -76,11 +76,17 @@ impl Jobs {
 
     /// Writes what is said of a job that lives, if it says anything new.
     pub(super) fn tell(&mut self, record: &JobRecord, told: Told) {
+        self.tell_failing(record, told, None);
+    }
+
+    /// As [`tell`](Self::tell), with the latest image that failed for good.
+    pub(super) fn tell_failing(&mut self, record: &JobRecord, told: Told, failed: Option<&DeadLetter>) {
         let unwritten = self.paces.get(&record.uid).is_some_and(|pace| pace.unwritten);
         if told == record.told && !unwritten {
             return;
         }
-        let status = status::shown(&told);
+        let mut status = status::shown(&told);
+        status.failures.extend(failed.map(|dead| failure(dead.task.index, dead.attempts, &dead.error)));
         self.write(record, status, Extent::Whole, What::Told(told));
     }
 
