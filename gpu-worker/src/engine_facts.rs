@@ -116,5 +116,5 @@ async fn publish(worker: &Worker, told: &mut Told) -> anyhow::Result<()> {
 
 fn file(model: &Model) -> ModelFile {
     let Model { folder, name, bytes } = model;
-    ModelFile { folder: (*folder).to_owned(), name: name.clone(), bytes: *bytes }
+    ModelFile { folder: folder.clone(), name: name.clone(), bytes: *bytes }
 }

@@ -24,7 +24,7 @@ const MAX_NAME: usize = 253;
 #[derive(Debug, Clone)]
 pub(crate) struct Engines {
     /// Of those that count, the newest version first.
-    facts: Arc<[EngineFacts]>,
+    facts: Arc<[Arc<EngineFacts>]>,
     /// What at least one of them has.
     definitions: Arc<ObjectInfo>,
     /// How many node classes the first of them has.
@@ -79,7 +79,7 @@ impl Engines {
             Arc::make_mut(&mut definitions).merge(more);
         }
         let told = last_told(engines.iter().map(|(seen, _)| seen), now);
-        let facts: Arc<[EngineFacts]> = engines.into_iter().map(|(seen, _)| seen.facts).collect();
+        let facts: Arc<[Arc<EngineFacts>]> = engines.into_iter().map(|(seen, _)| seen.facts).collect();
         let models = models(&facts, &definitions).into();
         Some(Self { facts, definitions, nodes, models, told, present })
     }
@@ -91,7 +91,7 @@ impl Engines {
         same.then(|| Self { told, present, ..self.clone() })
     }
 
-    pub(crate) fn facts(&self) -> &[EngineFacts] {
+    pub(crate) fn facts(&self) -> &[Arc<EngineFacts>] {
         &self.facts
     }
 
@@ -132,7 +132,7 @@ fn last_told<'a>(engines: impl Iterator<Item = &'a EngineSeen>, now: Timestamp) 
 }
 
 /// Of all engines, each once.
-fn models(facts: &[EngineFacts], definitions: &ObjectInfo) -> Vec<ModelFile> {
+fn models(facts: &[Arc<EngineFacts>], definitions: &ObjectInfo) -> Vec<ModelFile> {
     let files = facts.iter().flat_map(|facts| &facts.models);
     let mut models: Vec<ModelFile> =
         files.filter(|file| FOLDERS.contains(&file.folder.as_str())).cloned().collect();
@@ -165,7 +165,7 @@ mod tests {
             key: None,
             models: Vec::new(),
         };
-        EngineSeen { facts, seen_ms: 10_000_000 - seconds_ago * 1000, now_ms: 10_000_000 }
+        EngineSeen { facts: Arc::new(facts), seen_ms: 10_000_000 - seconds_ago * 1000, now_ms: 10_000_000 }
     }
 
     fn digests(seen: &[EngineSeen]) -> (Vec<&str>, bool) {

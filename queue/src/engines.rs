@@ -1,6 +1,6 @@
 //! What workers tell of their engines: which nodes, models and versions there are.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::Cmd;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub struct ModelFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSeen {
     /// What it has.
-    pub facts: EngineFacts,
+    pub facts: Arc<EngineFacts>,
     /// When a worker told of it last, ms since the Unix epoch by Redis' clock.
     pub seen_ms: u64,
     /// The time now by the same clock.
@@ -57,8 +57,16 @@ impl EngineSeen {
     }
 }
 
-/// As the script returns it.
-type Told = (u64, Vec<(Vec<u8>, u64)>);
+/// What workers told of engines, as it was read last; at first nothing.
+#[derive(Debug, Default)]
+pub struct EnginesRead {
+    revision: u64,
+    /// The one told of last is the first: the last eight, whether a worker still has them or not.
+    pub engines: Vec<EngineSeen>,
+}
+
+/// As the script returns it: now, the revision, and of each engine its digest, when it was told of, and its facts.
+type Told = (u64, u64, Vec<(String, u64, Vec<u8>)>);
 
 impl Queue {
     /// A worker tells what its engine has. Returns whether the queue has the definitions of that digest; if it has not,
@@ -74,18 +82,30 @@ impl Queue {
         self.run(|s| &s.publish_engine, fill).await
     }
 
-    /// The engines that workers told of, the last one told of first: the last eight, whether a worker still has them or
-    /// not.
+    /// Reads the engines that workers told of. Of what was `read` before, only what has changed since comes from Redis.
     ///
     /// # Errors
-    /// When Redis can't be reached.
-    pub async fn engines(&self) -> Result<Vec<EngineSeen>> {
-        let (now_ms, told): Told = self.run(|s| &s.engines, |_| {}).await?;
-        let seen = |(facts, seen_ms): (Vec<u8>, u64)| {
-            let facts = serde_json::from_slice(&facts).map_err(|error| Error::malformed("engine", error))?;
-            Ok(EngineSeen { facts, seen_ms, now_ms })
+    /// When Redis can't be reached; what was read stands.
+    pub async fn engines(&self, read: &mut EnginesRead) -> Result<()> {
+        let fill = |call: &mut Cmd| {
+            call.arg(read.revision);
         };
-        told.into_iter().map(seen).collect()
+        let (now_ms, revision, told): Told = self.run(|s| &s.engines, fill).await?;
+        let before = (revision == read.revision).then_some(&read.engines);
+        let mut engines = Vec::with_capacity(told.len());
+        for (digest, seen_ms, json) in told {
+            let known = before.into_iter().flatten().find(|seen| seen.facts.digest == digest);
+            let facts = match known {
+                Some(seen) => Arc::clone(&seen.facts),
+                None if json.is_empty() => continue, // Redis has lost them
+                None => Arc::new(
+                    serde_json::from_slice(&json).map_err(|error| Error::malformed("engine", error))?,
+                ),
+            };
+            engines.push(EngineSeen { facts, seen_ms, now_ms });
+        }
+        *read = EnginesRead { revision, engines };
+        Ok(())
     }
 
     /// The definitions of a digest, compressed with gzip, if the queue has them.

@@ -57,7 +57,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `job:UID` | hash | `record`, `counted` (total and backlog bucket), `payload` if small; `next` index, `returned`, `adopted`, `succeeded`, `failed`, `cancelled`, `interruptions`, `crashes`, `retries`, `started`; `closed` while nothing of it may be claimed (`suspended`, `stopped`, `unwanted`), `recheck`; by index each touched task: `held`, `back`, `done`, `dead` (lua/task.lua) |
+//! | `job:UID` | hash | `record`, `counted` (total and backlog bucket), `payload` if small; `next` index, `returned`, `adopted`, `succeeded`, `failed`, `cancelled`, `interruptions`, `crashes`, `retries`, `started`; `last_dead`, the index of the latest dead letter and its state; `closed` while nothing of it may be claimed (`suspended`, `stopped`, `unwanted`), `recheck`; by index each touched task: `held`, `back`, `done`, `dead` (lua/task.lua) |
 //! | `payload:UID` | string | a payload of more than 4 KiB |
 //! | `jobs` | set | all uids |
 //! | `returned:CLASS` | zset | tasks that came back and are charged, by due time |
@@ -72,7 +72,7 @@
 //! | `dead`, `dead:UID` | zset | jobs with dead letters; their indexes |
 //! | `backlog`, `gpu_ms` | hash | waiting tasks by due time and kind (see [`Queue::stats`]); learned ms per unit by work key |
 //! | `workers`, `worker:NAME` | zset, hash | workers by when they were last seen; order, state, capacity, model, trouble |
-//! | `engines`, `facts:DIGEST`, `engine:DIGEST` | zset, strings | workers' engines by when they were last told of; what each has (JSON); its node definitions (gzip) |
+//! | `engines`, `facts:DIGEST`, `engine:DIGEST`, `engines:revision` | zset, strings | workers' engines by when they were last told of; what each has (JSON); its node definitions (gzip); higher whenever one has something else |
 //! | `settings`, `leader`, `epoch` | hash, strings | what the pool's owner wants; the leader's term; the run of the server that was last filled |
 //! | `results`, `bell` | stream, channel | events for the operator; wakes workers |
 //!
@@ -104,7 +104,7 @@ mod work;
 
 pub use bell::Bell;
 pub use connection::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, Redis, Tls};
-pub use engines::{EngineFacts, EngineSeen, ModelFile};
+pub use engines::{EngineFacts, EngineSeen, EnginesRead, ModelFile};
 pub use error::Error;
 pub use jobs::JobPage;
 pub use library::{LOAD_SLAS, PASSES, PRESSING_SLAS};

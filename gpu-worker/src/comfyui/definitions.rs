@@ -4,27 +4,14 @@ use serde::Deserialize;
 
 use super::{Client, Engine, Error};
 
-/// The folders of models that loaders of ComfyUI take files from, by their present names and by those before.
-const FOLDERS: [&str; 12] = [
-    "checkpoints",
-    "clip",
-    "clip_vision",
-    "controlnet",
-    "diffusion_models",
-    "embeddings",
-    "loras",
-    "style_models",
-    "text_encoders",
-    "unet",
-    "upscale_models",
-    "vae",
-];
+/// Folders among those of models that hold none.
+const OTHERS: [&str; 2] = ["configs", "custom_nodes"];
 
 /// A model in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Model {
-    /// The folder.
-    pub folder: &'static str,
+    /// The folder, as the engine calls it.
+    pub folder: String,
     /// The name of its file there.
     pub name: String,
     /// Its size; `None` where the engine does not tell it.
@@ -47,13 +34,15 @@ impl Engine {
         self.client().object_info().await
     }
 
-    /// The models in its folders, sorted; none of a folder that it does not have.
+    /// The models in its folders, sorted.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn models(&self) -> Result<Vec<Model>, Error> {
+        let mut folders: Vec<String> = self.client().list("models").await?;
+        folders.retain(|folder| !OTHERS.contains(&folder.as_str()));
         let mut models = Vec::new();
-        for folder in FOLDERS {
+        for folder in &folders {
             models.extend(models_in(self.client(), folder).await?);
         }
         models.sort();
@@ -62,11 +51,11 @@ impl Engine {
 }
 
 /// An older engine lists names only.
-async fn models_in(client: &Client, folder: &'static str) -> Result<Vec<Model>, Error> {
+async fn models_in(client: &Client, folder: &str) -> Result<Vec<Model>, Error> {
     let with_sizes: Result<Vec<Listed>, Error> = client.list(&format!("experiment/models/{folder}")).await;
     match with_sizes {
         Ok(files) => {
-            let model = |Listed { name, size }| Model { folder, name, bytes: size };
+            let model = |Listed { name, size }| Model { folder: folder.to_owned(), name, bytes: size };
             return Ok(files.into_iter().map(model).collect());
         }
         Err(error) if error.is_answer() => {}
@@ -74,7 +63,10 @@ async fn models_in(client: &Client, folder: &'static str) -> Result<Vec<Model>, 
     }
     let names: Result<Vec<String>, Error> = client.list(&format!("models/{folder}")).await;
     match names {
-        Ok(names) => Ok(names.into_iter().map(|name| Model { folder, name, bytes: None }).collect()),
+        Ok(names) => {
+            let model = |name| Model { folder: folder.to_owned(), name, bytes: None };
+            Ok(names.into_iter().map(model).collect())
+        }
         Err(error) if error.is_answer() => Ok(Vec::new()),
         Err(error) => Err(error),
     }

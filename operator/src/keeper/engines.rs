@@ -37,8 +37,8 @@ impl Keeping {
 
     /// Whether they have something else now.
     async fn engines_now(&mut self) -> anyhow::Result<bool> {
-        let seen = self.queue.engines().await?;
-        let (counting, present) = counting(&seen);
+        self.queue.engines(&mut self.engines_seen).await?;
+        let (counting, present) = counting(&self.engines_seen.engines);
         let now = Timestamp::now();
         let before = self.engines.borrow().clone();
         if let Some(same) = before.and_then(|before| before.told_again(&counting, present, now)) {
@@ -46,9 +46,10 @@ impl Keeping {
             return Ok(false);
         }
         let mut engines = Vec::new();
+        let counting: Vec<EngineSeen> = counting.into_iter().cloned().collect();
         for engine in counting {
             if let Some(definitions) = self.definitions(&engine.facts.digest).await? {
-                engines.push((EngineSeen::clone(engine), definitions));
+                engines.push((engine, definitions));
             }
         }
         let kept: Vec<String> = engines.iter().map(|(engine, _)| engine.facts.digest.clone()).collect();

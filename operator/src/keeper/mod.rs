@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use queue::{Epoch, Queue, REAP_EVERY, ServerRun};
+use queue::{EnginesRead, Epoch, Queue, REAP_EVERY, ServerRun};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -83,6 +83,8 @@ pub(crate) struct Keeping {
     engines: watch::Sender<Option<Arc<Engines>>>,
     /// By their digests.
     definitions: HashMap<String, Arc<ObjectInfo>>,
+    /// What workers told of engines, and when it was read last.
+    engines_seen: EnginesRead,
     engines_read: Option<Instant>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
@@ -133,6 +135,7 @@ pub(crate) fn open(
         engines: engine_sender,
         definitions: HashMap::new(),
         engines_read: None,
+        engines_seen: EnginesRead::default(),
         intake,
         metrics,
         filling: None,

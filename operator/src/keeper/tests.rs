@@ -40,7 +40,7 @@ impl House {
             sla: Duration::from_secs(300),
             capacities: vec!["spot".into()],
         }];
-        house.order(Order::Configure(queue::Settings { paused: false, classes })).await;
+        house.order(Order::Configure(queue::Settings { suspended: false, classes })).await;
         house.order(Order::Filled(run)).await;
         house.shows(|stats| stats.leases.is_empty()).await;
         house
@@ -290,7 +290,7 @@ async fn what_workers_tell_of_their_engines_is_read_and_told_once() {
     house.claim("w").await;
     while !matches!(house.hears().await, JobAnswer::Engines) {}
     let engines = house.keeper.engines.borrow().clone().unwrap();
-    assert_eq!(engines.facts(), [facts]);
+    assert_eq!(engines.facts(), [Arc::new(facts)]);
     assert!(engines.definitions().class("SaveImage").is_some());
     // A Redis that has lost everything takes nothing away.
     house.queue.delete_all().await.unwrap();

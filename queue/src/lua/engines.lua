@@ -1,11 +1,13 @@
 -- What workers told of their engines.
 -- KEYS[1]: what the pool's keys begin with.
--- ARGV: none.
--- Returns the time now, ms; then of each engine, the last one told of first: facts (JSON), when it was last told of, ms.
+-- ARGV: the revision that was read last.
+-- Returns the time now, ms; the revision; then of each engine, the last one told of first: digest, when it was last told
+-- of, ms, facts (JSON). Facts are left out when they are those of that revision.
 local answers = {}
+local revision = count(call('GET', P .. 'engines:revision'))
 local told = call('ZRANGE', P .. 'engines', 0, -1, 'REV', 'WITHSCORES')
 for i = 1, #told, 2 do
-  local facts = call('GET', P .. 'facts:' .. told[i])
-  if facts then answers[#answers + 1] = { facts, tonumber(told[i + 1]) } end
+  local facts = revision ~= tonumber(ARGV[1]) and call('GET', P .. 'facts:' .. told[i]) or ''
+  answers[#answers + 1] = { told[i], tonumber(told[i + 1]), facts }
 end
-return { clock(), answers }
+return { clock(), revision, answers }

@@ -3,10 +3,15 @@
 -- ARGV: digest of the engine's definitions, facts (JSON), the definitions or nothing.
 -- Returns whether the definitions are there.
 local digest, facts, definitions = unpack(ARGV)
-local told, named = P .. 'engines', P .. 'engine:' .. digest
+local told, named, revision = P .. 'engines', P .. 'engine:' .. digest, P .. 'engines:revision'
+if call('GET', P .. 'facts:' .. digest) ~= facts then
+  -- Begun at the time, so that none comes twice, also where Redis lost all.
+  call('SET', revision, integer(math.max(clock(), count(call('GET', revision)) + 1)))
+end
 call('ZADD', told, integer(clock()), digest)
 call('SET', P .. 'facts:' .. digest, facts, 'EX', KEEP_ENGINES)
 call('EXPIRE', told, KEEP_ENGINES)
+call('EXPIRE', revision, KEEP_ENGINES)
 if definitions ~= '' then call('SET', named, definitions, 'EX', KEEP_ENGINES) end
 for _, old in ipairs(call('ZRANGE', told, 0, -MAX_ENGINES - 1)) do
   call('ZREM', told, old)

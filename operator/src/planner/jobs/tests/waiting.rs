@@ -40,7 +40,7 @@ fn engine_with(classes: &Value) -> Arc<Engines> {
         key: None,
         models: Vec::new(),
     };
-    let seen = EngineSeen { facts, seen_ms: 1, now_ms: 1 };
+    let seen = EngineSeen { facts: Arc::new(facts), seen_ms: 1, now_ms: 1 };
     let definitions = ObjectInfo::parse(classes.to_string().as_bytes()).unwrap();
     Arc::new(Engines::new(vec![(seen, Arc::new(definitions))], true, Timestamp::now()).unwrap())
 }
