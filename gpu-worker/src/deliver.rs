@@ -96,10 +96,10 @@ impl Worker {
         let mut outputs = Vec::with_capacity(made.outputs.len());
         for (n, (output, name)) in made.outputs.iter().zip(&names).enumerate().rev() {
             let collected = collect(&self.engine, &self.budget, output, spec.form).await?;
-            if spec.black_is_wrong && is_black(output, &collected).await? {
+            if spec.black_is_wrong && is_black(&self.budget, output, &collected).await? {
                 return Err(Undelivered::Ended(Ending::doubted(Reason::BlackImage, BLACK)));
             }
-            let collected = converted(output, collected, spec.form).await?;
+            let collected = converted(&self.budget, output, collected, spec.form).await?;
             let extension = collected.facts.extension.clone();
             if let Some(place) = extensions.get_mut(n) {
                 place.clone_from(&extension);
@@ -142,7 +142,7 @@ impl Worker {
     async fn keep(&self, key: String, facts: FileFacts, file: Collected) -> Result<StoredFile, Undelivered> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
-            let error = match self.store.put_file(&key, file.bytes.clone(), &facts).await {
+            let error = match self.store.put_file(&key, file.content(), &facts).await {
                 Ok(put) => {
                     self.health.output.works();
                     return Ok(match put {
@@ -158,6 +158,9 @@ impl Worker {
                 }
                 Err(error) => error,
             };
+            if let Some(lost) = file.lost() {
+                return Err(lost.into());
+            }
             // A bucket that takes others refuses this one for what it is.
             if matches!(error, Error::Unexpected { .. }) && self.store.probe().await.is_ok() {
                 return Err(Undelivered::Ended(Ending::rejected(Reason::OutputFailed, error)));

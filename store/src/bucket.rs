@@ -8,16 +8,19 @@ use aws_sdk_s3::{
     Client,
     config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider},
     operation::get_object::GetObjectOutput,
-    primitives::ByteStream,
     types::ChecksumAlgorithm,
 };
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::{Capabilities, Conditions, Error, FileFacts, Keys, Output, Place, Result, credentials::Clean};
+use crate::{
+    Capabilities, Conditions, Content, Error, FileFacts, Keys, Output, Place, Result, credentials::Clean,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A request may take a second longer for each so many bytes that it sends.
+const SLOWEST: u64 = 1 << 20;
 /// A second attempt hides a dropped connection; the caller decides about further ones.
 const ATTEMPTS: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -44,7 +47,7 @@ pub struct Store {
 /// The content of an object, and how it is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
+    pub(crate) content: Content,
     pub(crate) content_type: Cow<'static, str>,
     pub(crate) cache: &'static str,
 }
@@ -174,8 +177,9 @@ impl Store {
 
     /// Writes a file, unless the key has an object already. If the server does not support such a condition, the
     /// store looks for the object first; two writers at the same moment may then both write.
-    pub async fn put_file(&self, key: &str, bytes: Bytes, facts: &FileFacts) -> Result<Put> {
-        let body = Body { bytes, content_type: facts.media_type.clone().into(), cache: FILE_CACHE };
+    pub async fn put_file(&self, key: &str, content: impl Into<Content>, facts: &FileFacts) -> Result<Put> {
+        let content = content.into();
+        let body = Body { content, content_type: facts.media_type.clone().into(), cache: FILE_CACHE };
         self.put_once(key, body, facts.to_metadata()).await
     }
 
@@ -215,19 +219,27 @@ impl Store {
         only_new: bool,
         capabilities: Capabilities,
     ) -> Result<String> {
-        let Body { bytes, content_type, cache } = body;
+        let Body { content, content_type, cache } = body;
+        // A large one takes its time, so a try of it must not end as early as that of a small one.
+        let limit = self.output.request_timeout + Duration::from_secs(content.length() / SLOWEST);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(limit)
+            .build();
         let client = if capabilities.checksums { &self.client } else { &self.plain };
         let put = client
             .put_object()
             .bucket(&self.output.bucket)
             .key(key)
-            .body(ByteStream::from(bytes))
+            .body(content.stream())
             .set_checksum_algorithm(capabilities.checksums.then_some(ChecksumAlgorithm::Crc32))
             .set_content_disposition(disposition(&content_type).map(str::to_owned))
             .content_type(content_type)
             .cache_control(cache)
             .set_metadata(Some(metadata))
-            .set_if_none_match(only_new.then(|| "*".to_owned()));
+            .set_if_none_match(only_new.then(|| "*".to_owned()))
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts));
         // The SDK's futures are very large.
         let sent = Box::pin(put.send()).await.map_err(|error| Error::from_sdk(self.place(key), &error))?;
         Ok(unquoted(sent.e_tag()))
@@ -236,7 +248,8 @@ impl Store {
     /// Writes a JSON document, such as a job's manifest, and overwrites an earlier one. Returns the server's entity
     /// tag.
     pub async fn put_json(&self, key: &str, json: Bytes) -> Result<String> {
-        let body = Body { bytes: json, content_type: "application/json".into(), cache: MANIFEST_CACHE };
+        let body =
+            Body { content: json.into(), content_type: "application/json".into(), cache: MANIFEST_CACHE };
         self.put(key, body, HashMap::new(), false, self.capabilities()).await
     }
 

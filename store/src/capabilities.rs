@@ -102,7 +102,11 @@ impl Store {
 
     async fn put_probe(&self, capabilities: Capabilities) -> Result<()> {
         let key = format!("{}{PROBE}", self.output.key_prefix);
-        let body = Body { bytes: Bytes::from_static(CONTENT), content_type: TYPE.into(), cache: "no-store" };
+        let body = Body {
+            content: Bytes::from_static(CONTENT).into(),
+            content_type: TYPE.into(),
+            cache: "no-store",
+        };
         let only_new = capabilities.conditions == Conditions::Kept;
         self.put(&key, body, Default::default(), only_new, capabilities).await.map(drop)
     }

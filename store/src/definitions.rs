@@ -20,7 +20,7 @@ impl Output {
 impl Store {
     /// Writes an engine's node definitions, compressed with gzip, unless they are there.
     pub async fn put_definitions(&self, key: &str, packed: Bytes) -> Result<()> {
-        let body = Body { bytes: packed, content_type: TYPE.into(), cache: FILE_CACHE };
+        let body = Body { content: packed.into(), content_type: TYPE.into(), cache: FILE_CACHE };
         self.put_once(key, body, HashMap::new()).await.map(drop)
     }
 }

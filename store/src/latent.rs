@@ -30,7 +30,7 @@ impl Store {
             ("recipe".to_owned(), recipe.clone()),
             ("gpu-ms".to_owned(), gpu_ms.to_string()),
         ]);
-        let body = Body { bytes: file.clone(), content_type: TYPE.into(), cache: CACHE };
+        let body = Body { content: file.clone().into(), content_type: TYPE.into(), cache: CACHE };
         self.put(key, body, metadata, false, self.capabilities()).await.map(drop)
     }
 

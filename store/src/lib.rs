@@ -7,6 +7,7 @@
 mod bounded;
 mod bucket;
 mod capabilities;
+mod content;
 mod credentials;
 mod definitions;
 mod error;
@@ -16,6 +17,7 @@ mod output;
 
 pub use bucket::{Found, Put, Store};
 pub use capabilities::{Capabilities, Conditions};
+pub use content::{BadPiece, Content, Pieces};
 pub use credentials::Keys;
 pub use error::{Error, Place, Result};
 pub use facts::FileFacts;

@@ -24,13 +24,12 @@ pub struct Output {
     /// Whether URLs are `https://host/bucket/key` instead of `https://bucket.host/key`; most servers other than AWS
     /// need it.
     pub path_style: bool,
-    /// The longest time of one request.
+    /// The longest time of one request; one that sends a file may take a second longer for each MiB of it.
     pub request_timeout: Duration,
 }
 
 impl Output {
-    /// The default of `request_timeout`, after which a request is repeated: it suffices for an image of 30 MB at 1
-    /// MB/s.
+    /// The default of `request_timeout`, after which a request is repeated.
     pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// A bucket on AWS, without a prefix.

@@ -5,6 +5,7 @@ mod capabilities;
 mod keeping;
 mod latents;
 mod setup;
+mod streaming;
 mod trouble;
 
 use bytes::Bytes;
