@@ -98,6 +98,19 @@ impl Process {
         self.end(Signal::TERM)
     }
 
+    /// Sends SIGTERM and does not wait.
+    ///
+    /// # Errors
+    /// If the signal can't be sent.
+    pub fn ask_to_end(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// How it ended, told once; `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.parent.take_if(|parent| parent.is_finished())?.join().ok()?
+    }
+
     /// Sends SIGSTOP: the process keeps its sockets but does nothing until [`Process::resume`].
     ///
     /// # Errors

@@ -29,7 +29,7 @@ async fn redis_lost_with_the_machine_between_two_images_has_each_made_once() {
     let mut lost = rig.worker().await;
     let job = rig.enqueue(picture(15), |job, _| job.total = 2).await;
     rig.outcomes(&job, 1).await;
-    lost.kill9().await;
+    lost.kill9();
     rig.restart_engine().await;
     rig.redis.command(&["FLUSHALL"]).await.expect("emptied");
     // As the operator does once it sees that Redis has lost what it knew.

@@ -57,7 +57,7 @@ async fn what_a_killed_worker_has_finished_is_cleaned_up_when_it_is_back() {
     let mut killed = rig.worker().await;
     rig.enqueue(picture(25), |_, _| ()).await;
     rig.engine_works().await;
-    killed.kill9().await;
+    killed.kill9();
     rig.engine_idles().await;
     assert!(rig.sim.stats().bytes > 0);
     let back = rig.worker_called(&killed.id, &[]);

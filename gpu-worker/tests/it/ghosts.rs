@@ -33,7 +33,7 @@ async fn what_a_killed_worker_left_in_the_engine_is_cleared_when_it_is_back() {
     let mut killed = rig.worker().await;
     rig.enqueue(picture(150), |_, _| ()).await;
     rig.at_step(1).await;
-    killed.kill9().await;
+    killed.kill9();
     assert_eq!(in_engine(&rig).await, (1, 0), "the engine goes on");
 
     let started = Instant::now();
@@ -50,7 +50,7 @@ async fn what_another_killed_worker_left_is_cleared_once_its_leases_have_ended()
     rig.enqueue(picture(150), |_, _| ()).await;
     rig.at_step(1).await;
     let prompts = rig.sim.stats().prompts;
-    killed.kill9().await;
+    killed.kill9();
 
     let _other = rig.worker().await;
     let short = rig.enqueue(picture(1), |job, _| job.arrival_ms = 0).await;

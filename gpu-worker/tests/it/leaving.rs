@@ -141,7 +141,7 @@ async fn a_killed_worker_costs_an_attempt_and_no_picture() {
     let mut killed = rig.worker().await;
     let job = rig.enqueue(picture(20), |_, _| ()).await;
     rig.engine_works().await;
-    killed.kill9().await;
+    killed.kill9();
 
     let _other = rig.worker().await;
     let outcomes = rig.outcomes(&job, 1).await;

@@ -3,7 +3,7 @@
 use comfyui_sim::{Fault, FaultKind};
 use queue::{JobUid, Reason, TaskResult};
 use serde_json::{Value, json};
-use testkit::wait_for;
+use testkit::{S3Fault, wait_for};
 
 use crate::rig::{PATIENCE, Picture, Rig, picture, steps_of, workflow};
 
@@ -63,17 +63,63 @@ async fn nodes_find_an_editors_file_of_which_nothing_is_published() {
     }
 }
 
+/// More than a MiB.
+fn large() -> Picture {
+    Picture { width: 1536, height: 1536, ..picture(1) }
+}
+
+/// It is read twice: to see what it is, and to store it, for as long as the bucket wants.
 #[tokio::test]
-async fn an_output_larger_than_the_budget_is_refused_with_its_size() {
+async fn an_output_larger_than_the_budget_is_stored_as_any_other() {
+    let rig = Rig::start(steps_of(0)).await;
+    let mut small = rig.worker_with(&["--output-budget-mib=1"]);
+    small.is_ready().await;
+    let job = rig.enqueue(large(), |_, _| ()).await;
+    rig.s3.fail_next([503; 5]);
+    let streamed = result(&rig, &job).await.outputs.remove(0);
+    small.terminate();
+    small.exit().await;
+
+    let _worker = rig.worker().await;
+    let job = rig.enqueue(large(), |_, _| ()).await;
+    let whole = result(&rig, &job).await.outputs.remove(0);
+    let file = rig.store.get(&streamed.key).await.expect("stored");
+    assert!(file.len() > 1 << 20, "{}", file.len());
+    assert_eq!(file, rig.store.get(&whole.key).await.expect("stored"));
+    assert_eq!((streamed.sha256, streamed.bytes), (whole.sha256, file.len() as u64));
+}
+
+#[tokio::test]
+async fn an_output_larger_than_the_budget_is_not_converted_and_says_so() {
     let rig = Rig::start(steps_of(0)).await;
     let worker = rig.worker_with(&["--output-budget-mib=1"]);
     worker.is_ready().await;
-    let job = rig.enqueue(Picture { width: 1536, height: 1536, ..picture(1) }, |_, _| ()).await;
+    let job = rig.enqueue(large(), |_, spec| spec.form.format = Some(queue::Format::Webp)).await;
     let error = rig.outcomes(&job, 1).await.remove(0).result.expect_err("too large");
     assert_eq!(error.reason, Reason::OutputTooLarge, "{error:?}");
     assert!(error.message.contains("MiB") && error.message.contains("OUTPUT_BUDGET_MIB"), "{error:?}");
     let small = rig.enqueue(picture(1), |_, _| ()).await;
     assert!(rig.outcomes(&small, 1).await[0].result.is_ok(), "and the worker goes on");
+}
+
+#[tokio::test]
+async fn an_output_larger_than_the_budget_that_is_gone_when_it_is_stored_is_lost() {
+    let rig = Rig::start(steps_of(0)).await;
+    let worker = rig.worker_with(&["--output-budget-mib=1"]);
+    worker.is_ready().await;
+    rig.s3.misbehave([S3Fault::RefusePuts(503)]);
+    let job = rig.enqueue(large(), |job, _| job.retries = 0).await;
+    let puts = || rig.s3.requests().iter().filter(|request| request.method == "PUT").count();
+    let before = puts();
+    wait_for("the bucket to refuse it", PATIENCE, async || (puts() > before + 1).then_some(()))
+        .await
+        .expect("refused");
+    let gone = FaultKind::Answer { route: "view".into(), how: comfyui_sim::Answer::Status(404) };
+    rig.sim.set_faults(vec![Fault::always(gone)]);
+    rig.s3.misbehave([]);
+    let error = rig.outcomes(&job, 1).await.remove(0).result.expect_err("lost");
+    assert_eq!(error.reason, Reason::OutputLost, "{error:?}");
+    assert!(error.message.contains("can't be fetched"), "{error:?}");
 }
 
 #[tokio::test]

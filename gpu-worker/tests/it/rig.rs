@@ -1,10 +1,6 @@
 //! A worker process with all it needs: Redis, S3 and a simulated engine.
 
-use std::{
-    net::SocketAddr,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, process::ExitStatus, time::Duration};
 
 use comfyui_sim::{Options, Sim, Timing};
 use queue::{
@@ -13,8 +9,7 @@ use queue::{
 use serde_json::{Value, json};
 use store::{Keys, Output, Store};
 use tempfile::NamedTempFile;
-use testkit::{Proxy, Reading, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
-use tokio::process::{Child, Command};
+use testkit::{Process, Proxy, Reading, Redis, RedisOptions, S3, S3Options, free_port, wait_for};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Longer than anything here takes on a busy machine.
@@ -37,7 +32,7 @@ pub(crate) struct Rig {
 pub(crate) struct Worker {
     pub(crate) id: String,
     health: SocketAddr,
-    child: Child,
+    process: Process,
     log: NamedTempFile,
 }
 
@@ -76,7 +71,7 @@ impl Rig {
                 sla: Duration::from_secs(300),
                 capacities: vec!["spot".into()],
             };
-            let settings = Settings { paused: false, classes: vec![standard] };
+            let settings = Settings { suspended: false, classes: vec![standard] };
             // As the operator does.
             loop {
                 let _ = reaped.configure(&settings).await;
@@ -116,25 +111,36 @@ impl Rig {
         let id = id.to_owned();
         let health = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let log = NamedTempFile::new().expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-worker"));
-        command
-            .args(["--redis", &format!("redis://{}", self.redis_proxy.address()), "--pool", POOL])
-            .args(["--engine", &self.sim.url(), "--worker-id", &id, "--capacity", "spot"])
-            .args(["--s3-endpoint", &self.s3.endpoint(), "--s3-path-style"])
-            .args(["--key-prefix", "generated/", "--listen", &health.to_string()])
-            .args(more.iter().filter(|flag| flag.starts_with("--")))
-            .env_clear()
-            .env("BUCKET", "images")
-            .env("METADATA", "off")
-            .env("RUST_LOG", "gpu_worker=debug")
-            .env("AWS_ACCESS_KEY_ID", &self.s3.options().access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &self.s3.options().secret_key)
-            .envs(more.iter().filter(|flag| !flag.starts_with("--")).filter_map(|env| env.split_once('=')))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.reopen().expect("the log file"))
-            .kill_on_drop(true);
-        Worker { id, health, child: command.spawn().expect("a worker"), log }
+        let (flags, variables): (Vec<&str>, Vec<&str>) = more.iter().partition(|more| more.starts_with("--"));
+        let keys = self.s3.options();
+        let (redis, engine, s3) =
+            (format!("redis://{}", self.redis_proxy.address()), self.sim.url(), self.s3.endpoint());
+        let mut args = vec![
+            "-i".to_owned(),
+            "BUCKET=images".to_owned(),
+            "METADATA=off".to_owned(),
+            "RUST_LOG=gpu_worker=debug".to_owned(),
+            format!("AWS_ACCESS_KEY_ID={}", keys.access_key),
+            format!("AWS_SECRET_ACCESS_KEY={}", keys.secret_key),
+        ];
+        args.extend(variables.into_iter().map(str::to_owned));
+        args.push(env!("CARGO_BIN_EXE_gpu-worker").to_owned());
+        let own = [
+            ("redis", redis.as_str()),
+            ("pool", POOL),
+            ("engine", &engine),
+            ("worker-id", &id),
+            ("capacity", "spot"),
+            ("s3-endpoint", &s3),
+            ("key-prefix", "generated/"),
+            ("listen", &health.to_string()),
+        ];
+        args.extend(own.map(|(flag, value)| format!("--{flag}={value}")));
+        args.push("--s3-path-style".to_owned());
+        args.extend(flags.into_iter().map(str::to_owned));
+        let log_file = log.reopen().expect("the log file");
+        let process = Process::spawn_logged("env", args.into_iter().map(OsString::from), log_file);
+        Worker { id, health, process: process.expect("a worker"), log }
     }
 
     pub(crate) async fn enqueue(
@@ -258,17 +264,15 @@ impl Worker {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(killed.success());
+        self.process.ask_to_end().expect("told");
     }
 
-    pub(crate) async fn kill9(&mut self) {
-        self.child.kill().await.expect("killed");
+    pub(crate) fn kill9(&mut self) {
+        self.process.kill9().expect("killed");
     }
 
     pub(crate) async fn exit(&mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it exits").expect("a status")
+        wait_for("it to exit", PATIENCE, async || self.process.ended()).await.expect("it exits")
     }
 
     pub(crate) fn log(&self) -> String {

@@ -50,7 +50,7 @@ async fn nothing_is_kept(rig: &Rig, job: &JobUid) {
 /// The machine goes: worker and engine at once.
 async fn lose(rig: &mut Rig, worker: &mut Worker) {
     rig.sim.stop();
-    worker.kill9().await;
+    worker.kill9();
     rig.restart_engine().await;
 }
 
@@ -157,7 +157,7 @@ async fn a_latent_of_no_use_costs_no_more_than_its_steps() {
         assert!(outcome.result.is_ok(), "{what}: {outcome:?}");
         assert_eq!((outcome.attempts, rig.sim.stats().steps), (2, u64::from(STEPS)), "{what}");
         nothing_is_kept(&rig, &job).await;
-        worker.kill9().await;
+        worker.kill9();
     }
 }
 
