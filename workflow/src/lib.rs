@@ -28,7 +28,7 @@ pub use order::{by_number, order};
 pub use parse::{NotAWorkflow, graph_of, parse};
 pub use path::InputPath;
 pub use recipe::{JobFacts, RecipeProblem, Rendered, render};
-pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, settle_seeds};
+pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, rounded_seed, settle_seeds};
 use serde_json::{Map, Value};
 pub use set::{InputProblem, set_inputs};
 pub use shipped::{

@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::{Graph, InputPath, class_of, inputs_of, link, set::find, shown};
 
+/// From here on the API server's numbers are floats.
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 /// Links are followed this far.
 const MAX_LINKS: usize = 16;
 
@@ -94,6 +96,26 @@ pub fn settle_seeds(graph: &mut Graph, rules: SeedRules<'_>) -> Result<Vec<SeedA
     }
     count_up(graph, &seeds, 0);
     Ok(seeds)
+}
+
+/// What to say of a seed in a graph that came as a part of an object of the API server, if it is not the one that was meant
+/// any more: the API server rounds numbers above 2^63 - 1.
+#[must_use]
+pub fn rounded_seed(graph: &Graph) -> Option<String> {
+    let rounded = |value: &Value| value.is_number() && value.as_f64() >= Some(TWO_TO_63);
+    graph.iter().find_map(|(id, node)| {
+        let inputs = node["inputs"].as_object()?;
+        let (name, _) = inputs.iter().find(|(name, value)| name.ends_with("seed") && rounded(value))?;
+        Some(format!(
+            "node {} ({}): {} is above {} (2^63 - 1), and the API server has rounded it; write it in quotes, as seeds up \
+             to {} may be",
+            shown(id),
+            shown(class_of(node)),
+            shown(name),
+            i64::MAX,
+            u64::MAX
+        ))
+    })
 }
 
 /// Sets the seeds of the image with this index, counted from 0.

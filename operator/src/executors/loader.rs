@@ -70,7 +70,7 @@ pub(crate) enum Found {
 pub(crate) struct Loaded {
     pub(crate) whole: Whole,
     /// The text of a workflow's ConfigMap, the job's or its recipe's.
-    pub(crate) workflow: Source<String>,
+    pub(crate) workflow: Source<Vec<u8>>,
     pub(crate) recipe: Source<Box<ImageRecipeSpec>>,
     /// Inputs in ConfigMaps and of other jobs, by their names.
     pub(crate) files: BTreeMap<String, Source<File>>,
@@ -163,7 +163,7 @@ async fn complete(server: &Server, namespace: &str, whole: Whole, labels: bool) 
         }
     }
     if let Some(reference) = &workflow {
-        loaded.workflow = text(server, namespace, reference).await?;
+        loaded.workflow = content(server, namespace, reference).await?;
     }
     loaded.files = files(server, namespace, spec).await?;
     loaded.labels = if labels { Some(namespace_labels(server, namespace).await?) } else { None };
@@ -192,7 +192,7 @@ async fn files(
     let mut files = BTreeMap::new();
     for input in &spec.inputs {
         let file = match (&input.from.config_map_key, &input.from.job) {
-            (Some(reference), _) => bytes(server, namespace, reference).await?,
+            (Some(reference), _) => content(server, namespace, reference).await?.map(File::Bytes),
             (None, Some(source)) => file_of(server, namespace, source).await?,
             (None, None) => continue,
         };
@@ -259,35 +259,22 @@ async fn jobs(server: &Server, mut wanted: HashSet<Uid>, answers: &mpsc::Sender<
     unread
 }
 
-async fn text(server: &Server, namespace: &str, reference: &ConfigMapRef) -> Result<Source<String>, Missing> {
-    let value = |config_map: ConfigMap, key: &str| config_map.data?.remove(key);
-    of_config_map(server, namespace, reference, value).await
-}
-
-/// A file: binary, or a text.
-async fn bytes(server: &Server, namespace: &str, reference: &ConfigMapRef) -> Result<Source<File>, Missing> {
-    let value = |config_map: ConfigMap, key: &str| {
-        let ConfigMap { binary_data, data, .. } = config_map;
-        let binary = binary_data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
-        let text = || data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
-        binary.or_else(text).map(File::Bytes)
-    };
-    of_config_map(server, namespace, reference, value).await
-}
-
-async fn of_config_map<T>(
+/// What stands under a key. kubectl puts what is no UTF-8 text among the binary data.
+async fn content(
     server: &Server,
     namespace: &str,
     reference: &ConfigMapRef,
-    value: impl FnOnce(ConfigMap, &str) -> Option<T>,
-) -> Result<Source<T>, Missing> {
+) -> Result<Source<Vec<u8>>, Missing> {
     let ConfigMapRef { name, key } = reference;
     let at = format!("ConfigMap {namespace}/{name}");
     let api: Api<ConfigMap> = Api::namespaced(server.client.clone(), namespace);
     let Some(config_map) = server.call(NAME, api.get_opt(name)).await.map_err(unanswered)? else {
         return Ok(Source::Missing { message: format!("{at} does not exist (yet)") });
     };
-    Ok(match value(config_map, key) {
+    let ConfigMap { binary_data, data, .. } = config_map;
+    let binary = binary_data.and_then(|mut data| data.remove(key)).map(|bytes| bytes.0);
+    let text = || data.and_then(|mut data| data.remove(key)).map(String::into_bytes);
+    Ok(match binary.or_else(text) {
         Some(found) => Source::Found(found),
         None => Source::Missing { message: format!("{at} has no key {key:?} (yet)") },
     })

@@ -30,8 +30,8 @@ pub(crate) struct References {
     pub(crate) allowed: bool,
     /// What the pool's workers have; `None`: not known.
     pub(crate) known: Option<Known>,
-    /// The text of the workflow's ConfigMap, of the job's or of the recipe's.
-    pub(crate) workflow: Source<String>,
+    /// The content of the workflow's ConfigMap, of the job's or of the recipe's.
+    pub(crate) workflow: Source<Vec<u8>>,
     pub(crate) recipe: Source<Box<ImageRecipeSpec>>,
     /// Inputs that are read by the operator, by their names.
     pub(crate) files: BTreeMap<String, Source<File>>,
@@ -49,6 +49,16 @@ pub(crate) enum Source<T> {
     Missing {
         message: String,
     },
+}
+
+impl<T> Source<T> {
+    pub(crate) fn map<U>(self, what: impl FnOnce(T) -> U) -> Source<U> {
+        match self {
+            Self::Inline => Source::Inline,
+            Self::Found(found) => Source::Found(what(found)),
+            Self::Missing { message } => Source::Missing { message },
+        }
+    }
 }
 
 /// A job that can be queued.

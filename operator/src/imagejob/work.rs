@@ -158,7 +158,11 @@ fn workflow(
     let mut graph = match (&asked.graph, &references.workflow) {
         (Some(graph), _) => {
             let graph = workflow::graph_of(Value::Object(graph.clone()));
-            graph.map_err(|error| invalid(format!("spec.work.workflow.graph: {error}")))?
+            let graph = graph.map_err(|error| invalid(format!("spec.work.workflow.graph: {error}")))?;
+            match workflow::rounded_seed(&graph) {
+                None => graph,
+                Some(why) => return Err(invalid(format!("spec.work.workflow.graph: {why}"))),
+            }
         }
         (None, source) => read(source).map_err(|unread| match unread {
             Unread::Missing(why) => Problem::waits(JobReason::ConfigMapNotFound, why),
@@ -227,11 +231,9 @@ enum Unread {
     Nowhere,
 }
 
-fn read(source: &Source<String>) -> Result<Graph, Unread> {
+fn read(source: &Source<Vec<u8>>) -> Result<Graph, Unread> {
     match source {
-        Source::Found(text) => {
-            workflow::parse(text.as_bytes()).map_err(|error| Unread::Invalid(error.to_string()))
-        }
+        Source::Found(text) => workflow::parse(text).map_err(|error| Unread::Invalid(error.to_string())),
         Source::Missing { message } => Err(Unread::Missing(message.clone())),
         Source::Inline => Err(Unread::Nowhere),
     }

@@ -96,8 +96,10 @@ pub fn render(
     let mut seeds = Vec::new();
     let mut numbers = BTreeMap::new();
     for input in &recipe.inputs {
-        let drawn =
-            (input.kind == RecipeInputType::Seed).then_some(job.drawn_seed).flatten().map(Value::from);
+        let drawn = (input.kind == RecipeInputType::Seed)
+            .then_some(job.drawn_seed)
+            .flatten()
+            .map(|seed| seed.to_string().into());
         let given = values.get(&input.name).filter(|value| !value.is_null());
         let Some(value) = given.or(input.default.as_ref()).or(drawn.as_ref()) else {
             if input.required {

@@ -82,7 +82,12 @@ fn each_problem_names_the_input_and_what_is_allowed() {
             "inputs.seed: is -1; give a whole number from 0 to 18446744073709551615, above",
         ),
         (
-            json!({"seed": u64::MAX}),
+            json!({"seed": 15_555_555_555_555_555_000_u64}),
+            "inputs.seed: is 15555555555555555000; give a whole number from 0 to 18446744073709551615, above \
+             9223372036854775807 as a text",
+        ),
+        (
+            json!({"seed": u64::MAX.to_string()}),
             "node 3 (KSampler): seed 18446744073709551615 can't be counted up for 2 images",
         ),
         (

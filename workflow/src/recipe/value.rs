@@ -112,10 +112,12 @@ fn number(value: &Value) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+/// A number above 2^63 - 1 is not the one that was meant: the API server has rounded it.
 fn seed(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => {
-            number.as_u64().or_else(|| integer(value).and_then(|seed| u64::try_from(seed).ok()))
+            let kept = number.as_i64().and_then(|seed| u64::try_from(seed).ok());
+            kept.or_else(|| integer(value).and_then(|seed| u64::try_from(seed).ok()))
         }
         Value::String(text) => text.trim().parse().ok(),
         _ => None,

@@ -148,7 +148,7 @@ fn sampling(asked: &Sampling, family: Family) -> Result<Map<String, Value>, Reci
         ("cfgScale", cfg_scale.map(decimal)),
         ("sampler", sampler.clone().map(Value::from)),
         ("scheduler", scheduler.clone().map(Value::from)),
-        ("seed", seed.map(Value::from)),
+        ("seed", seed.map(|seed| seed.to_string().into())),
     ];
     let given: Map<String, Value> =
         all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();

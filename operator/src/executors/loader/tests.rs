@@ -102,7 +102,14 @@ async fn a_recipe_is_read_with_the_config_map_that_has_its_graph() {
     let server = with(&[(RECIPE, recipe.clone()), (CONFIG_MAP, map)]).await;
     let whole = loaded(&server, by_recipe()).await.unwrap();
     assert!(matches!(&whole.recipe, Source::Found(recipe) if recipe.outputs == ["9"]));
-    assert!(matches!(&whole.workflow, Source::Found(text) if text == "{}"));
+    assert!(matches!(&whole.workflow, Source::Found(text) if text == b"{}"));
+    let utf16 = config_map(&json!({"binaryData": {"graph.json": "//57AA=="}}));
+    let whole =
+        loaded(&with(&[(RECIPE, recipe.clone()), (CONFIG_MAP, utf16)]).await, by_recipe()).await.unwrap();
+    assert!(
+        matches!(&whole.workflow, Source::Found(text) if text == b"\xff\xfe{\0"),
+        "as kubectl puts it there"
+    );
 
     let without = loaded(&with(&[(RECIPE, recipe)]).await, by_recipe()).await.unwrap();
     assert_eq!(missing(&without.workflow), "ConfigMap studio/files does not exist (yet)");

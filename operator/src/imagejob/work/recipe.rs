@@ -30,7 +30,12 @@ pub(super) fn recipe(
         |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
     let graph = match &recipe.graph {
         Some(graph) => {
-            workflow::graph_of(Value::Object(graph.clone())).map_err(|error| wrong(error.to_string()))?
+            let graph = workflow::graph_of(Value::Object(graph.clone()));
+            let graph = graph.map_err(|error| wrong(error.to_string()))?;
+            match workflow::rounded_seed(&graph) {
+                None => graph,
+                Some(why) => return Err(wrong(why)),
+            }
         }
         None => read(&references.workflow).map_err(|unread| match unread {
             Unread::Missing(why) => wrong(why),

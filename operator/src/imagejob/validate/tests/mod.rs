@@ -48,10 +48,10 @@ fn workflow(workflow: &Value) -> ImageJob {
 }
 
 fn config_map(text: &str) -> References {
-    References { workflow: Source::Found(text.to_owned()), ..references() }
+    References { workflow: Source::Found(text.into()), ..references() }
 }
 
-fn unmade() -> Source<String> {
+fn unmade() -> Source<Vec<u8>> {
     Source::Missing { message: "ConfigMap studio/flows does not exist (yet)".to_owned() }
 }
 

@@ -89,12 +89,20 @@ fn a_recipe_that_is_not_there_or_wrong_is_waited_for() {
             "ImageRecipe portrait: node \"9\" is not an object; ",
         ),
         (
+            recipe(
+                &json!({"graph": {"3": {"class_type": "KSampler", "inputs": {"seed": 15_555_555_555_555_555_000_u64}}}}),
+            ),
+            RecipeInvalid,
+            "ImageRecipe portrait: node 3 (KSampler): seed is above 9223372036854775807 (2^63 - 1), and the API server has \
+             rounded it; write it in quotes, as seeds up to 18446744073709551615 may be",
+        ),
+        (
             References { workflow: unmade(), ..recipe(&in_config_map) },
             RecipeInvalid,
             "ImageRecipe portrait: ConfigMap studio/flows does not exist (yet)",
         ),
         (
-            References { workflow: Source::Found("{}".to_owned()), ..recipe(&in_config_map) },
+            References { workflow: Source::Found(b"{}".to_vec()), ..recipe(&in_config_map) },
             RecipeInvalid,
             "ImageRecipe portrait: ConfigMap studio/flows, key a.json: it has no nodes; ",
         ),
