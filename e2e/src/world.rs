@@ -227,6 +227,16 @@ impl World {
         cloud::restart_traces(&self.cluster)
     }
 
+    /// Writes an object into the bucket, as somebody with a key to it does.
+    ///
+    /// # Errors
+    /// If its file can't be written.
+    pub async fn put_object(&self, key: &str, content: &[u8]) -> Result<()> {
+        let file = self.s3.lock().await.object_file(BUCKET, key);
+        std::fs::create_dir_all(file.parent().context("a key is in a bucket")?)?;
+        Ok(std::fs::write(file, content)?)
+    }
+
     /// All machines of the cluster.
     ///
     /// # Errors

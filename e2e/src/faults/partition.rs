@@ -12,8 +12,8 @@ use super::{
 use crate::jobs::text_to_image;
 
 const SOON: Duration = Duration::from_secs(60);
-/// The lease ends a little before the picture is done.
-const STEPS: u32 = 52;
+/// The picture takes twice as long as a lease lasts: another worker has it long before the first one is done.
+const STEPS: u32 = 80;
 const STEP: Duration = Duration::from_millis(250);
 
 /// A worker is cut off in the middle of a picture. Another gets the picture; both finish and upload it. Then the first

@@ -6,6 +6,8 @@ mod control;
 mod documents;
 mod engines;
 mod faults;
+mod graphs;
+mod inputs;
 mod machines;
 mod main_job;
 mod notices;
@@ -58,6 +60,7 @@ fn main() -> Result<ExitCode> {
         main_job::the_status_tells_each_turn_once,
         main_job::an_urgent_job_gets_a_machine_on_demand,
         main_job::a_finished_job_goes_when_its_time_is_over,
+        main_job::how_far_an_image_is_is_told_while_it_is_made,
         main_job::a_job_of_many_images_has_a_manifest_also_when_it_is_cancelled,
         promises::a_pool_costs_no_less_than_its_jobs,
         promises::a_job_says_that_it_will_be_late_and_that_it_is,
@@ -72,6 +75,11 @@ fn main() -> Result<ExitCode> {
         work::files_of_every_kind_are_listed_as_what_they_are,
         work::what_a_pool_does_not_allow_waits_until_it_does,
         work::a_workflow_that_would_make_one_picture_several_times_is_refused,
+        work::a_clip_and_a_sound_carry_the_jobs_labels_and_the_graph_where_it_is_kept,
+        graphs::a_file_that_is_no_workflow_says_what_to_do,
+        graphs::nodes_and_paths_that_reach_out_are_refused,
+        inputs::an_object_of_the_bucket_is_read_below_the_prefixes_that_the_pool_allows,
+        inputs::a_url_is_fetched_from_public_hosts_that_the_pool_allows,
         engines::a_pool_says_what_its_workers_have,
         engines::a_model_that_no_worker_has_is_told_with_the_nearest_and_waited_for,
         engines::a_workflow_that_no_engine_takes_is_told_before_it_is_queued,

@@ -89,16 +89,47 @@ pub(crate) async fn an_urgent_job_gets_a_machine_on_demand(world: &World) -> Res
 }
 
 pub(crate) async fn a_finished_job_goes_when_its_time_is_over(world: &World) -> Result<()> {
-    let studio = studio(world).await?;
-    let mut spec = text_to_image("a mayfly", 5, 1);
-    spec["ttlSecondsAfterFinished"] = 2.into();
-    studio.submit("mayfly", spec).await?;
-    studio.complete("mayfly", SOON).await?;
+    let studio = own_studio(world, "ttl").await?;
+    studio.change_pool(json!({ "defaultTTLSecondsAfterFinished": 2 })).await?;
+    let own = |seconds: u32| {
+        let mut spec = text_to_image("a mayfly", 5, 1);
+        spec["ttlSecondsAfterFinished"] = seconds.into();
+        spec
+    };
+    studio.submit("stays", own(3600)).await?;
+    studio.complete("stays", SOON).await?;
+    studio.submit("by-itself", own(2)).await?;
+    studio.submit("by-the-pool", text_to_image("a mayfly", 5, 1)).await?;
     let jobs = studio.api::<ImageJob>();
-    wait_for("the job to be deleted", SOON, async || {
-        jobs.get_opt("mayfly").await.ok()?.is_none().then_some(())
-    })
-    .await
+    for name in ["by-the-pool", "by-itself"] {
+        wait_for("the job to be deleted", SOON, async || {
+            jobs.get_opt(name).await.ok()?.is_none().then_some(())
+        })
+        .await?;
+    }
+    ensure!(jobs.get_opt("stays").await?.is_some(), "its own time is not over");
+    Ok(())
+}
+
+/// For who asks more often than a status is written.
+pub(crate) async fn how_far_an_image_is_is_told_while_it_is_made(world: &World) -> Result<()> {
+    const STEPS: u32 = 1000;
+    let studio = studio(world).await?;
+    let job = studio.submit("slow", text_to_image("a glacier", STEPS, 1)).await?;
+    let uid = JobUid(job.uid().context("a job has a uid")?);
+    let queue = studio.queue().await?;
+    let sampling = async || {
+        let image = queue.progress(&uid).await.ok()?.pop()?;
+        let (done, all) = image.steps?;
+        let nodes = image.nodes?;
+        let samples =
+            nodes.running.and_then(|node| node.class).is_some_and(|class| class.starts_with("KSampler"));
+        (samples && done > 0 && all == STEPS && nodes.done > 0 && nodes.done < nodes.total).then_some(())
+    };
+    wait_for("steps and nodes", SOON, sampling).await?;
+    studio.complete("slow", SOON).await?;
+    ensure!(queue.progress(&uid).await?.is_empty(), "nobody makes it any more");
+    Ok(())
 }
 
 pub(crate) async fn a_job_of_many_images_has_a_manifest_also_when_it_is_cancelled(

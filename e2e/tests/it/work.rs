@@ -1,13 +1,14 @@
 //! What jobs can ask for besides a picture from a text, and what comes of it.
 
 use anyhow::{Context as _, Result, ensure};
-use crds::{ImageRecipe, OutputFile, conditions::JobReason};
+use crds::{ImageJob, ImageRecipe, OutputFile, conditions::JobReason};
 use e2e::{MODEL, Studio, World, graph, picture, text_to_image, workflow};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::{
     SOON,
+    inputs::stencil,
     stage::{own_studio, studio},
 };
 
@@ -43,14 +44,9 @@ pub(crate) async fn a_picture_is_made_from_a_picture_of_another_job(world: &Worl
 }
 
 async fn config_map_with_mask(studio: &Studio<'_>, name: &str) -> Result<()> {
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, 512, 512);
-    encoder.set_color(png::ColorType::Grayscale);
-    let half: Vec<u8> = (0..512 * 512).map(|at| if at % 512 < 256 { 255 } else { 0 }).collect();
-    encoder.write_header()?.write_image_data(&half)?;
     let map = json!({ "metadata": { "name": name } });
     let mut map: k8s_openapi::api::core::v1::ConfigMap = serde_json::from_value(map)?;
-    map.binary_data = Some([("mask.png".to_owned(), k8s_openapi::ByteString(file))].into());
+    map.binary_data = Some([("mask.png".to_owned(), k8s_openapi::ByteString(stencil()?))].into());
     studio.api().create(&PostParams::default(), &map).await?;
     Ok(())
 }
@@ -134,6 +130,41 @@ pub(crate) async fn files_of_every_kind_are_listed_as_what_they_are(world: &Worl
     let stamp = studio.complete("stamp", SOON).await?;
     let file = stamp.file(0)?;
     ensure!(file.media_type == "image/webp" && file.width == Some(512), "{file:?}");
+    Ok(())
+}
+
+pub(crate) async fn a_clip_and_a_sound_carry_the_jobs_labels_and_the_graph_where_it_is_kept(
+    world: &World,
+) -> Result<()> {
+    let studio = studio(world).await?;
+    let mut film = graph(MODEL);
+    film["12"] = json!({ "class_type": "CreateVideo", "inputs": { "images": ["8", 0], "fps": 8 } });
+    film["13"] = json!({ "class_type": "SaveVideo", "inputs": {
+        "video": ["12", 0], "filename_prefix": "film", "format": "mp4", "format.codec": "h264" } });
+    film["14"] = json!({ "class_type": "EmptyAudio", "inputs": {
+        "duration": 1.0, "sample_rate": 44100, "channels": 2 } });
+    film["15"] =
+        json!({ "class_type": "SaveAudio", "inputs": { "audio": ["14", 0], "filename_prefix": "sound" } });
+    for (name, kept) in [("plain", "Strip"), ("with-graph", "Keep")] {
+        let mut spec = workflow(&film);
+        spec["output"] = json!({ "metadata": kept });
+        let mut job = ImageJob::new(name, serde_json::from_value(spec)?);
+        job.metadata.labels = Some([("campaign".to_owned(), "spring".to_owned())].into());
+        studio.api().create(&PostParams::default(), &job).await?;
+        let made = studio.complete(name, SOON).await?;
+        made.check_made_once(world).await?;
+        let files = &made.result(0)?.outputs;
+        let kinds: Vec<&str> = files.iter().map(|file| file.media_type.as_str()).collect();
+        ensure!(kinds == ["image/png", "video/mp4", "audio/flac"], "{kinds:?}");
+        for file in files {
+            let answer = reqwest::get(&file.url).await?.error_for_status()?;
+            let labels = answer.headers().get("x-amz-meta-labels").map(|labels| labels.as_bytes().to_owned());
+            ensure!(labels.as_deref() == Some(b"campaign=spring"), "{}: {labels:?}", file.name);
+            let content = answer.bytes().await?;
+            let told = content.windows(9).any(|text| text == b"a harbour");
+            ensure!(told == (kept == "Keep"), "{name}: the prompt is in {}: {told}", file.name);
+        }
+    }
     Ok(())
 }
 

@@ -31,6 +31,7 @@ const CHANGES: &str = "
 | `WorkerPool.spec.fleets` | one of type Spot and one of type OnDemand | several of a type, and Reserved. Their shape stays |
 | `WorkerPool.spec.classes[*].fleets` | a spot fleet, an on-demand fleet, or both in this order | any order |
 | `WorkerPool.spec.fleets[*].speed`, `.zones[*].pricePerHour` | recorded; the zone's price chooses among zones | both count for decisions and cost |
+| `ImageJob.status.results[*].capacity` | the type of the machine, Spot or OnDemand | the name of the fleet beside it |
 | `WorkerPool.status.cost.spot`, `.onDemand` | the cost by type of machine | the cost by fleet, in a list |
 | labels `imagejob.dev/capacity`, `imagejob.dev/fleet` of worker Pods | both | the first goes |
 | `WorkerPool.spec.engine.kind` | ComfyUI | further engines |
@@ -42,7 +43,7 @@ that first serves it, so that an operator can be rolled back by one release; sto
 
 **Unknown values.** An operator may meet a value that a later version has added, e.g. a fleet's type. It is never dropped and
 never replaced: the object stays as it was written, nothing new is begun for it, and a condition says which value is not known
-(`SpecUnknown` of a WorkerPool). Once the operator is upgraded it goes on by itself.
+(`SpecUnknown` of a WorkerPool, `WorkTypeUnknown` of an ImageJob). Once the operator is upgraded it goes on by itself.
 ";
 
 pub(crate) fn document(crds: &[Value]) -> String {
