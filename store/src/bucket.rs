@@ -220,12 +220,6 @@ impl Store {
         capabilities: Capabilities,
     ) -> Result<String> {
         let Body { content, content_type, cache } = body;
-        // A large one takes its time, so a try of it must not end as early as that of a small one.
-        let limit = self.output.request_timeout + Duration::from_secs(content.length() / SLOWEST);
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(limit)
-            .build();
         let client = if capabilities.checksums { &self.client } else { &self.plain };
         let put = client
             .put_object()
@@ -238,11 +232,22 @@ impl Store {
             .cache_control(cache)
             .set_metadata(Some(metadata))
             .set_if_none_match(only_new.then(|| "*".to_owned()))
-            .customize()
-            .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts));
+            .customize();
+        // A large one takes its time, so a try of it must not end as early as that of a small one.
+        let put = match content.length() / SLOWEST {
+            0 => put,
+            seconds => put.config_override(self.slower_by(Duration::from_secs(seconds))),
+        };
         // The SDK's futures are very large.
         let sent = Box::pin(put.send()).await.map_err(|error| Error::from_sdk(self.place(key), &error))?;
         Ok(unquoted(sent.e_tag()))
+    }
+
+    fn slower_by(&self, more: Duration) -> aws_sdk_s3::config::Builder {
+        let limit = self.output.request_timeout + more;
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(limit);
+        aws_sdk_s3::config::Builder::new().timeout_config(timeouts.build())
     }
 
     /// Writes a JSON document, such as a job's manifest, and overwrites an earlier one. Returns the server's entity

@@ -26,7 +26,12 @@ pub(crate) async fn a_pool_says_what_its_workers_have(world: &World) -> Result<(
     ensure!(engine.version.as_deref() == Some("0.33.0"), "{engine:?}");
     ensure!(engine.nodes > 100, "{engine:?}");
     ensure!(engine.digest.starts_with("sha256:"), "{engine:?}");
-    ensure!(engine.key.as_ref().is_some_and(|key| key.ends_with(".json.gz")), "{engine:?}");
+    let key = engine.key.as_ref().context("its definitions are not stored")?;
+    let url = format!("{}/images/{key}", world.s3_endpoint());
+    let stored = reqwest::get(url).await?.error_for_status()?;
+    let kind = stored.headers().get("content-type").map(|kind| kind.as_bytes().to_owned());
+    ensure!(kind.as_deref() == Some(b"application/gzip") && key.ends_with(".json.gz"), "{key} is {kind:?}");
+    ensure!(stored.bytes().await?.starts_with(&[0x1f, 0x8b]), "{key} is no gzip");
     let model = status.models.iter().find(|model| model.name == MODEL).context("the model is not listed")?;
     ensure!(model.folder == "checkpoints" && model.bytes.is_some(), "{model:?}");
     ensure!(model.family.is_some(), "{model:?}");

@@ -40,7 +40,14 @@ pub(crate) async fn a_picture_is_made_from_a_picture_of_another_job(world: &Worl
     studio.submit("retouched", painted(Some("stencil"))).await?;
     let retouched = studio.complete("retouched", SOON).await?;
     ensure!(retouched.pixels(0).await? != made.pixels(0).await?, "the mask changes nothing");
-    Ok(())
+
+    let control =
+        json!({ "model": "control_v11p_sd15_canny.safetensors", "image": "edges", "strength": "0.9" });
+    let mut guided = picture(&json!({ "model": MODEL, "prompt": "a house", "steps": 4, "seed": 7,
+                                      "controlNets": [control] }));
+    guided["inputs"] = json!([{ "name": "edges", "from": { "job": { "name": "beach" } } }]);
+    studio.submit("guided", guided).await?;
+    studio.complete("guided", SOON).await?.check_made_once(world).await
 }
 
 async fn config_map_with_mask(studio: &Studio<'_>, name: &str) -> Result<()> {
