@@ -29,8 +29,8 @@ use crate::{
 const POOL: &str = "rejects";
 /// Jobs that are told, which stay.
 pub(crate) const JOBS: usize = 100;
-/// Jobs whose creation is under way at once.
-const AT_ONCE: usize = 10;
+/// One is created after the other, so often: far less than the API server can do, or it would be measured.
+const EVERY: Duration = Duration::from_millis(50);
 /// From the worker's start until the pool's status says what its engine has.
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
@@ -72,7 +72,11 @@ pub(crate) async fn p99_ms(client: &Client, programs: &Programs, redis_url: &str
     let api: Api<ImageJob> = Api::namespaced(client.clone(), NAMESPACE);
     let watch = watcher(api.clone(), watcher::Config::default()).applied_objects();
     let mut watch = std::pin::pin!(watch);
-    let created = stream::iter(0..JOBS).map(|n| {
+    let ticks = stream::unfold(tokio::time::interval(EVERY), async |mut ticks| {
+        ticks.tick().await;
+        Some(((), ticks))
+    });
+    let created = ticks.take(JOBS).enumerate().map(|(n, ())| {
         let api = api.clone();
         async move {
             let job = job_for(&format!("{POOL}-{n}"), POOL)?;
@@ -81,7 +85,7 @@ pub(crate) async fn p99_ms(client: &Client, programs: &Programs, redis_url: &str
             Ok::<_, anyhow::Error>((job.name_any(), begun))
         }
     });
-    let created = created.buffer_unordered(AT_ONCE).try_collect::<HashMap<String, Instant>>();
+    let created = created.buffer_unordered(JOBS).try_collect::<HashMap<String, Instant>>();
     let mut created = std::pin::pin!(created);
     let (mut begun, mut told) = (None, HashMap::new());
     let deadline = Instant::now() + DEADLINE;
