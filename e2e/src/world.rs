@@ -141,7 +141,9 @@ impl World {
         &self.redis_url
     }
 
-    pub(crate) fn s3_endpoint(&self) -> &str {
+    /// Where S3 listens, as a URL.
+    #[must_use]
+    pub fn s3_endpoint(&self) -> &str {
         &self.s3_endpoint
     }
 
