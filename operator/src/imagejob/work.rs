@@ -157,12 +157,7 @@ fn workflow(
     let invalid = |why: String| Problem::ends(JobReason::WorkflowInvalid, why);
     let mut graph = match (&asked.graph, &references.workflow) {
         (Some(graph), _) => {
-            let graph = workflow::graph_of(Value::Object(graph.clone()));
-            let graph = graph.map_err(|error| invalid(format!("spec.work.workflow.graph: {error}")))?;
-            match workflow::rounded_seed(&graph) {
-                None => graph,
-                Some(why) => return Err(invalid(format!("spec.work.workflow.graph: {why}"))),
-            }
+            inline(graph).map_err(|why| invalid(format!("spec.work.workflow.graph: {why}")))?
         }
         (None, source) => read(source).map_err(|unread| match unread {
             Unread::Missing(why) => Problem::waits(JobReason::ConfigMapNotFound, why),
@@ -229,6 +224,15 @@ enum Unread {
     Invalid(String),
     /// Nothing is referred to.
     Nowhere,
+}
+
+/// A graph that is a part of a job or a recipe, or why it is none.
+fn inline(graph: &Graph) -> Result<Graph, String> {
+    let graph = workflow::graph_of(Value::Object(graph.clone())).map_err(|error| error.to_string())?;
+    match workflow::rounded_seed(&graph) {
+        None => Ok(graph),
+        Some(why) => Err(why),
+    }
 }
 
 fn read(source: &Source<Vec<u8>>) -> Result<Graph, Unread> {

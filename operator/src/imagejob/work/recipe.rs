@@ -1,10 +1,9 @@
 //! Work by an `ImageRecipe`. Pure.
 
 use crds::{ImageRecipeSpec, RecipeInput, RecipeInputType, RecipeUse, conditions::JobReason};
-use serde_json::Value;
 use workflow::{JobFacts, RecipeProblem, check_paths};
 
-use super::{GUESSED_UNIT_MS, Origin, Planned, Unread, definitions, place, read, unseeded, used};
+use super::{GUESSED_UNIT_MS, Origin, Planned, Unread, definitions, inline, place, read, unseeded, used};
 use crate::{
     imagejob::validate::{Problem, References, Source},
     index::JobRecord,
@@ -29,14 +28,7 @@ pub(super) fn recipe(
     let wrong =
         |why: String| Problem::waits(JobReason::RecipeInvalid, format!("ImageRecipe {}: {why}", asked.name));
     let graph = match &recipe.graph {
-        Some(graph) => {
-            let graph = workflow::graph_of(Value::Object(graph.clone()));
-            let graph = graph.map_err(|error| wrong(error.to_string()))?;
-            match workflow::rounded_seed(&graph) {
-                None => graph,
-                Some(why) => return Err(wrong(why)),
-            }
-        }
+        Some(graph) => inline(graph).map_err(wrong)?,
         None => read(&references.workflow).map_err(|unread| match unread {
             Unread::Missing(why) => wrong(why),
             Unread::Invalid(why) => {
