@@ -77,6 +77,12 @@ enum Pixels {
 }
 
 impl Format {
+    /// Whether [`convert`] makes such a file of a still picture of this kind; of any other it makes none.
+    #[must_use]
+    pub fn takes(self, kind: MediaType) -> bool {
+        matches!(kind, MediaType::Png | MediaType::Jpeg | MediaType::Webp) && kind != self.media_type()
+    }
+
     /// What the files are.
     #[must_use]
     pub fn media_type(self) -> MediaType {
@@ -99,7 +105,7 @@ impl Format {
 /// When it can't be read, or not be written.
 pub fn convert(bytes: &[u8], format: Format, quality: u8) -> Result<Option<Converted>, Unconverted> {
     let kind = MediaType::sniff(bytes, "");
-    if kind == format.media_type() {
+    if !format.takes(kind) {
         return Ok(None);
     }
     if format == Format::Avif && !cfg!(feature = "avif") {

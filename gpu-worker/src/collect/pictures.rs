@@ -1,7 +1,7 @@
 //! What is done with the pixels of a picture before it is stored. It runs off the threads that others wait for, as it may
 //! take seconds.
 
-use media::{Facts, Format, MediaType, Metadata, Reader};
+use media::{Facts, Format, Metadata, Reader};
 use queue::Form;
 use tokio::task::spawn_blocking;
 
@@ -35,7 +35,7 @@ pub(crate) async fn converted(
     };
     let (bytes, memory) = match collected.content {
         Content::Whole { bytes, memory } => (bytes, memory),
-        Content::OnEngine(_) if is_convertible(&collected.facts, format) => {
+        Content::OnEngine(_) if is_still(&collected.facts) && format.takes(collected.facts.media_type) => {
             let bytes = collected.facts.bytes;
             return Err(Lost::new(output, Why::TooLargeToHold { bytes, most: budget.bytes() }));
         }
@@ -58,10 +58,8 @@ pub(crate) async fn converted(
     Ok(Collected { content: Content::Whole { bytes, memory }, facts })
 }
 
-/// As [`media::convert`] has it.
-fn is_convertible(facts: &Facts, format: Format) -> bool {
-    let is_read = matches!(facts.media_type, MediaType::Png | MediaType::Jpeg | MediaType::Webp);
-    is_read && facts.media_type != format.media_type() && facts.frames.is_none_or(|frames| frames == 1)
+fn is_still(facts: &Facts) -> bool {
+    facts.frames.is_none_or(|frames| frames == 1)
 }
 
 /// `None`: it was cancelled, as the worker ends.
