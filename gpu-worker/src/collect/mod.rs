@@ -44,7 +44,7 @@ pub(crate) enum Content {
     /// In memory, of which it takes its share.
     Whole { bytes: Bytes, memory: OwnedSemaphorePermit },
     /// Still at the engine, as it is larger than the memory for files.
-    OnEngine(Box<Reread>),
+    OnEngine(Arc<Reread>),
 }
 
 impl Collected {
@@ -149,7 +149,7 @@ pub(crate) async fn collect(
         let error = match received {
             Ok((Some(held), facts)) => return Ok(Collected { content: held, facts }),
             Ok((None, facts)) => {
-                let file = Box::new(Reread::new(engine, output, file, metadata, &facts));
+                let file = Arc::new(Reread::new(engine, output, file, metadata, &facts));
                 return Ok(Collected { content: Content::OnEngine(file), facts });
             }
             Err(Failed::ForGood(why)) => return Err(Lost::new(output, why)),

@@ -1,7 +1,7 @@
 //! A file that is larger than the memory for files. It is read once to see what it is, and again for each try to store it:
 //! the engine keeps it until its task is over.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use media::{Facts, Metadata, Reader};
@@ -15,7 +15,7 @@ use crate::comfyui::{Engine, File, Output};
 const AHEAD: usize = 2;
 
 /// Such a file.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Reread {
     engine: Arc<Engine>,
     output: Output,
@@ -24,7 +24,7 @@ pub(crate) struct Reread {
     sha256: [u8; 32],
     length: u64,
     /// Why the latest try to read it has failed.
-    failed: Arc<Mutex<Option<Why>>>,
+    failed: Mutex<Option<Why>>,
 }
 
 impl Reread {
@@ -43,31 +43,35 @@ impl Reread {
             metadata,
             sha256: facts.sha256,
             length: facts.bytes,
-            failed: Arc::default(),
+            failed: Mutex::default(),
         }
     }
 
     /// The file, for the bucket.
-    pub(crate) fn content(&self) -> store::Content {
-        let this = self.clone();
+    pub(crate) fn content(self: &Arc<Self>) -> store::Content {
+        let this = Arc::clone(self);
         store::Content::pieces(self.length, move || this.open())
     }
 
     /// Why it could not be read, if that is what the latest try to store it has failed of.
     pub(crate) fn lost(&self) -> Option<Lost> {
-        let why = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        why.map(|why| Lost::new(&self.output, why))
+        self.failed().take().map(|why| Lost::new(&self.output, why))
     }
 
-    fn open(&self) -> Pieces {
+    fn failed(&self) -> MutexGuard<'_, Option<Why>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(self: &Arc<Self>) -> Pieces {
         let (sender, pieces) = mpsc::channel(AHEAD);
-        let this = self.clone();
+        let this = Arc::clone(self);
+        *this.failed() = None;
         tokio::spawn(async move {
             tokio::select! {
                 () = sender.closed() => {} // the try is over
                 sent = this.send(&sender) => if let Err(why) = sent {
                     let told: BadPiece = why.to_string().into();
-                    *this.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                    *this.failed() = Some(why);
                     // If nobody hears it, nobody waits for the file either.
                     let _ = sender.send(Err(told)).await;
                 }
