@@ -5,7 +5,7 @@ use crds::{
     WorkerPool,
     conditions::{ConditionType, JobReason, PoolReason, find_condition},
 };
-use e2e::{MODEL, Studio, World, graph, text_to_image, workflow};
+use e2e::{MODEL, World, graph, text_to_image, workflow};
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use testkit::wait_for;
 
 use crate::{
     SOON,
+    graphs::{config_map, in_config_map},
     stage::{own_studio, studio},
 };
 
@@ -98,29 +99,17 @@ pub(crate) async fn a_refused_worker_is_not_said_to_be_started(world: &World) ->
 
 pub(crate) async fn a_job_waits_for_its_config_map(world: &World) -> Result<()> {
     let studio = studio(world).await?;
-    let spec = |name: &str| {
-        let workflow = json!({ "configMapRef": { "name": name, "key": "flow.json" } });
-        json!({ "work": { "type": "Workflow", "workflow": workflow } })
-    };
-    studio.submit("patient", spec("flow")).await?;
+    studio.submit("patient", in_config_map("flow")).await?;
     let message = studio.reason("patient", JobReason::ConfigMapNotFound, SOON).await?;
     ensure!(message.contains("flow"), "{message}");
-    config_map(&studio, "flow", &graph(MODEL).to_string()).await?;
+    config_map(&studio, "flow", graph(MODEL).to_string().as_bytes())?;
     studio.complete("patient", SOON).await?.check_made_once(world).await?;
 
-    config_map(&studio, "prose", "once upon a time").await?;
-    studio.submit("prose", spec("prose")).await?;
+    config_map(&studio, "prose", b"once upon a time")?;
+    studio.submit("prose", in_config_map("prose")).await?;
     let message = studio.reason("prose", JobReason::ConfigMapInvalid, SOON).await?;
     ensure!(message.contains("not JSON") && message.contains("prose"), "{message}");
     studio.api::<ConfigMap>().delete("prose", &DeleteParams::default()).await?;
-    config_map(&studio, "prose", &graph(MODEL).to_string()).await?;
+    config_map(&studio, "prose", graph(MODEL).to_string().as_bytes())?;
     studio.complete("prose", SOON).await?.check_made_once(world).await
-}
-
-/// Submits a job and waits until it has failed for this reason; what it says.
-async fn config_map(studio: &Studio<'_>, name: &str, text: &str) -> Result<()> {
-    let map = json!({ "metadata": { "name": name }, "data": { "flow.json": text } });
-    let map: ConfigMap = serde_json::from_value(map)?;
-    studio.api().create(&PostParams::default(), &map).await?;
-    Ok(())
 }

@@ -72,13 +72,13 @@ pub(crate) async fn a_file_that_is_no_workflow_says_what_to_do(world: &World) ->
     Ok(())
 }
 
-fn in_config_map(name: &str) -> Value {
+pub(crate) fn in_config_map(name: &str) -> Value {
     let reference = json!({ "configMapRef": { "name": name, "key": "flow.json" } });
     json!({ "work": { "type": "Workflow", "workflow": reference } })
 }
 
 /// As a user makes one from a file.
-fn config_map(studio: &Studio<'_>, name: &str, content: &[u8]) -> Result<()> {
+pub(crate) fn config_map(studio: &Studio<'_>, name: &str, content: &[u8]) -> Result<()> {
     let file = studio.world.files().join(format!("{name}.json"));
     fs::write(&file, content)?;
     let from = format!("--from-file=flow.json={}", file.display());
