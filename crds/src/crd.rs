@@ -4,14 +4,17 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{ImageJob, ImageRecipe, WorkerPool};
+use crate::{ImageJob, ImageRecipe, ImageTenant, WorkerPool};
 
 /// The definitions of all kinds.
 ///
 /// # Errors
 /// If the types do not make a CustomResourceDefinition; a test fails first.
 pub fn custom_resource_definitions() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [ImageJob::crd(), ImageRecipe::crd(), WorkerPool::crd()].into_iter().map(tidied).collect()
+    [ImageJob::crd(), ImageRecipe::crd(), ImageTenant::crd(), WorkerPool::crd()]
+        .into_iter()
+        .map(tidied)
+        .collect()
 }
 
 fn tidied(mut crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {

@@ -19,6 +19,8 @@ pub mod events;
 mod family;
 mod imagejob;
 mod imagerecipe;
+mod imagetenant;
+mod lenient;
 mod money;
 pub mod names;
 mod rules;
@@ -35,7 +37,9 @@ pub use imagejob::{
     Timings, Work, WorkOf, WorkType, Workflow,
 };
 pub use imagerecipe::{ImageRecipe, ImageRecipeSpec, RecipeInput, RecipeInputType};
+pub use imagetenant::{ImageTenant, ImageTenantSpec, ModelAlias, TenantLimits};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use lenient::{Lenient, Unreadable};
 pub use money::{Money, MoneyError};
 pub use workerpool::{
     AllowedNamespaces, Capacity, ClassCapacity, ClassSpec, CredentialsRef, Engine, EngineKind, EngineStatus,

@@ -19,6 +19,17 @@ pub const WORKER_APP: &str = "imagejob-worker";
 
 /// Label of a namespace, set by its administrator: with the value `field` its jobs may name tenants.
 pub const LABEL_TENANCY: &str = "imagejob.dev/tenancy";
+/// Label of a Secret with an API key, and of a job that was created through the HTTP API: the tenant.
+pub const LABEL_TENANT: &str = "imagejob.dev/tenant";
+/// Label of a job that was created through the HTTP API: the name of the API key.
+pub const LABEL_API_KEY: &str = "imagejob.dev/api-key";
+/// Label of a job that was created through the HTTP API: the front that it came by.
+pub const LABEL_FRONT: &str = "imagejob.dev/front";
+/// Annotation of a job that was created through the HTTP API: what the request said that the spec does not hold, JSON.
+pub const ANNOTATION_REQUEST: &str = "imagejob.dev/request";
+/// Type of Secrets that hold an API key's hash.
+pub const API_KEY_SECRET: &str = "imagejob.dev/api-key";
+
 /// Label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in.
 pub const LABEL_WORKERS: &str = "imagejob.dev/workers";
 

@@ -126,6 +126,11 @@ pub(crate) fn job_name() -> Rule {
     rule("self.metadata.name.size() <= 63", "a job's name has at most 63 characters")
 }
 
+/// The name stands in the jobs' spec.tenant and in labels.
+pub(crate) fn tenant_name() -> Rule {
+    rule("self.metadata.name.size() <= 63", "a tenant's name has at most 63 characters")
+}
+
 /// Names of Pods and values of labels contain the pool's name, and they have at most 63 characters.
 pub(crate) fn pool_name() -> Rule {
     rule(

@@ -160,6 +160,14 @@ pub(crate) fn fleet_names(_: &mut Gen) -> Schema {
     texts(1, 10, 40)
 }
 
+pub(crate) fn class_names(_: &mut Gen) -> Schema {
+    names(10, 40)
+}
+
+pub(crate) fn recipe_names(_: &mut Gen) -> Schema {
+    names(100, 63)
+}
+
 pub(crate) fn model_patterns(_: &mut Gen) -> Schema {
     texts(0, 200, 253)
 }

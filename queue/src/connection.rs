@@ -112,14 +112,22 @@ impl Redis {
     /// # Errors
     /// As [`connect`](Self::connect), or when a certificate is malformed.
     pub async fn connect_with(url: &str, tls: Tls) -> Result<Self> {
+        let redis = Self::open_with(url, tls)?;
+        redis.ping().await?;
+        Ok(redis)
+    }
+
+    /// As [`connect_with`](Self::connect_with), but the first command connects.
+    ///
+    /// # Errors
+    /// When the URL is malformed.
+    pub fn open_with(url: &str, tls: Tls) -> Result<Self> {
         let target = Target::parse(url)?;
         let client_tls =
             tls.client.map(|(cert, key)| redis::ClientTlsConfig { client_cert: cert, client_key: key });
         let tls = (tls.ca.is_some() || client_tls.is_some())
             .then_some(TlsCertificates { client_tls, root_cert: tls.ca });
-        let redis = Self::new(target, tls, RESPONSE_TIMEOUT, Arc::new(Scripts::new()));
-        redis.ping().await?;
-        Ok(redis)
+        Ok(Self::new(target, tls, RESPONSE_TIMEOUT, Arc::new(Scripts::new())))
     }
 
     fn new(
@@ -149,6 +157,27 @@ impl Redis {
     /// When it does not.
     pub async fn ping(&self) -> Result<()> {
         Ok(self.query(&redis::cmd("PING")).await?)
+    }
+
+    /// Runs a command of somebody who keeps things of their own beside the queues.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses the command.
+    pub async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        Ok(self.query(command).await?)
+    }
+
+    /// Runs such a script; a Redis that does not know it gets its text.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or the script fails.
+    pub async fn script<T: FromRedisValue + Send>(&self, call: &redis::ScriptInvocation<'_>) -> Result<T> {
+        let outcome: RedisFuture<'_, T> = Box::pin(async {
+            let mut live = self.live().await?;
+            let answer = call.invoke_async(&mut live.connection).await;
+            self.watch(&live, answer)
+        });
+        Ok(outcome.await?)
     }
 
     /// The policy by which Redis drops keys when its memory is full; `None`: it drops none, has no limit, or does not let

@@ -4,6 +4,8 @@
 //! class of the node that runs, and its id. [`Queue::stats`] reads the first line only: it is called every second, for all
 //! leases.
 
+use std::collections::HashMap;
+
 use redis::Cmd;
 
 use crate::{
@@ -15,8 +17,8 @@ use crate::{
 /// Ids and classes of nodes are told up to this length, in characters.
 pub const LONGEST_NAME: usize = 60;
 
-/// A held task as the script returns it: index, worker, state, tenant and progress.
-type Row = (u32, String, Vec<u8>, String);
+/// A held task as the script returns it: job, index, worker, state, tenant and progress.
+type Row = (String, u32, String, Vec<u8>, String);
 
 impl Queue {
     /// How far a job's images are that workers have in hand, by index, as of the workers' last heartbeats. Empty too where
@@ -27,20 +29,42 @@ impl Queue {
     /// # Errors
     /// When Redis can't be reached or the job's record is malformed.
     pub async fn progress(&self, job: &JobUid) -> Result<Vec<TaskProgress>> {
+        Ok(self.progress_of(&job.0).await?.remove(job).unwrap_or_default())
+    }
+
+    /// The same of all jobs, at the same cost; without those of which no worker has an image.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a job's record is malformed.
+    pub async fn progress_of_all(&self) -> Result<HashMap<JobUid, Vec<TaskProgress>>> {
+        const ALL: &str = "";
+        self.progress_of(ALL).await
+    }
+
+    async fn progress_of(&self, job: &str) -> Result<HashMap<JobUid, Vec<TaskProgress>>> {
         let fill = |call: &mut Cmd| {
-            call.arg(&job.0);
+            call.arg(job);
         };
-        let (record, rows): (Option<Vec<u8>>, Vec<Row>) = self.run(|s| &s.progress, fill).await?;
-        let Some(record) = record else { return Ok(Vec::new()) };
-        let Spec { total, .. } = Spec::decode(&record)?;
-        let images = rows.into_iter().filter(|(index, ..)| *index < total);
-        let mut images = images.map(of_row).collect::<Result<Vec<_>>>()?;
-        images.sort_by_key(|image| image.index);
-        Ok(images)
+        let (records, rows): (Vec<(String, Vec<u8>)>, Vec<Row>) = self.run(|s| &s.progress, fill).await?;
+        let mut jobs = HashMap::new();
+        let mut totals = HashMap::new();
+        for (uid, record) in records {
+            let Spec { total, .. } = Spec::decode(&record)?;
+            totals.insert(uid.clone(), total);
+            jobs.insert(JobUid(uid), vec![]);
+        }
+        for row in rows {
+            // A job's listing is made like an image, but is none.
+            if totals.get(&row.0).is_some_and(|total| row.1 < *total) {
+                jobs.entry(JobUid(row.0.clone())).or_default().push(of_row(row)?);
+            }
+        }
+        jobs.values_mut().for_each(|images| images.sort_by_key(|image| image.index));
+        Ok(jobs)
     }
 }
 
-fn of_row((index, worker, state, told): Row) -> Result<TaskProgress> {
+fn of_row((_job, index, worker, state, told): Row) -> Result<TaskProgress> {
     let (attempt, started_ms) =
         held_since(&state).ok_or_else(|| Error::malformed("task", "nobody holds it"))?;
     let (_tenant, told) = told.split_once(' ').unwrap_or_default();
@@ -83,7 +107,7 @@ mod tests {
     fn told(steps: Option<(u32, u32)>, nodes: Option<NodeProgress>) -> (String, Option<NodeProgress>) {
         let task = TaskId { job: JobUid("a".into()), index: 0 };
         let text = encode(&HeldLease { task, attempt: 1, progress: steps, nodes });
-        let row = (0, "w".into(), b"held 1 5 0.000 w\n".to_vec(), format!("- {text}"));
+        let row = ("a".into(), 0, "w".into(), b"held 1 5 0.000 w\n".to_vec(), format!("- {text}"));
         let read = of_row(row).expect("readable");
         assert_eq!(read.steps, steps);
         (text, read.nodes)

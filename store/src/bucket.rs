@@ -301,6 +301,6 @@ impl Store {
     }
 }
 
-fn unquoted(etag: Option<&str>) -> String {
+pub(crate) fn unquoted(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }

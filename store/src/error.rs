@@ -54,6 +54,12 @@ pub enum Error {
         /// The bucket and key.
         at: Place,
     },
+    /// The object ends before the range that was asked for.
+    #[error("{at} ends before that range")]
+    Range {
+        /// The bucket and key.
+        at: Place,
+    },
     /// The server does not support the request.
     #[error("{at} does not support this request ({cause})")]
     Unsupported {
@@ -166,6 +172,7 @@ impl Error {
                 Self::Unavailable { at, cause }
             }
             (412, _) => Self::Exists { at },
+            (416, _) => Self::Range { at },
             (501, _) => Self::Unsupported { at, cause },
             (500.., _) => Self::Unavailable { at, cause },
             _ => Self::Unexpected { at, cause },
@@ -221,6 +228,7 @@ mod tests {
         assert!(matches!(from_answer(404, "NoSuchKey"), Error::NotFound { .. }));
         assert!(matches!(from_answer(400, "EntityTooLarge"), Error::Unexpected { .. }));
         assert!(matches!(from_answer(501, "NotImplemented"), Error::Unsupported { .. }));
+        assert!(matches!(from_answer(416, "InvalidRange"), Error::Range { .. }));
         assert!(matches!(from_answer(412, "PreconditionFailed"), Error::Exists { .. }));
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod latent;
 mod output;
+mod read;
 
 pub use bucket::{Found, Put, Store};
 pub use capabilities::{Capabilities, Conditions};
@@ -23,3 +24,4 @@ pub use error::{Error, Place, Result};
 pub use facts::FileFacts;
 pub use latent::Latent;
 pub use output::Output;
+pub use read::Reading;

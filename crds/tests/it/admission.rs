@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     objects::{
         config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, job, pool, recipe,
-        recipe_job, with,
+        recipe_job, tenant, with,
     },
     server::Server,
 };
@@ -183,6 +183,18 @@ fn pools() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip]
+fn tenants() -> Vec<Case> {
+    vec![
+        case(tenant, "/metadata/name", "a".repeat(63), "a".repeat(64), "a tenant's name has at most 63 characters"),
+        case(tenant, "/spec/namespace", "studio-1", "Studio", LABEL),
+        case(tenant, "/spec/pools/0/name", "flux", "Flux", LABEL),
+        case(tenant, "/spec/modelAliases", json!([{"name": "a", "model": "m"}]), json!([{"name": "a", "model": "m"}, {"name": "a", "model": "n"}]), "spec.modelAliases[1]: Duplicate value"),
+        case(tenant, "/spec/limits/amountPerDay", "0.000001", "-1", "give a price of 0 or more as a quoted decimal"),
+        case(tenant, "/spec/limits/imagesPerDay", 1, 0, "spec.limits.imagesPerDay in body should be greater than or equal to 1"),
+    ]
+}
+
 fn nodes(n: usize) -> Value {
     (0..n).map(|id| (id.to_string(), json!({"class_type": "A"}))).collect()
 }
@@ -241,6 +253,14 @@ async fn jobs_are_checked_at_admission() {
 async fn recipes_are_checked_at_admission() {
     let refusals = run(&Server::get().await, recipes()).await;
     for message in messages("ImageRecipe") {
+        assert!(refusals.iter().any(|refusal| refusal.contains(&message)), "no case for: {message}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_are_checked_at_admission() {
+    let refusals = run(&Server::get().await, tenants()).await;
+    for message in messages("ImageTenant") {
         assert!(refusals.iter().any(|refusal| refusal.contains(&message)), "no case for: {message}");
     }
 }

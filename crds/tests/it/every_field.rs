@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     objects::{
         config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, recipe, recipe_job,
-        with,
+        tenant, with,
     },
     server::Server,
 };
@@ -157,6 +157,11 @@ async fn every_field_of_a_job_keeps_its_limits() {
 #[tokio::test]
 async fn every_field_of_a_recipe_keeps_its_limits() {
     try_all(&[recipe(), config_map_recipe()]).await;
+}
+
+#[tokio::test]
+async fn every_field_of_a_tenant_keeps_its_limits() {
+    try_all(&[tenant()]).await;
 }
 
 #[tokio::test]

@@ -151,6 +151,34 @@ pub(crate) fn config_map_recipe() -> Value {
     recipe
 }
 
+/// A tenant with every field.
+pub(crate) fn tenant() -> Value {
+    json!({
+        "apiVersion": "imagejob.dev/v1alpha1",
+        "kind": "ImageTenant",
+        "metadata": {"name": "acme"},
+        "spec": {
+            "namespace": "studio",
+            "pools": [{"name": "sdxl"}, {"name": "video", "namespace": "shared"}],
+            "classes": ["standard"],
+            "models": ["sdxl/*"],
+            "defaultModel": "sd_xl_base_1.0.safetensors",
+            "modelAliases": [{"name": "dall-e-3", "model": "sd_xl_base_1.0.safetensors"}],
+            "recipes": ["portrait"],
+            "workflows": false,
+            "limits": {
+                "requestsPerSecond": 10,
+                "unfinishedJobs": 100,
+                "imagesPerDay": 1000,
+                "imagesPerMonth": 20000,
+                "amountPerDay": "5.00",
+                "amountPerMonth": "99.50",
+            },
+            "disabled": false,
+        },
+    })
+}
+
 /// The least a pool needs.
 pub(crate) fn pool() -> Value {
     json!({

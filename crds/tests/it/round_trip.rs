@@ -1,13 +1,13 @@
 //! What the types write is what the API server keeps, and what it fills in is what the types fill in.
 
-use crds::{ImageJob, ImageRecipe, WorkerPool};
+use crds::{ImageJob, ImageRecipe, ImageTenant, WorkerPool};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
     objects::{
         config_map_job, config_map_recipe, full_job, full_pool, graph_job, image_job, job, pool, recipe,
-        recipe_job,
+        recipe_job, tenant,
     },
     server::Server,
 };
@@ -46,6 +46,9 @@ async fn defaults_of_the_types_are_those_of_the_api_server() {
         let typed = spec_as_typed::<ImageRecipe>(&object);
         assert!(same(&kept["spec"], &typed), "{}\n{typed}", kept["spec"]);
     }
+    let kept = server.admit(&tenant()).await.unwrap();
+    let typed = spec_as_typed::<ImageTenant>(&tenant());
+    assert!(same(&kept["spec"], &typed), "{}\n{typed}", kept["spec"]);
     for object in [pool(), full_pool()] {
         let kept = server.admit(&object).await.unwrap();
         let typed = spec_as_typed::<WorkerPool>(&object);

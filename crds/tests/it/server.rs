@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{ImageJob, ImageRecipe, WorkerPool};
+use crds::{ImageJob, ImageRecipe, ImageTenant, WorkerPool};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config, Error,
@@ -82,6 +82,7 @@ impl Server {
         let resource = match object["kind"].as_str() {
             Some("ImageJob") => ApiResource::erase::<ImageJob>(&()),
             Some("ImageRecipe") => ApiResource::erase::<ImageRecipe>(&()),
+            Some("ImageTenant") => ApiResource::erase::<ImageTenant>(&()),
             Some("WorkerPool") => ApiResource::erase::<WorkerPool>(&()),
             kind => panic!("no kind of ours: {kind:?}"),
         };

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Each crate, and whom it may depend on outside of tests.
-const BORDERS: [(&str, &[&str]); 12] = [
+const BORDERS: [(&str, &[&str]); 13] = [
     ("crds", &[]),
     ("policy", &[]),
     ("queue", &[]),
@@ -15,6 +15,7 @@ const BORDERS: [(&str, &[&str]); 12] = [
     ("workflow", &["crds"]),
     ("gpu-worker", &["media", "queue", "store"]),
     ("operator", &["crds", "policy", "queue", "workflow"]),
+    ("api-server", &["crds", "queue", "store", "workflow"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
     ("comfyui-sim", &[]),

@@ -14,7 +14,6 @@ use crate::node::karpenter::{Followed, Reports};
 mod intern;
 mod job;
 mod jobs;
-mod lenient;
 mod listings;
 mod pool;
 mod pools;

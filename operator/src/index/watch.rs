@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, fmt::Debug, sync::Arc, time::Duration};
 
-use crds::{WorkerPool, names};
+use crds::{Lenient, WorkerPool, names};
 use futures::StreamExt as _;
 use k8s_openapi::{
     api::core::v1::{Node, Pod},
@@ -18,7 +18,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Index, JobObject, PoolKey, lenient::Lenient, listings::Watching};
+use super::{Index, JobObject, PoolKey, listings::Watching};
 use crate::{metrics::Metrics, node::karpenter::Followed};
 
 /// What `kubectl apply` keeps in an object: all of it a second time.

@@ -1,18 +1,20 @@
--- How far the tasks of a job are that workers hold.
+-- How far the tasks are that workers hold.
 -- KEYS[1]: what the pool's keys begin with.
--- ARGV: uid.
--- Returns the job's record, if it is known; and of each task held its index, worker, state and progress.
-local uid = ARGV[1]
-local record = call('HGET', P .. 'job:' .. uid, 'record')
-local held, mine = {}, uid .. '/'
-for _, lease in ipairs(record and call('ZRANGE', P .. 'leases', 0, -1) or {}) do
-  if lease:sub(1, #mine) == mine then
-    local task, worker = parts_of(lease)
-    local _, index = cut(task or '')
-    local state = index and call('HGET', P .. 'job:' .. uid, index)
-    if read_held(state) then
-      held[#held + 1] = { tonumber(index), worker, state, call('HGET', P .. 'held:' .. worker, task) or '' }
+-- ARGV: uid of a job; empty: of all jobs.
+-- Returns of each job that has such tasks its uid and record; and of each task its job's uid, its index, its worker, its
+-- state and its progress.
+local only, records, held, seen = ARGV[1], {}, {}, {}
+for _, lease in ipairs(call('ZRANGE', P .. 'leases', 0, -1)) do
+  local task, worker = parts_of(lease)
+  local uid, index = cut(task or '')
+  if index and (only == '' or uid == only) then
+    local state = call('HGET', P .. 'job:' .. uid, index)
+    local record = read_held(state) and (seen[uid] or call('HGET', P .. 'job:' .. uid, 'record'))
+    if record then
+      if not seen[uid] then records[#records + 1] = { uid, record } end
+      seen[uid] = record
+      held[#held + 1] = { uid, tonumber(index), worker, state, call('HGET', P .. 'held:' .. worker, task) or '' }
     end
   end
 end
-return { record, held }
+return { records, held }

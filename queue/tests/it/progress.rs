@@ -46,6 +46,13 @@ async fn a_jobs_running_images_say_at_which_node_they_are() -> Result<()> {
     q.finish("v", &first).await?;
     q.finish("w", &second).await?;
     assert_eq!(q.progress(&uid("a")).await?, [], "both are done");
+    for name in ["v", "w", "x"] {
+        q.must_claim(name).await?;
+    }
+    let all = q.progress_of_all().await?;
+    let held = |job: &str| all.get(&uid(job)).map(Vec::len);
+    assert_eq!((all.len(), held("a"), held("aa")), (2, Some(2), Some(1)), "{all:?}");
+    assert_eq!(all[&uid("a")], q.progress(&uid("a")).await?);
     Ok(())
 }
 

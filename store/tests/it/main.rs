@@ -4,6 +4,7 @@
 mod capabilities;
 mod keeping;
 mod latents;
+mod reading;
 mod setup;
 mod streaming;
 mod trouble;

@@ -24,7 +24,7 @@ struct Args {
 }
 
 struct File {
-    path: &'static str,
+    path: String,
     content: String,
 }
 
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let mut stale = 0;
     for File { path, content } in files()? {
-        let target = args.root.join(path);
+        let target = args.root.join(&path);
         if !args.check {
             write(&target, &content)?;
         } else if let Some(difference) = difference(&target, &content) {
@@ -56,15 +56,13 @@ fn main() -> anyhow::Result<ExitCode> {
 fn files() -> anyhow::Result<Vec<File>> {
     let crds = crds::crd::custom_resource_definitions()?;
     let crds = crds.iter().map(yaml::readable).collect::<Result<Vec<_>, _>>()?;
-    let [image_job, image_recipe, worker_pool] = crds.as_slice() else {
-        anyhow::bail!("expected ImageJob, ImageRecipe and WorkerPool, found {} definitions", crds.len());
-    };
-    Ok(vec![
-        File { path: "crds/yaml/imagejobs.yaml", content: yaml::document(image_job)? },
-        File { path: "crds/yaml/imagerecipes.yaml", content: yaml::document(image_recipe)? },
-        File { path: "crds/yaml/workerpools.yaml", content: yaml::document(worker_pool)? },
-        File { path: "docs/api.md", content: reference::document(&crds) },
-    ])
+    let mut files = Vec::with_capacity(crds.len() + 1);
+    for crd in &crds {
+        let plural = crd["spec"]["names"]["plural"].as_str().context("a definition without a plural")?;
+        files.push(File { path: format!("crds/yaml/{plural}.yaml"), content: yaml::document(crd)? });
+    }
+    files.push(File { path: "docs/api.md".to_owned(), content: reference::document(&crds) });
+    Ok(files)
 }
 
 fn write(path: &Path, content: &str) -> anyhow::Result<()> {

@@ -209,6 +209,16 @@ impl Page {
             ),
             (names::LABEL_TENANCY, "label of a namespace: with the value `field` its jobs may name tenants"),
             (
+                names::LABEL_TENANT,
+                "label of a Secret with an API key, and of a job that came by the HTTP API: the tenant",
+            ),
+            (names::LABEL_API_KEY, "label of a job that came by the HTTP API: the API key's name"),
+            (names::LABEL_FRONT, "label of a job that came by the HTTP API: the front"),
+            (
+                names::ANNOTATION_REQUEST,
+                "annotation of a job that came by the HTTP API: what the request said beside the spec",
+            ),
+            (
                 names::LABEL_WORKERS,
                 "label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in",
             ),

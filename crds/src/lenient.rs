@@ -9,13 +9,18 @@ use serde_json::value::RawValue;
 
 /// `K` as its type has it, or why it is not.
 #[derive(Debug, Clone)]
-pub(crate) struct Lenient<K>(pub(crate) Result<K, Box<Unreadable>>);
+pub struct Lenient<K>(
+    /// The object, or what can be told of one that does not parse.
+    pub Result<K, Box<Unreadable>>,
+);
 
 /// An object that does not parse.
 #[derive(Debug, Clone)]
-pub(crate) struct Unreadable {
-    pub(crate) metadata: ObjectMeta,
-    pub(crate) error: String,
+pub struct Unreadable {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// Why it does not parse, for people.
+    pub error: String,
 }
 
 #[derive(Deserialize)]
@@ -70,28 +75,29 @@ impl<K: Resource> Resource for Lenient<K> {
 
 #[cfg(test)]
 mod tests {
-    use crds::ImageJob;
     use kube::core::{ObjectList, WatchEvent};
-    use serde_json::json;
 
     use super::*;
+    use crate::ImageJob;
+
+    const GOOD: &str = r#"{"metadata": {"name": "good"}, "spec": {"work": {"type": "TextToImage",
+        "textToImage": {"model": "a", "prompt": "b"}}}}"#;
 
     #[test]
     fn one_object_that_does_not_parse_leaves_the_others_of_its_list_alone() {
-        let good = serde_json::to_value(crate::fixtures::job()).unwrap();
-        let bad = json!({"metadata": {"name": "bad", "namespace": "studio"}, "spec": {"count": "four"}});
-        let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [bad, good]});
-        let list: ObjectList<Lenient<ImageJob>> = serde_json::from_str(&list.to_string()).unwrap();
+        let bad = r#"{"metadata": {"name": "bad"}, "spec": {"count": "four"}}"#;
+        let list =
+            format!(r#"{{"apiVersion": "v1", "kind": "List", "metadata": {{}}, "items": [{bad}, {GOOD}]}}"#);
+        let list: ObjectList<Lenient<ImageJob>> = serde_json::from_str(&list).unwrap();
         let [bad, good] = &list.items[..] else { panic!("{list:?}") };
         assert_eq!(bad.meta().name.as_deref(), Some("bad"));
-        assert!(bad.0.as_ref().unwrap_err().error.contains("count") || bad.0.is_err());
-        assert_eq!(good.0.as_ref().unwrap(), &crate::fixtures::job());
+        assert!(!bad.0.as_ref().unwrap_err().error.is_empty());
+        assert_eq!(good.0.as_ref().unwrap().spec.count, 1);
     }
 
     #[test]
     fn an_event_of_a_watch_is_read_too() {
-        let job = serde_json::to_string(&crate::fixtures::job()).unwrap();
-        let event = format!(r#"{{"type":"ADDED","object":{job}}}"#);
+        let event = format!(r#"{{"type":"ADDED","object":{GOOD}}}"#);
         let event: WatchEvent<Lenient<ImageJob>> = serde_json::from_str(&event).unwrap();
         assert!(matches!(event, WatchEvent::Added(Lenient(Ok(_)))));
     }

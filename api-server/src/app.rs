@@ -1,0 +1,58 @@
+//! What every handler has at hand.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::HeaderMap;
+use tokio::sync::watch;
+
+use crate::{
+    auth::{self, Caller, KeyStore},
+    cache::Cache,
+    error::Error,
+    files::Buckets,
+    jobs::JobStore,
+    limits::Limits,
+    metrics::Metrics,
+    progress::Progress,
+};
+
+/// How often a stream looks whether its key is still good.
+const LOOK_AT_KEY: Duration = Duration::from_secs(3);
+
+/// The parts of the server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) cache: Cache,
+    pub(crate) jobs: JobStore,
+    pub(crate) keys: KeyStore,
+    pub(crate) progress: Progress,
+    pub(crate) limits: Limits,
+    pub(crate) buckets: Buckets,
+    pub(crate) metrics: Arc<Metrics>,
+    /// What links begin with, without a slash at its end.
+    pub(crate) public_url: Arc<str>,
+    /// Turns true when the server is told to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Who sends a request with these headers.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        auth::caller(&self.cache, headers)
+    }
+
+    /// Returns when a stream of this caller has to end: the server stops, and the client finds another replica; or the key
+    /// was revoked.
+    pub(crate) async fn ended(&self, caller: &Caller) {
+        let mut stopping = self.stopping.clone();
+        let revoked = async {
+            while self.cache.still_knows(caller) {
+                tokio::time::sleep(LOOK_AT_KEY).await;
+            }
+        };
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = revoked => {}
+        }
+    }
+}

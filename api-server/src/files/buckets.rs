@@ -1,0 +1,123 @@
+//! The buckets of pools, with the pools' own credentials.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crds::JobOutput;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use store::{Keys, Output, Store};
+use tokio::time::timeout;
+
+use crate::{
+    cache::{Cache, Job, PoolKey},
+    error::Error,
+};
+
+/// Credentials are read again after so long: they may have been replaced.
+const KEPT: Duration = Duration::from_secs(300);
+/// For an answer of the cluster's API server.
+const ANSWER: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Open buckets by pool and place, and since when.
+type Open = HashMap<(PoolKey, String), (Instant, Store)>;
+
+/// The buckets. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Buckets {
+    client: Client,
+    cache: Cache,
+    open: Arc<Mutex<Open>>,
+}
+
+impl Buckets {
+    pub(crate) fn new(client: Client, cache: Cache) -> Self {
+        Self { client, cache, open: Arc::default() }
+    }
+
+    /// The bucket that a job's files are in.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] of a job that has no files yet; [`Error::Unavailable`] when the pool's credentials can't be read.
+    pub(crate) async fn of_job(&self, job: &Job) -> Result<Store, Error> {
+        let (Some(output), Some(pool)) = (&job.status.output, &job.status.pool) else {
+            return Err(Error::NotFound { what: "file of job", name: job.name.clone() });
+        };
+        self.open(&PoolKey::new(&pool.namespace, &pool.name), output).await
+    }
+
+    async fn open(&self, pool: &PoolKey, output: &JobOutput) -> Result<Store, Error> {
+        let place = format!("{}/{}", output.endpoint.as_deref().unwrap_or_default(), output.bucket);
+        let known = (pool.clone(), place);
+        if let Some((since, store)) = self.lock().get(&known)
+            && since.elapsed() < KEPT
+        {
+            return Ok(store.clone());
+        }
+        let wanted = self.settings(pool, output);
+        let keys = match &wanted.secret {
+            Some(secret) => Some(self.keys(&pool.namespace, secret).await?),
+            None => None,
+        };
+        let opened = match keys {
+            Some(keys) => Box::pin(Store::open_with_keys(&wanted.output, keys)).await,
+            None => Box::pin(Store::open(&wanted.output)).await,
+        };
+        let store =
+            opened.map_err(|error| Error::Internal(format!("the pool's bucket can't be opened: {error}")))?;
+        self.lock().insert(known, (Instant::now(), store.clone()));
+        Ok(store)
+    }
+
+    /// How to reach the bucket. A pool may have another one by now; then its credentials are not for this one.
+    fn settings(&self, pool: &PoolKey, output: &JobOutput) -> Settings {
+        let found = self.cache.pools.get(pool);
+        let same = found.as_ref().map(|pool| &pool.spec.output);
+        let same = same.filter(|now| now.bucket == output.bucket && now.endpoint == output.endpoint);
+        let output = Output {
+            endpoint: output.endpoint.clone(),
+            region: same.map(|now| now.region.clone()),
+            path_style: same.map_or(output.endpoint.is_some(), |now| now.path_style),
+            key_prefix: output.key_prefix.clone(),
+            public_url: Some(output.public_url.clone()),
+            ..Output::new(&output.bucket)
+        };
+        let secret =
+            same.and_then(|now| now.credentials_secret_ref.as_ref()).map(|secret| secret.name.clone());
+        Settings { output, secret }
+    }
+
+    async fn keys(&self, namespace: &str, name: &str) -> Result<Keys, Error> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let unavailable = |error: &dyn std::fmt::Display| {
+            tracing::warn!(%error, namespace, name, "the bucket's credentials can't be read; the API server needs the right to get this Secret");
+            Error::Unavailable {
+                what: "the files' bucket can't be reached".to_owned(),
+                retry_after: RETRY_AFTER,
+            }
+        };
+        let secret = timeout(ANSWER, api.get(name)).await.map_err(|_| unavailable(&"no answer in time"))?;
+        let data = secret.map_err(|error| unavailable(&error))?.data.unwrap_or_default();
+        let field = |name: &str| data.get(name).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
+        match (field("AWS_ACCESS_KEY_ID"), field("AWS_SECRET_ACCESS_KEY")) {
+            (Some(access_key_id), Some(secret_access_key)) => {
+                Ok(Keys { access_key_id, secret_access_key, session_token: field("AWS_SESSION_TOKEN") })
+            }
+            _ => Err(unavailable(&"AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing")),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Settings {
+    output: Output,
+    /// The Secret with the credentials; `None`: those of our own ServiceAccount or machine.
+    secret: Option<String>,
+}

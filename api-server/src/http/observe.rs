@@ -1,0 +1,78 @@
+//! Every request has an id, is counted, and leaves one line in the log: without keys, queries and bodies.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use uuid::Uuid;
+
+use crate::app::App;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const COMFY_REQUEST_ID: HeaderName = HeaderName::from_static("x-comfy-request-id");
+const LONGEST_ID: usize = 200;
+
+/// The front of a route: what its metrics and jobs are labelled with.
+fn front_of(route: &str) -> &'static str {
+    match route {
+        route if route.starts_with("/v1/") => "v1",
+        _ => "other",
+    }
+}
+
+/// Around every request.
+pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let id = request_id(&request);
+    let mut response = next.run(request).await;
+    let (route, elapsed) = (route.as_ref().map_or("none", MatchedPath::as_str), began.elapsed());
+    let (front, status) = (front_of(route), response.status().as_u16());
+    app.metrics.requests.with_label_values(&[front, route, method.as_str(), status_text(status)]).inc();
+    app.metrics.seconds.with_label_values(&[front, route]).observe(elapsed.as_secs_f64());
+    tracing::info!(target: "access", front, route, %method, status, ms = elapsed.as_millis(), id = id.to_str().unwrap_or_default(), "request");
+    let headers = response.headers_mut();
+    headers.insert(COMFY_REQUEST_ID, id.clone());
+    headers.insert(REQUEST_ID, id);
+    response
+}
+
+/// The client's, if it is one, so that both logs can be put together.
+fn request_id(request: &Request) -> HeaderValue {
+    let fit = |value: &&HeaderValue| {
+        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        (1..=LONGEST_ID).contains(&value.len()) && value.as_bytes().iter().all(inside)
+    };
+    let given = request.headers().get(REQUEST_ID).filter(fit).cloned();
+    given.unwrap_or_else(|| {
+        let made = Uuid::new_v4().simple().to_string();
+        HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+/// Without an allocation for what is usual.
+fn status_text(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        201 => "201",
+        202 => "202",
+        204 => "204",
+        302 => "302",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        409 => "409",
+        413 => "413",
+        422 => "422",
+        429 => "429",
+        500 => "500",
+        503 => "503",
+        _ => "other",
+    }
+}

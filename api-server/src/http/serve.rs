@@ -1,0 +1,59 @@
+//! Takes connections, and lets those that work end when the server is told to stop.
+
+use std::{pin::pin, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, time::timeout};
+
+/// For a request's headers, from the first byte to the last; and between two requests of a connection. Clients' pools keep
+/// connections for a minute.
+const HEADERS: Duration = Duration::from_secs(75);
+/// The headers of a request in bytes; more is refused.
+const HEADERS_AT_MOST: usize = 64 << 10;
+/// After an accept that failed, e.g. as there are too many open files.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop`; then takes no connection any more and waits up to `drain` for requests that run.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) {
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADERS_AT_MOST);
+    let connections = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        // Small frames of a stream go out at once.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(app.clone());
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let watched = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        });
+    }
+    drop(listener);
+    if timeout(drain, connections.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running when the time to drain was over");
+    }
+}

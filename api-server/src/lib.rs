@@ -1,0 +1,141 @@
+//! The HTTP API: takes requests, creates ImageJobs, and answers for them from its watches.
+//!
+//! Every job is an ImageJob, and nothing is kept beside it, so replicas need no knowledge of each other.
+
+// The futures of watches and the Redis client nest deeper than the default allows.
+#![recursion_limit = "256"]
+
+mod app;
+mod auth;
+mod cache;
+mod config;
+mod error;
+mod files;
+mod follow;
+mod http;
+mod jobs;
+mod limits;
+mod metrics;
+mod own;
+mod progress;
+mod record;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::{Router, middleware};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, api::PostParams};
+use queue::Redis;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+pub use config::{Cli, Command, Config, CreateKey, LogFormat};
+
+use app::App;
+use auth::{KeyStore, NewKey, Rights};
+use cache::Cache;
+use files::Buckets;
+use jobs::JobStore;
+use limits::Limits;
+use metrics::Metrics;
+use progress::Progress;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the configuration can't work.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("find the API server (KUBECONFIG or in-cluster)")?;
+    let stop = stop_signal()?;
+    let cache = Cache::default();
+    // Redis may come later, and go: what needs it says so.
+    let tls = config.tls().context("certificates for Redis")?;
+    let redis = Redis::open_with(&config.redis_url, tls).context("the address of Redis")?;
+    let limits = Limits::new(redis.clone(), cache.clone());
+    let app = App {
+        jobs: JobStore::new(client.clone(), cache.clone(), limits.clone(), config.job_ttl_seconds),
+        keys: KeyStore::new(client.clone(), &config.namespace),
+        limits,
+        cache: cache.clone(),
+        progress: Progress::new(redis),
+        buckets: Buckets::new(client.clone(), cache.clone()),
+        stopping: stop.clone(),
+        metrics: Arc::new(Metrics::new().context("register the metrics")?),
+        public_url: config.public_url().into(),
+    };
+    let listen =
+        async |address| TcpListener::bind(address).await.with_context(|| format!("listen on {address}"));
+    let (api, system) = (listen(config.listen).await?, listen(config.metrics_listen).await?);
+    let stopped = || {
+        let mut stop = stop.clone();
+        async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    };
+    let drain = Duration::from_secs(config.drain_seconds);
+    let system_app = http::system_routes(app.clone());
+    tracing::info!(address = %config.listen, url = %app.public_url, "the API listens");
+    tokio::select! {
+        () = cache::run(client, &config.namespace, &cache) => anyhow::bail!("the watches ended"),
+        () = record::run(&app.limits, &cache) => anyhow::bail!("nothing is counted any more"),
+        () = async {
+            tokio::join!(
+                http::serve(api, routes(app.clone()), stopped(), drain),
+                // Whoever looks for the server's state finds it until the end.
+                http::serve(system, system_app, stopped(), Duration::ZERO),
+            );
+        } => Ok(()),
+    }
+}
+
+/// All fronts.
+fn routes(app: App) -> Router {
+    Router::new()
+        .merge(own::routes())
+        .layer(middleware::from_fn_with_state(app.clone(), http::observe))
+        .with_state(app)
+}
+
+/// Creates an API key, and returns its text, which is nowhere else.
+///
+/// # Errors
+/// When the API server does not create it, e.g. as there is one of this name.
+pub async fn create_key(namespace: &str, order: &CreateKey) -> anyhow::Result<String> {
+    let client = Client::try_default().await.context("find the API server (KUBECONFIG or in-cluster)")?;
+    let rights = match order {
+        CreateKey { admin: true, .. } => Rights::Admin,
+        CreateKey { read_only: true, .. } => Rights::ReadOnly,
+        CreateKey { .. } => Rights::Use,
+    };
+    if let Some(tenant) = &order.tenant {
+        let tenants: Api<crds::ImageTenant> = Api::namespaced(client.clone(), namespace);
+        let found = tenants.get_opt(tenant).await.context("look for the ImageTenant")?;
+        found.with_context(|| {
+            format!("there is no ImageTenant {tenant} in namespace {namespace}; create it first")
+        })?;
+    }
+    let NewKey { text, secret } = NewKey::make(order.tenant.as_deref(), rights, order.name.as_deref())
+        .context("the system gives no random bits")?;
+    let secrets: Api<Secret> = Api::namespaced(client, namespace);
+    secrets.create(&PostParams::default(), &secret).await.context("create the Secret")?;
+    Ok(text)
+}
+
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop");
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}

@@ -1,0 +1,57 @@
+//! What is counted, for /metrics.
+
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Seconds, from what a cache answers in to what waits for a picture.
+const BUCKETS: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 600.0];
+
+/// The server's metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Requests by front, route, method and status.
+    pub(crate) requests: IntCounterVec,
+    /// Until the answer's first byte, by front and route.
+    pub(crate) seconds: HistogramVec,
+    /// Streams that are open now, by front.
+    pub(crate) streams: IntGaugeVec,
+    /// Submissions by front and outcome.
+    pub(crate) submissions: IntCounterVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// If a metric can't be registered.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("imagejob_api_requests_total", "Requests."),
+            &["front", "route", "method", "status"],
+        )?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("imagejob_api_request_seconds", "Time until an answer begins.")
+                .buckets(BUCKETS.to_vec()),
+            &["front", "route"],
+        )?;
+        let streams = IntGaugeVec::new(
+            Opts::new("imagejob_api_streams", "Streams of events that are open."),
+            &["front"],
+        )?;
+        let submissions = IntCounterVec::new(
+            Opts::new("imagejob_api_submissions_total", "Jobs that were asked for."),
+            &["front", "outcome"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(streams.clone()))?;
+        registry.register(Box::new(submissions.clone()))?;
+        Ok(Self { registry, requests, seconds, streams, submissions })
+    }
+
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}

@@ -1,0 +1,46 @@
+//! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
+
+mod body;
+mod events;
+mod jobs;
+mod keys;
+mod pools;
+mod problem;
+mod results;
+mod usage;
+mod view;
+mod wait;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{delete, get, post},
+};
+
+use crate::app::App;
+
+/// A request's body in bytes: a workflow has up to 1 MiB.
+const BODY_AT_MOST: usize = 2 << 20;
+
+/// The front's name in metrics and labels.
+pub(crate) const FRONT: &str = "v1";
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/jobs", post(jobs::submit).get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::get).delete(jobs::delete))
+        .route("/v1/jobs/{id}/work", get(jobs::work))
+        .route("/v1/jobs/{id}/events", get(events::events))
+        .route("/v1/jobs/{id}/results/{index}/{output}", get(results::file))
+        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
+        .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/pools", get(pools::list))
+        .route("/v1/recipes", get(pools::recipes))
+        .route("/v1/recipes/{name}", get(pools::one_recipe))
+        .route("/v1/usage", get(usage::usage))
+        .route("/v1/keys", post(keys::create).get(keys::list))
+        .route("/v1/keys/{name}", delete(keys::revoke))
+        .route("/errors/{code}", get(problem::page))
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
+}

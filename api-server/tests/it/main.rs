@@ -1,0 +1,17 @@
+//! The API server's program, on a real Kubernetes API server and a real Redis.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
+mod auth;
+mod events;
+mod files;
+mod jobs;
+mod keys;
+mod limits;
+mod pools;
+mod rig;
+mod trouble;
