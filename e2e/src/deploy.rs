@@ -46,6 +46,7 @@ pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOpti
     worker.extend(["--metadata-url", "$(LOCALCLUSTER_METADATA_URL)"].map(str::to_owned));
     let table = json!({ "images": {
         "imagejob/operator:*": { "command": program("operator") },
+        "imagejob/api-server:*": { "command": program("api-server") },
         "imagejob/gpu-worker:*": {
             "command": worker,
             "env": { "TERMINATION_LOG": "$(LOCALCLUSTER_TERMINATION_LOG)" },
@@ -56,17 +57,29 @@ pub(crate) fn write_images(file: &Path, programs: &Programs, engine: &EngineOpti
     fs::write(file, serde_json::to_vec_pretty(&table)?).with_context(|| format!("write {}", file.display()))
 }
 
+/// How many of our servers there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Replicas {
+    pub(crate) operators: u32,
+    pub(crate) api_servers: u32,
+}
+
 /// Applies the base with the address of the test's Redis, and returns when the API server has accepted all objects.
-pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replicas: u32) -> Result<()> {
+pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replicas: Replicas) -> Result<()> {
     let overlay = directory.join("overlay");
     fs::create_dir_all(&overlay)?;
-    let base = relative(&overlay.canonicalize()?, &workspace().join("manifests/base").canonicalize()?);
+    let beside = |folder: &str| -> Result<PathBuf> {
+        Ok(relative(&overlay.canonicalize()?, &workspace().join("manifests").join(folder).canonicalize()?))
+    };
     let kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": SYSTEM,
-        "resources": [base],
-        "replicas": [{ "name": "imagejob-operator", "count": replicas }],
+        "resources": [beside("base")?, beside("api-server")?],
+        "replicas": [
+            { "name": "imagejob-operator", "count": replicas.operators },
+            { "name": "imagejob-api", "count": replicas.api_servers },
+        ],
         "secretGenerator": [{
             "name": "imagejob-redis",
             "literals": [format!("url={redis_url}")],

@@ -15,6 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod, Secret},
     events::v1::Event,
+    rbac::v1::{Role, RoleBinding},
 };
 use kube::{
     Api, ResourceExt as _,
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use testkit::{S3Options, wait_for};
 
 use crate::{
+    deploy::SYSTEM,
     finished::{Finished, finished, ready},
     world::{BUCKET, World},
 };
@@ -84,6 +86,7 @@ impl<'a> Studio<'a> {
         let namespace = Namespace { metadata, ..Namespace::default() };
         Api::all(world.client.clone()).create(&new, &namespace).await?;
         studio.api::<Secret>().create(&new, &studio.credentials()).await?;
+        studio.let_the_api_read_the_bucket().await?;
         studio.create_pool(pool).await?;
         Ok(studio)
     }
@@ -149,6 +152,23 @@ impl<'a> Studio<'a> {
         };
         let found = wait_for("the pool to say so", within, says).await;
         found.with_context(|| last.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The HTTP API hands files of the bucket over, with the pool's credentials.
+    async fn let_the_api_read_the_bucket(&self) -> Result<()> {
+        let metadata = json!({ "name": "imagejob-api-bucket" });
+        let role: Role = serde_json::from_value(json!({
+            "metadata": metadata,
+            "rules": [{ "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["bucket"], "verbs": ["get"] }],
+        }))?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": metadata,
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "imagejob-api-bucket" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "imagejob-api", "namespace": SYSTEM }],
+        }))?;
+        self.api().create(&PostParams::default(), &role).await?;
+        self.api().create(&PostParams::default(), &binding).await?;
+        Ok(())
     }
 
     fn credentials(&self) -> Secret {

@@ -5,6 +5,7 @@ mod cloud;
 mod deploy;
 pub mod faults;
 mod finished;
+mod front;
 mod graph;
 mod jobs;
 mod operator;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 /// again.
 const PACKAGES: [&str; 5] = ["--workspace", "--exclude", "e2e", "--exclude", "sim"];
 /// The programs that run in Pods.
-const PROGRAMS: [&str; 3] = ["--bin=operator", "--bin=gpu-worker", "--bin=comfyui-sim"];
+const PROGRAMS: [&str; 4] = ["--bin=operator", "--bin=gpu-worker", "--bin=api-server", "--bin=comfyui-sim"];
 
 /// The folder of the built programs.
 #[derive(Debug, Clone)]

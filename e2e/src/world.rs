@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     cloud::{self, CloudOptions, Machine},
-    deploy,
+    deploy::{self, Replicas},
     operator::metric,
     programs::Programs,
 };
@@ -38,6 +38,8 @@ pub struct WorldOptions {
     pub engine: EngineOptions,
     /// The number of the operator's replicas.
     pub operators: u32,
+    /// The number of the API server's replicas.
+    pub api_servers: u32,
     /// The clock that Redis goes by, if not the machine's.
     pub clock: Option<Clock>,
     /// Who gets into Redis: by default with a password, so that each pool has a user of its own.
@@ -48,7 +50,7 @@ impl Default for WorldOptions {
     fn default() -> Self {
         let (cloud, engine) = (CloudOptions::default(), EngineOptions::default());
         let access = Access::Password("operators".to_owned());
-        Self { cloud, engine, operators: 1, clock: None, access }
+        Self { cloud, engine, operators: 1, api_servers: 0, clock: None, access }
     }
 }
 
@@ -115,7 +117,8 @@ impl World {
             tokio::try_join!(Cluster::start(cluster), Redis::start(redis), S3::start(s3))?;
         let client = client(cluster.kubeconfig()).await?;
         let (redis_url, s3_endpoint) = (redis.url(), s3.endpoint());
-        deploy::apply(&cluster, files.path(), &redis_url, options.operators)?;
+        let replicas = Replicas { operators: options.operators, api_servers: options.api_servers };
+        deploy::apply(&cluster, files.path(), &redis_url, replicas)?;
         Ok(Self {
             cluster,
             client,

@@ -114,6 +114,37 @@ async fn the_operator_may_do_its_work_and_no_more() {
 }
 
 #[tokio::test]
+async fn the_api_server_may_do_its_work_and_no_more() {
+    let cluster = Server::get().await.cluster;
+    cluster.kubectl(["apply", "-k", &folder("base")]).unwrap();
+    cluster.kubectl(["apply", "-k", &folder("api-server")]).unwrap();
+    let api_server = "system:serviceaccount:imagejob-system:imagejob-api";
+    for (verb, resource, namespace) in [
+        ("create", "imagejobs", "studio"),
+        ("patch", "imagejobs", "studio"),
+        ("watch", "workerpools", "studio"),
+        ("list", "imagerecipes", "studio"),
+        ("use", "imagetenants", "studio"),
+        ("watch", "imagetenants", "imagejob-system"),
+        ("watch", "secrets", "imagejob-system"),
+        ("create", "secrets", "imagejob-system"),
+    ] {
+        assert!(may(&cluster, api_server, verb, resource, namespace), "may not {verb} {resource}");
+    }
+    for (verb, resource, namespace) in [
+        ("patch", "imagejobs/status", "studio"),
+        ("patch", "workerpools", "studio"),
+        ("create", "imagetenants", "imagejob-system"),
+        ("get", "secrets", "studio"),
+        ("list", "secrets", "studio"),
+        ("create", "pods", "studio"),
+        ("get", "configmaps", "studio"),
+    ] {
+        assert!(!may(&cluster, api_server, verb, resource, namespace), "may {verb} {resource}");
+    }
+}
+
+#[tokio::test]
 async fn viewers_see_editors_make_jobs_and_admins_make_pools() {
     let cluster = Server::get().await.cluster;
     cluster.kubectl(["apply", "-k", &folder("base")]).unwrap();

@@ -163,6 +163,32 @@ async fn a_jobs_tenant_is_its_namespace_unless_the_namespace_says_otherwise() {
     wait_for("a job of the agency to name a tenant", DEADLINE, async || create("agency", "acme").ok())
         .await
         .unwrap();
+    // Whoever may create jobs need not be one who may act for tenants.
+    kubectl(&["create", "clusterrole", "makes-jobs", "--verb=create", "--resource=imagejobs.imagejob.dev"])
+        .unwrap();
+    kubectl(&["create", "rolebinding", "maker", "--clusterrole=makes-jobs", "--user=maker", "-n", "agency"])
+        .unwrap();
+    let as_maker = |tenant: &str| {
+        let named = with(job(), "/spec/tenant", &json!(tenant));
+        let named = with(named, "/metadata/namespace", &json!("agency"));
+        apply(&server.cluster, &named, &["create", "--dry-run=server", "--as=maker"])
+    };
+    wait_for("the maker's right", DEADLINE, async || as_maker("agency").ok()).await.unwrap();
+    let refusal = as_maker("acme").unwrap_err();
+    assert!(refusal.contains("maker may not name the tenant acme"), "{refusal}");
+    let role = [
+        "create",
+        "role",
+        "acts-for-acme",
+        "--verb=use",
+        "--resource=imagetenants.imagejob.dev",
+        "--resource-name=acme",
+    ];
+    kubectl(&[&role[..], &["-n", "agency"]].concat()).unwrap();
+    kubectl(&["create", "rolebinding", "acts", "--role=acts-for-acme", "--user=maker", "-n", "agency"])
+        .unwrap();
+    wait_for("the maker to name its tenant", DEADLINE, async || as_maker("acme").ok()).await.unwrap();
+    as_maker("other").unwrap_err();
 }
 
 /// Runs a kubectl command on an object.

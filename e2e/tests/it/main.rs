@@ -6,6 +6,7 @@ mod control;
 mod documents;
 mod engines;
 mod faults;
+mod front;
 mod graphs;
 mod inputs;
 mod machines;
@@ -106,6 +107,8 @@ fn main() -> Result<ExitCode> {
         operator::told_to_stop,
         services::pictures_are_made_while_the_api_server_is_away,
         services::a_picture_waits_for_s3,
+        front::a_picture_is_asked_for_waited_for_and_fetched,
+        front::a_tenant_that_pays_for_four_shares_gets_four,
         faults::one_worker_of_four_has_no_models,
     ];
     trials.extend(stands![

@@ -95,7 +95,7 @@ impl Stage {
 }
 
 fn options() -> WorldOptions {
-    WorldOptions { engine: EngineOptions::quick(), ..WorldOptions::default() }
+    WorldOptions { engine: EngineOptions::quick(), api_servers: 2, ..WorldOptions::default() }
 }
 
 /// A studio of the test's own, whose pictures lie in a folder of its name.

@@ -55,7 +55,7 @@ pub(crate) async fn world(engine: &Engine) -> Result<World> {
     World::start(&WorldOptions {
         cloud,
         engine: engine.options.clone(),
-        operators: 1,
+        api_servers: 2,
         ..WorldOptions::default()
     })
     .await
