@@ -81,6 +81,11 @@ pub struct Config {
     #[arg(long, env = "POD_NAMESPACE", default_value = "imagejob-system")]
     pub namespace: String,
 
+    /// Take API keys from paths too, /k/KEY/…, for clients of ComfyUI's own protocol that cannot send headers. Proxies write
+    /// paths into their logs
+    #[arg(long, env = "KEYS_IN_PATHS")]
+    pub keys_in_paths: bool,
+
     /// How long a job stays after its end that says nothing of it, in seconds; as long its Idempotency-Key counts
     #[arg(long, env = "JOB_TTL_SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(86_400..=31_536_000))]
     pub job_ttl_seconds: u32,

@@ -5,9 +5,11 @@
 // The futures of watches and the Redis client nest deeper than the default allows.
 #![recursion_limit = "256"]
 
+mod a1111;
 mod app;
 mod auth;
 mod cache;
+mod comfy_v2;
 mod config;
 mod error;
 mod files;
@@ -16,9 +18,12 @@ mod http;
 mod jobs;
 mod limits;
 mod metrics;
+mod native;
+mod openai;
 mod own;
 mod progress;
 mod record;
+mod runpod;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,9 +89,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         () = record::run(&app.limits, &cache) => anyhow::bail!("nothing is counted any more"),
         () = async {
             tokio::join!(
-                http::serve(api, routes(app.clone()), stopped(), drain),
+                http::serve(api, routes(app.clone()), config.keys_in_paths, stopped(), drain),
                 // Whoever looks for the server's state finds it until the end.
-                http::serve(system, system_app, stopped(), Duration::ZERO),
+                http::serve(system, system_app, false, stopped(), Duration::ZERO),
             );
         } => Ok(()),
     }
@@ -96,6 +101,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 fn routes(app: App) -> Router {
     Router::new()
         .merge(own::routes())
+        .merge(comfy_v2::routes())
+        .merge(native::routes())
+        .merge(openai::routes())
+        .merge(a1111::routes())
+        .merge(runpod::routes())
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }

@@ -1,9 +1,11 @@
 //! The HTTP servers: connections, limits, draining; and what every request goes through.
 
+mod mount;
 mod observe;
 mod serve;
 mod system;
 
+pub(crate) use mount::Mount;
 pub(crate) use observe::observe;
 pub(crate) use serve::serve;
 pub(crate) use system::routes as system_routes;

@@ -19,8 +19,13 @@ const LONGEST_ID: usize = 200;
 /// The front of a route: what its metrics and jobs are labelled with.
 fn front_of(route: &str) -> &'static str {
     match route {
+        route if route.starts_with("/v1/images") || route == "/v1/models" => "openai",
         route if route.starts_with("/v1/") => "v1",
-        _ => "other",
+        route if route.starts_with("/api/v2/") => "comfy-v2",
+        route if route.starts_with("/sdapi/") => "a1111",
+        route if route.starts_with("/runpod/") => "runpod",
+        "none" | "/errors/{code}" => "other",
+        _ => "comfyui",
     }
 }
 

@@ -9,6 +9,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::timeout};
+use tower::ServiceExt as _;
+
+use super::mount::take_off;
 
 /// For a request's headers, from the first byte to the last; and between two requests of a connection. Clients' pools keep
 /// connections for a minute.
@@ -22,6 +25,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
+    keys_in_paths: bool,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) {
@@ -43,7 +47,9 @@ pub(crate) async fn serve(
         };
         // Small frames of a stream go out at once.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
+        let app = app.clone();
+        let service = tower::service_fn(move |request| app.clone().oneshot(take_off(request, keys_in_paths)));
+        let service = TowerToHyperService::new(service);
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let watched = connections.watch(connection);
         tokio::spawn(async move {

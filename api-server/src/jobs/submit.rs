@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::{JobStore, RETRY_AFTER, away, may};
 use crate::{
     auth::{Caller, to_hex},
-    cache::{Job, JobObject, Request},
+    cache::{Job, JobObject, PoolKey, Request},
     error::{Error, Fault},
     limits::{Left, NewJob},
 };
@@ -78,6 +78,8 @@ pub(crate) struct Submission {
     pub(crate) spec: Map<String, Value>,
     /// What the caller calls it.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The pool that the URL names, if any; a job that names none is for it.
+    pub(crate) pool: Option<PoolKey>,
     /// The front by which the request came.
     pub(crate) front: &'static str,
     pub(crate) key: Option<IdempotencyKey>,
@@ -140,8 +142,12 @@ impl JobStore {
     ///   there after all, and the same request finds it.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
-        let Submission { mut spec, labels, front, key, name, kept } = submission;
+        let Submission { mut spec, labels, pool, front, key, name, kept } = submission;
         check_labels(&labels)?;
+        if let Some(pool) = pool {
+            spec.entry("poolRef")
+                .or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
+        }
         let digest = digest(&spec, &labels);
         let tenant = &caller.tenant;
         let typed = match typed(&spec) {

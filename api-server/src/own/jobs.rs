@@ -21,6 +21,7 @@ use crate::{
     app::App,
     cache::{Job, Place, State as JobState},
     error::Error,
+    http::Mount,
     jobs::{IdempotencyKey, Submission, Submitted},
     limits::{BURST_SECONDS, Left},
 };
@@ -35,10 +36,11 @@ const LOOK_AGAIN: u64 = 1;
 /// Creates a job.
 pub(crate) async fn submit(
     State(app): State<App>,
+    mount: Mount,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let submitted = submitted(&app, &headers, body).await;
+    let submitted = submitted(&app, mount, &headers, body).await;
     let outcome = match &submitted {
         Ok(Submitted { is_new: true, .. }) => "created",
         Ok(Submitted { is_new: false, .. }) => "repeated",
@@ -83,6 +85,7 @@ const PREFERENCE_APPLIED: header::HeaderName = header::HeaderName::from_static("
 
 async fn submitted(
     app: &App,
+    mount: Mount,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Submitted, Error> {
@@ -97,7 +100,12 @@ async fn submitted(
             .map_err(|_| Error::invalid("/labels", "labels are a map of texts to texts"))?,
     };
     name_the_type(&mut spec);
-    app.jobs.submit(&caller, Submission { spec, labels, front: FRONT, key, ..Submission::default() }).await
+    app.jobs
+        .submit(
+            &caller,
+            Submission { spec, labels, pool: mount.pool, front: FRONT, key, ..Submission::default() },
+        )
+        .await
 }
 
 /// The type of work may be left out where the field says it.
