@@ -17,3 +17,4 @@ mod maker;
 mod pools;
 mod rig;
 mod trouble;
+mod uploads;
