@@ -18,3 +18,4 @@ mod pools;
 mod rig;
 mod trouble;
 mod uploads;
+mod webhooks;
