@@ -5,6 +5,7 @@ mod events;
 mod files;
 mod jobs;
 mod keys;
+mod openapi;
 mod pools;
 mod problem;
 mod results;
@@ -20,6 +21,8 @@ use axum::{
 };
 
 use crate::app::App;
+
+pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
 
 /// A request's body in bytes: a workflow has up to 1 MiB.
 const BODY_AT_MOST: usize = 2 << 20;
@@ -46,6 +49,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/usage", get(usage::usage))
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{name}", delete(keys::revoke))
+        .route("/openapi.json", get(openapi::serve))
         .route("/errors/{code}", get(problem::page))
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
         // What is streamed to the disk has limits of its own.
