@@ -40,6 +40,8 @@ use tokio::{
     sync::watch,
 };
 
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
 pub use webhooks::Network;
 
@@ -52,6 +54,9 @@ use limits::Limits;
 use metrics::Metrics;
 use progress::Progress;
 use webhooks::{SigningSecrets, Webhooks};
+
+/// Between two pieces of a request's body; who sends nothing for longer is not waited for.
+const BETWEEN_PIECES: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -118,6 +123,7 @@ fn routes(app: App) -> Router {
         .merge(runpod::routes())
         .fallback(own::no_such_path)
         .method_not_allowed_fallback(own::no_such_method)
+        .layer(RequestBodyTimeoutLayer::new(BETWEEN_PIECES))
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }
