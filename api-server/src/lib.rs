@@ -35,7 +35,7 @@ use queue::Redis;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
@@ -68,6 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         cache: cache.clone(),
         progress: Progress::new(redis),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),

@@ -1,6 +1,5 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
-mod body;
 mod events;
 mod jobs;
 mod keys;
@@ -17,10 +16,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::app::App;
-
-/// A request's body in bytes: a workflow has up to 1 MiB.
-const BODY_AT_MOST: usize = 2 << 20;
+use crate::{app::App, http::body::BODY_AT_MOST};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
