@@ -7,11 +7,13 @@
 )]
 
 mod auth;
+mod clients;
 mod events;
 mod files;
 mod jobs;
 mod keys;
 mod limits;
+mod maker;
 mod pools;
 mod rig;
 mod trouble;
