@@ -170,15 +170,16 @@ impl Rig {
 
     /// Starts a replica, and waits until it is ready.
     pub(crate) async fn replica(&self) -> Replica {
-        self.replica_called(Some("https://images.example.com/")).await
+        self.replica_with(&["--public-url=https://images.example.com/"]).await
     }
 
     /// One whose links lead to itself.
     pub(crate) async fn replica_at_home(&self) -> Replica {
-        self.replica_called(None).await
+        self.replica_with(&[]).await
     }
 
-    async fn replica_called(&self, public_url: Option<&str>) -> Replica {
+    /// One that is told this too.
+    pub(crate) async fn replica_with(&self, more: &[&str]) -> Replica {
         let port = || SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let (address, metrics) = (port(), port());
         let log = self.files.path().join(format!("{}.log", address.port()));
@@ -194,7 +195,7 @@ impl Rig {
             "--drain-seconds=5".to_owned(),
         ]
         .into_iter()
-        .chain(public_url.map(|url| format!("--public-url={url}")))
+        .chain(more.iter().map(|&arg| arg.to_owned()))
         .map(OsString::from)
         .collect();
         let process =
