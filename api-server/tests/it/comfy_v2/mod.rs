@@ -11,7 +11,10 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testkit::{S3, wait_for};
 
-use crate::rig::{Answer, PATIENCE, Replica, Rig, answer};
+use crate::{
+    clients::Shop,
+    rig::{Answer, PATIENCE, Replica, Rig, answer},
+};
 
 /// A request for a picture.
 fn picture(text: &str) -> Value {
@@ -58,4 +61,9 @@ fn made(rig: &Rig, s3: &S3, files: &[&str]) -> Value {
     let mut status = rig.output("sd15", s3);
     status["results"] = files.iter().enumerate().map(result).collect();
     status
+}
+
+#[tokio::test]
+async fn comfys_own_sdk_does_all_that_it_does_with_comfys_own_service() {
+    Shop::open().await.run("comfy_sdk_test.py").await;
 }
