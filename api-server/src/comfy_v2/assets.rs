@@ -55,7 +55,7 @@ pub(super) async fn content(
         && stays_on_redirect(&headers)
         && job.status.output.as_ref().is_some_and(is_reached_by_callers);
     if !redirect {
-        return Ok(files::download(&store, file, &headers).await?);
+        return Ok(files::download(&store, &file.into(), &headers).await?);
     }
     let signed = store.presign(&file.key, SIGNED_FOR).await;
     let signed = signed.map_err(|error| Error::Internal(format!("no URL can be signed: {error}")))?;

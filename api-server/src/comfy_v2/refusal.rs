@@ -92,6 +92,7 @@ impl From<Error> for Refusal {
             Error::NotFound { .. } => (404, "not_found"),
             Error::Invalid(_) => (422, "invalid_workflow"),
             Error::TooLarge { .. } => (413, "payload_too_large"),
+            Error::HashMismatch { .. } => (409, "hash_mismatch"),
             Error::KeyReused => (422, "idempotency_key_reuse"),
             Error::OverLimit { limit, .. } if *limit == RATE => (429, "rate_limited"),
             Error::OverLimit { .. } => (429, "queue_full"),

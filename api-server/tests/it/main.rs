@@ -18,3 +18,4 @@ mod maker;
 mod pools;
 mod rig;
 mod trouble;
+mod uploads;
