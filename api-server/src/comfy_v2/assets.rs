@@ -37,7 +37,7 @@ pub(super) async fn get(
 ) -> Result<Json<Value>, Refusal> {
     let (job, place) = find(&app, &app.caller(&headers)?, &id).await?;
     let file = files::find(&job, place.0, place.1)?;
-    Ok(Json(json!(Asset::of_output(&Base::new(&app, &mount), &job, place, file))))
+    Ok(Json(json!(Asset::of(&Base::new(&app, &mount), &job, place, file))))
 }
 
 /// A file's bytes. Who can be sent to the bucket without the key going there too is sent there.

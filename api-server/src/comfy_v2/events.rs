@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     FRONT,
-    output::{self, Place},
+    output::{self, Output, Place},
     progress::Progress,
     refusal::Refusal,
     view::{Base, Status},
@@ -148,9 +148,9 @@ impl Events {
             self.progress(Progress::whole());
         }
         let Self { base, sent, waiting, .. } = self;
-        for (place, output) in output::all(base, &now.job) {
+        for (place, file) in output::files(&now.job) {
             if sent.outputs.insert(place) {
-                waiting.push_back(event("output", &output));
+                waiting.push_back(event("output", &Output::of(base, &now.job, place, file)));
             }
         }
         if self.ended {

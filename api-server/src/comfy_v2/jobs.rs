@@ -3,7 +3,8 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use serde_json::{Value, json};
 
@@ -19,10 +20,10 @@ pub(super) async fn get(
     mount: Mount,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Response, Refusal> {
     let caller = app.caller(&headers)?;
     let job = app.jobs.get(&caller.tenant, &id).await?;
-    Ok(Json(view::json(&Base::new(&app, &mount), &Snapshot::of(&app, job))))
+    Ok(view::answer(StatusCode::OK, &Base::new(&app, &mount), &Snapshot::of(&app, job)))
 }
 
 /// Stops a job; one that has ended stays as it is.
@@ -31,9 +32,9 @@ pub(super) async fn cancel(
     mount: Mount,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Response, Refusal> {
     let job = app.jobs.cancel(&app.caller(&headers)?, &id).await?;
-    Ok(Json(view::json(&Base::new(&app, &mount), &Snapshot::of(&app, job))))
+    Ok(view::answer(StatusCode::OK, &Base::new(&app, &mount), &Snapshot::of(&app, job)))
 }
 
 /// The graph of a job that has one.

@@ -77,27 +77,27 @@ impl Kind {
     }
 }
 
-/// The job's outputs, by image.
-pub(super) fn all<'a>(base: &Base, job: &'a Job) -> impl Iterator<Item = (Place, Output<'a>)> {
-    let images = job.status.results.iter();
-    let files = images
-        .flat_map(|image| image.outputs.iter().enumerate().map(move |(n, file)| ((image.index, n), file)));
-    files.map(move |(place, file)| (place, output(base, job, place, file)))
+/// The job's files, by image.
+pub(super) fn files(job: &Job) -> impl Iterator<Item = (Place, &OutputFile)> {
+    let results = job.status.results.iter();
+    results.flat_map(|image| image.outputs.iter().enumerate().map(|(n, file)| ((image.index, n), file)))
 }
 
-fn output<'a>(base: &Base, job: &'a Job, place: Place, file: &'a OutputFile) -> Output<'a> {
-    let id = AssetId { job: job.name.clone(), place }.to_string();
-    Output {
-        node_id: &file.node,
-        name: &file.name,
-        kind: Kind::of(file),
-        content_type: &file.media_type,
-        size_bytes: file.bytes,
-        hash: None,
-        url: base.content(&id),
-        url_expires_at: view::expires(job),
-        job_id: &job.name,
-        id,
+impl<'a> Output<'a> {
+    pub(super) fn of(base: &Base, job: &'a Job, place: Place, file: &'a OutputFile) -> Self {
+        let id = AssetId { job: job.name.clone(), place }.to_string();
+        Self {
+            node_id: &file.node,
+            name: &file.name,
+            kind: Kind::of(file),
+            content_type: &file.media_type,
+            size_bytes: file.bytes,
+            hash: None,
+            url: base.content(&id),
+            url_expires_at: view::expires(job),
+            job_id: &job.name,
+            id,
+        }
     }
 }
 
@@ -109,7 +109,6 @@ pub(super) struct Asset<'a> {
     size_bytes: u64,
     content_type: &'a str,
     file_path: &'a str,
-    created_new: Option<bool>,
     created_at: Time,
     url: String,
     url_expires_at: Time,
@@ -119,9 +118,9 @@ pub(super) struct Asset<'a> {
 }
 
 impl<'a> Asset<'a> {
-    pub(super) fn of_output(base: &Base, job: &'a Job, place: Place, file: &'a OutputFile) -> Self {
+    pub(super) fn of(base: &Base, job: &'a Job, place: Place, file: &'a OutputFile) -> Self {
         let Output { name, content_type, size_bytes, id, hash, url, url_expires_at, job_id, .. } =
-            output(base, job, place, file);
+            Output::of(base, job, place, file);
         let created_at = job.status.completion_time.clone().unwrap_or_else(|| view::created(job));
         Self {
             id,
@@ -129,7 +128,6 @@ impl<'a> Asset<'a> {
             size_bytes,
             content_type,
             file_path: name,
-            created_new: None,
             created_at,
             url,
             expires_at: url_expires_at.clone(),

@@ -1,12 +1,11 @@
 //! `POST /jobs`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -51,8 +50,7 @@ pub(super) async fn submit(
     let created = created(&app, mount, &headers, body).await;
     let outcome = if created.is_ok() { "created" } else { "refused" };
     app.metrics.submissions.with_label_values(&[FRONT, outcome]).inc();
-    let job = view::json(&base, &Snapshot::of(&app, created?));
-    Ok((StatusCode::CREATED, Json(job)).into_response())
+    Ok(view::answer(StatusCode::CREATED, &base, &Snapshot::of(&app, created?)))
 }
 
 async fn created(
@@ -60,7 +58,7 @@ async fn created(
     mount: Mount,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<std::sync::Arc<Job>, Refusal> {
+) -> Result<Arc<Job>, Refusal> {
     let caller = app.caller(headers)?;
     let key = headers.get(IDEMPOTENCY_KEY).map(|key| IdempotencyKey::parse(key.to_str().unwrap_or_default()));
     let key = key.transpose().map_err(|error| Refusal::new(422, "invalid_request", error.to_string()))?;

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use crds::{Time, conditions::JobReason};
 use jiff::{SignedDuration, Timestamp};
 use queue::Reason;
@@ -39,7 +44,7 @@ impl Base {
 
 /// A job. Every key is there, also where nothing is known.
 #[derive(Serialize)]
-pub(super) struct JobView<'a> {
+struct JobView<'a> {
     id: &'a str,
     status: Status,
     created_at: Time,
@@ -106,8 +111,9 @@ struct Urls {
     cancel: String,
 }
 
-pub(super) fn json(base: &Base, now: &Snapshot) -> serde_json::Value {
-    serde_json::to_value(view(base, now)).unwrap_or_default()
+/// An answer with a job.
+pub(super) fn answer(status: StatusCode, base: &Base, now: &Snapshot) -> Response {
+    (status, Json(view(base, now))).into_response()
 }
 
 fn view<'a>(base: &Base, now: &'a Snapshot) -> JobView<'a> {
@@ -123,7 +129,7 @@ fn view<'a>(base: &Base, now: &'a Snapshot) -> JobView<'a> {
         expires_at: expires(job),
         queue_position: None,
         progress: Progress::of(now),
-        outputs: output::all(base, job).map(|(_, output)| output).collect(),
+        outputs: output::files(job).map(|(place, file)| Output::of(base, job, place, file)).collect(),
         error: (job.state() == State::Failed).then(|| error(job)),
         metrics: Metrics {
             queue_ms: milliseconds(job.created.as_ref(), status.start_time.as_ref()),

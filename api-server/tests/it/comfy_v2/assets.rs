@@ -49,7 +49,7 @@ async fn a_file_is_an_asset_that_is_fetched_from_the_bucket_where_the_key_stays_
         asset,
         json!({
             "id": id, "hash": null, "size_bytes": 100_000, "content_type": "image/png", "file_path": "a.png",
-            "created_new": null, "created_at": "2026-01-01T00:00:09Z",
+            "created_at": "2026-01-01T00:00:09Z",
             "url": format!("https://images.example.com{path}/content"),
             "url_expires_at": "2026-01-08T00:00:09Z", "expires_at": "2026-01-08T00:00:09Z", "job_id": job,
         })

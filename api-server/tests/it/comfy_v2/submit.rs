@@ -88,6 +88,30 @@ async fn a_key_counts_once_unless_its_request_was_refused() {
 }
 
 #[tokio::test]
+async fn of_many_requests_with_one_key_at_once_one_makes_a_job() {
+    let rig = Rig::start().await;
+    let key = rig.tenant_with_key("acme", json!({})).await;
+    let replicas = [rig.replica().await, rig.replica().await];
+    let (rig, body) = (&rig, picture("a cat"));
+    let requests = (0..60).map(|n| {
+        let request = rig.post(&replicas[n % 2], "/api/v2/jobs", &key).header("idempotency-key", "k");
+        answer(request.json(&body))
+    });
+    let mut made = 0;
+    for answer in futures::future::join_all(requests).await {
+        let code = answer.json["error"]["code"].as_str().unwrap_or_default();
+        match (answer.status.as_u16(), code) {
+            (201, _) => made += 1,
+            (422, "idempotency_key_reuse") => {}
+            // It is being made; to ask again tells.
+            (429, "rate_limited") => assert_eq!(answer.header("retry-after"), Some("1")),
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!((made, rig.how_many_jobs().await), (1, 1));
+}
+
+#[tokio::test]
 async fn who_is_over_a_limit_is_told_when_to_come_again() {
     let rig = Rig::start().await;
     let rated = rig.tenant_with_key("rated", json!({"limits": {"requestsPerSecond": 1}})).await;
