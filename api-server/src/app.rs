@@ -14,6 +14,7 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     progress::Progress,
+    webhooks::Webhooks,
 };
 
 /// How often a stream looks whether its key is still good.
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
+    pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) metrics: Arc<Metrics>,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,

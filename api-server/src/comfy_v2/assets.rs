@@ -62,8 +62,8 @@ pub(super) async fn content(
     Ok((StatusCode::FOUND, [(header::LOCATION, signed)]).into_response())
 }
 
-/// Whether callers reach the bucket by the address that workers use. Of a store in the cluster they need not; but if its
-/// files' public URLs lead there, they do.
+/// Whether callers reach the bucket by the address that workers use. They do at AWS, and where the public URLs of the files
+/// begin with that address; a store inside the cluster may have another public address, or none.
 fn is_reached_by_callers(output: &JobOutput) -> bool {
     match &output.endpoint {
         None => true,

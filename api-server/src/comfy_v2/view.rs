@@ -144,7 +144,8 @@ pub(super) fn created(job: &Job) -> Time {
     job.created.clone().unwrap_or(Time(Timestamp::UNIX_EPOCH))
 }
 
-/// When a job is deleted, as far as that is known; a date that nobody lives to see of one that stays for ever.
+/// When a job is deleted: its time to live after its end, or after its creation while it has no end. A job that stays for
+/// ever has a date far away, since the API always has one.
 pub(super) fn expires(job: &Job) -> Time {
     let counts_from = job.status.completion_time.clone().unwrap_or_else(|| created(job));
     let ttl = job.ttl.map(|seconds| SignedDuration::from_secs(seconds.into()));
@@ -152,7 +153,7 @@ pub(super) fn expires(job: &Job) -> Time {
     Time(expires.unwrap_or(FOR_EVER))
 }
 
-/// The year 9000.
+/// The year 9000, which every client's calendar has.
 const FOR_EVER: Timestamp = Timestamp::constant(221_845_392_000, 0);
 
 fn milliseconds(from: Option<&Time>, to: Option<&Time>) -> Option<i64> {

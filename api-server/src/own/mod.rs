@@ -8,8 +8,9 @@ mod pools;
 mod problem;
 mod results;
 mod usage;
-mod view;
+pub(crate) mod view;
 mod wait;
+mod webhooks;
 
 use axum::{
     Router,
@@ -32,6 +33,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/webhooks", get(webhooks::list))
+        .route("/v1/jobs/{id}/webhooks/{message}/redeliver", post(webhooks::redeliver))
+        .route("/v1/webhook-secret", post(webhooks::rotate))
         .route("/v1/pools", get(pools::list))
         .route("/v1/recipes", get(pools::recipes))
         .route("/v1/recipes/{name}", get(pools::one_recipe))

@@ -56,12 +56,12 @@ impl Shop {
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A Python that has the clients.
-async fn python() -> &'static str {
+pub(crate) async fn python() -> &'static str {
     static FOUND: OnceCell<String> = OnceCell::const_new();
     FOUND
         .get_or_init(|| async {
