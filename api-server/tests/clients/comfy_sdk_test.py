@@ -54,6 +54,8 @@ with Comfy(api_key=KEY) as client:
     # The URL needs no key.
     with urllib.request.urlopen(output.get_download_url().url) as answer:
         assert answer.read() == content
+    asset = client._low.get_asset(output.id)
+    assert (asset.id, asset.size_bytes, asset.job_id) == (output.id, len(content), job.id), asset
     told = job.get_workflow()
     assert (told.format, told.graph) == ("api", graph()), told
 
@@ -134,6 +136,19 @@ with Comfy(api_key=OTHER_KEY) as other:
 
 with Comfy(api_key="ij_wrong") as stranger:
     refused(comfy_sdk.Unauthorized, "unauthorized", lambda: stranger.jobs.get(job.id))
+
+
+# Below a pool's path, as a base URL of its own.
+request = urllib.request.Request(URL + "/v1/pools", headers={"Authorization": "Bearer " + KEY})
+with urllib.request.urlopen(request) as answer:
+    [pool] = json.load(answer)["pools"]
+path = f"/pools/{pool['namespace']}/{pool['name']}"
+os.environ["COMFY_BASE_URL"] = URL + path
+with Comfy(api_key=KEY) as client:
+    job = client.run(workflow(client), timeout=60)
+    assert job._model.urls.self == f"{URL}{path}/api/v2/jobs/{job.id}"
+    assert job.outputs[0].to_bytes() == content
+os.environ["COMFY_BASE_URL"] = URL
 
 
 async def asynchronously():
