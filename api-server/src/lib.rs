@@ -111,12 +111,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// All fronts.
 fn routes(app: App) -> Router {
     Router::new()
-        .merge(own::routes())
+        .merge(own::routes().layer(middleware::map_response_with_state(app.clone(), own::in_our_words)))
         .merge(comfy_v2::routes())
         .merge(native::routes())
         .merge(openai::routes())
         .merge(a1111::routes())
         .merge(runpod::routes())
+        .fallback(own::no_such_path)
+        .method_not_allowed_fallback(own::no_such_method)
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }

@@ -38,12 +38,17 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v2/assets/{id}", get(assets::get).delete(assets::delete))
         .route("/api/v2/assets/{id}/content", get(assets::content))
         .route("/api/v2/{*unknown}", any(unknown))
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
 }
 
 /// Whether the API is there; without a key.
 async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(405, "method_not_allowed", "this path does not take that method")
 }
 
 async fn unknown() -> Refusal {

@@ -4,6 +4,7 @@ mod events;
 mod files;
 mod jobs;
 mod keys;
+mod openapi;
 mod pools;
 mod problem;
 mod results;
@@ -19,6 +20,8 @@ use axum::{
 };
 
 use crate::{app::App, http::body::BODY_AT_MOST};
+
+pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
@@ -42,6 +45,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/usage", get(usage::usage))
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{name}", delete(keys::revoke))
+        .route("/openapi.json", get(openapi::serve))
         .route("/errors/{code}", get(problem::page))
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
         // What is streamed to the disk has limits of its own.

@@ -80,3 +80,8 @@ pub(crate) async fn python() -> &'static str {
 async fn pythons_standard_library_is_client_enough() {
     Shop::open().await.run("plain_python.py").await;
 }
+
+#[tokio::test]
+async fn every_answer_is_as_the_openapi_document_says() {
+    Shop::open().await.run("openapi_check.py").await;
+}

@@ -190,6 +190,11 @@ async fn uploads_are_not_there_and_paths_that_nobody_knows_neither() {
         (unknown.status, &unknown.json["error"]["code"]),
         (StatusCode::NOT_FOUND, &json!("not_found"))
     );
+    let wrong = answer(rig.delete(&replica, "/api/v2/jobs", &key)).await;
+    assert_eq!(
+        (wrong.status, &wrong.json["error"]["code"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &json!("method_not_allowed"))
+    );
     // Health needs no key.
     let healthy = client.get(url("/health")).send().await.unwrap();
     assert_eq!(healthy.status(), StatusCode::OK);
