@@ -37,7 +37,7 @@ use queue::Redis;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -82,6 +82,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             config.webhook_allow.clone(),
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),

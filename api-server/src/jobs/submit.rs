@@ -130,6 +130,8 @@ enum Tried {
     /// There is a job of this name.
     Exists,
     Refused(Error),
+    /// The request did not reach the API server, or was turned away.
+    NotCarriedOut,
     /// Nobody knows whether it was created.
     Unclear,
 }
@@ -141,8 +143,9 @@ impl JobStore {
     /// - [`Error::OverLimit`] when the tenant may not have it now;
     /// - [`Error::Invalid`] when the API server or the tenant's rules refuse it;
     /// - [`Error::KeyReused`] and [`Error::InProgress`], of requests with a key;
-    /// - [`Error::Unavailable`] when the API server does not answer. Nothing is created then; but with a key the job may be
-    ///   there after all, and the same request finds it.
+    /// - [`Error::Unavailable`] when the API server can't be reached. Nothing is created then;
+    /// - [`Error::Unclear`] of a request with a key, when the API server broke off: the same request finds the job, if there
+    ///   is one.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
         let Submission { mut spec, labels, pool, webhook, front, key, name, kept } = submission;
@@ -208,7 +211,7 @@ impl JobStore {
         let object = image_job(&json!({ "name": Uuid::new_v4().to_string() }), spec);
         match self.try_to_create(namespace, &object.to_string().into(), "&dryRun=All").await {
             Tried::Refused(error) => Some(error),
-            Tried::Created(_) | Tried::Exists | Tried::Unclear => None,
+            Tried::Created(_) | Tried::Exists | Tried::NotCarriedOut | Tried::Unclear => None,
         }
     }
 
@@ -231,10 +234,15 @@ impl JobStore {
                     return Ok((job, unclear || !keyed));
                 }
                 Tried::Refused(error) => return Err(error),
+                Tried::NotCarriedOut => {}
                 Tried::Unclear => unclear = true,
             }
             if began.elapsed() + BETWEEN_TRIES > TRIES {
-                if !keyed {
+                if unclear && keyed {
+                    let what = "the cluster's API server does not answer".to_owned();
+                    return Err(Error::Unclear { what, retry_after: RETRY_AFTER });
+                }
+                if unclear {
                     tokio::spawn(self.clone().undo(namespace.to_owned(), name.to_owned()));
                 }
                 return Err(away(&"a job could not be created in time"));
@@ -255,6 +263,7 @@ impl JobStore {
         match timeout(TRY, self.client.request::<JobObject>(request)).await {
             Ok(Ok(created)) => Tried::Created(Box::new(created)),
             Ok(Err(kube::Error::Api(status))) => refusal(&status),
+            Ok(Err(error)) if never_sent(&error) => Tried::NotCarriedOut,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the API server did not answer whether it created a job");
                 Tried::Unclear
@@ -335,6 +344,13 @@ fn pointer(path: &str) -> String {
     })
 }
 
+/// Whether a request failed before any of it was sent.
+fn never_sent(error: &kube::Error) -> bool {
+    let kube::Error::Service(error) = error else { return false };
+    let sent = error.downcast_ref::<hyper_util::client::legacy::Error>();
+    sent.is_some_and(hyper_util::client::legacy::Error::is_connect)
+}
+
 /// What the API server refuses, in the request's terms.
 fn refusal(status: &Status) -> Tried {
     let invalid = |faults: Vec<Fault>| Tried::Refused(Error::Invalid(faults));
@@ -347,7 +363,9 @@ fn refusal(status: &Status) -> Tried {
         },
         404 => Tried::Refused(Error::Forbidden("the tenant's namespace does not exist".to_owned())),
         413 => Tried::Refused(Error::TooLarge { most: 3 << 20 }),
-        429 | 500.. => Tried::Unclear,
+        // Turned away before anything else, as there are too many requests.
+        429 => Tried::NotCarriedOut,
+        500.. => Tried::Unclear,
         _ => Tried::Refused(Error::Internal(status.message.clone())),
     }
 }

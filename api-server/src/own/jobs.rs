@@ -11,18 +11,17 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{FRONT, body, problem::Problem, view, wait};
+use super::{FRONT, problem::Problem, view, wait};
 use crate::{
     app::App,
-    cache::{Job, Place, State as JobState},
+    cache::{Job, State as JobState},
     error::Error,
-    http::Mount,
-    jobs::{IdempotencyKey, Submission, Submitted},
+    http::{Mount, body},
+    jobs::{IdempotencyKey, Submission, Submitted, cursor, place_at},
     limits::{BURST_SECONDS, Left},
     uploads,
 };
@@ -186,7 +185,10 @@ fn page(
 ) -> Result<Response, Error> {
     let caller = app.caller(headers)?;
     let Query(query) = query.map_err(|rejection| Error::invalid("", rejection.body_text()))?;
-    let after = query.cursor.as_deref().map(place_in).transpose()?;
+    let after = query.cursor.as_deref().map(|cursor| {
+        place_at(cursor).ok_or_else(|| Error::invalid("", "the cursor is not one that a list gave"))
+    });
+    let after = after.transpose()?;
     let label = query.label.as_deref().map(|label| label.split_once(':').unwrap_or((label, "")));
     let asked = |job: &Job| {
         query.state.is_none_or(|state| job.state() == state)
@@ -205,21 +207,6 @@ fn page(
 
 fn raw(json: &Bytes) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(json.to_vec()).ok()?).ok()
-}
-
-fn cursor((second, name): &Place) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{second}.{name}"))
-}
-
-fn place_in(cursor: &str) -> Result<Place, Error> {
-    let bad = || Error::invalid("", "the cursor is not one that a list gave");
-    let text = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(bad)?;
-    let (second, name) = text.split_once('.').ok_or_else(bad)?;
-    Ok((second.parse().map_err(|_| bad())?, name.to_owned()))
 }
 
 /// What a job makes, as it was asked for.

@@ -1,6 +1,5 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
-mod body;
 mod events;
 mod files;
 mod jobs;
@@ -20,12 +19,9 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::app::App;
+use crate::{app::App, http::body::BODY_AT_MOST};
 
 pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
-
-/// A request's body in bytes: a workflow has up to 1 MiB.
-const BODY_AT_MOST: usize = 2 << 20;
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
