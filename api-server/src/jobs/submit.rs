@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::{JobStore, RETRY_AFTER, away, may};
 use crate::{
     auth::{Caller, to_hex},
-    cache::{Job, JobObject, PoolKey, Request},
+    cache::{Job, JobObject, PoolKey, Request, Tenant},
     error::{Error, Fault},
     limits::{Left, NewJob},
     webhooks::Webhook,
@@ -151,36 +151,10 @@ impl JobStore {
         let Submission { mut spec, labels, pool, webhook, front, key, name, kept } = submission;
         check_labels(&labels)?;
         webhook.as_ref().map(Webhook::check).transpose()?;
-        if let Some(pool) = pool {
-            spec.entry("poolRef")
-                .or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
-        }
-        let digest = digest(&spec, &labels);
+        name_the_pool(&mut spec, pool);
         let tenant = &caller.tenant;
-        let typed = match typed(&spec) {
-            Ok(typed) => typed,
-            // The API server says more exactly where.
-            Err(error) => return Err(self.refusal_of(&tenant.spec.namespace, &spec).await.unwrap_or(error)),
-        };
-        may::check(tenant, &typed)?;
-        for (i, input) in typed.inputs.iter().enumerate() {
-            // Jobs of one namespace may be several tenants'.
-            if let Some(job) = &input.from.job {
-                let found = self.get(tenant, &job.name).await;
-                found.map_err(|error| match error {
-                    Error::NotFound { .. } => {
-                        Error::invalid(format!("/inputs/{i}/from/job/name"), error.to_string())
-                    }
-                    other => other,
-                })?;
-            }
-        }
-        if let Some(pool) = tenant.spec.pools.first().filter(|_| typed.pool_ref.is_none()) {
-            spec.insert("poolRef".to_owned(), json!(pool));
-        }
-        if !tenant.is_its_namespace() {
-            spec.insert("tenant".to_owned(), json!(&*tenant.name));
-        }
+        let digest = digest(&spec, &labels);
+        let typed = self.prepare(tenant, &mut spec).await?;
         spec.entry("ttlSecondsAfterFinished").or_insert_with(|| json!(self.ttl));
         let keyed = key.as_ref().map(|key| key.job_name(&tenant.name)).or(name.map(|name| name.to_string()));
         let _turn = match &keyed {
@@ -204,6 +178,50 @@ impl JobStore {
         }
         let (job, is_new) = created?;
         Ok(Submitted { job, is_new, left: admitted.left })
+    }
+
+    /// Puts into a spec what the request leaves out, and says what speaks against it.
+    async fn prepare(&self, tenant: &Tenant, spec: &mut Map<String, Value>) -> Result<ImageJobSpec, Error> {
+        let typed = match typed(spec) {
+            Ok(typed) => typed,
+            // The API server says more exactly where.
+            Err(error) => return Err(self.refusal_of(&tenant.spec.namespace, spec).await.unwrap_or(error)),
+        };
+        may::check(tenant, &typed)?;
+        for (i, input) in typed.inputs.iter().enumerate() {
+            // Jobs of one namespace may be several tenants'.
+            if let Some(job) = &input.from.job {
+                let found = self.get(tenant, &job.name).await;
+                found.map_err(|error| match error {
+                    Error::NotFound { .. } => {
+                        Error::invalid(format!("/inputs/{i}/from/job/name"), error.to_string())
+                    }
+                    other => other,
+                })?;
+            }
+        }
+        if let Some(pool) = tenant.spec.pools.first().filter(|_| typed.pool_ref.is_none()) {
+            spec.insert("poolRef".to_owned(), json!(pool));
+        }
+        if !tenant.is_its_namespace() {
+            spec.insert("tenant".to_owned(), json!(&*tenant.name));
+        }
+        Ok(typed)
+    }
+
+    /// What would be made, if it were asked for now; nothing is created.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the API server or the tenant's rules would refuse it.
+    pub(crate) async fn check(&self, caller: &Caller, submission: Submission) -> Result<ImageJobSpec, Error> {
+        let Submission { mut spec, labels, pool, .. } = submission;
+        check_labels(&labels)?;
+        name_the_pool(&mut spec, pool);
+        self.prepare(&caller.tenant, &mut spec).await?;
+        match self.refusal_of(&caller.tenant.spec.namespace, &spec).await {
+            Some(refusal) => Err(refusal),
+            None => typed(&spec),
+        }
     }
 
     /// What the API server says against a spec.
@@ -299,6 +317,12 @@ impl JobStore {
             }
             sleep(RETRY_AFTER).await;
         }
+    }
+}
+
+fn name_the_pool(spec: &mut Map<String, Value>, pool: Option<PoolKey>) {
+    if let Some(pool) = pool {
+        spec.entry("poolRef").or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
     }
 }
 

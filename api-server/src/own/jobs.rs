@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{FRONT, problem::Problem, view, wait};
 use crate::{
     app::App,
+    auth::Caller,
     cache::{Job, State as JobState},
     error::Error,
     http::{Mount, body},
@@ -90,6 +91,18 @@ async fn submitted(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Submitted, Error> {
     let caller = app.caller(headers)?;
+    let order = order(app, &caller, mount, headers, body).await?;
+    app.jobs.submit(&caller, order).await
+}
+
+/// What a request asks for.
+pub(super) async fn order(
+    app: &App,
+    caller: &Caller,
+    mount: Mount,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Submission, Error> {
     let key =
         headers.get(IDEMPOTENCY_KEY).map(|value| IdempotencyKey::parse(value.to_str().unwrap_or_default()));
     let key = key.transpose()?;
@@ -107,22 +120,9 @@ async fn submitted(
     };
     name_the_type(&mut spec);
     if let Some(inputs) = spec.get_mut("inputs") {
-        uploads::settle(app, &caller, &mount, inputs).await?;
+        uploads::settle(app, caller, &mount, inputs).await?;
     }
-    app.jobs
-        .submit(
-            &caller,
-            Submission {
-                spec,
-                labels,
-                pool: mount.pool,
-                webhook,
-                front: FRONT,
-                key,
-                ..Submission::default()
-            },
-        )
-        .await
+    Ok(Submission { spec, labels, pool: mount.pool, webhook, front: FRONT, key, ..Submission::default() })
 }
 
 /// The type of work may be left out where the field says it.

@@ -1,5 +1,6 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
+mod estimate;
 mod events;
 mod files;
 mod jobs;
@@ -8,6 +9,7 @@ mod openapi;
 mod pools;
 mod problem;
 mod results;
+mod retry;
 mod usage;
 pub(crate) mod view;
 mod wait;
@@ -36,6 +38,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/retry", post(retry::retry))
+        .route("/v1/estimate", post(estimate::estimate))
         .route("/v1/jobs/{id}/webhooks", get(webhooks::list))
         .route("/v1/jobs/{id}/webhooks/{message}/redeliver", post(webhooks::redeliver))
         .route("/v1/webhook-secret", post(webhooks::rotate))
