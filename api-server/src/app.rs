@@ -13,6 +13,7 @@ use crate::{
     jobs::JobStore,
     limits::Limits,
     metrics::Metrics,
+    native::Definitions,
     progress::Progress,
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) definitions: Definitions,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,
     /// Turns true when the server is told to stop.

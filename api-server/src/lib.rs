@@ -68,6 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         cache: cache.clone(),
         progress: Progress::new(redis),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        definitions: native::Definitions::default(),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),

@@ -50,6 +50,23 @@ impl Buckets {
         self.open(&PoolKey::new(&pool.namespace, &pool.name), output).await
     }
 
+    /// The bucket that the pool's files go to now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] of a pool that does not exist; [`Error::Unavailable`] when its credentials can't be read.
+    pub(crate) async fn of_pool(&self, pool: &PoolKey) -> Result<Store, Error> {
+        let found = self.cache.pools.get(pool);
+        let found = found.ok_or_else(|| Error::NotFound { what: "pool", name: pool.name.clone() })?;
+        let now = &found.spec.output;
+        let output = JobOutput {
+            endpoint: now.endpoint.clone(),
+            bucket: now.bucket.clone(),
+            key_prefix: now.key_prefix.clone(),
+            public_url: now.public_url.clone(),
+        };
+        self.open(pool, &output).await
+    }
+
     async fn open(&self, pool: &PoolKey, output: &JobOutput) -> Result<Store, Error> {
         let place = format!("{}/{}", output.endpoint.as_deref().unwrap_or_default(), output.bucket);
         let known = (pool.clone(), place);
