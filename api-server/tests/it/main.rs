@@ -12,6 +12,7 @@ mod files;
 mod jobs;
 mod keys;
 mod limits;
+mod native;
 mod pools;
 mod rig;
 mod trouble;
