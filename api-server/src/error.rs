@@ -18,6 +18,8 @@ pub(crate) enum Error {
     Invalid(Vec<Fault>),
     #[error("the request's body is larger than {most} bytes")]
     TooLarge { most: usize },
+    #[error("the file is another than it is said to be: its BLAKE3 is {found}")]
+    HashMismatch { found: String },
     #[error("the Idempotency-Key was used before, with another request")]
     KeyReused,
     #[error("a request with this Idempotency-Key is being worked on; ask again")]

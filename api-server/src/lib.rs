@@ -24,6 +24,7 @@ mod own;
 mod progress;
 mod record;
 mod runpod;
+mod uploads;
 
 use std::{sync::Arc, time::Duration};
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::JobOutput;
+use crds::{JobOutput, WorkerPool};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use store::{Keys, Output, Store};
@@ -50,25 +50,24 @@ impl Buckets {
         self.open(&PoolKey::new(&pool.namespace, &pool.name), output).await
     }
 
-    /// The bucket that the pool's files go to now.
+    /// The bucket of a pool.
     ///
     /// # Errors
-    /// [`Error::NotFound`] of a pool that does not exist; [`Error::Unavailable`] when its credentials can't be read.
-    pub(crate) async fn of_pool(&self, pool: &PoolKey) -> Result<Store, Error> {
-        let found = self.cache.pools.get(pool);
-        let found = found.ok_or_else(|| Error::NotFound { what: "pool", name: pool.name.clone() })?;
-        let now = &found.spec.output;
+    /// [`Error::Unavailable`] when the pool's credentials can't be read.
+    pub(crate) async fn of_pool(&self, key: &PoolKey, pool: &WorkerPool) -> Result<Store, Error> {
+        let crds::Output { bucket, endpoint, key_prefix, public_url, .. } = &pool.spec.output;
         let output = JobOutput {
-            endpoint: now.endpoint.clone(),
-            bucket: now.bucket.clone(),
-            key_prefix: now.key_prefix.clone(),
-            public_url: now.public_url.clone(),
+            endpoint: endpoint.clone(),
+            bucket: bucket.clone(),
+            key_prefix: key_prefix.clone(),
+            public_url: public_url.clone(),
         };
-        self.open(pool, &output).await
+        self.open(key, &output).await
     }
 
     async fn open(&self, pool: &PoolKey, output: &JobOutput) -> Result<Store, Error> {
-        let place = format!("{}/{}", output.endpoint.as_deref().unwrap_or_default(), output.bucket);
+        let JobOutput { endpoint, bucket, key_prefix, .. } = output;
+        let place = format!("{}/{bucket}/{key_prefix}", endpoint.as_deref().unwrap_or_default());
         let known = (pool.clone(), place);
         if let Some((since, store)) = self.lock().get(&known)
             && since.elapsed() < KEPT

@@ -90,7 +90,7 @@ impl Definitions {
             Some(None) => return Err(unavailable()),
             None => {}
         }
-        let read = self.fetch(app, key, object).await;
+        let read = self.fetch(app, key, pool, object).await;
         if let Err(error) = &read {
             tracing::warn!(%error, ?key, object, "what the pool's engines have can't be read");
         }
@@ -115,8 +115,14 @@ impl Definitions {
         self.of_pool(app, &key, &pool).await.ok().flatten()
     }
 
-    async fn fetch(&self, app: &App, pool: &PoolKey, object: &str) -> Result<Engine, String> {
-        let store = app.buckets.of_pool(pool).await.map_err(|error| error.to_string())?;
+    async fn fetch(
+        &self,
+        app: &App,
+        key: &PoolKey,
+        pool: &WorkerPool,
+        object: &str,
+    ) -> Result<Engine, String> {
+        let store = app.buckets.of_pool(key, pool).await.map_err(|error| error.to_string())?;
         let packed = timeout(ANSWER, store.get(object)).await.map_err(|_| "no answer in time".to_owned())?;
         let packed = packed.map_err(|error| error.to_string())?;
         let read = tokio::task::spawn_blocking(move || Engine::read(&packed)).await;

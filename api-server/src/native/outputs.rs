@@ -80,7 +80,7 @@ pub(super) async fn view(
     })?;
     let file = files::find(&job, name.index, name.n).map_err(|_| no_file())?;
     let store = app.buckets.of_job(&job).await?;
-    Ok(files::download(&store, file, &headers).await?)
+    Ok(files::download(&store, &file.into(), &headers).await?)
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ fn kind_of(error: &Error) -> (u16, &'static str) {
         Error::NotFound { .. } => (404, "not_found"),
         Error::Invalid(_) => (400, "invalid_prompt"),
         Error::TooLarge { .. } => (413, "payload_too_large"),
+        Error::HashMismatch { .. } => (400, "invalid_request"),
         Error::KeyReused => (400, "invalid_prompt_id"),
         Error::InProgress => (409, "prompt_in_progress"),
         Error::OverLimit { .. } => (429, "over_limit"),

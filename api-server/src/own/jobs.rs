@@ -24,6 +24,7 @@ use crate::{
     http::Mount,
     jobs::{IdempotencyKey, Submission, Submitted},
     limits::{BURST_SECONDS, Left},
+    uploads,
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -100,6 +101,9 @@ async fn submitted(
             .map_err(|_| Error::invalid("/labels", "labels are a map of texts to texts"))?,
     };
     name_the_type(&mut spec);
+    if let Some(inputs) = spec.get_mut("inputs") {
+        uploads::settle(app, &caller, &mount, inputs).await?;
+    }
     app.jobs
         .submit(
             &caller,

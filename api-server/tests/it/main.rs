@@ -7,12 +7,15 @@
 )]
 
 mod auth;
+mod clients;
 mod events;
 mod files;
 mod jobs;
 mod keys;
 mod limits;
+mod maker;
 mod native;
 mod pools;
 mod rig;
 mod trouble;
+mod uploads;

@@ -170,6 +170,15 @@ impl Rig {
 
     /// Starts a replica, and waits until it is ready.
     pub(crate) async fn replica(&self) -> Replica {
+        self.replica_called(Some("https://images.example.com/")).await
+    }
+
+    /// One whose links lead to itself.
+    pub(crate) async fn replica_at_home(&self) -> Replica {
+        self.replica_called(None).await
+    }
+
+    async fn replica_called(&self, public_url: Option<&str>) -> Replica {
         let port = || SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let (address, metrics) = (port(), port());
         let log = self.files.path().join(format!("{}.log", address.port()));
@@ -181,10 +190,11 @@ impl Rig {
             format!("--namespace={}", self.system),
             format!("--listen={address}"),
             format!("--metrics-listen={metrics}"),
-            "--public-url=https://images.example.com/".to_owned(),
+            "--keys-in-paths".to_owned(),
             "--drain-seconds=5".to_owned(),
         ]
         .into_iter()
+        .chain(public_url.map(|url| format!("--public-url={url}")))
         .map(OsString::from)
         .collect();
         let process =

@@ -1,0 +1,82 @@
+//! Real clients, in Python, against a replica.
+
+use std::{path::Path, process::Output, time::Duration};
+
+use serde_json::json;
+use testkit::{S3, S3Options};
+use tokio::{process::Command, sync::OnceCell};
+
+use crate::{
+    maker::Maker,
+    rig::{Replica, Rig},
+};
+
+const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tools/python.sh");
+
+/// A studio whose jobs are made, a replica, and a key.
+pub(crate) struct Shop {
+    pub(crate) rig: Rig,
+    pub(crate) replica: Replica,
+    pub(crate) key: String,
+    _s3: S3,
+    _maker: Maker,
+}
+
+impl Shop {
+    /// Opens it: pool `sd15` with the model `sd15.safetensors`; pictures take a moment.
+    pub(crate) async fn open() -> Self {
+        let rig = Rig::start().await;
+        let s3 = S3::start(S3Options::default()).await.expect("S3");
+        let models = json!([{"name": "sd15.safetensors", "folder": "checkpoints", "family": "SD15"}]);
+        rig.pool("sd15", &s3, |pool| pool["status"] = json!({"models": models})).await;
+        let key = rig.tenant_with_key("acme", json!({})).await;
+        let replica = rig.replica_at_home().await;
+        let maker = Maker::start(&rig, "sd15", &s3, Duration::from_millis(300)).await;
+        Self { rig, replica, key, _s3: s3, _maker: maker }
+    }
+
+    /// Runs a script of tests/clients, which finds API_URL, API_KEY and OTHER_KEY, a key of another tenant, in its
+    /// environment; panics with its words if it fails.
+    pub(crate) async fn run(&self, script: &str) {
+        let other = self.rig.tenant_with_key("other", json!({})).await;
+        let output = Command::new(python().await)
+            .arg(Path::new(CLIENTS).join(script))
+            .env("API_URL", format!("http://{}", self.replica.address))
+            .env("API_KEY", &self.key)
+            .env("OTHER_KEY", other)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(120), output)
+            .await
+            .expect("it ends in time")
+            .expect("it runs");
+        assert!(output.status.success(), "{script}:\n{}\n{}", said(&output), self.replica.said());
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A Python that has the clients.
+async fn python() -> &'static str {
+    static FOUND: OnceCell<String> = OnceCell::const_new();
+    FOUND
+        .get_or_init(|| async {
+            let output = Command::new(PYTHON)
+                .arg(format!("{CLIENTS}/requirements.txt"))
+                .output()
+                .await
+                .expect("a script");
+            assert!(output.status.success(), "{}", said(&output));
+            String::from_utf8(output.stdout).expect("a path").trim().to_owned()
+        })
+        .await
+}
+
+#[tokio::test]
+async fn pythons_standard_library_is_client_enough() {
+    Shop::open().await.run("plain_python.py").await;
+}
