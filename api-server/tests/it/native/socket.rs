@@ -16,6 +16,7 @@ use tokio_tungstenite::{
 
 use super::{cancelled, complete, fail, get, history, post, send, uid};
 use crate::{
+    clients::Shop,
     events::{begin, tell},
     rig::{PATIENCE, Replica, Rig},
 };
@@ -265,4 +266,9 @@ async fn a_socket_ends_when_its_key_is_revoked_or_its_replica_stops() {
     let stopped = tokio::task::spawn_blocking(move || replica.process.terminate());
     assert!(timeout(Duration::from_secs(4), of_stopped.next()).await.expect("it ends in time").is_none());
     stopped.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn comfyuis_own_example_gets_its_pictures() {
+    Shop::open().await.run("comfyui_native.py").await;
 }
