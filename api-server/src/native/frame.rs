@@ -81,7 +81,9 @@ impl Frame {
 
     /// How the prompt ended. `node`: the id and the class of the one that ran last, if known.
     pub(super) fn end(job: &Job, node: (&str, &str)) -> Self {
-        let timestamp = millis(job.status.completion_time.as_ref());
+        let status = &job.status;
+        let at = status.completion_time.as_ref().or(status.start_time.as_ref()).or(job.created.as_ref());
+        let timestamp = millis(at);
         match job.state() {
             State::Completed => {
                 Self::new("execution_success", json!({ "prompt_id": job.name, "timestamp": timestamp }))

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::session::Session;
 use super::refusal::Refusal;
-use crate::{app::App, auth::with_token};
+use crate::{app::App, auth::with_token, http::StaysOpen};
 
 /// Clients send little; more in one message ends the connection.
 const MESSAGE_AT_MOST: usize = 64 << 10;
@@ -30,6 +30,7 @@ pub(super) struct Asked {
 /// Opens a socket. Any origin may: what counts is the key, which no browser adds by itself.
 pub(super) async fn open(
     State(app): State<App>,
+    stays_open: StaysOpen,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -46,5 +47,8 @@ pub(super) async fn open(
         id if id.is_empty() => Uuid::new_v4().simple().to_string(),
         id => id,
     };
-    upgrade.on_upgrade(|socket| Session::run(app, caller, client_id, socket))
+    upgrade.on_upgrade(async |socket| {
+        Session::run(app, caller, client_id, socket).await;
+        drop(stays_open);
+    })
 }
