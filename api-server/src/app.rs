@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     native::Definitions,
     progress::Progress,
+    webhooks::Webhooks,
 };
 
 /// How often a stream looks whether its key is still good.
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
+    pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) definitions: Definitions,
     /// What links begin with, without a slash at its end.

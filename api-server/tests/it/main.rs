@@ -19,3 +19,4 @@ mod pools;
 mod rig;
 mod trouble;
 mod uploads;
+mod webhooks;
