@@ -18,6 +18,7 @@ use super::{body::Away, frame::Frame, graph, outputs, own_jobs, refusal::Refusal
 use crate::{
     app::App,
     cache::{Job, State as JobState},
+    error::Error,
 };
 
 /// Prompts in one answer.
@@ -111,10 +112,16 @@ pub(super) async fn hide(
     stream::iter(jobs)
         .map(|job| {
             let (app, caller) = (&app, &caller);
-            async move { app.jobs.keep(caller, &job, own_jobs::hidden(&job)).await }
+            async move {
+                match app.jobs.keep(caller, &job, own_jobs::hidden(&job)).await {
+                    // It was deleted meanwhile.
+                    Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
         })
         .buffer_unordered(WRITES_AT_ONCE)
-        .try_for_each(async |_| Ok(()))
+        .try_for_each(async |()| Ok(()))
         .await?;
     Ok(())
 }

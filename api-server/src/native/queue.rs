@@ -15,7 +15,7 @@ use super::{
     own_jobs::{self, Stage},
     refusal::Refusal,
 };
-use crate::{app::App, auth::Caller, cache::Job};
+use crate::{app::App, auth::Caller, cache::Job, error::Error};
 
 /// Prompts in one answer, or that one request cancels.
 const MOST: usize = 1000;
@@ -71,7 +71,11 @@ pub(super) async fn interrupt(
 async fn cancel(app: &App, caller: &Caller, asked: impl Fn(&Job) -> bool) -> Result<(), Refusal> {
     caller.may_write()?;
     for job in own_jobs::newest(app, caller, MOST, asked) {
-        app.jobs.cancel(caller, &job.name).await?;
+        match app.jobs.cancel(caller, &job.name).await {
+            // It was deleted meanwhile.
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
