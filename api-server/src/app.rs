@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     auth::{self, Caller, KeyStore},
@@ -35,6 +35,8 @@ pub(crate) struct App {
     pub(crate) definitions: Definitions,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,
+    /// A permit for each stream of events that may be open at once.
+    pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the server is told to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }

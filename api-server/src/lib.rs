@@ -37,8 +37,10 @@ use queue::Redis;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
+
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
 pub use webhooks::Network;
@@ -52,6 +54,9 @@ use limits::Limits;
 use metrics::Metrics;
 use progress::Progress;
 use webhooks::{SigningSecrets, Webhooks};
+
+/// Between two pieces of a request's body; who sends nothing for longer is not waited for.
+const BETWEEN_PIECES: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -78,6 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
         definitions: native::Definitions::default(),
+        streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),
@@ -119,6 +125,7 @@ fn routes(app: App) -> Router {
         .merge(runpod::routes())
         .fallback(own::no_such_path)
         .method_not_allowed_fallback(own::no_such_method)
+        .layer(RequestBodyTimeoutLayer::new(BETWEEN_PIECES))
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }

@@ -28,6 +28,12 @@ pub(crate) fn with_token(mut headers: HeaderMap, token: Option<&str>) -> HeaderM
     headers
 }
 
+/// Whether a client that follows a redirect to another host leaves its key behind: clients drop `Authorization` then, and pass
+/// `X-API-Key` on.
+pub(crate) fn stays_on_redirect(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) && !headers.contains_key(X_API_KEY)
+}
+
 fn in_authorization(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let key = match scheme.to_ascii_lowercase().as_str() {

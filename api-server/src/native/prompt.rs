@@ -72,8 +72,7 @@ async fn submitted(
     graph::verify(&graph, &caller.tenant, engine.as_ref().map(|engine| &engine.nodes))?;
     let spec = json!({ "work": { "type": "Workflow", "workflow": { "graph": graph } } });
     let Value::Object(spec) = spec else { return Err(Error::Internal("a spec is an object".into()).into()) };
-    let submission =
-        Submission { spec, pool: mount.pool, front: FRONT, name: Some(name), kept, ..Submission::default() };
+    let submission = Submission { spec, pool: mount.pool, front: FRONT, name, kept, ..Submission::default() };
     let submitted = app.jobs.submit(&caller, submission).await?;
     // A namespace may have jobs of other tenants, and of other keys.
     if !submitted.is_new && !own_jobs::is_own(&caller, &submitted.job) {
@@ -82,15 +81,12 @@ async fn submitted(
     Ok(submitted)
 }
 
-/// The client's prompt_id, or a new one.
-fn prompt_id(body: &Map<String, Value>) -> Result<Uuid, Refusal> {
-    let Some(given) = body.get("prompt_id").filter(|given| !given.is_null()) else {
-        return Ok(Uuid::new_v4());
-    };
+/// The client's prompt_id. A prompt without one has a job by a new name, which nobody can ask for again.
+fn prompt_id(body: &Map<String, Value>) -> Result<Option<Uuid>, Refusal> {
+    let Some(given) = body.get("prompt_id").filter(|given| !given.is_null()) else { return Ok(None) };
     let id = given.as_str().and_then(|text| Uuid::try_parse(text).ok().filter(|id| id.to_string() == text));
-    id.ok_or_else(|| {
-        Refusal::new("invalid_prompt_id", "prompt_id must be a UUID in lower case, with hyphens")
-    })
+    let wrong = || Refusal::new("invalid_prompt_id", "prompt_id must be a UUID in lower case, with hyphens");
+    id.map(Some).ok_or_else(wrong)
 }
 
 /// What is kept with the job of a request beside its graph.
@@ -145,8 +141,8 @@ mod tests {
     #[test]
     fn a_prompt_id_is_a_uuid_in_its_usual_form() {
         let id = "7f1c0d2e-0000-4000-8000-00000000000a";
-        assert_eq!(prompt_id(&object(&json!({"prompt_id": id}))).unwrap().to_string(), id);
-        assert!(prompt_id(&object(&json!({"prompt_id": null}))).is_ok());
+        assert_eq!(prompt_id(&object(&json!({"prompt_id": id}))).unwrap(), Some(id.parse().unwrap()));
+        assert_eq!(prompt_id(&object(&json!({"prompt_id": null}))).unwrap(), None);
         for bad in [json!(id.to_uppercase()), json!(id.replace('-', "")), json!(""), json!(7), json!("a")] {
             assert!(prompt_id(&object(&json!({"prompt_id": bad}))).is_err(), "{bad}");
         }

@@ -62,7 +62,7 @@ fn kind_of(error: &Error) -> (u16, &'static str) {
         Error::KeyReused => (400, "invalid_prompt_id"),
         Error::InProgress => (409, "prompt_in_progress"),
         Error::OverLimit { .. } => (429, "over_limit"),
-        Error::Unavailable { .. } => (503, "unavailable"),
+        Error::Unavailable { .. } | Error::Unclear { .. } => (503, "unavailable"),
         Error::Internal(_) => (500, "internal_error"),
     }
 }
@@ -72,6 +72,9 @@ fn message_of(error: &Error) -> String {
     match error {
         Error::KeyReused => "the prompt_id was used before, with another prompt".to_owned(),
         Error::InProgress => "a request with this prompt_id is being worked on; send it again".to_owned(),
+        Error::Unclear { what, .. } => {
+            format!("{what}; the prompt may be there or not: send it again with the same prompt_id")
+        }
         error => error.to_string(),
     }
 }

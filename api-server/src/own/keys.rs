@@ -9,11 +9,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{body, problem::Problem};
+use super::problem::Problem;
 use crate::{
     app::App,
     auth::{self, Rights},
     error::Error,
+    http::body,
 };
 
 /// The key that is wanted.

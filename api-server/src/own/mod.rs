@@ -1,6 +1,6 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
-mod body;
+mod estimate;
 mod events;
 mod files;
 mod jobs;
@@ -9,6 +9,7 @@ mod openapi;
 mod pools;
 mod problem;
 mod results;
+mod retry;
 mod usage;
 pub(crate) mod view;
 mod wait;
@@ -20,12 +21,9 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::app::App;
+use crate::{app::App, http::body::BODY_AT_MOST};
 
 pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
-
-/// A request's body in bytes: a workflow has up to 1 MiB.
-const BODY_AT_MOST: usize = 2 << 20;
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
@@ -40,6 +38,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/retry", post(retry::retry))
+        .route("/v1/estimate", post(estimate::estimate))
         .route("/v1/jobs/{id}/webhooks", get(webhooks::list))
         .route("/v1/jobs/{id}/webhooks/{message}/redeliver", post(webhooks::redeliver))
         .route("/v1/webhook-secret", post(webhooks::rotate))

@@ -8,6 +8,7 @@
 
 mod auth;
 mod clients;
+mod comfy_v2;
 mod events;
 mod files;
 mod jobs;

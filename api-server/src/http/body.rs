@@ -4,8 +4,10 @@ use axum::extract::rejection::BytesRejection;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::BODY_AT_MOST;
 use crate::error::Error;
+
+/// A request's body in bytes: a workflow has up to 1 MiB.
+pub(crate) const BODY_AT_MOST: usize = 2 << 20;
 
 /// The body's bytes.
 pub(crate) fn bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
