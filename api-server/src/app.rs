@@ -13,6 +13,7 @@ use crate::{
     jobs::JobStore,
     limits::Limits,
     metrics::Metrics,
+    native::Definitions,
     progress::Progress,
     webhooks::Webhooks,
 };
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) buckets: Buckets,
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) definitions: Definitions,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,
     /// A permit for each stream of events that may be open at once.

@@ -82,6 +82,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             config.webhook_allow.clone(),
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        definitions: native::Definitions::default(),
         streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),

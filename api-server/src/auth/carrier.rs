@@ -18,6 +18,16 @@ pub(crate) fn key_in(headers: &HeaderMap) -> Option<String> {
     authorization.or_else(|| headers.get(X_API_KEY).and_then(text)).filter(|key| !key.is_empty())
 }
 
+/// The headers of a WebSocket's request, whose key may stand in its query: a browser can set no header of it.
+pub(crate) fn with_token(mut headers: HeaderMap, token: Option<&str>) -> HeaderMap {
+    if let Some(token) = token.filter(|_| key_in(&headers).is_none())
+        && let Ok(value) = HeaderValue::try_from(format!("Bearer {token}"))
+    {
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
+}
+
 /// Whether a client that follows a redirect to another host leaves its key behind: clients drop `Authorization` then, and pass
 /// `X-API-Key` on.
 pub(crate) fn stays_on_redirect(headers: &HeaderMap) -> bool {
@@ -63,6 +73,17 @@ mod tests {
         ] {
             assert_eq!(key(&[header]).as_deref(), Some("ij_k"), "{header:?}");
         }
+    }
+
+    #[test]
+    fn a_token_counts_where_no_header_has_a_key() {
+        let found = |authorization: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(authorization))]);
+            key_in(&with_token(headers, Some("ij_t")))
+        };
+        assert_eq!(found("Bearer ").as_deref(), Some("ij_t"));
+        assert_eq!(found("Bearer ij_k").as_deref(), Some("ij_k"));
+        assert_eq!(key_in(&with_token(HeaderMap::new(), None)), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::{Job, Tenant};
 
@@ -31,6 +31,18 @@ pub(crate) enum Seen {
     Gone,
 }
 
+/// A change of one of a tenant's jobs.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// It is new, or other than before.
+    Is(Arc<Job>),
+    /// It is deleted; as it was last.
+    Gone(Arc<Job>),
+}
+
+/// So many changes of a tenant's jobs are kept for who follows them and is slow; who is slower misses some, and is told so.
+const CHANGES_KEPT: usize = 256;
+
 /// All jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
@@ -46,6 +58,8 @@ struct Maps {
     /// By namespace and tenant.
     tenants: HashMap<(String, String), BTreeMap<Place, Arc<Job>>>,
     followed: HashMap<JobKey, watch::Sender<Seen>>,
+    /// By namespace and tenant.
+    followed_tenants: HashMap<(String, String), broadcast::Sender<Change>>,
 }
 
 /// A part of a list.
@@ -93,6 +107,14 @@ impl Jobs {
         let now = maps.jobs.get(key).map_or(Seen::NotYet, |job| Seen::Is(Arc::clone(job)));
         maps.followed.retain(|_, sender| sender.receiver_count() > 0);
         maps.followed.entry(key.clone()).or_insert_with(|| watch::Sender::new(now)).subscribe()
+    }
+
+    /// Follows all jobs of a tenant: every change from now on.
+    pub(crate) fn follow_all(&self, tenant: &Tenant) -> broadcast::Receiver<Change> {
+        let mut maps = self.write();
+        maps.followed_tenants.retain(|_, sender| sender.receiver_count() > 0);
+        let sender = maps.followed_tenants.entry(owner(tenant));
+        sender.or_insert_with(|| broadcast::Sender::new(CHANGES_KEPT)).subscribe()
     }
 
     /// A job as a write was answered, until the watch shows it. One that is not known, or known by a later version, stays
@@ -159,12 +181,22 @@ impl Maps {
         if let Some(followed) = self.followed.get(&key) {
             followed.send_replace(Seen::Is(Arc::clone(&job)));
         }
+        self.tell_followers(&job, Change::Is);
         job
+    }
+
+    fn tell_followers(&self, job: &Arc<Job>, change: fn(Arc<Job>) -> Change) {
+        let owner = (job.namespace.clone(), job.tenant.clone());
+        if let Some(sender) = self.followed_tenants.get(&owner) {
+            // An error says that nobody follows any more.
+            let _ = sender.send(change(Arc::clone(job)));
+        }
     }
 
     fn remove(&mut self, key: &JobKey) {
         if let Some(old) = self.jobs.remove(key) {
             self.unlist(&old);
+            self.tell_followers(&old, Change::Gone);
         }
         if let Some(followed) = self.followed.remove(key) {
             followed.send_replace(Seen::Gone);
@@ -246,6 +278,18 @@ mod tests {
         jobs.retain(&HashSet::new());
         assert!(matches!(*follower.borrow_and_update(), Seen::Gone));
         assert!(jobs.page(&tenant("acme"), None, 10, |_| true).jobs.is_empty());
+    }
+
+    #[test]
+    fn who_follows_a_tenant_sees_each_change_of_its_jobs_and_of_no_others() {
+        let jobs = Jobs::default();
+        let mut changes = jobs.follow_all(&tenant("acme"));
+        jobs.put(job("a", "acme", 1, false));
+        jobs.put(job("b", "other", 1, false));
+        jobs.remove(&JobKey { namespace: "studio".into(), name: "a".into() }, "uid-a");
+        assert!(matches!(changes.try_recv(), Ok(Change::Is(job)) if job.name == "a"));
+        assert!(matches!(changes.try_recv(), Ok(Change::Gone(job)) if job.name == "a"));
+        assert!(changes.try_recv().is_err());
     }
 
     #[test]

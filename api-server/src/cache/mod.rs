@@ -12,7 +12,7 @@ use crds::{ImageTenant, ImageTenantSpec, WorkerPool};
 use workflow::is_like;
 
 pub(crate) use job::{Job, JobObject, Request, State};
-pub(crate) use jobs::{JobKey, Jobs, Place, Seen};
+pub(crate) use jobs::{Change, JobKey, Jobs, Place, Seen};
 pub(crate) use watch::{Watches, run};
 
 use crate::{
@@ -34,6 +34,12 @@ pub(crate) struct Tenant {
 pub(crate) struct PoolKey {
     pub(crate) namespace: String,
     pub(crate) name: String,
+}
+
+/// Whether the limits of a pool let its jobs load this model file.
+pub(crate) fn pool_allows(pool: &WorkerPool, model: &str) -> bool {
+    let patterns = &pool.spec.limits.models;
+    patterns.is_empty() || patterns.iter().any(|pattern| is_like(pattern, model))
 }
 
 /// All that is watched. Cheap to clone.

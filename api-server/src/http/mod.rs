@@ -8,5 +8,5 @@ mod system;
 
 pub(crate) use mount::Mount;
 pub(crate) use observe::observe;
-pub(crate) use serve::serve;
+pub(crate) use serve::{StaysOpen, serve};
 pub(crate) use system::routes as system_routes;

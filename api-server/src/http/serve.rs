@@ -1,11 +1,18 @@
 //! Takes connections, and lets those that work end when the server is told to stop.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::timeout};
@@ -20,6 +27,19 @@ const HEADERS: Duration = Duration::from_secs(75);
 const HEADERS_AT_MOST: usize = 64 << 10;
 /// After an accept that failed, e.g. as there are too many open files.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Held by what goes on with a connection after its request, a WebSocket: the server waits for its end as for a request's.
+#[derive(Clone)]
+pub(crate) struct StaysOpen(#[allow(dead_code, reason = "held")] Arc<Watcher>);
+
+impl<S: Sync> FromRequestParts<S> for StaysOpen {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        // Every request comes by `serve`.
+        parts.extensions.get().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
 
 /// Serves until `stop`; then takes no connection any more and waits up to `drain` for requests that run.
 pub(crate) async fn serve(
@@ -48,7 +68,12 @@ pub(crate) async fn serve(
         // Small frames of a stream go out at once.
         let _ = stream.set_nodelay(true);
         let app = app.clone();
-        let service = tower::service_fn(move |request| app.clone().oneshot(take_off(request, keys_in_paths)));
+        let stays_open = StaysOpen(Arc::new(connections.watcher()));
+        let service = tower::service_fn(move |request| {
+            let mut request = take_off(request, keys_in_paths);
+            request.extensions_mut().insert(stays_open.clone());
+            app.clone().oneshot(request)
+        });
         let service = TowerToHyperService::new(service);
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let watched = connections.watch(connection);
@@ -59,7 +84,9 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
-    if timeout(drain, connections.shutdown()).await.is_err() {
+    let ended = timeout(drain, connections.shutdown()).await.is_ok();
+    // Without time to drain, idle connections have none either.
+    if !ended && !drain.is_zero() {
         tracing::warn!("requests were still running when the time to drain was over");
     }
 }

@@ -6,12 +6,12 @@ mod submit;
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{ImageJob, ImageRecipe};
+use crds::{ImageJob, ImageRecipe, names::ANNOTATION_REQUEST};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::{sync::Semaphore, time::timeout};
 
 pub(crate) use cursor::{cursor, place_at};
@@ -19,7 +19,7 @@ pub(crate) use submit::{IdempotencyKey, Submission, Submitted};
 
 use crate::{
     auth::Caller,
-    cache::{Cache, Job, JobObject, State, Tenant},
+    cache::{Cache, Job, JobObject, Request, State, Tenant},
     error::Error,
     limits::Limits,
 };
@@ -148,9 +148,27 @@ impl JobStore {
         Ok(())
     }
 
+    /// Replaces what the front keeps of a job.
+    pub(crate) async fn keep(
+        &self,
+        caller: &Caller,
+        job: &Job,
+        kept: Map<String, Value>,
+    ) -> Result<Arc<Job>, Error> {
+        caller.may_write()?;
+        let request = Request { front: kept, ..job.request.clone() };
+        let request = serde_json::to_string(&request).map_err(|error| Error::Internal(error.to_string()))?;
+        self.patch(job, json!({ "metadata": { "annotations": { ANNOTATION_REQUEST: request } } })).await
+    }
+
     async fn change(&self, job: &Job, spec: Value) -> Result<Arc<Job>, Error> {
+        self.patch(job, json!({ "metadata": {}, "spec": spec })).await
+    }
+
+    async fn patch(&self, job: &Job, mut patch: Value) -> Result<Arc<Job>, Error> {
         let api: Api<JobObject> = Api::namespaced(self.client.clone(), &job.namespace);
-        let patch = Patch::Merge(json!({ "metadata": { "uid": job.uid }, "spec": spec }));
+        patch["metadata"]["uid"] = json!(job.uid);
+        let patch = Patch::Merge(patch);
         match timeout(ANSWER, api.patch(&job.name, &PatchParams::default(), &patch)).await {
             Ok(Ok(changed)) => Ok(self.cache.jobs.put_answer(changed.into())),
             // A patch that names another uid conflicts.
@@ -161,6 +179,14 @@ impl JobStore {
             Err(_) => Err(away(&"no answer in time")),
         }
     }
+}
+
+/// Whether a job was created with the caller's key.
+pub(crate) fn is_of_key(job: &Job, caller: &Caller) -> bool {
+    let Caller { tenant, key } = caller;
+    job.namespace == tenant.spec.namespace
+        && *job.tenant == *tenant.name
+        && job.key.as_deref() == Some(submit::label_value(&key.name))
 }
 
 /// The cluster's API server does not do what it is asked.

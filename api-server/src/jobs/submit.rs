@@ -356,7 +356,7 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
 }
 
 /// Names of Secrets may be longer than labels' values.
-fn label_value(name: &str) -> &str {
+pub(super) fn label_value(name: &str) -> &str {
     const LONGEST: usize = 63;
     name.get(..LONGEST).unwrap_or(name).trim_end_matches(['-', '.'])
 }

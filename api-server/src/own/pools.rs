@@ -11,12 +11,11 @@ use crds::{
 };
 use kube::ResourceExt as _;
 use serde_json::{Map, Value, json};
-use workflow::is_like;
 
 use super::problem::Problem;
 use crate::{
     app::App,
-    cache::{PoolKey, Tenant},
+    cache::{PoolKey, Tenant, pool_allows},
     error::Error,
 };
 
@@ -38,7 +37,7 @@ fn view(tenant: &Tenant, key: &PoolKey, pool: &WorkerPool) -> Value {
     let models: Vec<&PoolModelStatus> = status
         .models
         .iter()
-        .filter(|model| tenant.may_load(&model.name) && allows(pool, &model.name))
+        .filter(|model| tenant.may_load(&model.name) && pool_allows(pool, &model.name))
         .collect();
     let workers = |count: fn(&FleetStatus) -> u32| status.fleets.iter().map(count).sum::<u32>();
     let queue = status.queue.clone().unwrap_or_default();
@@ -61,11 +60,6 @@ fn view(tenant: &Tenant, key: &PoolKey, pool: &WorkerPool) -> Value {
         "waitSeconds": wait_seconds(pool),
         "currency": pool.spec.currency,
     })
-}
-
-fn allows(pool: &WorkerPool, model: &str) -> bool {
-    let patterns = &pool.spec.limits.models;
-    patterns.is_empty() || patterns.iter().any(|pattern| is_like(pattern, model))
 }
 
 /// The GPU time of an image in seconds, on average of all that the pool has made.

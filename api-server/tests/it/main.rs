@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod maker;
+mod native;
 mod pools;
 mod rig;
 mod trouble;

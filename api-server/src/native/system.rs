@@ -1,0 +1,74 @@
+//! What ComfyUI tells of itself. It never wakes a GPU.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    BODY_AT_MOST,
+    definitions::pool_of,
+    refusal::{self, Refusal},
+};
+use crate::{app::App, http::Mount};
+
+/// What is told of a pool's version before a worker was there.
+const USUAL_VERSION: &str = "0.3.64";
+/// Memory of the machine and the GPU that clients are shown: some choose their defaults by it.
+const MEMORY: u64 = 24 << 30;
+
+/// A machine with one GPU, as clients expect it.
+pub(super) async fn stats(
+    State(app): State<App>,
+    mount: Mount,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let caller = app.caller(&headers)?;
+    let pool = pool_of(&app, &caller, &mount)?.map(|(_, pool)| pool);
+    let engine = pool.as_ref().and_then(|pool| pool.status.as_ref()?.engine.as_ref());
+    let version = engine.and_then(|engine| engine.version.as_deref()).unwrap_or(USUAL_VERSION);
+    Ok(Json(json!({
+        "system": {
+            "os": "posix", "ram_total": MEMORY, "ram_free": MEMORY, "comfyui_version": version,
+            "python_version": "3.11.7", "pytorch_version": "2.8.0", "embedded_python": false, "argv": ["main.py"],
+        },
+        "devices": [{
+            "name": "imagejob", "type": "cuda", "index": 0, "vram_total": MEMORY, "vram_free": MEMORY,
+            "torch_vram_total": MEMORY, "torch_vram_free": MEMORY,
+        }],
+    })))
+}
+
+/// What this server can beyond ComfyUI's first protocol.
+pub(super) fn flags() -> Value {
+    json!({ "supports_preview_metadata": false, "max_upload_size": BODY_AT_MOST })
+}
+
+pub(super) async fn features(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+    app.caller(&headers)?;
+    Ok(Json(flags()))
+}
+
+/// Memory of workers is the workers' own matter.
+pub(super) async fn free(State(app): State<App>, headers: HeaderMap) -> Result<(), Refusal> {
+    app.caller(&headers)?;
+    Ok(())
+}
+
+/// An empty list: of extensions for the editor, of embeddings.
+pub(super) async fn nothing(State(app): State<App>, headers: HeaderMap) -> Result<Json<[(); 0]>, Refusal> {
+    app.caller(&headers)?;
+    Ok(Json([]))
+}
+
+/// Uploads are not taken yet.
+pub(super) async fn not_yet(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    app.caller(&headers)?;
+    let body = refusal::body("not_implemented", "uploads are not supported yet", "", &Map::new());
+    Ok((StatusCode::NOT_IMPLEMENTED, Json(body)))
+}
