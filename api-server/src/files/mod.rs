@@ -5,4 +5,4 @@ mod download;
 mod range;
 
 pub(crate) use buckets::Buckets;
-pub(crate) use download::{download, find};
+pub(crate) use download::{download, find, read};
