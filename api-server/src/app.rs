@@ -10,10 +10,11 @@ use crate::{
     cache::Cache,
     error::Error,
     files::Buckets,
-    jobs::JobStore,
+    jobs::{JobStore, Submission, Submitted},
     limits::Limits,
     metrics::Metrics,
     progress::Progress,
+    signing::Signer,
 };
 
 /// How often a stream looks whether its key is still good.
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
+    pub(crate) signer: Signer,
     pub(crate) metrics: Arc<Metrics>,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,
@@ -39,6 +41,22 @@ impl App {
     /// Who sends a request with these headers.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         auth::caller(&self.cache, headers)
+    }
+
+    /// Creates a job, and counts it.
+    ///
+    /// # Errors
+    /// As [`JobStore::submit`].
+    pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
+        let front = submission.front;
+        let submitted = self.jobs.submit(caller, submission).await;
+        let outcome = match &submitted {
+            Ok(Submitted { is_new: true, .. }) => "created",
+            Ok(Submitted { is_new: false, .. }) => "repeated",
+            Err(_) => "refused",
+        };
+        self.metrics.submissions.with_label_values(&[front, outcome]).inc();
+        submitted
     }
 
     /// Returns when a stream of this caller has to end: the server stops, and the client finds another replica; or the key

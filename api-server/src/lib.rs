@@ -8,10 +8,12 @@
 mod a1111;
 mod app;
 mod auth;
+mod body;
 mod cache;
 mod comfy_v2;
 mod config;
 mod error;
+mod fields;
 mod files;
 mod follow;
 mod http;
@@ -21,11 +23,15 @@ mod metrics;
 mod models;
 mod native;
 mod openai;
+mod outcome;
 mod own;
 mod picture;
+mod pictures;
 mod progress;
 mod record;
 mod runpod;
+mod samplers;
+mod signing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +56,7 @@ use jobs::JobStore;
 use limits::Limits;
 use metrics::Metrics;
 use progress::Progress;
+use signing::Signer;
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -70,6 +77,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         cache: cache.clone(),
         progress: Progress::new(redis),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        signer: Signer::new(client.clone(), &config.namespace),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),

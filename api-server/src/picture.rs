@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{app::App, cache::Tenant, error::Error, http::Mount, models};
+use crate::{
+    app::App, cache::Tenant, error::Error, fields::Fields, http::Mount, models, samplers::engine_names,
+};
 
 /// What is asked for. What is left out is as usual for the model's family.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +31,26 @@ pub(crate) struct PictureOrder {
 }
 
 impl PictureOrder {
+    /// What all of these clients call alike.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] of a value that is not of its kind.
+    pub(crate) fn of_fields(fields: &mut Fields) -> Result<Self, Error> {
+        let sampler = fields.filled_text(&["sampler", "sampler_name"])?;
+        let (sampler, scheduler) = engine_names(sampler, fields.filled_text(&["scheduler"])?);
+        Ok(Self {
+            prompt: fields.text(&["prompt"])?.unwrap_or_default(),
+            negative_prompt: fields.text(&["negative_prompt"])?,
+            steps: fields.whole(&["num_inference_steps", "steps"])?,
+            cfg_scale: fields.number(&["guidance_scale", "cfg_scale", "cfg"])?,
+            sampler,
+            scheduler,
+            seed: fields.seed(&["seed"])?,
+            strength: fields.number(&["strength", "denoising_strength"])?,
+            ..Self::default()
+        })
+    }
+
     /// The spec of the ImageJob.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crds::{
     GROUP, ImageJobSpec, VERSION,
     names::{ANNOTATION_REQUEST, LABEL_API_KEY, LABEL_FRONT, LABEL_TENANT},
 };
+use jiff::Timestamp;
 use kube::{
     Api,
     api::{DeleteParams, Preconditions},
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use super::{JobStore, RETRY_AFTER, away, may};
 use crate::{
     auth::{Caller, to_hex},
-    cache::{Job, JobObject, PoolKey, Request},
+    cache::{Job, JobObject, PoolKey, Request, State, Tenant},
     error::{Error, Fault},
     limits::{Left, NewJob},
 };
@@ -87,6 +88,9 @@ pub(crate) struct Submission {
     pub(crate) name: Option<Uuid>,
     /// What the front keeps for its own answers, some hundred bytes.
     pub(crate) kept: Map<String, Value>,
+    /// The client says that it has sent the same before, but has no key for it: a job of the same front and body that is not
+    /// older counts as created by that request.
+    pub(crate) repeats_within: Option<Duration>,
 }
 
 /// What came of it.
@@ -142,7 +146,7 @@ impl JobStore {
     ///   there after all, and the same request finds it.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
-        let Submission { mut spec, labels, pool, front, key, name, kept } = submission;
+        let Submission { mut spec, labels, pool, front, key, name, kept, repeats_within } = submission;
         check_labels(&labels)?;
         if let Some(pool) = pool {
             spec.entry("poolRef")
@@ -150,6 +154,11 @@ impl JobStore {
         }
         let digest = digest(&spec, &labels);
         let tenant = &caller.tenant;
+        if let Some(within) = repeats_within
+            && let Some(job) = self.created_before(tenant, front, &digest, within)
+        {
+            return Ok(Submitted { job, is_new: false, left: None });
+        }
         let typed = match typed(&spec) {
             Ok(typed) => typed,
             // The API server says more exactly where.
@@ -197,6 +206,25 @@ impl JobStore {
         }
         let (job, is_new) = created?;
         Ok(Submitted { job, is_new, left: admitted.left })
+    }
+
+    /// The newest job of the front that the same request has created, if it is not older than that and nobody has cancelled
+    /// it.
+    fn created_before(
+        &self,
+        tenant: &Tenant,
+        front: &str,
+        digest: &str,
+        within: Duration,
+    ) -> Option<Arc<Job>> {
+        let oldest = (Timestamp::now() - within).as_second();
+        let same = |job: &Job| {
+            job.created_second() >= oldest
+                && job.front.as_deref() == Some(front)
+                && job.request.digest == digest
+                && !matches!(job.state(), State::Cancelling | State::Cancelled)
+        };
+        self.cache.jobs.page(tenant, None, 1, same).jobs.pop()
     }
 
     /// What the API server says against a spec.

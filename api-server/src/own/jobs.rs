@@ -16,9 +16,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{FRONT, body, problem::Problem, view, wait};
+use super::{FRONT, problem::Problem, view, wait};
 use crate::{
     app::App,
+    body,
     cache::{Job, Place, State as JobState},
     error::Error,
     http::Mount,
@@ -67,10 +68,8 @@ pub(crate) async fn submit(
 
 /// The limit of requests and what is left of it (draft-ietf-httpapi-ratelimit-headers-10).
 fn tell_left(headers: &mut HeaderMap, left: Option<Left>) {
-    let Some(Left { per_second, requests }) = left else { return };
-    let all = u64::from(per_second) * u64::from(BURST_SECONDS);
-    let used = all.saturating_sub(requests);
-    let resets = used.div_ceil(per_second.max(1).into());
+    let Some(left) = left else { return };
+    let (all, requests, resets) = (left.all(), left.requests, left.resets_in_seconds());
     for (name, value) in [
         ("ratelimit-policy", format!("\"requests\";q={all};w={BURST_SECONDS}")),
         ("ratelimit", format!("\"requests\";r={requests};t={resets}")),

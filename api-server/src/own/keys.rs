@@ -9,10 +9,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{body, problem::Problem};
+use super::problem::Problem;
 use crate::{
     app::App,
     auth::{self, Rights},
+    body,
     error::Error,
 };
 

@@ -1,6 +1,5 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
-mod body;
 mod events;
 mod jobs;
 mod keys;
@@ -17,10 +16,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::app::App;
-
-/// A request's body in bytes: a workflow has up to 1 MiB.
-const BODY_AT_MOST: usize = 2 << 20;
+use crate::{app::App, body};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
@@ -42,5 +38,5 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{name}", delete(keys::revoke))
         .route("/errors/{code}", get(problem::page))
-        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
+        .layer(DefaultBodyLimit::max(body::AT_MOST))
 }

@@ -14,6 +14,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod maker;
+mod openai;
 mod pools;
 mod rig;
 mod trouble;
