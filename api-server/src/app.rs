@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
+use queue::Redis;
 use tokio::sync::watch;
 
 use crate::{
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
     pub(crate) signer: Signer,
+    pub(crate) redis: Redis,
     pub(crate) metrics: Arc<Metrics>,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,

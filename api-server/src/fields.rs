@@ -36,6 +36,11 @@ impl Fields {
         Ok(found)
     }
 
+    /// Sets a field that is read later.
+    pub(crate) fn put(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     pub(crate) fn text(&mut self, names: &[&str]) -> Result<Option<String>, Error> {
         match self.take(names)? {
             None => Ok(None),

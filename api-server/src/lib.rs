@@ -32,6 +32,7 @@ mod record;
 mod runpod;
 mod samplers;
 mod signing;
+mod uploads;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,7 +76,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         keys: KeyStore::new(client.clone(), &config.namespace),
         limits,
         cache: cache.clone(),
-        progress: Progress::new(redis),
+        progress: Progress::new(redis.clone()),
+        redis,
         buckets: Buckets::new(client.clone(), cache.clone()),
         signer: Signer::new(client.clone(), &config.namespace),
         stopping: stop.clone(),

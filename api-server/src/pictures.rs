@@ -27,6 +27,14 @@ pub(crate) fn of(job: &Job) -> impl Iterator<Item = Picture<'_>> {
     })
 }
 
+/// All files of the job, whatever they are.
+pub(crate) fn all_files(job: &Job) -> impl Iterator<Item = Picture<'_>> {
+    job.status.results.iter().flat_map(|result| {
+        let files = result.outputs.iter().enumerate();
+        files.map(|(output, file)| Picture { index: result.index, output, file })
+    })
+}
+
 impl Picture<'_> {
     /// Its bytes in base64.
     ///

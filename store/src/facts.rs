@@ -105,7 +105,7 @@ impl FileFacts {
 }
 
 /// Metadata travels in HTTP headers, which hold ASCII: other characters, `%`, `&` and `=` are percent-encoded.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         match byte {
             b'%' | b'&' | b'=' | b'+' | 0..=b' ' | 0x7f.. => drop(write!(escaped, "%{byte:02X}")), // a String takes all
@@ -115,7 +115,7 @@ fn escaped(text: &str) -> String {
     })
 }
 
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -15,6 +15,7 @@ mod facts;
 mod latent;
 mod output;
 mod read;
+mod upload;
 
 pub use bucket::{Found, Put, Store};
 pub use capabilities::{Capabilities, Conditions};
@@ -25,3 +26,4 @@ pub use facts::FileFacts;
 pub use latent::Latent;
 pub use output::Output;
 pub use read::Reading;
+pub use upload::Upload;

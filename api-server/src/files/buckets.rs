@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::JobOutput;
+use crds::{JobOutput, WorkerPool};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use store::{Keys, Output, Store};
@@ -50,8 +50,24 @@ impl Buckets {
         self.open(&PoolKey::new(&pool.namespace, &pool.name), output).await
     }
 
+    /// The bucket of a pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the pool's credentials can't be read.
+    pub(crate) async fn of_pool(&self, key: &PoolKey, pool: &WorkerPool) -> Result<Store, Error> {
+        let crds::Output { bucket, endpoint, key_prefix, public_url, .. } = &pool.spec.output;
+        let output = JobOutput {
+            endpoint: endpoint.clone(),
+            bucket: bucket.clone(),
+            key_prefix: key_prefix.clone(),
+            public_url: public_url.clone(),
+        };
+        self.open(key, &output).await
+    }
+
     async fn open(&self, pool: &PoolKey, output: &JobOutput) -> Result<Store, Error> {
-        let place = format!("{}/{}", output.endpoint.as_deref().unwrap_or_default(), output.bucket);
+        let JobOutput { endpoint, bucket, key_prefix, .. } = output;
+        let place = format!("{}/{bucket}/{key_prefix}", endpoint.as_deref().unwrap_or_default());
         let known = (pool.clone(), place);
         if let Some((since, store)) = self.lock().get(&known)
             && since.elapsed() < KEPT

@@ -20,6 +20,23 @@ const SANDBOX: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
 );
 
+/// A file as it is handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Served<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) media_type: &'a str,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Option<&'a str>,
+}
+
+impl<'a> From<&'a OutputFile> for Served<'a> {
+    fn from(file: &'a OutputFile) -> Self {
+        let OutputFile { key, name, media_type, bytes, sha256, .. } = file;
+        Self { key, name, media_type, bytes: *bytes, sha256: sha256.as_deref() }
+    }
+}
+
 /// The file of a job: output `n` of image `index`.
 pub(crate) fn find(job: &Job, index: u32, n: usize) -> Result<&OutputFile, Error> {
     let image = job.status.results.iter().find(|result| result.index == index);
@@ -31,9 +48,9 @@ pub(crate) fn find(job: &Job, index: u32, n: usize) -> Result<&OutputFile, Error
 ///
 /// # Errors
 /// [`Error::NotFound`] when the bucket does not have it any more; [`Error::Unavailable`] when the bucket is away.
-pub(crate) async fn download(store: &Store, file: &OutputFile, asked: &HeaderMap) -> Result<Response, Error> {
+pub(crate) async fn download(store: &Store, file: &Served<'_>, asked: &HeaderMap) -> Result<Response, Error> {
     let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
-    let etag = file.sha256.as_ref().map(|sha256| format!("\"{sha256}\""));
+    let etag = file.sha256.map(|sha256| format!("\"{sha256}\""));
     let is_same = |tags: &str| {
         etag.as_ref().is_some_and(|etag| tags == "*" || tags.split(',').any(|tag| tag.trim() == etag))
     };
@@ -51,7 +68,7 @@ pub(crate) async fn download(store: &Store, file: &OutputFile, asked: &HeaderMap
         }
     };
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let reading = store.read(&file.key, range.clone()).await.map_err(|error| of_store(error, file))?;
+    let reading = store.read(file.key, range.clone()).await.map_err(|error| of_store(error, file.name))?;
     let mut headers = headers(file, etag.as_deref());
     headers.insert(header::CONTENT_LENGTH, reading.length.into());
     if let Some(range) = range {
@@ -72,10 +89,13 @@ pub(crate) async fn read(store: &Store, file: &OutputFile, most: usize) -> Resul
     if file.bytes > most as u64 {
         return Err(Error::TooLarge { most });
     }
-    let mut reading = store.read(&file.key, None).await.map_err(|error| of_store(error, file))?;
+    let mut reading = store.read(&file.key, None).await.map_err(|error| of_store(error, &file.name))?;
     let mut content = BytesMut::new();
     let broken = |error: std::io::Error| {
-        of_store(store::Error::Unavailable { at: store.place(&file.key), cause: error.to_string() }, file)
+        of_store(
+            store::Error::Unavailable { at: store.place(&file.key), cause: error.to_string() },
+            &file.name,
+        )
     };
     while let Some(piece) = reading.next().await.map_err(broken)? {
         content.extend_from_slice(&piece);
@@ -83,12 +103,12 @@ pub(crate) async fn read(store: &Store, file: &OutputFile, most: usize) -> Resul
     Ok(content.freeze())
 }
 
-fn headers(file: &OutputFile, etag: Option<&str>) -> HeaderMap {
+fn headers(file: &Served<'_>, etag: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut insert = |name: HeaderName, value: &str| {
         headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
     };
-    insert(header::CONTENT_TYPE, &file.media_type);
+    insert(header::CONTENT_TYPE, file.media_type);
     if let Some(etag) = etag {
         insert(header::ETAG, etag);
     }
@@ -105,11 +125,12 @@ fn headers(file: &OutputFile, etag: Option<&str>) -> HeaderMap {
     headers
 }
 
-fn of_store(error: store::Error, file: &OutputFile) -> Error {
+/// What a bucket says of a file.
+pub(crate) fn of_store(error: store::Error, name: &str) -> Error {
     use std::time::Duration;
     const RETRY_AFTER: Duration = Duration::from_secs(5);
     match error {
-        store::Error::NotFound { .. } => Error::NotFound { what: "file", name: file.name.clone() },
+        store::Error::NotFound { .. } => Error::NotFound { what: "file", name: name.to_owned() },
         error => {
             tracing::warn!(%error, "a file can't be read");
             Error::Unavailable {

@@ -60,7 +60,7 @@ pub(crate) async fn signed_file(
     let job = app.jobs.get(&tenant, name).await?;
     let file = find(&job, index, output)?;
     let store = app.buckets.of_job(&job).await?;
-    download(&store, file, headers).await
+    download(&store, &file.into(), headers).await
 }
 
 fn text(tenant: &str, job: &str, index: u32, output: usize, expires: i64) -> String {

@@ -193,7 +193,7 @@ impl JobStore {
         let request = Request { digest: digest.clone(), labels, front: kept };
         let metadata = json!({
             "name": name,
-            "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: label_value(&caller.key.name), LABEL_FRONT: front },
+            "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: caller.key.label(), LABEL_FRONT: front },
             "annotations": { ANNOTATION_REQUEST: serde_json::to_string(&request).unwrap_or_default() },
         });
         let object = image_job(&metadata, &spec);
@@ -344,12 +344,6 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
         }
         None => Ok(()),
     }
-}
-
-/// Names of Secrets may be longer than labels' values.
-fn label_value(name: &str) -> &str {
-    const LONGEST: usize = 63;
-    name.get(..LONGEST).unwrap_or(name).trim_end_matches(['-', '.'])
 }
 
 /// A field's path, e.g. `work.textToImage.loras[0].name`, as a JSON pointer.

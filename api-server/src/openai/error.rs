@@ -88,7 +88,9 @@ impl From<Error> for Refusal {
             Error::NotFound { .. } => invalid(StatusCode::NOT_FOUND),
             Error::Invalid(faults) => Self::of_faults(faults, message),
             Error::TooLarge { .. } => invalid(StatusCode::PAYLOAD_TOO_LARGE),
-            Error::KeyReused | Error::InProgress => Self { retry: false, ..invalid(StatusCode::CONFLICT) },
+            Error::KeyReused | Error::InProgress | Error::HashMismatch { .. } => {
+                Self { retry: false, ..invalid(StatusCode::CONFLICT) }
+            }
             Error::OverLimit { passes_soon: true, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", message).with_code("rate_limit_exceeded")
             }

@@ -22,9 +22,11 @@ use crate::{
     body,
     cache::{Job, Place, State as JobState},
     error::Error,
+    follow::until_final,
     http::Mount,
     jobs::{IdempotencyKey, Submission, Submitted},
     limits::{BURST_SECONDS, Left},
+    uploads,
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -55,7 +57,7 @@ pub(crate) async fn submit(
         tell_left(response.headers_mut(), left);
         return Ok(response);
     };
-    let waited = wait::until_final(&app, &job, at_most).await;
+    let waited = until_final(&app, &job, at_most).await;
     let waited = waited.ok_or_else(|| app.problem(Error::no_job(&job.name)))?;
     let status = if waited.state().is_final() { status } else { StatusCode::ACCEPTED };
     let mut response = answer(&app, status, &waited);
@@ -99,6 +101,9 @@ async fn submitted(
             .map_err(|_| Error::invalid("/labels", "labels are a map of texts to texts"))?,
     };
     name_the_type(&mut spec);
+    if let Some(inputs) = spec.get_mut("inputs") {
+        uploads::settle(app, &caller, &mount, inputs).await?;
+    }
     app.jobs
         .submit(
             &caller,
@@ -134,7 +139,7 @@ pub(crate) async fn get(
         let job = app.jobs.get(&caller.tenant, &id).await?;
         match wait::preferred(&headers) {
             None => Ok(job),
-            Some(at_most) => wait::until_final(&app, &job, at_most).await.ok_or_else(|| Error::no_job(&id)),
+            Some(at_most) => until_final(&app, &job, at_most).await.ok_or_else(|| Error::no_job(&id)),
         }
     };
     let job = found.await.map_err(|error| app.problem(error))?;

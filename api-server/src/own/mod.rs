@@ -1,6 +1,7 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
 mod events;
+mod files;
 mod jobs;
 mod keys;
 mod pools;
@@ -39,4 +40,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/keys/{name}", delete(keys::revoke))
         .route("/errors/{code}", get(problem::page))
         .layer(DefaultBodyLimit::max(body::AT_MOST))
+        // What is streamed to the disk has limits of its own.
+        .merge(Router::new().route("/v1/files", post(files::upload)).layer(DefaultBodyLimit::disable()))
+        .route("/v1/files/{id}", get(files::get).delete(files::delete))
+        .route("/v1/files/{id}/content", get(files::content))
 }

@@ -18,7 +18,7 @@ pub(crate) struct Problem {
 }
 
 /// The kinds of problems: code, status, title, and what to do, for people.
-const KINDS: [(&str, u16, &str, &str); 11] = [
+const KINDS: [(&str, u16, &str, &str); 12] = [
     ("no-api-key", 401, "No API key", "Send your API key: Authorization: Bearer KEY."),
     (
         "unknown-api-key",
@@ -60,6 +60,7 @@ const KINDS: [(&str, u16, &str, &str); 11] = [
         "Internal error",
         "This is a fault of the server. Tell your administrator the x-request-id.",
     ),
+    ("hash-mismatch", 409, "Another file", "What arrived is not the file that was announced. Send it again."),
 ];
 
 impl Problem {
@@ -76,6 +77,7 @@ impl Problem {
             Error::OverLimit { .. } => 8,
             Error::Unavailable { .. } => 9,
             Error::Internal(_) => 10,
+            Error::HashMismatch { .. } => 11,
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn file(
         let file = files::find(&job, index, n)?;
         let store = app.buckets.of_job(&job).await?;
         if !how.redirect {
-            return files::download(&store, file, &headers).await;
+            return files::download(&store, &file.into(), &headers).await;
         }
         let signed = store.presign(&file.key, SIGNED_FOR).await;
         let signed = signed.map_err(|error| Error::Internal(format!("no URL can be signed: {error}")))?;

@@ -156,7 +156,7 @@ async fn a_stream_ends_when_its_job_is_deleted_its_key_revoked_or_its_replica_st
 }
 
 /// A worker takes the job's image.
-async fn begin(queue: &Queue, uid: &JobUid) {
+pub(crate) async fn begin(queue: &Queue, uid: &JobUid) {
     let payload = queue::TaskSpec {
         graph: serde_json::Map::new(),
         seeds: vec![],
@@ -199,7 +199,7 @@ async fn begin(queue: &Queue, uid: &JobUid) {
     assert_eq!(queue.claim(&claim).await.unwrap().len(), 1);
 }
 
-async fn tell(queue: &Queue, uid: &JobUid, steps: (u32, u32), nodes: NodeProgress) {
+pub(crate) async fn tell(queue: &Queue, uid: &JobUid, steps: (u32, u32), nodes: NodeProgress) {
     let task = queue::TaskId { job: uid.clone(), index: 0 };
     let held = HeldLease { task, attempt: 1, progress: Some(steps), nodes: Some(nodes) };
     queue.beat(&WorkerId("w".into()), &Beat { leases: vec![held], ..Beat::default() }).await.unwrap();

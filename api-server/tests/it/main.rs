@@ -18,3 +18,4 @@ mod openai;
 mod pools;
 mod rig;
 mod trouble;
+mod uploads;

@@ -57,6 +57,26 @@ pub(crate) async fn a_picture_is_asked_for_waited_for_and_fetched(world: &World)
     // What the HTTP API made is an ImageJob as any other.
     ensure!(studio.ended(id, SOON).await?.ready().0 == "Completed");
 
+    // A picture is handed in, and another made from it.
+    let upload = http
+        .post(format!("{url}/v1/files"))
+        .bearer_auth(&key)
+        .header("content-type", "image/png")
+        .body(picture);
+    let upload: Value = upload.send().await?.error_for_status()?.json().await?;
+    let again =
+        json!({ "model": MODEL, "prompt": "the lighthouse in deep snow", "steps": 20, "image": "photo" });
+    let order = json!({ "work": { "imageToImage": again }, "inputs": [{ "name": "photo", "from": { "file": upload["id"] } }] });
+    let posted = http
+        .post(format!("{url}/v1/jobs"))
+        .bearer_auth(&key)
+        .header("prefer", "wait=60")
+        .json(&order)
+        .send()
+        .await?;
+    let job: Value = posted.json().await?;
+    ensure!(job["state"] == "completed" && job["results"][0]["outputs"][0]["width"] == 512, "{job:#}");
+
     // A second one is watched while it is made.
     let slow = json!({ "work": { "textToImage": { "model": MODEL, "prompt": "a slow one", "steps": 400 } } });
     let job: Value =

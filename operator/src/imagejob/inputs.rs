@@ -87,7 +87,9 @@ fn source(
                 prefix.replace("{namespace}", &record.namespace).replace("{tenant}", record.tenant());
             object.key.starts_with(&prefix) && !object.key.split('/').any(|part| part == "..")
         };
-        if is_new && !object_prefixes.iter().any(is_below) {
+        // What the HTTP API keeps for the tenant, see `store::Output::uploads`.
+        let uploads = format!("{}uploads/{{tenant}}/", pool.spec.output.key_prefix);
+        if is_new && !is_below(&uploads) && !object_prefixes.iter().any(is_below) {
             let allowed =
                 if object_prefixes.is_empty() { "none".to_owned() } else { object_prefixes.join(", ") };
             return Err(not_allowed(format!(

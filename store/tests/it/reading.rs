@@ -47,6 +47,7 @@ async fn an_object_is_read_as_a_whole_and_in_part() {
 
 #[tokio::test]
 async fn a_signed_url_needs_no_credentials_and_ends() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let s3 = server().await;
     let store = open(&s3, &output(&s3)).await;
     let content = stored(&store).await;

@@ -66,6 +66,8 @@ fn workers_are_told_where_an_input_is_and_where_it_goes() {
         ),
         (object("shared/cat.png"), &prefixes, stored("shared/cat.png")),
         (object("uploads/studio/acme/cat.png"), &prefixes, stored("uploads/studio/acme/cat.png")),
+        // Whatever the pool allows, a tenant has what it uploaded.
+        (object("uploads/acme/cat.png"), &hosts, stored("uploads/acme/cat.png")),
         (in_config_map(), &cat(), InputSource::Inline { base64: "Y2F0".to_owned() }),
         (of_job(), &made_in("sd15"), stored("generated/0.png")),
     ];
@@ -119,6 +121,14 @@ fn an_input_that_can_t_be_had_is_waited_for_or_ends_the_job() {
             Waits,
             "spec.inputs[photo]: the pool does not let jobs read the object \"uploads/studio/other/cat.png\"; it allows \
              the prefixes uploads/{namespace}/{tenant}/ (spec.inputs.objectPrefixes of the WorkerPool)",
+        ),
+        (
+            of_acme(&object("uploads/other/cat.png")),
+            nothing(),
+            InputNotAllowed,
+            Waits,
+            "spec.inputs[photo]: the pool does not let jobs read the object \"uploads/other/cat.png\"; it allows \
+             the prefixes none (spec.inputs.objectPrefixes of the WorkerPool)",
         ),
         (
             of_acme(&object("uploads/studio/acme/../other/cat.png")),
