@@ -6,6 +6,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod a1111;
 mod auth;
 mod clients;
 mod events;
@@ -17,5 +18,6 @@ mod maker;
 mod openai;
 mod pools;
 mod rig;
+mod runpod;
 mod trouble;
 mod uploads;
