@@ -16,6 +16,7 @@ use crate::{
     metrics::Metrics,
     progress::Progress,
     signing::Signer,
+    webhooks::Webhooks,
 };
 
 /// How often a stream looks whether its key is still good.
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) buckets: Buckets,
     pub(crate) signer: Signer,
     pub(crate) redis: Redis,
+    pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) metrics: Arc<Metrics>,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,

@@ -86,6 +86,11 @@ pub struct Config {
     #[arg(long, env = "KEYS_IN_PATHS")]
     pub keys_in_paths: bool,
 
+    /// Networks that webhooks may be sent to beside the public internet, e.g. 10.96.0.0/12 for receivers in the cluster;
+    /// several with commas
+    #[arg(long, env = "WEBHOOK_ALLOW", value_delimiter = ',')]
+    pub webhook_allow: Vec<crate::Network>,
+
     /// How long a job stays after its end that says nothing of it, in seconds; as long its Idempotency-Key counts
     #[arg(long, env = "JOB_TTL_SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(86_400..=31_536_000))]
     pub job_ttl_seconds: u32,

@@ -33,6 +33,7 @@ mod runpod;
 mod samplers;
 mod signing;
 mod uploads;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,6 +49,7 @@ use tokio::{
 };
 
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
+pub use webhooks::Network;
 
 use app::App;
 use auth::{KeyStore, NewKey, Rights};
@@ -58,6 +60,7 @@ use limits::Limits;
 use metrics::Metrics;
 use progress::Progress;
 use signing::Signer;
+use webhooks::{SigningSecrets, Webhooks};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -77,9 +80,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         limits,
         cache: cache.clone(),
         progress: Progress::new(redis.clone()),
-        redis,
+        webhooks: Arc::new(Webhooks::new(
+            redis.clone(),
+            SigningSecrets::new(client.clone(), &config.namespace, cache.clone()),
+            config.webhook_allow.clone(),
+        )),
         buckets: Buckets::new(client.clone(), cache.clone()),
         signer: Signer::new(client.clone(), &config.namespace),
+        redis,
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),
@@ -98,7 +106,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(address = %config.listen, url = %app.public_url, "the API listens");
     tokio::select! {
         () = cache::run(client, &config.namespace, &cache) => anyhow::bail!("the watches ended"),
-        () = record::run(&app.limits, &cache) => anyhow::bail!("nothing is counted any more"),
+        () = webhooks::run(&app) => anyhow::bail!("webhooks are not sent any more"),
+        () = record::run(&app) => anyhow::bail!("nothing is counted any more"),
         () = async {
             tokio::join!(
                 http::serve(api, routes(app.clone()), config.keys_in_paths, stopped(), drain),
@@ -112,12 +121,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 /// All fronts.
 fn routes(app: App) -> Router {
     Router::new()
-        .merge(own::routes())
+        .merge(own::routes().layer(middleware::map_response_with_state(app.clone(), own::in_our_words)))
         .merge(comfy_v2::routes())
         .merge(native::routes())
         .merge(openai::routes())
         .merge(a1111::routes())
         .merge(runpod::routes())
+        .fallback(own::no_such_path)
+        .method_not_allowed_fallback(own::no_such_method)
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }

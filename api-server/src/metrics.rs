@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) streams: IntGaugeVec,
     /// Submissions by front and outcome.
     pub(crate) submissions: IntCounterVec,
+    /// Attempts to deliver webhooks, by how they ended.
+    pub(crate) webhooks: IntCounterVec,
 }
 
 impl Metrics {
@@ -43,11 +45,16 @@ impl Metrics {
             Opts::new("imagejob_api_submissions_total", "Jobs that were asked for."),
             &["front", "outcome"],
         )?;
+        let webhooks = IntCounterVec::new(
+            Opts::new("imagejob_api_webhook_attempts_total", "Attempts to deliver webhooks."),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(webhooks.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(streams.clone()))?;
         registry.register(Box::new(submissions.clone()))?;
-        Ok(Self { registry, requests, seconds, streams, submissions })
+        Ok(Self { registry, requests, seconds, streams, submissions, webhooks })
     }
 
     /// Counts a stream of this front until what is returned is dropped.

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use crate::{
-    cache::{Cache, Job},
-    limits::Limits,
+    app::App,
+    cache::{Job, Tenant},
 };
 
 /// Between two looks whether tenants and jobs are listed.
@@ -18,24 +18,29 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Older jobs count nowhere any more.
 const COUNTS_FOR_SECONDS: i64 = 40 * 86_400;
 
-/// Notes jobs of tenants as they change, for ever.
-pub(crate) async fn run(limits: &Limits, cache: &Cache) {
+/// Notes jobs of tenants as they change, and who is to be told of that, for ever.
+pub(crate) async fn run(app: &App) {
+    let cache = &app.cache;
     while !cache.watches.missing().is_empty() {
         sleep(LISTED).await;
     }
-    let counts = |job: &Job, oldest: i64| {
-        let tenant = cache.tenants.get(&job.tenant);
-        tenant.is_some_and(|tenant| tenant.spec.namespace == job.namespace) && job.created_second() >= oldest
-    };
     loop {
-        let oldest = Timestamp::now().as_second() - COUNTS_FOR_SECONDS;
         for job in cache.jobs.changed().await {
-            while counts(&job, oldest)
-                && let Err(error) = limits.record(&job).await
-            {
-                tracing::warn!(%error, "what jobs count can't be noted; it is tried again");
+            let tenant = cache.tenants.get(&job.tenant);
+            let Some(tenant) = tenant.filter(|tenant| tenant.spec.namespace == job.namespace) else {
+                continue;
+            };
+            while let Err(error) = note(app, &tenant, &job).await {
+                tracing::warn!(%error, "what jobs count, and who is told of them, can't be noted; it is tried again");
                 sleep(RETRY).await;
             }
         }
     }
+}
+
+async fn note(app: &App, tenant: &Tenant, job: &Job) -> queue::Result<()> {
+    if job.created_second() >= Timestamp::now().as_second() - COUNTS_FOR_SECONDS {
+        app.limits.record(job).await?;
+    }
+    app.webhooks.note(app, tenant, job).await
 }

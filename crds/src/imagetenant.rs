@@ -77,6 +77,12 @@ pub struct ImageTenantSpec {
     #[serde(default = "yes")]
     pub workflows: bool,
 
+    /// Who is told of the tenant's jobs, up to 5; a request may name one more for its job. See docs/webhooks.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub webhooks: Vec<TenantWebhook>,
+
     /// How much the tenant may ask for. Its API keys share these limits.
     #[serde(default, skip_serializing_if = "TenantLimits::is_default")]
     pub limits: TenantLimits,
@@ -96,6 +102,25 @@ pub struct ModelAlias {
     /// The model file, as the engine lists it.
     #[schemars(length(min = 1, max = 253))]
     pub model: String,
+}
+
+/// Where a tenant's events are sent.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantWebhook {
+    /// Its name in the list.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
+    pub name: String,
+    /// The URL that events are posted to.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = rules::receiver_url())]
+    pub url: String,
+    /// The events to send: accepted, started, image, completed, failed, cancelled, late. Default: completed, failed,
+    /// cancelled and late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::webhook_events")]
+    pub events: Vec<String>,
 }
 
 /// How much a tenant may ask for. A request over a limit is refused and says which limit it was.

@@ -27,6 +27,10 @@ pub const LABEL_API_KEY: &str = "imagejob.dev/api-key";
 pub const LABEL_FRONT: &str = "imagejob.dev/front";
 /// Annotation of a job that was created through the HTTP API: what the request said that the spec does not hold, JSON.
 pub const ANNOTATION_REQUEST: &str = "imagejob.dev/request";
+/// Annotation of a job that was created through the HTTP API: whoever wanted to be told of its end was told.
+pub const ANNOTATION_NOTIFIED: &str = "imagejob.dev/notified";
+/// Type of Secrets that hold what a tenant's webhooks are signed with.
+pub const WEBHOOK_SECRET: &str = "imagejob.dev/webhook-secret";
 /// Type of Secrets that hold an API key's hash.
 pub const API_KEY_SECRET: &str = "imagejob.dev/api-key";
 

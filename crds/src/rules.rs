@@ -88,6 +88,13 @@ pub(crate) fn https_url() -> Rule {
     )
 }
 
+pub(crate) fn receiver_url() -> Rule {
+    rule(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != ''",
+        "give an http or https URL, e.g. https://shop.example.com/hooks/images",
+    )
+}
+
 pub(crate) fn recipe_name() -> Rule {
     rule("self.metadata.name.size() <= 63", "a recipe's name has at most 63 characters")
 }

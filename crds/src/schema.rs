@@ -164,6 +164,15 @@ pub(crate) fn class_names(_: &mut Gen) -> Schema {
     names(10, 40)
 }
 
+pub(crate) fn webhook_events(_: &mut Gen) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 7,
+        "items": {"type": "string", "enum": ["accepted", "started", "image", "completed", "failed", "cancelled", "late"]},
+        "x-kubernetes-list-type": "set",
+    })
+}
+
 pub(crate) fn recipe_names(_: &mut Gen) -> Schema {
     names(100, 63)
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crds::{
     ImageJob, ImageJobStatus, PoolRef, Time, WorkType,
     conditions::{ConditionType, JobReason, find_condition, is_true},
-    names::{ANNOTATION_REQUEST, LABEL_API_KEY, LABEL_FRONT},
+    names::{ANNOTATION_NOTIFIED, ANNOTATION_REQUEST, LABEL_API_KEY, LABEL_FRONT},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::JobKey;
+use crate::webhooks::Webhook;
 
 /// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     /// No image is being made yet.
@@ -53,6 +54,9 @@ pub(crate) struct Request {
     /// What the caller calls it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Who is to be told of the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook: Option<Webhook>,
     /// What the front keeps for its own answers.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub(crate) front: Map<String, Value>,
@@ -80,6 +84,8 @@ pub(crate) struct Job {
     pub(crate) key: Option<String>,
     pub(crate) front: Option<String>,
     pub(crate) request: Request,
+    /// Everybody who wanted to be told of its end was told.
+    pub(crate) is_notified: bool,
     /// Without its conditions.
     pub(crate) status: ImageJobStatus,
     /// Its JSON in the own API, once somebody has asked for it.
@@ -158,6 +164,7 @@ impl From<JobObject> for Job {
         };
         let mut labels = metadata.labels.take().unwrap_or_default();
         let request = metadata.annotations.as_mut().and_then(|all| all.remove(ANNOTATION_REQUEST));
+        let is_notified = metadata.annotations.is_some_and(|all| all.contains_key(ANNOTATION_NOTIFIED));
         let namespace = metadata.namespace.unwrap_or_default();
         Self {
             tenant: status.tenant.take().or(spec.tenant).unwrap_or_else(|| namespace.clone()),
@@ -178,6 +185,7 @@ impl From<JobObject> for Job {
             front: labels.remove(LABEL_FRONT),
             // Whoever may write jobs may write anything there.
             request: request.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            is_notified,
             status,
             json: OnceLock::new(),
         }

@@ -15,7 +15,10 @@ pub(crate) use job::{Job, JobObject, Request, State};
 pub(crate) use jobs::{JobKey, Jobs, Place, Seen};
 pub(crate) use watch::{Watches, run};
 
-use crate::auth::{ApiKey, Caller, Hash};
+use crate::{
+    auth::{ApiKey, Caller, Hash},
+    webhooks::SigningSecret,
+};
 use named::Named;
 
 /// A tenant.
@@ -40,6 +43,8 @@ pub(crate) struct Cache {
     pub(crate) pools: Arc<Named<PoolKey, WorkerPool>>,
     pub(crate) tenants: Arc<Named<String, Tenant>>,
     pub(crate) keys: Arc<Named<Hash, ApiKey>>,
+    /// What tenants' webhooks are signed with.
+    pub(crate) signing: Arc<Named<String, SigningSecret>>,
     pub(crate) watches: Arc<Watches>,
 }
 

@@ -7,7 +7,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crds::{ImageTenant, Lenient, WorkerPool, names::API_KEY_SECRET};
+use crds::{
+    ImageTenant, Lenient, WorkerPool,
+    names::{API_KEY_SECRET, WEBHOOK_SECRET},
+};
 use futures::StreamExt as _;
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
@@ -20,12 +23,15 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{Cache, JobKey, PoolKey, Tenant, job::JobObject, named::Named};
-use crate::auth::{self, ApiKey};
+use crate::{
+    auth::{self, ApiKey},
+    webhooks::SigningSecret,
+};
 
 /// Jobs in one page of a list: each may have a megabyte of workflow.
 const JOBS_A_PAGE: u32 = 20;
 
-const KINDS: [&str; 4] = ["ImageJob", "WorkerPool", "ImageTenant", "API key"];
+const KINDS: [&str; 5] = ["ImageJob", "WorkerPool", "ImageTenant", "API key", "webhook secret"];
 
 /// The kinds that were not listed yet.
 #[derive(Debug)]
@@ -51,6 +57,7 @@ impl Watches {
 pub(crate) async fn run(client: Client, namespace: &str, cache: &Cache) {
     let everything = watcher::Config::default;
     let keys = everything().fields(&format!("type={API_KEY_SECRET}"));
+    let signing = everything().fields(&format!("type={WEBHOOK_SECRET}"));
     let jobs = JobsSeen { cache, listed: HashSet::new() };
     tokio::join!(
         follow(Api::all(client.clone()), everything().page_size(JOBS_A_PAGE), jobs),
@@ -60,7 +67,12 @@ pub(crate) async fn run(client: Client, namespace: &str, cache: &Cache) {
             everything(),
             named(cache, KINDS[2], &cache.tenants, tenant)
         ),
-        follow(Api::namespaced(client, namespace), keys, named(cache, KINDS[3], &cache.keys, key)),
+        follow(Api::namespaced(client.clone(), namespace), keys, named(cache, KINDS[3], &cache.keys, key)),
+        follow(
+            Api::namespaced(client, namespace),
+            signing,
+            named(cache, KINDS[4], &cache.signing, signing_secret)
+        ),
     );
 }
 
@@ -244,4 +256,9 @@ fn key(secret: Secret) -> Option<(auth::Hash, ApiKey)> {
             None
         }
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "watches give what they see away")]
+fn signing_secret(secret: Secret) -> Option<(String, SigningSecret)> {
+    SigningSecret::of_secret(&secret)
 }

@@ -50,6 +50,11 @@ impl JobStore {
         Self { client, cache, reads, making: submit::Making::default(), limits, ttl }
     }
 
+    /// The client of the cluster's API server.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The tenant's job of this name. One that the cache does not show is asked for: another replica may have created it a
     /// moment ago.
     ///

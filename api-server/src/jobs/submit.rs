@@ -29,6 +29,7 @@ use crate::{
     cache::{Job, JobObject, PoolKey, Request, State, Tenant},
     error::{Error, Fault},
     limits::{Left, NewJob},
+    webhooks::Webhook,
 };
 
 /// The UUID v5 namespace of jobs with an Idempotency-Key. Changing it would let every key count anew.
@@ -81,6 +82,8 @@ pub(crate) struct Submission {
     pub(crate) labels: BTreeMap<String, String>,
     /// The pool that the URL names, if any; a job that names none is for it.
     pub(crate) pool: Option<PoolKey>,
+    /// Who is to be told of the job.
+    pub(crate) webhook: Option<Webhook>,
     /// The front by which the request came.
     pub(crate) front: &'static str,
     pub(crate) key: Option<IdempotencyKey>,
@@ -146,8 +149,10 @@ impl JobStore {
     ///   there after all, and the same request finds it.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
-        let Submission { mut spec, labels, pool, front, key, name, kept, repeats_within } = submission;
+        let Submission { mut spec, labels, pool, webhook, front, key, name, kept, repeats_within } =
+            submission;
         check_labels(&labels)?;
+        webhook.as_ref().map(Webhook::check).transpose()?;
         if let Some(pool) = pool {
             spec.entry("poolRef")
                 .or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
@@ -190,7 +195,7 @@ impl JobStore {
             None => None,
         };
         let name = keyed.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
-        let request = Request { digest: digest.clone(), labels, front: kept };
+        let request = Request { digest: digest.clone(), labels, webhook, front: kept };
         let metadata = json!({
             "name": name,
             "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: caller.key.label(), LABEL_FRONT: front },

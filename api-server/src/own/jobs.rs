@@ -100,6 +100,12 @@ async fn submitted(
         Some(labels) => serde_json::from_value(labels)
             .map_err(|_| Error::invalid("/labels", "labels are a map of texts to texts"))?,
     };
+    let webhook = match spec.shift_remove("webhook") {
+        None | Some(Value::Null) => None,
+        Some(webhook) => Some(
+            serde_json::from_value(webhook).map_err(|error| Error::invalid("/webhook", error.to_string()))?,
+        ),
+    };
     name_the_type(&mut spec);
     if let Some(inputs) = spec.get_mut("inputs") {
         uploads::settle(app, &caller, &mount, inputs).await?;
@@ -107,7 +113,15 @@ async fn submitted(
     app.jobs
         .submit(
             &caller,
-            Submission { spec, labels, pool: mount.pool, front: FRONT, key, ..Submission::default() },
+            Submission {
+                spec,
+                labels,
+                pool: mount.pool,
+                webhook,
+                front: FRONT,
+                key,
+                ..Submission::default()
+            },
         )
         .await
 }

@@ -4,12 +4,14 @@ mod events;
 mod files;
 mod jobs;
 mod keys;
+mod openapi;
 mod pools;
 mod problem;
 mod results;
 mod usage;
-mod view;
+pub(crate) mod view;
 mod wait;
+mod webhooks;
 
 use axum::{
     Router,
@@ -18,6 +20,8 @@ use axum::{
 };
 
 use crate::{app::App, body};
+
+pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";
@@ -32,12 +36,16 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/webhooks", get(webhooks::list))
+        .route("/v1/jobs/{id}/webhooks/{message}/redeliver", post(webhooks::redeliver))
+        .route("/v1/webhook-secret", post(webhooks::rotate))
         .route("/v1/pools", get(pools::list))
         .route("/v1/recipes", get(pools::recipes))
         .route("/v1/recipes/{name}", get(pools::one_recipe))
         .route("/v1/usage", get(usage::usage))
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{name}", delete(keys::revoke))
+        .route("/openapi.json", get(openapi::serve))
         .route("/errors/{code}", get(problem::page))
         .layer(DefaultBodyLimit::max(body::AT_MOST))
         // What is streamed to the disk has limits of its own.

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -116,6 +116,39 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// What the framework refuses by itself, e.g. a number in a path that is none, in this front's own form.
+pub(crate) async fn in_our_words(State(app): State<App>, response: Response) -> Response {
+    let is_text = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !(response.status().is_client_error() && is_text) {
+        return response;
+    }
+    const LONGEST: usize = 1024;
+    let words = axum::body::to_bytes(response.into_body(), LONGEST).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).into_owned();
+    let error = match words.strip_prefix("Invalid URL: ") {
+        Some(why) => Error::NotFound { what: "path", name: why.to_owned() },
+        None => Error::invalid("", words),
+    };
+    app.problem(error).into_response()
+}
+
+/// Of a path that there is not.
+pub(crate) async fn no_such_path(State(app): State<App>, uri: Uri) -> Problem {
+    app.problem(Error::NotFound { what: "path", name: uri.path().to_owned() })
+}
+
+/// Of a path that does not take the request's method.
+pub(crate) async fn no_such_method(method: Method) -> Response {
+    let detail = format!("this path does not take {method}; the header Allow says what it takes");
+    let body = json!({ "type": "about:blank", "title": "Method not allowed", "status": 405, "detail": detail, "code": "method-not-allowed" });
+    let mut response = (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 /// What a problem's `type` leads to.

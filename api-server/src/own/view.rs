@@ -59,6 +59,8 @@ struct Links {
     this: String,
     events: String,
     cancel: String,
+    /// What the paths of files begin with: then come the image's number and the file's.
+    results: String,
 }
 
 /// The job's JSON, made once for each of its states.
@@ -99,6 +101,11 @@ fn view<'a>(app: &App, job: &'a Job) -> JobView<'a> {
         interruptions: status.interruptions.unwrap_or_default(),
         retries: status.retries.unwrap_or_default(),
         cost: status.cost.as_ref(),
-        links: Links { events: format!("{this}/events"), cancel: format!("{this}/cancel"), this },
+        links: Links {
+            events: format!("{this}/events"),
+            cancel: format!("{this}/cancel"),
+            results: format!("{this}/results"),
+            this,
+        },
     }
 }

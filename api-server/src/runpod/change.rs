@@ -61,6 +61,7 @@ async fn again(app: &App, endpoint: &Endpoint, job: &Job, name: Uuid) -> Result<
     Ok(Submission {
         spec,
         labels: job.request.labels.clone(),
+        webhook: job.request.webhook.clone(),
         front: FRONT,
         name: Some(name),
         kept: job.request.front.clone(),

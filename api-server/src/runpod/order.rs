@@ -3,11 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::endpoint::Endpoint;
-use crate::{app::App, error::Error, fields::Fields, picture::PictureOrder};
+use crate::{app::App, error::Error, fields::Fields, picture::PictureOrder, webhooks::Webhook};
 
 /// Pictures of one request: a job lists so many.
 const MOST: u32 = 100;
-const LONGEST_URL: usize = 2048;
 /// The longest time that an image may take, in seconds.
 const LONGEST_SECONDS: f64 = 86_400.0;
 
@@ -16,7 +15,7 @@ const LONGEST_SECONDS: f64 = 86_400.0;
 pub(super) struct Order {
     pub(super) spec: Map<String, Value>,
     /// Where its end is to be told.
-    pub(super) webhook: Option<String>,
+    pub(super) webhook: Option<Webhook>,
     /// The fields of the input that have no effect.
     pub(super) ignored: Vec<String>,
 }
@@ -87,13 +86,10 @@ fn of_picture(app: &App, endpoint: &Endpoint, input: &mut Fields) -> Result<Map<
     order.spec(app, &endpoint.caller.tenant, &endpoint.mount())
 }
 
-fn webhook(body: &mut Fields) -> Result<Option<String>, Error> {
-    let Some(url) = body.filled_text(&["webhook"])? else { return Ok(None) };
-    let is_http = url.starts_with("https://") || url.starts_with("http://");
-    if !is_http || url.len() > LONGEST_URL {
-        return Err(Error::invalid("/webhook", "it must be a URL"));
-    }
-    Ok(Some(url))
+fn webhook(body: &mut Fields) -> Result<Option<Webhook>, Error> {
+    const ENDS: [&str; 3] = ["completed", "failed", "cancelled"];
+    let url = body.filled_text(&["webhook"])?;
+    Ok(url.map(|url| Webhook { url, events: ENDS.map(str::to_owned).to_vec() }))
 }
 
 /// How long an image may take. The policy's `ttl` has no counterpart: a job is kept until somebody cancels it, and a due time

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::{FRONT, endpoint::Endpoint, error::Refusal, order::Order, view};
 use crate::{
@@ -76,14 +76,8 @@ async fn submit(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Arc<Job>, HeaderMap), Error> {
     let Order { spec, webhook, ignored } = Order::of_body(app, endpoint, body::json_with_pictures(body)?)?;
-    let kept = webhook.map(|url| ("webhook".to_owned(), json!(url)));
-    let submission = Submission {
-        spec,
-        pool: Some(endpoint.key.clone()),
-        front: FRONT,
-        kept: Map::from_iter(kept),
-        ..Submission::default()
-    };
+    let submission =
+        Submission { spec, pool: Some(endpoint.key.clone()), front: FRONT, webhook, ..Submission::default() };
     let Submitted { job, .. } = app.submit(&endpoint.caller, submission).await?;
     let mut told = HeaderMap::new();
     tell_ignored(&mut told, ignored.iter().map(String::as_str));

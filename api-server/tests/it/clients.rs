@@ -79,12 +79,12 @@ impl Shop {
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A Python that has the clients.
-async fn python() -> &'static str {
+pub(crate) async fn python() -> &'static str {
     static FOUND: OnceCell<String> = OnceCell::const_new();
     FOUND
         .get_or_init(|| async {
@@ -102,4 +102,9 @@ async fn python() -> &'static str {
 #[tokio::test]
 async fn pythons_standard_library_is_client_enough() {
     Shop::open().await.run("plain_python.py").await;
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_openapi_document_says() {
+    Shop::open().await.run("openapi_check.py").await;
 }

@@ -21,3 +21,4 @@ mod rig;
 mod runpod;
 mod trouble;
 mod uploads;
+mod webhooks;

@@ -31,6 +31,8 @@ use tokio::sync::OnceCell;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The receivers of tests are on loopback.
+const WEBHOOKS: &str = "--webhook-allow=127.0.0.0/8,::1/128";
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/base");
 
 pub(crate) struct Rig {
@@ -170,15 +172,20 @@ impl Rig {
 
     /// Starts a replica, and waits until it is ready.
     pub(crate) async fn replica(&self) -> Replica {
-        self.replica_called(Some("https://images.example.com/")).await
+        self.replica_with(&["--public-url=https://images.example.com/", WEBHOOKS]).await
     }
 
     /// One whose links lead to itself.
     pub(crate) async fn replica_at_home(&self) -> Replica {
-        self.replica_called(None).await
+        self.replica_with(&[WEBHOOKS]).await
     }
 
-    async fn replica_called(&self, public_url: Option<&str>) -> Replica {
+    /// One that sends webhooks to the public internet only.
+    pub(crate) async fn replica_without_webhook_networks(&self) -> Replica {
+        self.replica_with(&[]).await
+    }
+
+    async fn replica_with(&self, more: &[&str]) -> Replica {
         let port = || SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let (address, metrics) = (port(), port());
         let log = self.files.path().join(format!("{}.log", address.port()));
@@ -194,7 +201,7 @@ impl Rig {
             "--drain-seconds=5".to_owned(),
         ]
         .into_iter()
-        .chain(public_url.map(|url| format!("--public-url={url}")))
+        .chain(more.iter().map(|&more| more.to_owned()))
         .map(OsString::from)
         .collect();
         let process =

@@ -65,7 +65,7 @@ async fn a_job_runs_and_its_output_holds_the_pictures() {
     assert_eq!(job.spec.pool_ref.as_ref().unwrap().name, "sd15");
     assert_eq!(job.labels()["imagejob.dev/front"], "runpod");
     let kept: Value = serde_json::from_str(&job.annotations()["imagejob.dev/request"]).unwrap();
-    assert_eq!(kept["front"]["webhook"], "https://example.com/hook");
+    assert_eq!(kept["webhook"]["url"], "https://example.com/hook");
 }
 
 #[tokio::test]

@@ -190,6 +190,7 @@ fn tenants() -> Vec<Case> {
         case(tenant, "/spec/namespace", "studio-1", "Studio", LABEL),
         case(tenant, "/spec/pools/0/name", "flux", "Flux", LABEL),
         case(tenant, "/spec/modelAliases", json!([{"name": "a", "model": "m"}]), json!([{"name": "a", "model": "m"}, {"name": "a", "model": "n"}]), "spec.modelAliases[1]: Duplicate value"),
+        case(tenant, "/spec/webhooks/0/url", "http://a/b", "ftp://a/b", "give an http or https URL, e.g. https://shop.example.com/hooks/images"),
         case(tenant, "/spec/limits/amountPerDay", "0.000001", "-1", "give a price of 0 or more as a quoted decimal"),
         case(tenant, "/spec/limits/imagesPerDay", 1, 0, "spec.limits.imagesPerDay in body should be greater than or equal to 1"),
     ]

@@ -166,6 +166,7 @@ pub(crate) fn tenant() -> Value {
             "modelAliases": [{"name": "dall-e-3", "model": "sd_xl_base_1.0.safetensors"}],
             "recipes": ["portrait"],
             "workflows": false,
+            "webhooks": [{"name": "shop", "url": "https://shop.example.com/hooks?a=b", "events": ["completed"]}],
             "limits": {
                 "requestsPerSecond": 10,
                 "unfinishedJobs": 100,

@@ -176,15 +176,13 @@ async fn a_jobs_tenant_is_its_namespace_unless_the_namespace_says_otherwise() {
     wait_for("the maker's right", DEADLINE, async || as_maker("agency").ok()).await.unwrap();
     let refusal = as_maker("acme").unwrap_err();
     assert!(refusal.contains("maker may not name the tenant acme"), "{refusal}");
-    let role = [
-        "create",
-        "role",
-        "acts-for-acme",
-        "--verb=use",
-        "--resource=imagetenants.imagejob.dev",
-        "--resource-name=acme",
-    ];
-    kubectl(&[&role[..], &["-n", "agency"]].concat()).unwrap();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "acts-for-acme", "namespace": "agency"},
+        "rules": [{"apiGroups": ["imagejob.dev"], "resources": ["imagetenants"], "resourceNames": ["acme"], "verbs": ["use"]}],
+    });
+    apply(&server.cluster, &role, &["create"]).unwrap();
     kubectl(&["create", "rolebinding", "acts", "--role=acts-for-acme", "--user=maker", "-n", "agency"])
         .unwrap();
     wait_for("the maker to name its tenant", DEADLINE, async || as_maker("acme").ok()).await.unwrap();

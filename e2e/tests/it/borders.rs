@@ -6,16 +6,17 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Each crate, and whom it may depend on outside of tests.
-const BORDERS: [(&str, &[&str]); 13] = [
+const BORDERS: [(&str, &[&str]); 14] = [
+    ("addresses", &[]),
     ("crds", &[]),
     ("policy", &[]),
     ("queue", &[]),
     ("store", &[]),
     ("media", &[]),
     ("workflow", &["crds"]),
-    ("gpu-worker", &["media", "queue", "store"]),
+    ("gpu-worker", &["addresses", "media", "queue", "store"]),
     ("operator", &["crds", "policy", "queue", "workflow"]),
-    ("api-server", &["crds", "queue", "store", "workflow"]),
+    ("api-server", &["addresses", "crds", "queue", "store", "workflow"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
     ("comfyui-sim", &[]),

@@ -3,8 +3,8 @@ use std::time::Duration;
 use queue::Reason;
 use reqwest::StatusCode;
 
-use super::address::literal;
 use crate::{comfyui, ending::Ending, ending::of_the_bucket};
+use addresses::literal;
 
 /// Why an input file can't be used, in a sentence for the job's owner. It holds nothing of what a server answered but
 /// the status.

@@ -8,7 +8,6 @@
 //!
 //! Files are named by their hash there; no text of a user's gets into a file's name.
 
-mod address;
 mod clean;
 mod error;
 mod fetch;

@@ -1,11 +1,9 @@
 //! A URL that may be fetched, checked before anything is sent to anyone.
 
+use addresses::{is_public, literal};
 use reqwest::Url;
 
-use super::{
-    address::{is_public, literal},
-    error::Why,
-};
+use super::error::Why;
 
 /// The one port of HTTPS. Others are other services.
 const PORT: u16 = 443;

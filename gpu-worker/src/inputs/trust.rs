@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeSet, fmt, io, net::SocketAddr, sync::Arc};
 
+use addresses::is_public;
 use futures::future::BoxFuture;
 use reqwest::{
     Certificate,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-
-use super::address::is_public;
 
 /// Finds the addresses of a host by its name. A port of 0 stands for the one of the URL.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;

@@ -219,6 +219,10 @@ impl Page {
                 "annotation of a job that came by the HTTP API: what the request said beside the spec",
             ),
             (
+                names::ANNOTATION_NOTIFIED,
+                "annotation of a job that came by the HTTP API: its webhooks are settled",
+            ),
+            (
                 names::LABEL_WORKERS,
                 "label of a namespace: with the value `allowed` the Redis of `manifests/overlays/with-redis` lets its workers in",
             ),

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::Studio;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use testkit::wait_for;
 
 use crate::{engine::Engine, story};
@@ -27,6 +28,9 @@ struct Running {
     kubectl: PathBuf,
     /// The checkpoint of its engine.
     model: String,
+    /// The HTTP API, and a key for it.
+    api_url: String,
+    api_key: String,
 }
 
 /// Starts the cluster, waits until it is ready, and prints how to use it.
@@ -62,7 +66,7 @@ pub(crate) async fn up() -> Result<()> {
 }
 
 fn tell(running: &Running) {
-    let Running { pid: _, kubeconfig, kubectl, model } = running;
+    let Running { pid: _, kubeconfig, kubectl, model, api_url, api_key } = running;
     println!("\nTry it:\n");
     println!("  export KUBECONFIG={}", kubeconfig.display());
     println!("  alias kubectl={}", kubectl.display());
@@ -72,6 +76,15 @@ fn tell(running: &Running) {
         println!("  sed 's/{}/{model}/' {JOBS} | kubectl apply -n studio -f -", e2e::MODEL);
     }
     println!("  kubectl get -n studio imagejobs,workerpools,pods --watch");
+    println!("\nOr over HTTP:\n");
+    println!("  export IMAGEJOB_URL={api_url}");
+    println!("  export IMAGEJOB_KEY={api_key}");
+    println!(
+        "  curl $IMAGEJOB_URL/v1/jobs -H \"Authorization: Bearer $IMAGEJOB_KEY\" -H 'Prefer: wait=60' \\"
+    );
+    println!(
+        "    -d '{{\"work\":{{\"textToImage\":{{\"model\":\"{model}\",\"prompt\":\"a lighthouse at dusk\"}}}}}}'"
+    );
     println!("\nStop it: make down");
 }
 
@@ -80,12 +93,15 @@ pub(crate) async fn serve() -> Result<()> {
     let engine = Engine::from_environment()?;
     let world = story::world(&engine).await?;
     let _studio = Studio::open(&world, "studio", |_| ()).await?;
+    world.tenant("studio", "studio", &json!({ "defaultModel": engine.model })).await?;
     let state = world.cluster.state().context("the cluster has no state folder")?;
     let running = Running {
         pid: std::process::id(),
         kubeconfig: state.join("kubeconfig"),
         kubectl: world.cluster.kubectl_path(),
         model: engine.model,
+        api_url: world.api_url().await?,
+        api_key: world.api_key("studio")?,
     };
     fs::write(file(), serde_json::to_vec_pretty(&running)?)?;
     let _removed = Removed;

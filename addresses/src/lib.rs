@@ -1,4 +1,4 @@
-//! Which addresses are public, so that a URL of a stranger may be fetched from them.
+//! Which addresses are public, so that a URL of a stranger may be asked for there. Pure.
 //!
 //! By IANA's registries of special-purpose addresses
 //! (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>),
@@ -35,7 +35,8 @@ const V6: [(Ipv6Addr, u32); 3] = [
 ];
 
 /// Is it an address of the public internet, also when the way to it is a translation from IPv6?
-pub(super) fn is_public(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match inner(address) {
@@ -46,7 +47,8 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 /// A host as the URL parser writes it, where it is an address.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
+#[must_use]
+pub fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
