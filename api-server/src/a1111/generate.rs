@@ -7,12 +7,11 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{FRONT, answer, error::Refusal, order::Order};
+use super::{FRONT, answer, error::Refusal, order::Order, start::Start};
 use crate::{
     app::App,
     auth::Caller,
     body,
-    error::Error,
     http::{Mount, held, tell_ignored},
     jobs::{Submission, Submitted},
     outcome::{self, NotMade, USUAL_WAIT},
@@ -30,10 +29,19 @@ pub(crate) async fn text_to_image(
     make(app, caller, &mount, order).await
 }
 
-/// Pictures from a picture and a text.
-pub(crate) async fn image_to_image(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
-    app.caller(&headers)?;
-    Err(Error::invalid("/init_images", "pictures can't be handed in yet").into())
+/// Pictures from a picture and a text. They are as large as it is.
+pub(crate) async fn image_to_image(
+    State(app): State<App>,
+    mount: Mount,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers)?;
+    let mut body = body::json_with_pictures(body)?;
+    let start = Start::of_body(&mut body)?;
+    let mut order = Order::of_body(body)?;
+    start.hand_in(&app, &caller, &mount, &mut order.picture).await?;
+    make(app, caller, &mount, order).await
 }
 
 async fn make(app: App, caller: Caller, mount: &Mount, order: Order) -> Result<Response, Refusal> {

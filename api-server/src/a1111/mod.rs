@@ -6,6 +6,7 @@ mod generate;
 mod lists;
 mod order;
 mod running;
+mod start;
 
 use axum::{
     Json, Router,

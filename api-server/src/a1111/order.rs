@@ -45,7 +45,7 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn of_body(body: Map<String, Value>) -> Result<Self, Error> {
-        let parameters = echo(&body);
+        let parameters = Value::Object(body.clone());
         let mut fields = Fields::new(body);
         for (name, what) in REFUSED {
             if fields.take(&[name])?.is_some_and(|(_, value)| is_set(&value)) {
@@ -82,17 +82,6 @@ impl Order {
         let send_images = fields.boolean(&["send_images"])?.unwrap_or(true);
         Ok(Self { picture, send_images, sampler, parameters, ignored })
     }
-}
-
-/// The request, as it is answered: pictures are left out.
-fn echo(body: &Map<String, Value>) -> Value {
-    let mut parameters = body.clone();
-    for name in ["init_images", "mask"] {
-        if let Some(picture) = parameters.get_mut(name) {
-            *picture = Value::Null;
-        }
-    }
-    Value::Object(parameters)
 }
 
 /// The model that the request sets for itself: `name`, or `name [hash]`.

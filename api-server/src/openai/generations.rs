@@ -1,4 +1,4 @@
-//! `/v1/images/generations` and `/v1/images/edits`.
+//! `/v1/images/generations`: pictures from a text.
 
 use axum::{
     extract::{State, rejection::BytesRejection},
@@ -12,9 +12,9 @@ use super::{
     make::{Kind, make},
     order::Order,
 };
-use crate::{app::App, body, error::Error, fields::Fields, http::Mount};
+use crate::{app::App, body, fields::Fields, http::Mount};
 
-/// Pictures from a text.
+/// Makes pictures.
 pub(crate) async fn generate(
     State(app): State<App>,
     mount: Mount,
@@ -24,10 +24,4 @@ pub(crate) async fn generate(
     let caller = app.caller(&headers)?;
     let order = Order::of_fields(Fields::new(body::json(body)?), &caller.tenant)?;
     make(app, caller, &mount, &headers, order, Kind::Generation).await
-}
-
-/// Pictures from a picture and a text.
-pub(crate) async fn edit(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
-    app.caller(&headers)?;
-    Err(Error::invalid("/image", "pictures can't be handed in yet").into())
 }

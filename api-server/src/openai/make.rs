@@ -28,6 +28,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Generation,
+    Edit,
 }
 
 impl Kind {
@@ -35,6 +36,7 @@ impl Kind {
     pub(super) const fn completed(self) -> &'static str {
         match self {
             Self::Generation => "image_generation.completed",
+            Self::Edit => "image_edit.completed",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! OpenAI's Images API, `/v1/images` and `/v1/models`, as its SDKs, Open WebUI and LiteLLM use it.
 
 mod answer;
+mod edits;
 mod error;
 mod files;
 mod generations;
 mod make;
+mod mask;
 mod models;
 mod order;
 mod stream;
@@ -23,7 +25,8 @@ pub(crate) const FRONT: &str = "openai";
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/v1/images/generations", post(generations::generate))
-        .route("/v1/images/edits", post(generations::edit))
+        // A picture is as large as the pool takes it.
+        .route("/v1/images/edits", post(edits::edit).layer(DefaultBodyLimit::disable()))
         .route(SIGNED_ROUTE, get(files::file))
         .route("/v1/models", get(models::list))
         .layer(DefaultBodyLimit::max(body::AT_MOST))

@@ -92,6 +92,14 @@ impl Order {
         Ok(Self { picture, form, format, stream, labels, ignored })
     }
 
+    /// Has the pictures start from this one, where the mask is white. They are as large as it is.
+    pub(super) fn start_from(&mut self, image: Value, mask: Option<Value>) {
+        if self.picture.width.is_some() {
+            self.ignored.push("size".to_owned());
+        }
+        (self.picture.image, self.picture.mask) = (Some(image), mask);
+    }
+
     /// The spec of the ImageJob.
     pub(super) fn spec(
         &self,

@@ -4,6 +4,7 @@ mod change;
 mod endpoint;
 mod error;
 mod health;
+mod images;
 mod order;
 mod run;
 mod stream;

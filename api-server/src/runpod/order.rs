@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::endpoint::Endpoint;
+use super::{endpoint::Endpoint, images};
 use crate::{app::App, error::Error, fields::Fields, picture::PictureOrder, webhooks::Webhook};
 
 /// Pictures of one request: a job lists so many.
@@ -21,7 +21,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn of_body(app: &App, endpoint: &Endpoint, body: Map<String, Value>) -> Result<Self, Error> {
+    pub(super) async fn of_body(
+        app: &App,
+        endpoint: &Endpoint,
+        body: Map<String, Value>,
+    ) -> Result<Self, Error> {
         let mut body = Fields::new(body);
         let webhook = webhook(&mut body)?;
         let timeout = timeout_seconds(&mut body)?;
@@ -31,7 +35,13 @@ impl Order {
         };
         let mut input = Fields::new(input);
         let mut spec = match input.take(&["workflow"])? {
-            Some((_, workflow)) => of_workflow(workflow, &mut input)?,
+            Some((_, workflow)) => {
+                let mut spec = of_workflow(workflow)?;
+                if let Some((_, images)) = input.take(&["images"])? {
+                    images::hand_in(app, endpoint, &images, &mut spec).await?;
+                }
+                spec
+            }
             None => of_picture(app, endpoint, &mut input)?,
         };
         if let Some(seconds) = timeout {
@@ -41,15 +51,10 @@ impl Order {
     }
 }
 
-fn of_workflow(workflow: Value, input: &mut Fields) -> Result<Map<String, Value>, Error> {
+fn of_workflow(workflow: Value) -> Result<Map<String, Value>, Error> {
     let Value::Object(graph) = workflow else {
         return Err(Error::invalid("/input/workflow", "it must be a workflow in the engine's API format"));
     };
-    if let Some((_, images)) = input.take(&["images"])?
-        && images.as_array().is_none_or(|images| !images.is_empty())
-    {
-        return Err(Error::invalid("/input/images", "pictures can't be handed in yet"));
-    }
     if let Some(node) = graph.iter().find(|(_, node)| has_too_large(node)).map(|(id, _)| id) {
         let detail = "a whole number above 2^63 - 1 would not be kept exactly";
         return Err(Error::invalid(format!("/input/workflow/{node}"), detail));
@@ -113,12 +118,12 @@ mod tests {
     #[test]
     fn a_workflow_becomes_the_work_of_a_job() {
         let graph = json!({"3": {"class_type": "KSampler", "inputs": {"seed": 5}}});
-        let spec = of_workflow(graph.clone(), &mut Fields::default()).unwrap();
+        let spec = of_workflow(graph.clone()).unwrap();
         assert_eq!(Value::Object(spec), json!({"work": {"type": "Workflow", "workflow": {"graph": graph}}}));
         let large = json!({"3": {"class_type": "KSampler", "inputs": {"seed": [i64::MAX as u64 + 1]}}});
-        let Err(Error::Invalid(faults)) = of_workflow(large, &mut Fields::default()) else { panic!() };
+        let Err(Error::Invalid(faults)) = of_workflow(large) else { panic!() };
         assert_eq!(faults[0].pointer, "/input/workflow/3");
-        assert!(of_workflow(json!([]), &mut Fields::default()).is_err());
+        assert!(of_workflow(json!([])).is_err());
     }
 
     #[test]

@@ -75,7 +75,8 @@ async fn submit(
     endpoint: &Endpoint,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Arc<Job>, HeaderMap), Error> {
-    let Order { spec, webhook, ignored } = Order::of_body(app, endpoint, body::json_with_pictures(body)?)?;
+    let Order { spec, webhook, ignored } =
+        Order::of_body(app, endpoint, body::json_with_pictures(body)?).await?;
     let submission =
         Submission { spec, pool: Some(endpoint.key.clone()), front: FRONT, webhook, ..Submission::default() };
     let Submitted { job, .. } = app.submit(&endpoint.caller, submission).await?;

@@ -30,6 +30,12 @@ for headers in [{}, {"Authorization": "Bearer " + KEY}]:
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
         assert answer.headers["Content-Type"] == "image/png" and answer.read().startswith(b"\x89PNG")
 
+picture = base64.b64decode(client.images.generate(prompt="a cat").data[0].b64_json)
+changed = client.images.edit(image=("cat.png", picture), prompt="a hat", n=1, extra_body={"strength": 0.5})
+assert is_png(changed.data[0].b64_json)
+changed = list(client.images.edit(image=[("cat.png", picture)], prompt="a hat", stream=True))
+assert [event.type for event in changed] == ["image_edit.completed"], changed
+
 events = list(client.images.generate(prompt="a dog", stream=True, partial_images=2))
 assert [event.type for event in events] == ["image_generation.completed"], events
 assert is_png(events[0].b64_json) and events[0].usage.total_tokens == 0

@@ -29,6 +29,11 @@ graph = {
 }
 are_png(endpoint.run_sync({"input": {"workflow": graph}}, timeout=60), 1)
 
+graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "cat.png"}}
+picture = job.output()["images"][0]["data"]
+order = {"workflow": graph, "images": [{"name": "cat.png", "image": picture}]}
+are_png(endpoint.run_sync({"input": order}, timeout=60), 1)
+
 chunks = list(endpoint.run({"prompt": "a cat", "num_images": 3}).stream())
 assert len(chunks) == 3, chunks
 for chunk in chunks:

@@ -21,6 +21,10 @@ assert made.parameters["steps"] == 12
 assert len(api.txt2img(prompt="a cat").images) == 1
 
 
+changed = api.img2img(images=[made.image], mask_image=made.image, prompt="a hat", denoising_strength=0.5)
+assert len(changed.images) == 1 and changed.info["all_seeds"] == [42], changed
+
+
 async def with_asyncio():
     return await api.txt2img(prompt="a dog", use_async=True)
 

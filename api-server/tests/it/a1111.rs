@@ -13,6 +13,7 @@ use testkit::{S3, S3Options, wait_for};
 use crate::{
     clients::Shop,
     events::{begin, tell},
+    maker::PNG,
     rig::{PATIENCE, Rig, answer},
 };
 
@@ -60,6 +61,40 @@ async fn a_request_becomes_a_job_and_its_pictures_the_answer() {
 
     let without = answer(shop.post(TXT2IMG, &json!({"prompt": "a cat", "send_images": false}))).await;
     assert_eq!((without.status, &without.json["images"]), (StatusCode::OK, &json!([])));
+}
+
+#[tokio::test]
+async fn a_picture_may_be_started_from() {
+    let shop = Shop::open().await;
+    let (image, url) = (STANDARD.encode(PNG), format!("data:image/png;base64,{}", STANDARD.encode(PNG)));
+    let body = json!({"init_images": [url], "mask": image, "denoising_strength": 0.5, "prompt": "a hat", "seed": -1, "width": 512,
+        "height": 512, "mask_blur": 4, "inpainting_mask_invert": 0});
+    let made = answer(shop.post("/sdapi/v1/img2img", &body)).await;
+    assert_eq!(
+        (made.status, made.json["images"].as_array().map(Vec::len)),
+        (StatusCode::OK, Some(1)),
+        "{made:?}"
+    );
+    assert_eq!(
+        (&made.json["parameters"]["init_images"], &made.json["parameters"]["prompt"]),
+        (&Value::Null, &json!("a hat"))
+    );
+    let job = shop.jobs().await.remove(0);
+    let Ok(WorkOf::ImageToImage(work)) = job.spec.work.of_type() else { panic!("{job:?}") };
+    assert_eq!((&*work.sampling.prompt, &*work.strength.to_string()), ("a hat", "0.5"));
+    for name in [&work.image, work.mask.as_ref().unwrap()] {
+        assert_eq!(shop.input(&job, name).await, PNG);
+    }
+    for body in [
+        json!({"prompt": "a hat"}),
+        json!({"prompt": "a hat", "init_images": []}),
+        json!({"prompt": "a hat", "init_images": ["no base64!"]}),
+        json!({"prompt": "a hat", "init_images": [image, image]}),
+        json!({"prompt": "a hat", "init_images": [image], "mask": image, "inpainting_mask_invert": 1}),
+    ] {
+        let refused = answer(shop.post("/sdapi/v1/img2img", &body)).await;
+        assert_eq!((refused.status.as_u16(), refused.json["detail"].is_string()), (422, true), "{refused:?}");
+    }
 }
 
 #[tokio::test]

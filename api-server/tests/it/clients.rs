@@ -22,7 +22,7 @@ pub(crate) struct Shop {
     pub(crate) rig: Rig,
     pub(crate) replica: Replica,
     pub(crate) key: String,
-    _s3: S3,
+    s3: S3,
     _maker: Maker,
 }
 
@@ -41,7 +41,14 @@ impl Shop {
         let key = rig.tenant_with_key("acme", tenant).await;
         let replica = rig.replica_at_home().await;
         let maker = Maker::start(&rig, "sd15", &s3, each).await;
-        Self { rig, replica, key, _s3: s3, _maker: maker }
+        Self { rig, replica, key, s3, _maker: maker }
+    }
+
+    /// What was handed in for the job's input of this name.
+    pub(crate) async fn input(&self, job: &ImageJob, name: &str) -> Vec<u8> {
+        let input = job.spec.inputs.iter().find(|input| input.name == name).expect("the input");
+        let key = &input.from.s3.as_ref().expect("an object").key;
+        std::fs::read(self.s3.object_file("images", key)).expect("a file")
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {

@@ -6,12 +6,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crds::WorkOf;
 use futures::StreamExt as _;
 use kube::ResourceExt as _;
-use reqwest::StatusCode;
+use reqwest::{
+    StatusCode,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use testkit::wait_for;
 
 use crate::{
     clients::Shop,
+    maker::PNG as MADE,
     rig::{Answer, PATIENCE, Rig, answer},
 };
 
@@ -291,6 +295,67 @@ async fn what_waits_for_an_administrator_is_refused_and_cancelled() {
     is_refused(&refused, 400, &Value::Null, &Value::Null);
     assert_eq!(refused.json["error"]["message"], "It is LimitExceeded.");
     assert!(jobs.get(&id).await.unwrap().spec.cancel);
+}
+
+/// A picture of one pixel, half of which one sees through, and what the mask of it is.
+fn mask(alpha: u8) -> (Vec<u8>, Vec<u8>) {
+    let png = |colour, pixel: &[u8]| {
+        let mut out = vec![];
+        let mut encoder = png::Encoder::new(&mut out, 1, 1);
+        encoder.set_color(colour);
+        encoder.write_header().unwrap().write_image_data(pixel).unwrap();
+        out
+    };
+    (png(png::ColorType::Rgba, &[1, 2, 3, alpha]), png(png::ColorType::Grayscale, &[255 - alpha]))
+}
+
+#[tokio::test]
+async fn a_picture_is_changed_where_its_mask_is_transparent() {
+    let shop = Shop::open().await;
+    let edit = async |form: Form| {
+        answer(shop.rig.post(&shop.replica, "/v1/images/edits", &shop.key).multipart(form)).await
+    };
+    let file =
+        |content: &[u8]| Part::bytes(content.to_vec()).file_name("a.png").mime_str("image/png").unwrap();
+    let (transparent, white) = mask(100);
+    let form = Form::new()
+        .part("image", file(MADE))
+        .part("mask", file(&transparent))
+        .text("prompt", "a hat")
+        .text("n", "2")
+        .text("size", "512x512")
+        .text("strength", "0.5")
+        .text("input_fidelity", "high");
+    let made = edit(form).await;
+    assert_eq!(made.status, StatusCode::OK, "{made:?}");
+    assert_eq!(made.header("x-imagejob-ignored"), Some("input_fidelity, size"));
+    assert_eq!(made.json["data"].as_array().unwrap().len(), 2);
+    let job = shop.jobs().await.remove(0);
+    let Ok(WorkOf::ImageToImage(work)) = job.spec.work.of_type() else { panic!("{job:?}") };
+    assert_eq!((&*work.sampling.prompt, &*work.strength.to_string(), job.spec.count), ("a hat", "0.5", 2));
+    assert_eq!(shop.input(&job, &work.image).await, MADE);
+    assert_eq!(shop.input(&job, work.mask.as_deref().unwrap()).await, white);
+
+    let stream = Form::new().part("image[]", file(MADE)).text("prompt", "a hat").text("stream", "true");
+    let request = shop.rig.post(&shop.replica, "/v1/images/edits", &shop.key).multipart(stream);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("event: image_edit.completed\n"), "{text}");
+
+    let prompt = || Form::new().text("prompt", "a hat");
+    for (form, param) in [
+        (prompt(), json!("image")),
+        (prompt().part("image[]", file(MADE)).part("image[]", file(MADE)), json!("image")),
+        (prompt().part("image", file(MADE)).part("mask", file(MADE)), json!("mask")),
+        (prompt().part("image", file(MADE)).part("mask", file(b"GIF89a")), json!("mask")),
+        (Form::new().part("image", file(MADE)), json!("prompt")),
+        (prompt().part("image", file(MADE)).text("n", "x"), json!("n")),
+    ] {
+        is_refused(&edit(form).await, 400, &Value::Null, &param);
+    }
+    let no_form = answer(shop.post("/v1/images/edits", &json!({"prompt": "a hat"}))).await;
+    is_refused(&no_form, 400, &Value::Null, &Value::Null);
+    let nobody = shop.rig.post(&shop.replica, "/v1/images/edits", "").multipart(prompt());
+    is_refused(&answer(nobody).await, 401, &json!("invalid_api_key"), &Value::Null);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use testkit::{S3, S3Options, wait_for};
 
 use crate::{
     clients::Shop,
+    maker::PNG,
     rig::{PATIENCE, Rig, answer},
 };
 
@@ -83,6 +84,27 @@ async fn a_workflow_runs_as_it_is() {
     let refused = answer(shop.post(&path("run"), &json!({"input": {"workflow": large}}))).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.json["error"].as_str().unwrap().contains("/input/workflow/3"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_workflow_starts_from_pictures_of_the_request() {
+    let shop = Shop::open().await;
+    let graph = json!({"1": {"class_type": "LoadImage", "inputs": {"image": "cat.png"}}, "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}});
+    let image = STANDARD.encode(PNG);
+    let images = json!([{"name": "cat.png", "image": format!("data:image/png;base64,{image}")}]);
+    let run =
+        answer(shop.post(&path("runsync"), &json!({"input": {"workflow": graph, "images": images}}))).await;
+    assert_eq!(run.json["status"], "COMPLETED", "{run:?}");
+    let job = shop.jobs().await.remove(0);
+    let Ok(WorkOf::Workflow(work)) = job.spec.work.of_type() else { panic!("{job:?}") };
+    assert_eq!(work.graph.as_ref().unwrap()["1"]["inputs"]["image"], "image-0");
+    assert_eq!(shop.input(&job, "image-0").await, PNG);
+    for images in
+        [json!("cat.png"), json!([{"name": "cat.png"}]), json!([{"name": "cat.png", "image": "no base64!"}])]
+    {
+        let body = json!({"input": {"workflow": graph, "images": images}});
+        assert_eq!(answer(shop.post(&path("run"), &body)).await.status, StatusCode::BAD_REQUEST, "{images}");
+    }
 }
 
 #[tokio::test]
