@@ -42,7 +42,7 @@ test: programs ## run every test
 
 .PHONY: test-units
 test-units: redis ## the tests that need no cluster, so no Go: queue, store, policy, worker, operator, simulators
-	cargo test --quiet --workspace --exclude e2e --exclude crds
+	cargo test --quiet --workspace --exclude e2e --exclude crds --exclude api-server
 
 .PHONY: faults
 faults: programs ## do what may go wrong; prints a table and writes target/faults/summary.json

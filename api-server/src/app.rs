@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use queue::Redis;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     auth::{self, Caller, KeyStore},
@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// What links begin with, without a slash at its end.
     pub(crate) public_url: Arc<str>,
+    /// A permit for each stream of events that may be open at once.
+    pub(crate) streams: Arc<Semaphore>,
     /// Turns true when the server is told to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }

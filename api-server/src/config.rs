@@ -95,6 +95,10 @@ pub struct Config {
     #[arg(long, env = "JOB_TTL_SECONDS", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(86_400..=31_536_000))]
     pub job_ttl_seconds: u32,
 
+    /// How many streams of the Comfy API v2 may be open at once; clients beyond them are told to poll
+    #[arg(long, env = "MAX_STREAMS", default_value_t = 2000)]
+    pub max_streams: usize,
+
     /// How long a request may take that is running when the server is told to stop, in seconds
     #[arg(long, env = "DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,

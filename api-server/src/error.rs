@@ -38,6 +38,11 @@ pub(crate) enum Error {
     /// Something that we need is away. Nothing was created.
     #[error("{what}; nothing was created, try again")]
     Unavailable { what: String, retry_after: Duration },
+    /// Something that we need broke off while it was asked: what was asked for may be done or not.
+    #[error(
+        "{what}; the job may be created or not: send the same request with the same Idempotency-Key again"
+    )]
+    Unclear { what: String, retry_after: Duration },
     #[error("{0}")]
     Internal(String),
 }
@@ -85,7 +90,7 @@ impl Error {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HashMismatch { .. } | Self::InProgress => StatusCode::CONFLICT,
             Self::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Unclear { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -93,7 +98,9 @@ impl Error {
     /// When to try again, in whole seconds.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         let wait = match self {
-            Self::OverLimit { retry_after, .. } | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::OverLimit { retry_after, .. }
+            | Self::Unavailable { retry_after, .. }
+            | Self::Unclear { retry_after, .. } => *retry_after,
             Self::InProgress => Duration::from_secs(1),
             _ => return None,
         };

@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     app::App,
-    cache::{Job, PoolKey, Seen},
+    cache::{Job, PoolKey, Seen, State},
     progress::InHand,
 };
 
@@ -20,6 +20,15 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// A job now, with what is known already of its images. Who asks again soon is told more: the queue is asked from now on.
+    pub(crate) fn of(app: &App, job: Arc<Job>) -> Self {
+        let in_hand = match asked_pool(&job).filter(|_| job.state() != State::Queued) {
+            Some(pool) => app.progress.of_pool(&pool).borrow().get(&JobUid(job.uid.clone())).cloned(),
+            None => None,
+        };
+        Self { job, in_hand: in_hand.unwrap_or_default() }
+    }
+
     /// How much of the job is made, 0 to 1. What one image of several is begun with counts by its nodes and steps.
     pub(crate) fn done(&self) -> f64 {
         let counts = self.job.status.counts.unwrap_or_default();
@@ -46,6 +55,12 @@ pub(crate) async fn until_final(app: &App, job: &Arc<Job>, at_most: Duration) ->
         Ok(ended) => ended,
         Err(_) => Some(follower.now().job),
     }
+}
+
+/// The pool that is asked about a job: one that has a pool and no end.
+fn asked_pool(job: &Job) -> Option<PoolKey> {
+    let pool = job.status.pool.as_ref().filter(|_| !job.state().is_final())?;
+    Some(PoolKey::new(&pool.namespace, &pool.name))
 }
 
 /// Somebody who follows a job.
@@ -111,11 +126,8 @@ impl Follower {
         }
     }
 
-    /// A job that has a pool and no end is asked about.
     fn ask_its_pool(&mut self) {
-        let pool = self.last.status.pool.as_ref().filter(|_| self.asks && !self.last.state().is_final());
-        let pool = pool.map(|pool| PoolKey::new(&pool.namespace, &pool.name));
-        match (pool, &self.pool) {
+        match (asked_pool(&self.last).filter(|_| self.asks), &self.pool) {
             (Some(pool), Some((asked, _))) if pool == *asked => {}
             (Some(pool), _) => {
                 let told = self.app.progress.of_pool(&pool);

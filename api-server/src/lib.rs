@@ -8,7 +8,6 @@
 mod a1111;
 mod app;
 mod auth;
-mod body;
 mod cache;
 mod comfy_v2;
 mod config;
@@ -45,8 +44,10 @@ use queue::Redis;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
+
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
 pub use webhooks::Network;
@@ -61,6 +62,9 @@ use metrics::Metrics;
 use progress::Progress;
 use signing::Signer;
 use webhooks::{SigningSecrets, Webhooks};
+
+/// Between two pieces of a request's body; who sends nothing for longer is not waited for.
+const BETWEEN_PIECES: Duration = Duration::from_secs(30);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -88,6 +92,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         buckets: Buckets::new(client.clone(), cache.clone()),
         signer: Signer::new(client.clone(), &config.namespace),
         redis,
+        streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),
@@ -129,6 +134,7 @@ fn routes(app: App) -> Router {
         .merge(runpod::routes())
         .fallback(own::no_such_path)
         .method_not_allowed_fallback(own::no_such_method)
+        .layer(RequestBodyTimeoutLayer::new(BETWEEN_PIECES))
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)
 }

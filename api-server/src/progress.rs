@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use queue::{JobUid, Queue, Redis, TaskProgress};
@@ -14,15 +14,24 @@ use crate::cache::PoolKey;
 
 /// Between two questions. Workers tell every three seconds.
 const EVERY: Duration = Duration::from_millis(200);
+/// After somebody wanted to know last, a pool is asked about for so long: who polls comes again within seconds.
+const KEPT: Duration = Duration::from_secs(15);
 
 /// The images that the workers of a pool have in hand, by job.
 pub(crate) type InHand = Arc<HashMap<JobUid, Vec<TaskProgress>>>;
+
+/// A pool that is asked about.
+struct Asked {
+    told: watch::Sender<InHand>,
+    /// When somebody wanted to know last.
+    wanted: Instant,
+}
 
 /// The pools that somebody asks about.
 #[derive(Clone)]
 pub(crate) struct Progress {
     redis: Redis,
-    pools: Arc<Mutex<HashMap<PoolKey, watch::Sender<InHand>>>>,
+    pools: Arc<Mutex<HashMap<PoolKey, Asked>>>,
 }
 
 impl Progress {
@@ -39,27 +48,28 @@ impl Progress {
     /// away it stays as it was.
     pub(crate) fn of_pool(&self, pool: &PoolKey) -> watch::Receiver<InHand> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asked) = pools.get(pool) {
-            return asked.subscribe();
+        if let Some(asked) = pools.get_mut(pool) {
+            asked.wanted = Instant::now();
+            return asked.told.subscribe();
         }
-        let (asked, receiver) = watch::channel(InHand::default());
-        pools.insert(pool.clone(), asked.clone());
-        tokio::spawn(self.clone().ask(pool.clone(), asked));
+        let (told, receiver) = watch::channel(InHand::default());
+        pools.insert(pool.clone(), Asked { told: told.clone(), wanted: Instant::now() });
+        tokio::spawn(self.clone().ask(pool.clone(), told));
         receiver
     }
 
-    async fn ask(self, pool: PoolKey, asked: watch::Sender<InHand>) {
+    async fn ask(self, pool: PoolKey, told: watch::Sender<InHand>) {
         let queue = self.queue(&pool);
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.is_unwanted(&pool, &asked) {
+            if self.is_unwanted(&pool) {
                 return;
             }
             match queue.progress_of_all().await {
                 Ok(now) => {
-                    asked.send_if_modified(|told| {
+                    told.send_if_modified(|told| {
                         let changed = **told != now;
                         if changed {
                             *told = Arc::new(now);
@@ -75,10 +85,12 @@ impl Progress {
     }
 
     /// Forgets a pool that nobody asks about.
-    fn is_unwanted(&self, pool: &PoolKey, asked: &watch::Sender<InHand>) -> bool {
+    fn is_unwanted(&self, pool: &PoolKey) -> bool {
         // Under the lock nobody can begin to ask.
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let unwanted = asked.receiver_count() == 0;
+        let unwanted = pools
+            .get(pool)
+            .is_none_or(|asked| asked.told.receiver_count() == 0 && asked.wanted.elapsed() > KEPT);
         if unwanted {
             pools.remove(pool);
         }

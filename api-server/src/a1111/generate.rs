@@ -11,8 +11,7 @@ use super::{FRONT, answer, error::Refusal, order::Order, start::Start};
 use crate::{
     app::App,
     auth::Caller,
-    body,
-    http::{Mount, held, tell_ignored},
+    http::{Mount, body, held, tell_ignored},
     jobs::{Submission, Submitted},
     outcome::{self, NotMade, USUAL_WAIT},
 };

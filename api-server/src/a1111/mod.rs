@@ -15,7 +15,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{app::App, body};
+use crate::{app::App, http::body::WITH_PICTURES_AT_MOST};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "a1111";
@@ -41,5 +41,5 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sdapi/v1/prompt-styles", empty_list())
         .route("/sdapi/v1/embeddings", get(|| async { Json(json!({ "loaded": {}, "skipped": {} })) }))
         .route("/sdapi/v1/cmd-flags", empty_object())
-        .layer(DefaultBodyLimit::max(body::WITH_PICTURES_AT_MOST))
+        .layer(DefaultBodyLimit::max(WITH_PICTURES_AT_MOST))
 }

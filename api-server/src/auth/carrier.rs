@@ -18,6 +18,12 @@ pub(crate) fn key_in(headers: &HeaderMap) -> Option<String> {
     authorization.or_else(|| headers.get(X_API_KEY).and_then(text)).filter(|key| !key.is_empty())
 }
 
+/// Whether a client that follows a redirect to another host leaves its key behind: clients drop `Authorization` then, and pass
+/// `X-API-Key` on.
+pub(crate) fn stays_on_redirect(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) && !headers.contains_key(X_API_KEY)
+}
+
 fn in_authorization(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let key = match scheme.to_ascii_lowercase().as_str() {

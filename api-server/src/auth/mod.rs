@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 
-pub(crate) use carrier::key_in;
+pub(crate) use carrier::{key_in, stays_on_redirect};
 pub(crate) use key::{ApiKey, Hash, NewKey, Rights, hash, to_hex};
 pub(crate) use store::KeyStore;
 

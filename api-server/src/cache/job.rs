@@ -75,6 +75,8 @@ pub(crate) struct Job {
     pub(crate) pool: Option<PoolRef>,
     pub(crate) class: Option<String>,
     pub(crate) count: u32,
+    /// How long it stays after its end, seconds; `None`: for ever.
+    pub(crate) ttl: Option<u32>,
     pub(crate) work: Option<WorkType>,
     pub(crate) state: Option<State>,
     /// The reason and the message of its Ready condition.
@@ -128,6 +130,7 @@ struct SpecSeen {
     suspend: bool,
     #[serde(default)]
     cancel: bool,
+    ttl_seconds_after_finished: Option<u32>,
     work: WorkSeen,
 }
 
@@ -176,6 +179,7 @@ impl From<JobObject> for Job {
             pool: spec.pool_ref,
             class: spec.class,
             count: spec.count,
+            ttl: spec.ttl_seconds_after_finished,
             work: Some(spec.work.kind),
             state: Some(state),
             reason,

@@ -1,9 +1,56 @@
-//! ComfyUI's API v2, `/api/v2`: the one of Comfy's own service and its SDKs.
+//! Comfy's API v2, `/api/v2`: the one of Comfy's own service and its SDKs.
 
-use axum::Router;
+mod assets;
+mod events;
+mod graph;
+mod jobs;
+mod list;
+mod output;
+mod progress;
+mod refusal;
+mod submit;
+mod view;
 
-use crate::app::App;
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    routing::{any, get, post},
+};
+use serde_json::{Value, json};
+
+use crate::{app::App, http::body::BODY_AT_MOST};
+use refusal::Refusal;
+
+/// The front's name in metrics and labels.
+const FRONT: &str = "comfy-v2";
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
+        .route("/api/v2/health", get(health))
+        .route("/api/v2/jobs", post(submit::submit).get(list::list))
+        .route("/api/v2/jobs/{id}", get(jobs::get))
+        .route("/api/v2/jobs/{id}/workflow", get(jobs::workflow))
+        .route("/api/v2/jobs/{id}/events", get(events::events))
+        .route("/api/v2/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/v2/assets", post(assets::no_uploads))
+        .route("/api/v2/assets/from-hash", post(assets::no_uploads))
+        .route("/api/v2/assets/by-hash/{hash}", get(assets::no_uploads))
+        .route("/api/v2/assets/{id}", get(assets::get).delete(assets::delete))
+        .route("/api/v2/assets/{id}/content", get(assets::content))
+        .route("/api/v2/{*unknown}", any(unknown))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
+}
+
+/// Whether the API is there; without a key.
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(405, "method_not_allowed", "this path does not take that method")
+}
+
+async fn unknown() -> Refusal {
+    Refusal::new(404, "not_found", "the API has no such path")
 }

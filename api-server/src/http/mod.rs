@@ -1,5 +1,6 @@
 //! The HTTP servers: connections, limits, draining; and what every request goes through.
 
+pub(crate) mod body;
 mod held;
 mod ignored;
 mod mount;

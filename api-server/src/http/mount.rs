@@ -19,7 +19,6 @@ pub(crate) struct Mount {
 
 impl Mount {
     /// The path before the front's own, without a key.
-    #[allow(dead_code, reason = "fronts use it")]
     pub(crate) fn prefix(&self) -> String {
         self.pool.as_ref().map_or_else(String::new, |pool| format!("/pools/{}/{}", pool.namespace, pool.name))
     }

@@ -1,5 +1,6 @@
 //! What callers do with jobs, whatever front they come by. Every job is an ImageJob; nothing is kept beside it.
 
+mod cursor;
 mod may;
 mod submit;
 
@@ -14,6 +15,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::timeout};
 
+pub(crate) use cursor::{cursor, place_at};
 pub(crate) use submit::{IdempotencyKey, Submission, Submitted};
 
 use crate::{

@@ -134,6 +134,8 @@ enum Tried {
     /// There is a job of this name.
     Exists,
     Refused(Error),
+    /// The request did not reach the API server, or was turned away.
+    NotCarriedOut,
     /// Nobody knows whether it was created.
     Unclear,
 }
@@ -145,49 +147,24 @@ impl JobStore {
     /// - [`Error::OverLimit`] when the tenant may not have it now;
     /// - [`Error::Invalid`] when the API server or the tenant's rules refuse it;
     /// - [`Error::KeyReused`] and [`Error::InProgress`], of requests with a key;
-    /// - [`Error::Unavailable`] when the API server does not answer. Nothing is created then; but with a key the job may be
-    ///   there after all, and the same request finds it.
+    /// - [`Error::Unavailable`] when the API server can't be reached. Nothing is created then;
+    /// - [`Error::Unclear`] of a request with a key, when the API server broke off: the same request finds the job, if there
+    ///   is one.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
         let Submission { mut spec, labels, pool, webhook, front, key, name, kept, repeats_within } =
             submission;
         check_labels(&labels)?;
         webhook.as_ref().map(Webhook::check).transpose()?;
-        if let Some(pool) = pool {
-            spec.entry("poolRef")
-                .or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
-        }
-        let digest = digest(&spec, &labels);
+        name_the_pool(&mut spec, pool);
         let tenant = &caller.tenant;
+        let digest = digest(&spec, &labels);
         if let Some(within) = repeats_within
             && let Some(job) = self.created_before(tenant, front, &digest, within)
         {
             return Ok(Submitted { job, is_new: false, left: None });
         }
-        let typed = match typed(&spec) {
-            Ok(typed) => typed,
-            // The API server says more exactly where.
-            Err(error) => return Err(self.refusal_of(&tenant.spec.namespace, &spec).await.unwrap_or(error)),
-        };
-        may::check(tenant, &typed)?;
-        for (i, input) in typed.inputs.iter().enumerate() {
-            // Jobs of one namespace may be several tenants'.
-            if let Some(job) = &input.from.job {
-                let found = self.get(tenant, &job.name).await;
-                found.map_err(|error| match error {
-                    Error::NotFound { .. } => {
-                        Error::invalid(format!("/inputs/{i}/from/job/name"), error.to_string())
-                    }
-                    other => other,
-                })?;
-            }
-        }
-        if let Some(pool) = tenant.spec.pools.first().filter(|_| typed.pool_ref.is_none()) {
-            spec.insert("poolRef".to_owned(), json!(pool));
-        }
-        if !tenant.is_its_namespace() {
-            spec.insert("tenant".to_owned(), json!(&*tenant.name));
-        }
+        let typed = self.prepare(tenant, &mut spec).await?;
         spec.entry("ttlSecondsAfterFinished").or_insert_with(|| json!(self.ttl));
         let keyed = key.as_ref().map(|key| key.job_name(&tenant.name)).or(name.map(|name| name.to_string()));
         let _turn = match &keyed {
@@ -232,12 +209,56 @@ impl JobStore {
         self.cache.jobs.page(tenant, None, 1, same).jobs.pop()
     }
 
+    /// Puts into a spec what the request leaves out, and says what speaks against it.
+    async fn prepare(&self, tenant: &Tenant, spec: &mut Map<String, Value>) -> Result<ImageJobSpec, Error> {
+        let typed = match typed(spec) {
+            Ok(typed) => typed,
+            // The API server says more exactly where.
+            Err(error) => return Err(self.refusal_of(&tenant.spec.namespace, spec).await.unwrap_or(error)),
+        };
+        may::check(tenant, &typed)?;
+        for (i, input) in typed.inputs.iter().enumerate() {
+            // Jobs of one namespace may be several tenants'.
+            if let Some(job) = &input.from.job {
+                let found = self.get(tenant, &job.name).await;
+                found.map_err(|error| match error {
+                    Error::NotFound { .. } => {
+                        Error::invalid(format!("/inputs/{i}/from/job/name"), error.to_string())
+                    }
+                    other => other,
+                })?;
+            }
+        }
+        if let Some(pool) = tenant.spec.pools.first().filter(|_| typed.pool_ref.is_none()) {
+            spec.insert("poolRef".to_owned(), json!(pool));
+        }
+        if !tenant.is_its_namespace() {
+            spec.insert("tenant".to_owned(), json!(&*tenant.name));
+        }
+        Ok(typed)
+    }
+
+    /// What would be made, if it were asked for now; nothing is created.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the API server or the tenant's rules would refuse it.
+    pub(crate) async fn check(&self, caller: &Caller, submission: Submission) -> Result<ImageJobSpec, Error> {
+        let Submission { mut spec, labels, pool, .. } = submission;
+        check_labels(&labels)?;
+        name_the_pool(&mut spec, pool);
+        self.prepare(&caller.tenant, &mut spec).await?;
+        match self.refusal_of(&caller.tenant.spec.namespace, &spec).await {
+            Some(refusal) => Err(refusal),
+            None => typed(&spec),
+        }
+    }
+
     /// What the API server says against a spec.
     async fn refusal_of(&self, namespace: &str, spec: &Map<String, Value>) -> Option<Error> {
         let object = image_job(&json!({ "name": Uuid::new_v4().to_string() }), spec);
         match self.try_to_create(namespace, &object.to_string().into(), "&dryRun=All").await {
             Tried::Refused(error) => Some(error),
-            Tried::Created(_) | Tried::Exists | Tried::Unclear => None,
+            Tried::Created(_) | Tried::Exists | Tried::NotCarriedOut | Tried::Unclear => None,
         }
     }
 
@@ -260,10 +281,15 @@ impl JobStore {
                     return Ok((job, unclear || !keyed));
                 }
                 Tried::Refused(error) => return Err(error),
+                Tried::NotCarriedOut => {}
                 Tried::Unclear => unclear = true,
             }
             if began.elapsed() + BETWEEN_TRIES > TRIES {
-                if !keyed {
+                if unclear && keyed {
+                    let what = "the cluster's API server does not answer".to_owned();
+                    return Err(Error::Unclear { what, retry_after: RETRY_AFTER });
+                }
+                if unclear {
                     tokio::spawn(self.clone().undo(namespace.to_owned(), name.to_owned()));
                 }
                 return Err(away(&"a job could not be created in time"));
@@ -284,6 +310,7 @@ impl JobStore {
         match timeout(TRY, self.client.request::<JobObject>(request)).await {
             Ok(Ok(created)) => Tried::Created(Box::new(created)),
             Ok(Err(kube::Error::Api(status))) => refusal(&status),
+            Ok(Err(error)) if never_sent(&error) => Tried::NotCarriedOut,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the API server did not answer whether it created a job");
                 Tried::Unclear
@@ -319,6 +346,12 @@ impl JobStore {
             }
             sleep(RETRY_AFTER).await;
         }
+    }
+}
+
+fn name_the_pool(spec: &mut Map<String, Value>, pool: Option<PoolKey>) {
+    if let Some(pool) = pool {
+        spec.entry("poolRef").or_insert_with(|| json!({ "namespace": pool.namespace, "name": pool.name }));
     }
 }
 
@@ -358,6 +391,13 @@ fn pointer(path: &str) -> String {
     })
 }
 
+/// Whether a request failed before any of it was sent.
+fn never_sent(error: &kube::Error) -> bool {
+    let kube::Error::Service(error) = error else { return false };
+    let sent = error.downcast_ref::<hyper_util::client::legacy::Error>();
+    sent.is_some_and(hyper_util::client::legacy::Error::is_connect)
+}
+
 /// What the API server refuses, in the request's terms.
 fn refusal(status: &Status) -> Tried {
     let invalid = |faults: Vec<Fault>| Tried::Refused(Error::Invalid(faults));
@@ -370,7 +410,9 @@ fn refusal(status: &Status) -> Tried {
         },
         404 => Tried::Refused(Error::Forbidden("the tenant's namespace does not exist".to_owned())),
         413 => Tried::Refused(Error::TooLarge { most: 3 << 20 }),
-        429 | 500.. => Tried::Unclear,
+        // Turned away before anything else, as there are too many requests.
+        429 => Tried::NotCarriedOut,
+        500.. => Tried::Unclear,
         _ => Tried::Refused(Error::Internal(status.message.clone())),
     }
 }

@@ -99,7 +99,9 @@ impl From<Error> for Refusal {
                 let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message).with_code(code);
                 Self { retry: false, ..refusal }
             }
-            Error::Unavailable { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, SERVER_ERROR, message),
+            Error::Unavailable { .. } | Error::Unclear { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, SERVER_ERROR, message)
+            }
             Error::Internal(error) => {
                 tracing::error!(error, "a request failed by our fault");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR, message)

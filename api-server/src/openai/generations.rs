@@ -12,7 +12,11 @@ use super::{
     make::{Kind, make},
     order::Order,
 };
-use crate::{app::App, body, fields::Fields, http::Mount};
+use crate::{
+    app::App,
+    fields::Fields,
+    http::{Mount, body},
+};
 
 /// Makes pictures.
 pub(crate) async fn generate(

@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{app::App, body, files::SIGNED_ROUTE};
+use crate::{app::App, files::SIGNED_ROUTE, http::body::BODY_AT_MOST};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "openai";
@@ -29,5 +29,5 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/images/edits", post(edits::edit).layer(DefaultBodyLimit::disable()))
         .route(SIGNED_ROUTE, get(files::file))
         .route("/v1/models", get(models::list))
-        .layer(DefaultBodyLimit::max(body::AT_MOST))
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
 }

@@ -11,7 +11,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -19,12 +18,12 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{FRONT, problem::Problem, view, wait};
 use crate::{
     app::App,
-    body,
-    cache::{Job, Place, State as JobState},
+    auth::Caller,
+    cache::{Job, State as JobState},
     error::Error,
     follow::until_final,
-    http::Mount,
-    jobs::{IdempotencyKey, Submission, Submitted},
+    http::{Mount, body},
+    jobs::{IdempotencyKey, Submission, Submitted, cursor, place_at},
     limits::{BURST_SECONDS, Left},
     uploads,
 };
@@ -91,6 +90,18 @@ async fn submitted(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Submitted, Error> {
     let caller = app.caller(headers)?;
+    let order = order(app, &caller, mount, headers, body).await?;
+    app.jobs.submit(&caller, order).await
+}
+
+/// What a request asks for.
+pub(super) async fn order(
+    app: &App,
+    caller: &Caller,
+    mount: Mount,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Submission, Error> {
     let key =
         headers.get(IDEMPOTENCY_KEY).map(|value| IdempotencyKey::parse(value.to_str().unwrap_or_default()));
     let key = key.transpose()?;
@@ -108,22 +119,9 @@ async fn submitted(
     };
     name_the_type(&mut spec);
     if let Some(inputs) = spec.get_mut("inputs") {
-        uploads::settle(app, &caller, &mount, inputs).await?;
+        uploads::settle(app, caller, &mount, inputs).await?;
     }
-    app.jobs
-        .submit(
-            &caller,
-            Submission {
-                spec,
-                labels,
-                pool: mount.pool,
-                webhook,
-                front: FRONT,
-                key,
-                ..Submission::default()
-            },
-        )
-        .await
+    Ok(Submission { spec, labels, pool: mount.pool, webhook, front: FRONT, key, ..Submission::default() })
 }
 
 /// The type of work may be left out where the field says it.
@@ -186,7 +184,10 @@ fn page(
 ) -> Result<Response, Error> {
     let caller = app.caller(headers)?;
     let Query(query) = query.map_err(|rejection| Error::invalid("", rejection.body_text()))?;
-    let after = query.cursor.as_deref().map(place_in).transpose()?;
+    let after = query.cursor.as_deref().map(|cursor| {
+        place_at(cursor).ok_or_else(|| Error::invalid("", "the cursor is not one that a list gave"))
+    });
+    let after = after.transpose()?;
     let label = query.label.as_deref().map(|label| label.split_once(':').unwrap_or((label, "")));
     let asked = |job: &Job| {
         query.state.is_none_or(|state| job.state() == state)
@@ -205,21 +206,6 @@ fn page(
 
 fn raw(json: &Bytes) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(json.to_vec()).ok()?).ok()
-}
-
-fn cursor((second, name): &Place) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{second}.{name}"))
-}
-
-fn place_in(cursor: &str) -> Result<Place, Error> {
-    let bad = || Error::invalid("", "the cursor is not one that a list gave");
-    let text = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(bad)?;
-    let (second, name) = text.split_once('.').ok_or_else(bad)?;
-    Ok((second.parse().map_err(|_| bad())?, name.to_owned()))
 }
 
 /// What a job makes, as it was asked for.

@@ -13,8 +13,8 @@ use super::problem::Problem;
 use crate::{
     app::App,
     auth::{self, Rights},
-    body,
     error::Error,
+    http::body,
 };
 
 /// The key that is wanted.

@@ -1,5 +1,6 @@
 //! The API's own front, `/v1`: the words of the ImageJob API, with problem+json.
 
+mod estimate;
 mod events;
 mod files;
 mod jobs;
@@ -8,6 +9,7 @@ mod openapi;
 mod pools;
 mod problem;
 mod results;
+mod retry;
 mod usage;
 pub(crate) mod view;
 mod wait;
@@ -19,7 +21,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use crate::{app::App, body};
+use crate::{app::App, http::body::BODY_AT_MOST};
 
 pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
 
@@ -36,6 +38,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/suspend", post(jobs::suspend))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/retry", post(retry::retry))
+        .route("/v1/estimate", post(estimate::estimate))
         .route("/v1/jobs/{id}/webhooks", get(webhooks::list))
         .route("/v1/jobs/{id}/webhooks/{message}/redeliver", post(webhooks::redeliver))
         .route("/v1/webhook-secret", post(webhooks::rotate))
@@ -47,7 +51,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/keys/{name}", delete(keys::revoke))
         .route("/openapi.json", get(openapi::serve))
         .route("/errors/{code}", get(problem::page))
-        .layer(DefaultBodyLimit::max(body::AT_MOST))
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
         // What is streamed to the disk has limits of its own.
         .merge(Router::new().route("/v1/files", post(files::upload)).layer(DefaultBodyLimit::disable()))
         .route("/v1/files/{id}", get(files::get).delete(files::delete))

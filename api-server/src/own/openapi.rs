@@ -135,6 +135,8 @@ fn paths() -> Value {
         "/v1/jobs/{id}/cancel": change("cancelJob", "Stops a job. What is made stays."),
         "/v1/jobs/{id}/suspend": change("suspendJob", "Starts no further image until the job is resumed."),
         "/v1/jobs/{id}/resume": change("resumeJob", "Goes on with a suspended job."),
+        "/v1/jobs/{id}/retry": { "post": operation("retryJob", "Asks for the failed images of a job again, in jobs of their own.", &of_job(&id), json!({ "201": answer("The jobs.", "JobList") })) },
+        "/v1/estimate": { "post": operation("estimateJob", "Says what a job would cost and when it would be done, and creates nothing.", &json!({ "requestBody": body(&reference("JobRequest")) }), json!({ "200": answer("The estimate.", "Estimate") })) },
         "/v1/jobs/{id}/events": { "get": operation("watchJob", "Streams a job's states and progress until its end.", &json!({ "parameters": [
             id, parameter("header", "Last-Event-ID", &text, "The id of the last event that the client has."),
         ] }), json!({
@@ -209,6 +211,10 @@ fn schemas() -> Value {
             "links": object(&["self", "events", "cancel", "results"], json!({ "self": text, "events": text, "cancel": text, "results": text })),
         })),
         "JobList": object(&["jobs"], json!({ "jobs": list("Job"), "nextCursor": text })),
+        "Estimate": object(&["pool", "images", "currency"], json!({
+            "pool": object(&["namespace", "name"], json!({ "namespace": text, "name": text })), "class": optional(&text), "images": { "type": "integer" },
+            "gpuSeconds": { "type": ["number", "null"] }, "amount": optional(&text), "currency": text, "waitSeconds": { "type": ["integer", "null"] }, "completionTime": time,
+        })),
         "Work": object(&["work"], json!({ "work": spec["work"], "inputs": { "type": "array" }, "output": { "type": "object" } })),
         "Webhook": { "type": "object", "required": ["url"], "additionalProperties": false, "properties": {
             "url": { "type": "string", "maxLength": 1024, "examples": ["https://shop.example.com/hooks/images"] },

@@ -69,7 +69,7 @@ fn allows(pool: &WorkerPool, model: &str) -> bool {
 }
 
 /// The GPU time of an image in seconds, on average of all that the pool has made.
-fn seconds_per_image(pool: &WorkerPool) -> Option<f64> {
+pub(super) fn seconds_per_image(pool: &WorkerPool) -> Option<f64> {
     const IN_THOUSANDTHS: f64 = 1000.0;
     let images = pool.status.as_ref()?.cost.as_ref()?.images;
     #[allow(clippy::cast_precision_loss, reason = "an average needs no 53 bits")]
@@ -79,7 +79,7 @@ fn seconds_per_image(pool: &WorkerPool) -> Option<f64> {
 
 /// How long a new image waits, in seconds, if it waits for all that wait now; `None`: there are no workers, or nobody knows
 /// how long an image takes.
-fn wait_seconds(pool: &WorkerPool) -> Option<u64> {
+pub(super) fn wait_seconds(pool: &WorkerPool) -> Option<u64> {
     let status = pool.status.as_ref()?;
     let waiting = status.queue.as_ref().map_or(0, |queue| queue.waiting);
     if waiting == 0 && status.fleets.iter().any(|fleet| fleet.idle > 0) {

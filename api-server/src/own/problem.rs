@@ -52,7 +52,7 @@ const KINDS: [(&str, u16, &str, &str); 12] = [
         "unavailable",
         503,
         "Unavailable",
-        "Something that the API needs is away for now. Nothing was created. Try again after Retry-After seconds.",
+        "Something that the API needs is away for now. Try again after Retry-After seconds, with the same Idempotency-Key.",
     ),
     (
         "internal",
@@ -75,7 +75,7 @@ impl Problem {
             Error::KeyReused => 6,
             Error::InProgress => 7,
             Error::OverLimit { .. } => 8,
-            Error::Unavailable { .. } => 9,
+            Error::Unavailable { .. } | Error::Unclear { .. } => 9,
             Error::Internal(_) => 10,
             Error::HashMismatch { .. } => 11,
         }

@@ -16,7 +16,7 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{app::App, body};
+use crate::{app::App, http::body::WITH_PICTURES_AT_MOST};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "runpod";
@@ -31,5 +31,5 @@ pub(crate) fn routes() -> Router<App> {
         .route("/runpod/v2/{endpoint}/retry/{id}", post(change::retry))
         .route("/runpod/v2/{endpoint}/purge-queue", post(change::purge_queue))
         .route("/runpod/v2/{endpoint}/health", get(health::health))
-        .layer(DefaultBodyLimit::max(body::WITH_PICTURES_AT_MOST))
+        .layer(DefaultBodyLimit::max(WITH_PICTURES_AT_MOST))
 }

@@ -18,11 +18,10 @@ use serde_json::json;
 use super::{FRONT, endpoint::Endpoint, error::Refusal, order::Order, view};
 use crate::{
     app::App,
-    body,
     cache::Job,
     error::Error,
     follow::until_final,
-    http::{held, tell_ignored},
+    http::{body, held, tell_ignored},
     jobs::{Submission, Submitted},
 };
 

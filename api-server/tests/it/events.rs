@@ -13,20 +13,20 @@ use tokio::time::timeout;
 use crate::rig::{PATIENCE, Rig, answer, picture};
 
 /// A stream of events, read frame by frame.
-struct Events {
+pub(crate) struct Events {
     body: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     text: String,
 }
 
 #[derive(Debug)]
-struct Frame {
-    id: String,
-    event: String,
-    data: Value,
+pub(crate) struct Frame {
+    pub(crate) id: String,
+    pub(crate) event: String,
+    pub(crate) data: Value,
 }
 
 impl Events {
-    async fn open(request: RequestBuilder) -> Self {
+    pub(crate) async fn open(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -35,7 +35,7 @@ impl Events {
     }
 
     /// The next frame; `None` at the stream's end.
-    async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -58,7 +58,7 @@ impl Events {
         }
     }
 
-    async fn until(&mut self, what: impl Fn(&Value) -> bool) -> Frame {
+    pub(crate) async fn until(&mut self, what: impl Fn(&Value) -> bool) -> Frame {
         loop {
             let frame = self.next().await.expect("the stream goes on");
             if what(&frame.data) {

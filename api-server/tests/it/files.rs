@@ -10,11 +10,8 @@ use crate::rig::{PATIENCE, Replica, Rig, answer, picture};
 
 const SHA: &str = "a3f1c0de00000000000000000000000000000000000000000000000000000000";
 
-/// A finished job with one file in the bucket; returns the path of its results.
-async fn finished(rig: &Rig, replica: &Replica, key: &str, s3: &S3, content: &Bytes) -> String {
-    rig.pool("sd15", s3, |_| ()).await;
-    let created = answer(rig.post(replica, "/v1/jobs", key).json(&picture("a cat"))).await.json;
-    let id = created["id"].as_str().unwrap();
+/// Puts a file into the bucket, as a worker does.
+pub(crate) async fn put(s3: &S3, key: &str, content: &Bytes) {
     let keys = Keys {
         access_key_id: s3.options().access_key.clone(),
         secret_access_key: s3.options().secret_key.clone(),
@@ -38,7 +35,15 @@ async fn finished(rig: &Rig, replica: &Replica, key: &str, s3: &S3, content: &By
         labels: String::new(),
     };
     let store = Box::pin(Store::open_with_keys(&output, keys)).await.unwrap();
-    store.put_file("generated/a.png", content.clone(), &facts).await.unwrap();
+    store.put_file(key, content.clone(), &facts).await.unwrap();
+}
+
+/// A finished job with one file in the bucket; returns the path of its results.
+async fn finished(rig: &Rig, replica: &Replica, key: &str, s3: &S3, content: &Bytes) -> String {
+    rig.pool("sd15", s3, |_| ()).await;
+    let created = answer(rig.post(replica, "/v1/jobs", key).json(&picture("a cat"))).await.json;
+    let id = created["id"].as_str().unwrap();
+    put(s3, "generated/a.png", content).await;
     let file = json!({"node": "9", "name": "Kätzchen\"1.png", "mediaType": "image/png", "bytes": content.len(), "sha256": SHA,
         "key": "generated/a.png", "url": "https://cdn.example.com/generated/a.png"});
     let result = json!({"index": 0, "outputs": [file], "gpuSeconds": "1", "capacity": "Spot", "amount": "0.01", "attempts": 1});

@@ -301,6 +301,37 @@ async fn a_body_is_json_whatever_its_content_type_says() {
     }
 }
 
+#[tokio::test]
+async fn failed_images_are_asked_for_again_with_their_seeds_and_once() {
+    let rig = Rig::start().await;
+    let key = rig.tenant_with_key("acme", json!({})).await;
+    let replica = rig.replica().await;
+    let mut body = picture("a cat");
+    (body["count"], body["labels"]) = (json!(5), json!({"order": "4711"}));
+    let id = create(&rig, &replica, &key, &body).await;
+    let retry = async || answer(rig.post(&replica, &format!("/v1/jobs/{id}/retry"), &key)).await;
+    assert_eq!(retry().await.status, StatusCode::UNPROCESSABLE_ENTITY, "it has not failed");
+    let failure =
+        |index: u32| json!({"index": index, "reason": "OutOfMemory", "message": "no room", "attempts": 3});
+    let status = json!({"counts": {"total": 5, "waiting": 0, "running": 0, "succeeded": 2, "failed": 3}, "seed": 100,
+        "failures": [failure(1), failure(3), failure(4)]});
+    rig.say(&id, &[("Ready", "ImagesFailed"), ("Failed", "ImagesFailed")], status).await;
+    let first = wait_for("its end", PATIENCE, async || {
+        Some(retry().await).filter(|told| told.status == StatusCode::CREATED)
+    })
+    .await
+    .unwrap();
+    assert_eq!(retry().await.json["jobs"].as_array().unwrap().len(), 2);
+    assert_eq!(rig.how_many_jobs().await, 3, "a second retry made more jobs");
+    let mut seen = vec![];
+    for job in first.json["jobs"].as_array().unwrap() {
+        assert_eq!(job["labels"], body["labels"]);
+        let job = rig.jobs().get(job["id"].as_str().unwrap()).await.unwrap();
+        seen.push((job.spec.count, job.spec.work.text_to_image.unwrap().sampling.seed));
+    }
+    assert_eq!(seen, [(1, Some(101)), (2, Some(103))]);
+}
+
 async fn create(rig: &Rig, replica: &crate::rig::Replica, key: &str, body: &Value) -> String {
     let created =
         answer(rig.post(replica, "/v1/jobs", key).json(body).timeout(Duration::from_secs(30))).await;

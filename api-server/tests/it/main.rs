@@ -9,6 +9,7 @@
 mod a1111;
 mod auth;
 mod clients;
+mod comfy_v2;
 mod events;
 mod files;
 mod jobs;

@@ -67,6 +67,17 @@ async fn pools_show_what_of_them_the_tenant_may_use_and_how_long_the_queue_is() 
         (StatusCode::CREATED, &json!("sd15")),
         "{created:?}"
     );
+    // What it would cost can be asked before.
+    let order = json!({"class": "relaxed", "count": 4, "work": {"textToImage": {"model": "sdxl/base.safetensors", "prompt": ""}}});
+    let estimate = answer(rig.post(&replica, "/v1/estimate", &narrow).json(&order)).await;
+    assert_eq!(
+        (estimate.status, &estimate.json["gpuSeconds"]),
+        (StatusCode::OK, &json!(10.0)),
+        "{estimate:?}"
+    );
+    assert_eq!((&estimate.json["amount"], &estimate.json["class"]), (&json!("0.0025"), &json!("relaxed")));
+    assert!(estimate.json["completionTime"].is_string());
+    assert_eq!(rig.how_many_jobs().await, 1);
     let refused = answer(rig.post(&replica, "/v1/jobs", &narrow).json(&picture("a cat"))).await;
     assert_eq!(
         (refused.status, &refused.json["errors"][0]["pointer"]),

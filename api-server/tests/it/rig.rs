@@ -185,7 +185,8 @@ impl Rig {
         self.replica_with(&[]).await
     }
 
-    async fn replica_with(&self, more: &[&str]) -> Replica {
+    /// One that is told this.
+    pub(crate) async fn replica_with(&self, more: &[&str]) -> Replica {
         let port = || SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let (address, metrics) = (port(), port());
         let log = self.files.path().join(format!("{}.log", address.port()));

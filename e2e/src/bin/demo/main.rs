@@ -3,6 +3,7 @@
 
 mod background;
 mod engine;
+mod front;
 mod spot;
 mod story;
 mod table;

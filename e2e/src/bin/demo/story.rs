@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::Engine,
+    front::{Front, short},
     table,
     timeline::{LOOK_AGAIN, Timeline},
     work,
@@ -88,7 +89,7 @@ fn picture(model: &str, prompt: &str, steps: u32) -> Value {
 }
 
 /// Applies the first jobs of the story; returns their names.
-async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) -> Result<Vec<&'static str>> {
+async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) -> Result<Vec<String>> {
     let model = &engine.model;
     let mut lighthouses = picture(model, "a lighthouse at dusk", 40);
     lighthouses["count"] = 4.into();
@@ -106,8 +107,12 @@ async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) ->
     let mut names = Vec::new();
     for (name, spec) in jobs {
         studio.submit(name, spec).await?;
-        names.push(name);
+        names.push(name.to_owned());
     }
+    let front = Front::open(studio.world, &studio.namespace, model).await?;
+    let ordered = front.order(model, "a ferry in the mist").await?;
+    timeline.say(&format!("POST /v1/jobs: {} (1 image, with an API key)", short(&ordered)));
+    names.push(ordered);
     Ok(names)
 }
 
@@ -123,7 +128,7 @@ fn harbour(model: &str) -> Value {
 async fn watch(
     studio: &Studio<'_>,
     timeline: &mut Timeline<'_>,
-    mut jobs: Vec<&str>,
+    mut jobs: Vec<String>,
     model: &str,
 ) -> Result<Vec<Finished>> {
     let begun = Instant::now();
@@ -146,7 +151,7 @@ async fn watch(
             let mut poster = picture(model, "a poster for tonight's concert", 20);
             poster["class"] = "immediate".into();
             studio.submit(POSTER, poster).await?;
-            jobs.push(POSTER);
+            jobs.push(POSTER.to_owned());
         }
         finished.clear();
         for name in &jobs {

@@ -7,6 +7,8 @@ use crds::Money;
 use e2e::Finished;
 use kube::ResourceExt as _;
 
+use crate::front::short;
+
 /// Downloads and decodes every image, saves it and prints the table.
 pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
@@ -16,7 +18,8 @@ pub(crate) async fn print(finished: &[Finished], directory: &Path) -> Result<()>
     for finished in finished {
         finished.check_images().await?;
         for result in finished.results() {
-            let name = finished.job.name_any();
+            let full_name = finished.job.name_any();
+            let name = short(&full_name);
             for (n, file) in result.outputs.iter().enumerate() {
                 println!(
                     "{name:12} {:>5} {:>8} {:>11.2} {:>9}  {}",

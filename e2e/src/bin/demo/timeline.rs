@@ -16,6 +16,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use queue::{Queue, Stats};
 
+use crate::front::short;
+
 /// The time between two checks.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -83,11 +85,11 @@ impl<'a> Timeline<'a> {
         let at = self.begun.elapsed().as_secs_f64();
         for ((kind, name), state) in &now {
             if self.shown.get(&(*kind, name.clone())) != Some(state) {
-                println!("{at:7.1}s  {:7} {name:26} {state}", kind.word());
+                println!("{at:7.1}s  {:7} {:26} {state}", kind.word(), short(name));
             }
         }
         for (kind, name) in self.shown.keys().filter(|key| !now.contains_key(key)) {
-            println!("{at:7.1}s  {:7} {name:26} gone", kind.word());
+            println!("{at:7.1}s  {:7} {:26} gone", kind.word(), short(name));
         }
         self.shown = now;
     }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 
 /// A request's body in bytes: a workflow has up to 1 MiB.
-pub(crate) const AT_MOST: usize = 2 << 20;
+pub(crate) const BODY_AT_MOST: usize = 2 << 20;
 
 /// A body that may hold pictures in base64, in bytes.
 pub(crate) const WITH_PICTURES_AT_MOST: usize = 48 << 20;
@@ -20,9 +20,9 @@ pub(crate) fn bytes(body: Result<Bytes, BytesRejection>, most: usize) -> Result<
     })
 }
 
-/// The body as `T`, of a route that takes up to [`AT_MOST`] bytes.
+/// The body as `T`, of a route that takes up to [`BODY_AT_MOST`] bytes.
 pub(crate) fn json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Error> {
-    parsed(&bytes(body, AT_MOST)?)
+    parsed(&bytes(body, BODY_AT_MOST)?)
 }
 
 /// The body as `T`, of a route that takes up to [`WITH_PICTURES_AT_MOST`] bytes.

@@ -1,0 +1,201 @@
+//! What is refused, and how that is told.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{created, picture, submit};
+use crate::rig::{Rig, answer};
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said_by_code_and_node() {
+    let rig = Rig::start().await;
+    let key = rig.tenant_with_key("acme", json!({"models": ["sdxl/*"]})).await;
+    let replica = rig.replica().await;
+    let graph = |node: Value| json!({"workflow": {"3": node}});
+    let sampler = |seed: Value| graph(json!({"class_type": "KSampler", "inputs": {"seed": seed}}));
+    let with = |field: &str, value: Value| {
+        let mut body = picture("a cat");
+        body[field] = value;
+        body
+    };
+    let asset = json!({"__type": "core/ASSET", "info": {"id": "9f8a1c0d-2b3e-4f56-8a7b-1c2d3e4f5a6b"}});
+    let large = json!({"3": [{"field": "seed", "reason":
+        "an integer above 9223372036854775807 (2^63 - 1) would be rounded on its way; write it as a text"}]});
+    let labels: serde_json::Map<String, Value> = (0..17).map(|n| (n.to_string(), json!("x"))).collect();
+    for (body, code, says, nodes) in [
+        (json!({}), "invalid_workflow", "a single value", Value::Null),
+        (json!([]), "invalid_workflow", "", Value::Null),
+        (json!({"workflow": {}}), "invalid_workflow", "it has no nodes", Value::Null),
+        (
+            graph(json!({"inputs": {}})),
+            "invalid_workflow",
+            "node \"3\" has no class_type",
+            json!({"3": [{"field": "class_type", "reason": "has no class_type"}]}),
+        ),
+        (
+            json!({"workflow": {"nodes": [], "links": [], "last_node_id": 9}}),
+            "workflow_format_ui",
+            "Export (API)",
+            Value::Null,
+        ),
+        (
+            sampler(json!(9_223_372_036_854_775_808_u64)),
+            "invalid_workflow",
+            "node 3: seed: an integer",
+            large.clone(),
+        ),
+        (
+            sampler(json!([[{"deep": 18_446_744_073_709_551_615_u64}]])),
+            "invalid_workflow",
+            "node 3",
+            large.clone(),
+        ),
+        (sampler(json!(1e20)), "invalid_workflow", "node 3", large),
+        (
+            graph(json!({"class_type": "LoadImage", "inputs": {"image": asset}})),
+            "missing_asset",
+            "node 3: image: there is no such asset",
+            json!({"3": [{"field": "image", "reason": "there is no such asset"}]}),
+        ),
+        (
+            graph(
+                json!({"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "flux.safetensors"}}),
+            ),
+            "invalid_workflow",
+            "\"flux.safetensors\" is not one that this tenant may use",
+            Value::Null,
+        ),
+        (with("webhook_url", json!("https://example.com")), "invalid_workflow", "webhook_url", Value::Null),
+        (with("inputs", json!({})), "invalid_workflow", "inputs", Value::Null),
+        (with("metadata", json!({"n": 1})), "metadata_invalid", "\"n\" is no text", Value::Null),
+        (with("metadata", json!("x")), "metadata_invalid", "a map of texts", Value::Null),
+        (with("metadata", json!({"": "x"})), "metadata_invalid", "a label has a name", Value::Null),
+        (with("metadata", Value::Object(labels)), "metadata_invalid", "at most 16", Value::Null),
+    ] {
+        let refused = submit(&rig, &replica, &key, &body).await;
+        let error = &refused.json["error"];
+        assert_eq!(
+            (refused.status, &error["code"], &error["details"]["node_errors"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(code), &nodes),
+            "{body}: {refused:?}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(says), "{body}: {error}");
+    }
+    let largest = i64::MAX;
+    created(&rig, &replica, &key, &sampler(json!(largest))).await;
+    let broken = answer(rig.post(&replica, "/api/v2/jobs", &key).body("{\"workflow\": ")).await;
+    assert_eq!(broken.json["error"]["code"], "invalid_workflow", "{broken:?}");
+    let large = answer(rig.post(&replica, "/api/v2/jobs", &key).body("x".repeat((2 << 20) + 1))).await;
+    assert_eq!(
+        (large.status, &large.json["error"]["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("payload_too_large"))
+    );
+    assert_eq!(rig.how_many_jobs().await, 1);
+}
+
+#[tokio::test]
+async fn keys_that_are_missing_or_may_not_are_told_apart() {
+    let rig = Rig::start().await;
+    let key = rig.tenant_with_key("acme", json!({})).await;
+    let looks = rig.key(&["--tenant", "acme", "--read-only"]).await;
+    let admin = rig.key(&["--admin"]).await;
+    let replica = rig.replica().await;
+    let id = created(&rig, &replica, &key, &picture("a cat")).await;
+    for path in
+        ["/jobs", &format!("/jobs/{id}"), &format!("/jobs/{id}/events"), "/assets/x", "/assets/x/content"]
+    {
+        for key in ["", "ij_wrong"] {
+            let refused = answer(rig.get(&replica, &format!("/api/v2{path}"), key)).await;
+            assert_eq!(
+                (refused.status, &refused.json["error"]["code"], refused.header("www-authenticate")),
+                (StatusCode::UNAUTHORIZED, &json!("unauthorized"), Some("Bearer")),
+                "{path}"
+            );
+        }
+    }
+    for refused in [
+        submit(&rig, &replica, &looks, &picture("a cat")).await,
+        answer(rig.post(&replica, &format!("/api/v2/jobs/{id}/cancel"), &looks)).await,
+        answer(rig.get(&replica, "/api/v2/jobs", &admin)).await,
+    ] {
+        assert_eq!(
+            (refused.status, &refused.json["error"]["code"]),
+            (StatusCode::FORBIDDEN, &json!("forbidden"))
+        );
+    }
+    assert_eq!(answer(rig.get(&replica, &format!("/api/v2/jobs/{id}"), &looks)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn another_tenants_job_and_its_files_do_not_exist() {
+    let rig = Rig::start().await;
+    let acme = rig.tenant_with_key("acme", json!({})).await;
+    let other = rig.tenant_with_key("other", json!({})).await;
+    let replica = rig.replica().await;
+    let id = created(&rig, &replica, &acme, &picture("a secret")).await;
+    let s3 = testkit::S3::start(testkit::S3Options::default()).await.unwrap();
+    rig.say(&id, &[("Ready", "Completed"), ("Complete", "Completed")], super::made(&rig, &s3, &["a.png"]))
+        .await;
+    super::until_status(&rig, &replica, &acme, &id, "succeeded").await;
+    let unknown = "7f1c0d2e-0000-4000-8000-000000000000";
+    for (method, path) in [
+        ("GET", "jobs/ID"),
+        ("GET", "jobs/ID/workflow"),
+        ("GET", "jobs/ID/events"),
+        ("POST", "jobs/ID/cancel"),
+        ("GET", "assets/ID_0_0"),
+        ("GET", "assets/ID_0_0/content"),
+        ("DELETE", "assets/ID_0_0"),
+    ] {
+        let mut told = vec![];
+        for id in [id.as_str(), unknown] {
+            let path = format!("/api/v2/{}", path.replace("ID", id));
+            let request = match method {
+                "GET" => rig.get(&replica, &path, &other),
+                "POST" => rig.post(&replica, &path, &other),
+                _ => rig.delete(&replica, &path, &other),
+            };
+            let refused = answer(request).await;
+            assert_eq!(
+                (refused.status, &refused.json["error"]["code"]),
+                (StatusCode::NOT_FOUND, &json!("not_found")),
+                "{method} {path}"
+            );
+            told.push(refused.json.to_string().replace(id, "ID"));
+        }
+        assert_eq!(told[0], told[1], "{method} {path}");
+    }
+    assert_eq!(answer(rig.get(&replica, "/api/v2/jobs", &other)).await.json, json!({"jobs": []}));
+}
+
+#[tokio::test]
+async fn uploads_are_not_there_and_paths_that_nobody_knows_neither() {
+    let rig = Rig::start().await;
+    let key = rig.tenant_with_key("acme", json!({})).await;
+    let replica = rig.replica().await;
+    for path in ["/assets", "/assets/from-hash"] {
+        let refused = answer(rig.post(&replica, &format!("/api/v2{path}"), &key).body("x")).await;
+        assert_eq!(
+            (refused.status, &refused.json["error"]["code"]),
+            (StatusCode::NOT_IMPLEMENTED, &json!("not_implemented")),
+            "{path}"
+        );
+    }
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("http://{}/api/v2{path}", replica.address);
+    let head = client.head(url("/assets/by-hash/blake3:00")).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::NOT_IMPLEMENTED);
+    let unknown = answer(rig.get(&replica, "/api/v2/models/x", &key)).await;
+    assert_eq!(
+        (unknown.status, &unknown.json["error"]["code"]),
+        (StatusCode::NOT_FOUND, &json!("not_found"))
+    );
+    let wrong = answer(rig.delete(&replica, "/api/v2/jobs", &key)).await;
+    assert_eq!(
+        (wrong.status, &wrong.json["error"]["code"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &json!("method_not_allowed"))
+    );
+    // Health needs no key.
+    let healthy = client.get(url("/health")).send().await.unwrap();
+    assert_eq!(healthy.status(), StatusCode::OK);
+}
