@@ -18,6 +18,8 @@ use axum::{
 
 use crate::{app::App, http::body::WITH_PICTURES_AT_MOST};
 
+pub(crate) use view::told;
+
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "runpod";
 

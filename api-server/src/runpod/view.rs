@@ -20,6 +20,8 @@ use crate::{
 
 /// An answer holds files up to so many bytes together; of more it holds URLs.
 const FILES_AT_MOST: u64 = 10 << 20;
+/// A webhook's body is to stay below 20 kB: of so many files it holds the URLs.
+const TOLD_AT_MOST: usize = 32;
 /// Why an image failed that took longer than it may.
 const TIMED_OUT: &str = "Timeout";
 
@@ -34,22 +36,41 @@ pub(crate) async fn status(
     Ok(Json(job(&app, &found).await?))
 }
 
+/// The job with its files.
 pub(super) async fn job(app: &App, job: &Job) -> Result<Value, Error> {
+    let mut view = without_files(job);
+    if job.state() == JobState::Completed {
+        let files: Vec<Picture<'_>> = pictures::all_files(job).collect();
+        view["output"] = output(app, job, &files).await?;
+    }
+    Ok(view)
+}
+
+fn without_files(job: &Job) -> Value {
     let mut view = json!({
         "id": job.name,
         "status": state(job),
         "delayTime": delay(job),
         "executionTime": execution(job),
     });
-    match job.state() {
-        JobState::Completed => {
-            let files: Vec<Picture<'_>> = pictures::all_files(job).collect();
-            view["output"] = output(app, job, &files).await?;
-        }
-        JobState::Failed => view["error"] = json!(failure(job)),
-        _ => {}
+    if job.state() == JobState::Failed {
+        view["error"] = json!(failure(job));
     }
-    Ok(view)
+    view
+}
+
+/// What is posted to the job's webhook: the job with URLs of its files, which count for an hour, as many as find room.
+pub(crate) async fn told(app: &App, job: &Job) -> String {
+    let mut view = without_files(job);
+    if job.state() == JobState::Completed {
+        let mut images = vec![];
+        for file in pictures::all_files(job).take(TOLD_AT_MOST) {
+            let url = file.url(app, job).await.unwrap_or_else(|_| file.file.url.clone());
+            images.push(json!({ "filename": file.file.name, "type": "s3_url", "data": url }));
+        }
+        view["output"] = json!({ "images": images });
+    }
+    view.to_string()
 }
 
 /// In RunPod's words.

@@ -11,7 +11,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
-use testkit::wait_for;
+use testkit::{Fault, wait_for};
 
 use crate::{
     clients::Shop,
@@ -356,6 +356,16 @@ async fn a_picture_is_changed_where_its_mask_is_transparent() {
     is_refused(&no_form, 400, &Value::Null, &Value::Null);
     let nobody = shop.rig.post(&shop.replica, "/v1/images/edits", "").multipart(prompt());
     is_refused(&answer(nobody).await, 401, &json!("invalid_api_key"), &Value::Null);
+}
+
+#[tokio::test]
+async fn while_the_cluster_is_away_the_sdk_is_told_to_come_again() {
+    let mut shop = Shop::open().await;
+    shop.rig.api_proxy.set(Fault::Refuse).await;
+    let refused = answer(shop.post(GENERATIONS, &json!({"prompt": "a cat"}))).await;
+    is_refused(&refused, 503, &Value::Null, &Value::Null);
+    assert!((1..=120).contains(&refused.header("retry-after").unwrap().parse::<u64>().unwrap()));
+    assert_eq!(refused.header("x-should-retry"), None);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::{
     clients::Shop,
     maker::PNG,
     rig::{PATIENCE, Rig, answer},
+    webhooks::Receiver,
 };
 
 #[tokio::test]
@@ -105,6 +106,26 @@ async fn a_workflow_starts_from_pictures_of_the_request() {
         let body = json!({"input": {"workflow": graph, "images": images}});
         assert_eq!(answer(shop.post(&path("run"), &body)).await.status, StatusCode::BAD_REQUEST, "{images}");
     }
+}
+
+#[tokio::test]
+async fn a_webhook_gets_the_status_with_urls() {
+    let shop = Shop::open().await;
+    let receiver = Receiver::start([]).await;
+    let body = |prompt: &str| json!({"input": {"prompt": prompt}, "webhook": receiver.url()});
+    let run = answer(shop.post(&path("runsync"), &body("a cat"))).await.json;
+    let told = receiver.gets(1).await.remove(0).json();
+    assert_eq!((&told["id"], &told["status"]), (&run["id"], &json!("COMPLETED")), "{told}");
+    let image = &told["output"]["images"][0];
+    assert_eq!((&image["filename"], &image["type"]), (&json!("ComfyUI_00000.png"), &json!("s3_url")));
+    let picture = reqwest::get(image["data"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
+    assert_eq!(&*picture, PNG);
+    let failed = answer(shop.post(&path("runsync"), &body("fail"))).await.json;
+    let told = receiver.gets(2).await.remove(1).json();
+    assert_eq!(
+        (&told["id"], &told["status"], &told["error"]),
+        (&failed["id"], &json!("FAILED"), &failed["error"])
+    );
 }
 
 #[tokio::test]
