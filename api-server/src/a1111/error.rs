@@ -52,7 +52,7 @@ impl IntoResponse for Refusal {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"imagejob\""));
         }
         response
     }

@@ -7,6 +7,8 @@ use crate::{app::App, error::Error, fields::Fields, picture::PictureOrder, webho
 
 /// Pictures of one request: a job lists so many.
 const MOST: u32 = 100;
+/// 2^63.
+const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 /// The longest time that an image may take, in seconds.
 const LONGEST_SECONDS: f64 = 86_400.0;
 
@@ -63,10 +65,12 @@ fn of_workflow(workflow: Value) -> Result<Map<String, Value>, Error> {
     Ok(Map::from_iter([("work".to_owned(), work)]))
 }
 
-/// The cluster's API server makes a float of it.
+/// The cluster's API server makes a float of it. What has more than 64 bits is one already.
 fn has_too_large(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.is_u64() && number.as_i64().is_none(),
+        Value::Number(number) => {
+            number.as_i64().is_none() && number.as_f64().is_some_and(|number| number.abs() >= TOO_LARGE)
+        }
         Value::Array(items) => items.iter().any(has_too_large),
         Value::Object(fields) => fields.values().any(has_too_large),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
@@ -120,9 +124,11 @@ mod tests {
         let graph = json!({"3": {"class_type": "KSampler", "inputs": {"seed": 5}}});
         let spec = of_workflow(graph.clone()).unwrap();
         assert_eq!(Value::Object(spec), json!({"work": {"type": "Workflow", "workflow": {"graph": graph}}}));
-        let large = json!({"3": {"class_type": "KSampler", "inputs": {"seed": [i64::MAX as u64 + 1]}}});
-        let Err(Error::Invalid(faults)) = of_workflow(large) else { panic!() };
-        assert_eq!(faults[0].pointer, "/input/workflow/3");
+        for large in [json!(i64::MAX as u64 + 1), json!([u64::MAX]), json!(1e19), json!(-1e19)] {
+            let graph = json!({"3": {"class_type": "KSampler", "inputs": {"cfg": 7.5, "seed": large}}});
+            let Err(Error::Invalid(faults)) = of_workflow(graph) else { panic!("{large}") };
+            assert_eq!(faults[0].pointer, "/input/workflow/3");
+        }
         assert!(of_workflow(json!([])).is_err());
     }
 

@@ -116,7 +116,10 @@ async fn refusals_have_a_detail() {
         assert!(refused.json["detail"].is_string(), "{refused:?}");
     }
     let nobody = answer(shop.rig.post(&shop.replica, TXT2IMG, "").json(&json!({"prompt": "a cat"}))).await;
-    assert_eq!((nobody.status, nobody.header("www-authenticate")), (StatusCode::UNAUTHORIZED, Some("Basic")));
+    assert_eq!(
+        (nobody.status, nobody.header("www-authenticate")),
+        (StatusCode::UNAUTHORIZED, Some("Basic realm=\"imagejob\""))
+    );
     let by_password = reqwest::Client::new()
         .get(format!("http://{}/sdapi/v1/options", shop.replica.address))
         .basic_auth("anybody", Some(&shop.key));
