@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
+use queue::Redis;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -10,11 +11,12 @@ use crate::{
     cache::Cache,
     error::Error,
     files::Buckets,
-    jobs::JobStore,
+    jobs::{JobStore, Submission, Submitted},
     limits::Limits,
     metrics::Metrics,
     native::Definitions,
     progress::Progress,
+    signing::Signer,
     webhooks::Webhooks,
 };
 
@@ -30,6 +32,8 @@ pub(crate) struct App {
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
+    pub(crate) signer: Signer,
+    pub(crate) redis: Redis,
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) definitions: Definitions,
@@ -45,6 +49,22 @@ impl App {
     /// Who sends a request with these headers.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         auth::caller(&self.cache, headers)
+    }
+
+    /// Creates a job, and counts it.
+    ///
+    /// # Errors
+    /// As [`JobStore::submit`].
+    pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
+        let front = submission.front;
+        let submitted = self.jobs.submit(caller, submission).await;
+        let outcome = match &submitted {
+            Ok(Submitted { is_new: true, .. }) => "created",
+            Ok(Submitted { is_new: false, .. }) => "repeated",
+            Err(_) => "refused",
+        };
+        self.metrics.submissions.with_label_values(&[front, outcome]).inc();
+        submitted
     }
 
     /// Returns when a stream of this caller has to end: the server stops, and the client finds another replica; or the key

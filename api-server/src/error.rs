@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+
 /// Why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
@@ -76,6 +78,21 @@ impl Error {
 
     pub(crate) fn no_job(name: impl Into<String>) -> Self {
         Self::NotFound { what: "job", name: name.into() }
+    }
+
+    /// The status that fronts answer with whose protocols say nothing else.
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HashMismatch { .. } | Self::InProgress => StatusCode::CONFLICT,
+            Self::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable { .. } | Self::Unclear { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 
     /// When to try again, in whole seconds.

@@ -1,9 +1,9 @@
 //! Follows one job: its states as the watch shows them, and how far its images are as the queue tells.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use queue::{JobUid, TaskProgress};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     app::App,
@@ -45,6 +45,15 @@ pub(crate) fn image_done(image: &TaskProgress) -> f64 {
         // A sampler that has done all its steps has run.
         Some(nodes) => ((f64::from(nodes.done) + steps.min(0.99)) / f64::from(nodes.total.max(1))).min(1.0),
         None => steps,
+    }
+}
+
+/// The job at its end, or as it is when the time is over; `None`: it was deleted meanwhile.
+pub(crate) async fn until_final(app: &App, job: &Arc<Job>, at_most: Duration) -> Option<Arc<Job>> {
+    let mut follower = Follower::states_only(app, Arc::clone(job));
+    match timeout(at_most, follower.until_final()).await {
+        Ok(ended) => ended,
+        Err(_) => Some(follower.now().job),
     }
 }
 

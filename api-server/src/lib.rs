@@ -12,18 +12,25 @@ mod cache;
 mod comfy_v2;
 mod config;
 mod error;
+mod fields;
 mod files;
 mod follow;
 mod http;
 mod jobs;
 mod limits;
 mod metrics;
+mod models;
 mod native;
 mod openai;
+mod outcome;
 mod own;
+mod picture;
+mod pictures;
 mod progress;
 mod record;
 mod runpod;
+mod samplers;
+mod signing;
 mod uploads;
 mod webhooks;
 
@@ -53,6 +60,7 @@ use jobs::JobStore;
 use limits::Limits;
 use metrics::Metrics;
 use progress::Progress;
+use signing::Signer;
 use webhooks::{SigningSecrets, Webhooks};
 
 /// Between two pieces of a request's body; who sends nothing for longer is not waited for.
@@ -83,6 +91,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
         definitions: native::Definitions::default(),
+        signer: Signer::new(client.clone(), &config.namespace),
+        redis,
         streams: Arc::new(Semaphore::new(config.max_streams)),
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),

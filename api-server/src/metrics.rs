@@ -1,7 +1,8 @@
 //! What is counted, for /metrics.
 
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Seconds, from what a cache answers in to what waits for a picture.
@@ -56,9 +57,25 @@ impl Metrics {
         Ok(Self { registry, requests, seconds, streams, submissions, webhooks })
     }
 
+    /// Counts a stream of this front until what is returned is dropped.
+    pub(crate) fn open_stream(&self, front: &str) -> OpenStream {
+        let gauge = self.streams.with_label_values(&[front]);
+        gauge.inc();
+        OpenStream(gauge)
+    }
+
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// A stream that is open, as the metric counts it.
+pub(crate) struct OpenStream(IntGauge);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

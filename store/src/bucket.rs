@@ -292,7 +292,9 @@ impl Store {
         }
     }
 
-    pub(crate) fn place(&self, key: &str) -> Place {
+    /// An object's place, for errors.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
         Place {
             endpoint: self.output.endpoint.clone().unwrap_or_else(|| "AWS".into()),
             bucket: self.output.bucket.clone(),

@@ -56,6 +56,12 @@ pub(crate) struct ApiKey {
 }
 
 impl ApiKey {
+    /// What its jobs are labelled with: names of Secrets may be longer than labels' values.
+    pub(crate) fn label(&self) -> &str {
+        const LONGEST: usize = 63;
+        self.name.get(..LONGEST).unwrap_or(&self.name).trim_end_matches(['-', '.'])
+    }
+
     /// Reads a Secret; the error is for the log, and never shows what is in it.
     pub(crate) fn of_secret(secret: &Secret) -> Result<Self, String> {
         let field = |name: &str| {

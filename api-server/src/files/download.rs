@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::{Bytes, BytesMut};
 use crds::OutputFile;
 use futures::stream;
 use store::Store;
@@ -78,6 +79,28 @@ pub(crate) async fn download(store: &Store, file: &Served<'_>, asked: &HeaderMap
         Ok::<_, std::io::Error>(reading.next().await?.map(|piece| (piece, reading)))
     });
     Ok((status, headers, Body::from_stream(pieces)).into_response())
+}
+
+/// A file as a whole, for answers that hold pictures themselves.
+///
+/// # Errors
+/// As [`download`]; [`Error::TooLarge`] when it has more than `most` bytes.
+pub(crate) async fn read(store: &Store, file: &OutputFile, most: usize) -> Result<Bytes, Error> {
+    if file.bytes > most as u64 {
+        return Err(Error::TooLarge { most });
+    }
+    let mut reading = store.read(&file.key, None).await.map_err(|error| of_store(error, &file.name))?;
+    let mut content = BytesMut::new();
+    let broken = |error: std::io::Error| {
+        of_store(
+            store::Error::Unavailable { at: store.place(&file.key), cause: error.to_string() },
+            &file.name,
+        )
+    };
+    while let Some(piece) = reading.next().await.map_err(broken)? {
+        content.extend_from_slice(&piece);
+    }
+    Ok(content.freeze())
 }
 
 fn headers(file: &Served<'_>, etag: Option<&str>) -> HeaderMap {

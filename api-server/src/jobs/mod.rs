@@ -7,6 +7,7 @@ mod submit;
 use std::{sync::Arc, time::Duration};
 
 use crds::{ImageJob, ImageRecipe, names::ANNOTATION_REQUEST};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
@@ -30,6 +31,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Reads of jobs that the cache does not show, at once: more wait.
 const READS_AT_ONCE: usize = 16;
+/// Jobs that one request changes at once.
+const CHANGES_AT_ONCE: usize = 16;
 
 /// The jobs of a cluster. Cheap to clone.
 #[derive(Clone)]
@@ -115,6 +118,20 @@ impl JobStore {
         }
     }
 
+    /// Cancels all of these jobs that have not ended, as one request; returns how many were.
+    pub(crate) async fn cancel_all(&self, caller: &Caller, jobs: Vec<Arc<Job>>) -> Result<usize, Error> {
+        self.may_change(caller).await?;
+        let open = jobs.into_iter().filter(|job| !job.state().is_final() && job.state() != State::Cancelling);
+        let cancelled = stream::iter(open)
+            .map(async |job| match self.change(&job, json!({ "cancel": true })).await {
+                Ok(_) => Ok(1),
+                Err(Error::NotFound { .. }) => Ok(0),
+                Err(error) => Err(error),
+            })
+            .buffer_unordered(CHANGES_AT_ONCE);
+        cancelled.try_fold(0, async |all, one| Ok(all + one)).await
+    }
+
     /// Keeps a job's images from being started, or lets them.
     pub(crate) async fn suspend(
         &self,
@@ -186,7 +203,7 @@ pub(crate) fn is_of_key(job: &Job, caller: &Caller) -> bool {
     let Caller { tenant, key } = caller;
     job.namespace == tenant.spec.namespace
         && *job.tenant == *tenant.name
-        && job.key.as_deref() == Some(submit::label_value(&key.name))
+        && job.key.as_deref() == Some(key.label())
 }
 
 /// The cluster's API server does not do what it is asked.

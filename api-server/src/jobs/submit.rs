@@ -12,6 +12,7 @@ use crds::{
     GROUP, ImageJobSpec, VERSION,
     names::{ANNOTATION_REQUEST, LABEL_API_KEY, LABEL_FRONT, LABEL_TENANT},
 };
+use jiff::Timestamp;
 use kube::{
     Api,
     api::{DeleteParams, Preconditions},
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use super::{JobStore, RETRY_AFTER, away, may};
 use crate::{
     auth::{Caller, to_hex},
-    cache::{Job, JobObject, PoolKey, Request, Tenant},
+    cache::{Job, JobObject, PoolKey, Request, State, Tenant},
     error::{Error, Fault},
     limits::{Left, NewJob},
     webhooks::Webhook,
@@ -90,6 +91,9 @@ pub(crate) struct Submission {
     pub(crate) name: Option<Uuid>,
     /// What the front keeps for its own answers, some hundred bytes.
     pub(crate) kept: Map<String, Value>,
+    /// The client says that it has sent the same before, but has no key for it: a job of the same front and body that is not
+    /// older counts as created by that request.
+    pub(crate) repeats_within: Option<Duration>,
 }
 
 /// What came of it.
@@ -148,12 +152,18 @@ impl JobStore {
     ///   is one.
     pub(crate) async fn submit(&self, caller: &Caller, submission: Submission) -> Result<Submitted, Error> {
         caller.may_write()?;
-        let Submission { mut spec, labels, pool, webhook, front, key, name, kept } = submission;
+        let Submission { mut spec, labels, pool, webhook, front, key, name, kept, repeats_within } =
+            submission;
         check_labels(&labels)?;
         webhook.as_ref().map(Webhook::check).transpose()?;
         name_the_pool(&mut spec, pool);
         let tenant = &caller.tenant;
         let digest = digest(&spec, &labels);
+        if let Some(within) = repeats_within
+            && let Some(job) = self.created_before(tenant, front, &digest, within)
+        {
+            return Ok(Submitted { job, is_new: false, left: None });
+        }
         let typed = self.prepare(tenant, &mut spec).await?;
         spec.entry("ttlSecondsAfterFinished").or_insert_with(|| json!(self.ttl));
         let keyed = key.as_ref().map(|key| key.job_name(&tenant.name)).or(name.map(|name| name.to_string()));
@@ -165,7 +175,7 @@ impl JobStore {
         let request = Request { digest: digest.clone(), labels, webhook, front: kept };
         let metadata = json!({
             "name": name,
-            "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: label_value(&caller.key.name), LABEL_FRONT: front },
+            "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: caller.key.label(), LABEL_FRONT: front },
             "annotations": { ANNOTATION_REQUEST: serde_json::to_string(&request).unwrap_or_default() },
         });
         let object = image_job(&metadata, &spec);
@@ -178,6 +188,25 @@ impl JobStore {
         }
         let (job, is_new) = created?;
         Ok(Submitted { job, is_new, left: admitted.left })
+    }
+
+    /// The newest job of the front that the same request has created, if it is not older than that and nobody has cancelled
+    /// it.
+    fn created_before(
+        &self,
+        tenant: &Tenant,
+        front: &str,
+        digest: &str,
+        within: Duration,
+    ) -> Option<Arc<Job>> {
+        let oldest = (Timestamp::now() - within).as_second();
+        let same = |job: &Job| {
+            job.created_second() >= oldest
+                && job.front.as_deref() == Some(front)
+                && job.request.digest == digest
+                && !matches!(job.state(), State::Cancelling | State::Cancelled)
+        };
+        self.cache.jobs.page(tenant, None, 1, same).jobs.pop()
     }
 
     /// Puts into a spec what the request leaves out, and says what speaks against it.
@@ -353,12 +382,6 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
         }
         None => Ok(()),
     }
-}
-
-/// Names of Secrets may be longer than labels' values.
-pub(super) fn label_value(name: &str) -> &str {
-    const LONGEST: usize = 63;
-    name.get(..LONGEST).unwrap_or(name).trim_end_matches(['-', '.'])
 }
 
 /// A field's path, e.g. `work.textToImage.loras[0].name`, as a JSON pointer.

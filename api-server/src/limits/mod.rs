@@ -74,6 +74,18 @@ pub(crate) struct Left {
     pub(crate) requests: u64,
 }
 
+impl Left {
+    /// How many requests there are when none was used.
+    pub(crate) fn all(self) -> u64 {
+        u64::from(self.per_second) * u64::from(BURST_SECONDS)
+    }
+
+    /// After so many seconds there are all again.
+    pub(crate) fn resets_in_seconds(self) -> u64 {
+        self.all().saturating_sub(self.requests).div_ceil(self.per_second.max(1).into())
+    }
+}
+
 /// What was used in a time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Usage {

@@ -4,14 +4,13 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
 use futures::{Stream, StreamExt as _, stream};
-use prometheus::IntGauge;
 use queue::TaskProgress;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -22,6 +21,8 @@ use crate::{
     app::App,
     auth::to_hex,
     follow::{Follower, Snapshot, image_done},
+    http::UNBUFFERED,
+    metrics::OpenStream,
 };
 
 /// A frame without content, so that nobody takes the line for dead.
@@ -29,8 +30,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Between two frames at least, but for the last.
 const PACE: Duration = Duration::from_millis(100);
 const LAST_EVENT_ID: &str = "last-event-id";
-/// Proxies such as nginx hold answers back otherwise.
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What a frame holds: the job, and how far it is.
 #[derive(Serialize)]
@@ -98,8 +97,14 @@ pub(crate) async fn events(
         let app = app.clone();
         async move { app.ended(&caller).await }
     };
-    let frames =
-        Frames { app: app.clone(), follower, known, begun: false, ended: false, _open: Open::new(&app) };
+    let frames = Frames {
+        app: app.clone(),
+        follower,
+        known,
+        begun: false,
+        ended: false,
+        _open: app.metrics.open_stream(FRONT),
+    };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     let mut response =
         Sse::new(frames.stream().take_until(Box::pin(ends))).keep_alive(keep_alive).into_response();
@@ -116,7 +121,7 @@ struct Frames {
     known: Option<String>,
     begun: bool,
     ended: bool,
-    _open: Open,
+    _open: OpenStream,
 }
 
 impl Frames {
@@ -167,21 +172,4 @@ fn frame(app: &App, now: &Snapshot) -> (String, String) {
 /// Thousandths are as exact as anybody shows it.
 fn rounded(part: f64) -> f64 {
     (part * 1000.0).round() / 1000.0
-}
-
-/// A stream that is open, as the metric counts it.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(app: &App) -> Self {
-        let gauge = app.metrics.streams.with_label_values(&[FRONT]);
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }

@@ -21,6 +21,7 @@ use crate::{
     auth::Caller,
     cache::{Job, State as JobState},
     error::Error,
+    follow::until_final,
     http::{Mount, body},
     jobs::{IdempotencyKey, Submission, Submitted, cursor, place_at},
     limits::{BURST_SECONDS, Left},
@@ -55,7 +56,7 @@ pub(crate) async fn submit(
         tell_left(response.headers_mut(), left);
         return Ok(response);
     };
-    let waited = wait::until_final(&app, &job, at_most).await;
+    let waited = until_final(&app, &job, at_most).await;
     let waited = waited.ok_or_else(|| app.problem(Error::no_job(&job.name)))?;
     let status = if waited.state().is_final() { status } else { StatusCode::ACCEPTED };
     let mut response = answer(&app, status, &waited);
@@ -68,10 +69,8 @@ pub(crate) async fn submit(
 
 /// The limit of requests and what is left of it (draft-ietf-httpapi-ratelimit-headers-10).
 fn tell_left(headers: &mut HeaderMap, left: Option<Left>) {
-    let Some(Left { per_second, requests }) = left else { return };
-    let all = u64::from(per_second) * u64::from(BURST_SECONDS);
-    let used = all.saturating_sub(requests);
-    let resets = used.div_ceil(per_second.max(1).into());
+    let Some(left) = left else { return };
+    let (all, requests, resets) = (left.all(), left.requests, left.resets_in_seconds());
     for (name, value) in [
         ("ratelimit-policy", format!("\"requests\";q={all};w={BURST_SECONDS}")),
         ("ratelimit", format!("\"requests\";r={requests};t={resets}")),
@@ -152,7 +151,7 @@ pub(crate) async fn get(
         let job = app.jobs.get(&caller.tenant, &id).await?;
         match wait::preferred(&headers) {
             None => Ok(job),
-            Some(at_most) => wait::until_final(&app, &job, at_most).await.ok_or_else(|| Error::no_job(&id)),
+            Some(at_most) => until_final(&app, &job, at_most).await.ok_or_else(|| Error::no_job(&id)),
         }
     };
     let job = found.await.map_err(|error| app.problem(error))?;

@@ -1,6 +1,7 @@
 //! Files that users hand in, for jobs to start from. A file's id is the BLAKE3 of its content: the same file handed in twice
 //! is one object. It lies in the bucket of the pool that is to use it, in a folder of its tenant.
 
+mod base64;
 mod spool;
 
 use std::sync::Arc;

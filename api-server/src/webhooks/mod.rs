@@ -33,6 +33,7 @@ use crate::{
     app::App,
     cache::{Job, JobObject, Tenant},
     error::Error,
+    runpod,
 };
 
 use ledger::{Course, Ledger, Message};
@@ -111,10 +112,17 @@ impl Webhooks {
                 if self.is_added(&id) || self.ledger.is_disabled(&tenant.name, url).await? {
                     continue;
                 }
+                // RunPod's clients expect its own form at the URL that they named.
+                let is_runpods = job.front.as_deref() == Some(runpod::FRONT)
+                    && job.request.webhook.as_ref().is_some_and(|hook| hook.url == *url);
+                let body = match is_runpods {
+                    true => runpod::told(app, job).await,
+                    false => event::body(app, job, &event),
+                };
                 let message = Message {
                     id: id.clone(),
                     url: url.clone(),
-                    body: event::body(app, job, &event),
+                    body,
                     event: event.name.to_owned(),
                     tenant: tenant.name.to_string(),
                     namespace: job.namespace.clone(),

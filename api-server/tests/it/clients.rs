@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Output, time::Duration};
 
-use serde_json::json;
+use crds::ImageJob;
+use kube::{ResourceExt as _, api::ListParams};
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
 use testkit::{S3, S3Options};
 use tokio::{process::Command, sync::OnceCell};
 
@@ -19,21 +22,48 @@ pub(crate) struct Shop {
     pub(crate) rig: Rig,
     pub(crate) replica: Replica,
     pub(crate) key: String,
-    _s3: S3,
+    s3: S3,
     _maker: Maker,
 }
 
 impl Shop {
     /// Opens it: pool `sd15` with the model `sd15.safetensors`; pictures take a moment.
     pub(crate) async fn open() -> Self {
+        Self::open_for(json!({}), Duration::from_millis(300)).await
+    }
+
+    /// One for a tenant with this spec, where a picture takes `each`.
+    pub(crate) async fn open_for(tenant: Value, each: Duration) -> Self {
         let rig = Rig::start().await;
         let s3 = S3::start(S3Options::default()).await.expect("S3");
         let models = json!([{"name": "sd15.safetensors", "folder": "checkpoints", "family": "SD15"}]);
         rig.pool("sd15", &s3, |pool| pool["status"] = json!({"models": models})).await;
-        let key = rig.tenant_with_key("acme", json!({})).await;
+        let key = rig.tenant_with_key("acme", tenant).await;
         let replica = rig.replica_at_home().await;
-        let maker = Maker::start(&rig, "sd15", &s3, Duration::from_millis(300)).await;
-        Self { rig, replica, key, _s3: s3, _maker: maker }
+        let maker = Maker::start(&rig, "sd15", &s3, each).await;
+        Self { rig, replica, key, s3, _maker: maker }
+    }
+
+    /// What was handed in for the job's input of this name.
+    pub(crate) async fn input(&self, job: &ImageJob, name: &str) -> Vec<u8> {
+        let input = job.spec.inputs.iter().find(|input| input.name == name).expect("the input");
+        let key = &input.from.s3.as_ref().expect("an object").key;
+        std::fs::read(self.s3.object_file("images", key)).expect("a file")
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.rig.get(&self.replica, path, &self.key)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.rig.post(&self.replica, path, &self.key).json(body)
+    }
+
+    /// All jobs, the newest first.
+    pub(crate) async fn jobs(&self) -> Vec<ImageJob> {
+        let mut jobs = self.rig.jobs().list(&ListParams::default()).await.expect("a list").items;
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.creation_timestamp()));
+        jobs
     }
 
     /// Runs a script of tests/clients, which finds API_URL, API_KEY and OTHER_KEY, a key of another tenant, in its

@@ -6,6 +6,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod a1111;
 mod auth;
 mod clients;
 mod comfy_v2;
@@ -16,8 +17,10 @@ mod keys;
 mod limits;
 mod maker;
 mod native;
+mod openai;
 mod pools;
 mod rig;
+mod runpod;
 mod trouble;
 mod uploads;
 mod webhooks;

@@ -26,7 +26,7 @@ use crate::{
 
 /// What a receiver got.
 #[derive(Debug, Clone)]
-struct Delivery {
+pub(crate) struct Delivery {
     headers: HeaderMap,
     body: String,
 }
@@ -36,14 +36,14 @@ impl Delivery {
         self.headers[name].to_str().unwrap()
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// How a receiver answers.
 #[derive(Debug, Clone)]
-enum Reply {
+pub(crate) enum Reply {
     Status(u16),
     Redirect(String),
     Never,
@@ -57,14 +57,14 @@ struct Seen {
     replies: Arc<Mutex<VecDeque<Reply>>>,
 }
 
-struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     seen: Seen,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl Receiver {
-    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let seen = Seen::default();
         seen.replies.lock().unwrap().extend(replies);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -74,7 +74,7 @@ impl Receiver {
         Self { address, seen, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
@@ -82,7 +82,7 @@ impl Receiver {
         self.seen.deliveries.lock().unwrap().clone()
     }
 
-    async fn gets(&self, n: usize) -> Vec<Delivery> {
+    pub(crate) async fn gets(&self, n: usize) -> Vec<Delivery> {
         wait_for("deliveries", PATIENCE, async || Some(self.got()).filter(|got| got.len() >= n))
             .await
             .unwrap()
