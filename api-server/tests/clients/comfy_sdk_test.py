@@ -132,7 +132,7 @@ with Comfy(api_key=KEY) as client:
     # A file of a job is one to start from too.
     made = client.workflows.from_json(loading(client.assets.get(output.id)))
     assert client.run(made, timeout=60).status == "succeeded"
-    large = client.assets.from_bytes(os.urandom(1 << 20), filename="noise.bin")
+    large = client.assets.from_bytes(os.urandom(3 << 20), filename="noise.bin")
     assert large.commit() and large.created_new
     try:
         client._low.post_assets(io.BytesIO(b"a"), "image/png", "a.png", expected_hash=photo.hash)
