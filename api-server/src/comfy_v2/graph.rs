@@ -7,14 +7,11 @@ use super::refusal::{FieldError, NodeErrors, Refusal};
 
 /// 2^63: the cluster's API server keeps no integer from here on exactly.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
-/// The type of an object that stands for a file where a node takes a file's name.
-const ASSET: &str = "core/ASSET";
 
 /// The graph of a request.
 pub(super) fn read(workflow: Value) -> Result<Graph, Refusal> {
     let graph = graph_of(workflow).map_err(not_a_workflow)?;
     no_large_integers(&graph)?;
-    no_assets(&graph)?;
     Ok(graph)
 }
 
@@ -35,38 +32,30 @@ fn not_a_workflow(error: NotAWorkflow) -> Refusal {
 fn no_large_integers(graph: &Graph) -> Result<(), Refusal> {
     const REASON: &str =
         "an integer above 9223372036854775807 (2^63 - 1) would be rounded on its way; write it as a text";
-    let errors = each_field(graph, &|value| match value {
+    let is_changed = |value: &Value| match value {
         // What is larger than 64 bits is a float by now, like its neighbours.
         Value::Number(number) => number.as_i64().is_none() && number.as_f64().is_some_and(is_large),
         _ => false,
-    });
-    refuse(errors, "invalid_workflow", REASON)
+    };
+    let found = fields(graph).filter(|(.., value)| holds(value, &is_changed));
+    refuse(found.map(|(node, field, _)| (node, field)), "invalid_workflow", REASON)
 }
 
 fn is_large(number: f64) -> bool {
     number.abs() >= TOO_LARGE
 }
 
-/// Files can't be uploaded here, so none is known.
-fn no_assets(graph: &Graph) -> Result<(), Refusal> {
-    const REASON: &str = "there is no such asset";
-    let errors = each_field(graph, &|value| value.get("__type").is_some_and(|kind| kind == ASSET));
-    refuse(errors, "missing_asset", REASON)
-}
-
-/// The nodes and their fields that hold a value of which `is` is true.
-fn each_field(graph: &Graph, is: &impl Fn(&Value) -> bool) -> Vec<(String, String)> {
-    let mut found = vec![];
-    for (id, node) in graph {
+/// Each node's inputs, and what else it says: the node's id, the name and the value.
+pub(super) fn fields(graph: &Graph) -> impl Iterator<Item = (&String, &String, &Value)> {
+    graph.iter().flat_map(|(id, node)| {
         let inputs = node["inputs"].as_object().into_iter().flatten();
         let others = node.as_object().into_iter().flatten().filter(|(name, _)| *name != "inputs");
-        let fields = inputs.chain(others).filter(|(_, value)| holds(value, is));
-        found.extend(fields.map(|(field, _)| (id.clone(), field.clone())));
-    }
-    found
+        inputs.chain(others).map(move |(field, value)| (id, field, value))
+    })
 }
 
-fn holds(value: &Value, is: &impl Fn(&Value) -> bool) -> bool {
+/// Whether `is` is true of the value or of one inside it.
+pub(super) fn holds(value: &Value, is: &impl Fn(&Value) -> bool) -> bool {
     is(value)
         || match value {
             Value::Array(items) => items.iter().any(|item| holds(item, is)),
@@ -75,12 +64,19 @@ fn holds(value: &Value, is: &impl Fn(&Value) -> bool) -> bool {
         }
 }
 
-fn refuse(found: Vec<(String, String)>, code: &'static str, reason: &str) -> Result<(), Refusal> {
-    let Some((node, field)) = found.first() else { return Ok(()) };
+/// Refuses a graph for these of its fields, if there are any.
+pub(super) fn refuse<'a>(
+    found: impl Iterator<Item = (&'a String, &'a String)>,
+    code: &'static str,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let mut found = found.peekable();
+    let Some((node, field)) = found.peek() else { return Ok(()) };
     let message = format!("workflow: node {node}: {field}: {reason}");
     let mut errors = NodeErrors::new();
     for (node, field) in found {
-        errors.entry(node).or_default().push(FieldError { field, reason: reason.to_owned() });
+        let error = FieldError { field: field.clone(), reason: reason.to_owned() };
+        errors.entry(node.clone()).or_default().push(error);
     }
     Err(Refusal::new(422, code, message).of_nodes(errors))
 }

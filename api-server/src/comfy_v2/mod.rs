@@ -7,14 +7,16 @@ mod jobs;
 mod list;
 mod output;
 mod progress;
+mod references;
 mod refusal;
 mod submit;
+mod uploads;
 mod view;
 
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    routing::{any, get, post},
+    routing::{any, get, head, post},
 };
 use serde_json::{Value, json};
 
@@ -25,6 +27,8 @@ use refusal::Refusal;
 const FRONT: &str = "comfy-v2";
 
 pub(crate) fn routes() -> Router<App> {
+    // What is streamed to the disk has limits of its own.
+    let upload = post(uploads::upload).layer(DefaultBodyLimit::disable());
     Router::new()
         .route("/api/v2/health", get(health))
         .route("/api/v2/jobs", post(submit::submit).get(list::list))
@@ -32,9 +36,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v2/jobs/{id}/workflow", get(jobs::workflow))
         .route("/api/v2/jobs/{id}/events", get(events::events))
         .route("/api/v2/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/api/v2/assets", post(assets::no_uploads))
-        .route("/api/v2/assets/from-hash", post(assets::no_uploads))
-        .route("/api/v2/assets/by-hash/{hash}", get(assets::no_uploads))
+        .route("/api/v2/assets", upload)
+        .route("/api/v2/assets/from-hash", post(uploads::from_hash))
+        .route("/api/v2/assets/by-hash/{hash}", head(uploads::is_there))
         .route("/api/v2/assets/{id}", get(assets::get).delete(assets::delete))
         .route("/api/v2/assets/{id}/content", get(assets::content))
         .route("/api/v2/{*unknown}", any(unknown))

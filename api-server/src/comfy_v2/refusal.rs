@@ -73,6 +73,14 @@ impl Refusal {
         }
     }
 
+    /// Why a file is not taken.
+    pub(super) fn of_upload(error: Error) -> Self {
+        match error {
+            Error::Invalid(_) => Self::new(422, "invalid_request", error.to_string()),
+            other => other.into(),
+        }
+    }
+
     /// Why there is no stream. The SDKs poll instead when they are told 501, and take anything else for a failure.
     pub(super) fn of_stream(error: Error) -> Self {
         match error {

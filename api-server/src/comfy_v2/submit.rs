@@ -12,7 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
 use super::{
-    FRONT, graph,
+    FRONT, graph, references,
     refusal::Refusal,
     view::{self, Base},
 };
@@ -70,9 +70,10 @@ async fn created(
         }
     }
     let labels = labels(metadata)?;
-    let graph = graph::read(workflow)?;
+    let mut graph = graph::read(workflow)?;
+    let inputs = references::settle(app, &caller, &mount, &mut graph).await?;
     let submission = Submission {
-        spec: spec(graph),
+        spec: spec(graph, inputs),
         labels,
         pool: mount.pool,
         front: FRONT,
@@ -86,11 +87,15 @@ async fn created(
     }
 }
 
-fn spec(graph: workflow::Graph) -> Map<String, Value> {
+fn spec(graph: workflow::Graph, inputs: Vec<Value>) -> Map<String, Value> {
     let object = |field: &str, value| Value::Object(Map::from_iter([(field.to_owned(), value)]));
     let mut work = Map::from_iter([("type".to_owned(), json!("Workflow"))]);
     work.insert("workflow".to_owned(), object("graph", Value::Object(graph)));
-    Map::from_iter([("work".to_owned(), Value::Object(work))])
+    let mut spec = Map::from_iter([("work".to_owned(), Value::Object(work))]);
+    if !inputs.is_empty() {
+        spec.insert("inputs".to_owned(), Value::Array(inputs));
+    }
+    spec
 }
 
 /// The labels of a job. How many and how long they may be is the core's to say.

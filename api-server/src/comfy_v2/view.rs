@@ -154,7 +154,7 @@ pub(super) fn expires(job: &Job) -> Time {
 }
 
 /// The year 9000, which every client's calendar has.
-const FOR_EVER: Timestamp = Timestamp::constant(221_845_392_000, 0);
+pub(super) const FOR_EVER: Timestamp = Timestamp::constant(221_845_392_000, 0);
 
 fn milliseconds(from: Option<&Time>, to: Option<&Time>) -> Option<i64> {
     Some(to?.0.as_millisecond().saturating_sub(from?.0.as_millisecond()).max(0))

@@ -2,12 +2,10 @@
 
 use axum::{
     Json,
-    body::Body,
-    extract::{FromRequest as _, Multipart, Path, Query, Request, State},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
-use futures::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +13,6 @@ use super::problem::Problem;
 use crate::{
     app::App,
     error::Error,
-    files,
     http::Mount,
     uploads::{Description, Folder, Uploaded},
 };
@@ -54,20 +51,7 @@ async fn take(
         let description = Description { name, media_type: kind, id: None };
         return folder.take(description, request.into_body().into_data_stream()).await;
     }
-    let broken =
-        |error: &dyn std::fmt::Display| Error::invalid("", format!("the form can't be read: {error}"));
-    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(&error))?;
-    while let Some(part) = form.next_field().await.map_err(|error| broken(&error))? {
-        if part.name() == Some("file") {
-            let description = Description {
-                name: name.or_else(|| part.file_name().map(str::to_owned)),
-                media_type: part.content_type().map(str::to_owned),
-                id: None,
-            };
-            return folder.take(description, part.into_stream()).await;
-        }
-    }
-    Err(Error::invalid("", "the form has no part named file"))
+    folder.take_part(request, &[], |_| Ok(Description { name, ..Description::default() })).await
 }
 
 fn view(uploaded: &Uploaded) -> Value {
@@ -103,14 +87,11 @@ pub(crate) async fn content(
     mount: Mount,
     headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response, Problem> {
     let found = async {
         let caller = app.caller(&headers)?;
         let folder = Folder::of(&app, &caller, &mount).await?;
-        let Uploaded { key, upload, .. } = folder.find(&id).await?;
-        let store::Upload { name, media_type, sha256, bytes, .. } = &upload;
-        let file = files::Served { key: &key, name, media_type, bytes: *bytes, sha256: Some(sha256) };
-        files::download(&folder.store, &file, &headers).await
+        folder.download(&folder.find(&id).await?, &headers).await
     };
     found.await.map_err(|error| app.problem(error))
 }

@@ -2,10 +2,12 @@
 //! is one object. It lies in the bucket of the pool that is to use it, in a folder of its tenant.
 
 mod base64;
+mod form;
 mod spool;
 
 use std::sync::Arc;
 
+use axum::{http::HeaderMap, response::Response};
 use bytes::Bytes;
 use crds::WorkerPool;
 use futures::{Stream, StreamExt as _};
@@ -21,10 +23,13 @@ use crate::{
     http::Mount,
 };
 
+pub(crate) use form::Texts;
 use spool::{Spool, Spooled};
 
 /// The longest name of a file, in characters.
 const LONGEST_NAME: usize = 200;
+/// The inputs that a job may have.
+const MOST_INPUTS: usize = 20;
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 64;
 
@@ -49,7 +54,7 @@ pub(crate) struct Description {
 
 /// A tenant's folder in the bucket of a pool.
 pub(crate) struct Folder {
-    pub(crate) store: Store,
+    store: Store,
     prefix: String,
     pool: Arc<WorkerPool>,
 }
@@ -132,6 +137,17 @@ impl Folder {
         }
     }
 
+    /// Answers a request for a file with its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the bucket is away.
+    pub(crate) async fn download(&self, file: &Uploaded, asked: &HeaderMap) -> Result<Response, Error> {
+        let Uploaded { key, upload, .. } = file;
+        let Upload { name, media_type, sha256, bytes, .. } = upload;
+        let file = files::Served { key, name, media_type, bytes: *bytes, sha256: Some(sha256) };
+        files::download(&self.store, &file, asked).await
+    }
+
     /// Deletes a file. Jobs that are to start from it will miss it.
     pub(crate) async fn delete(&self, id: &str) -> Result<(), Error> {
         let Uploaded { key, .. } = self.find(id).await?;
@@ -157,7 +173,8 @@ pub(crate) async fn settle(
     inputs: &mut Value,
 ) -> Result<(), Error> {
     let mut folder = None;
-    for (i, input) in inputs.as_array_mut().into_iter().flatten().enumerate() {
+    // A job with more is refused later.
+    for (i, input) in inputs.as_array_mut().into_iter().flatten().enumerate().take(MOST_INPUTS) {
         let Some(id) = input["from"]["file"].as_str().map(str::to_owned) else { continue };
         let folder = match &mut folder {
             Some(folder) => folder,
@@ -188,7 +205,8 @@ async fn spool<E: std::fmt::Display>(
     spool.close().await
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether it is the id of a file that may be there.
+pub(crate) fn is_id(id: &str) -> bool {
     id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 

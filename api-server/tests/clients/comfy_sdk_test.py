@@ -1,6 +1,7 @@
 """Comfy's own SDK against its API v2, synchronous and asynchronous."""
 
 import asyncio
+import io
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ URL, KEY, OTHER_KEY = os.environ["API_URL"], os.environ["API_KEY"], os.environ["
 os.environ["COMFY_BASE_URL"] = URL
 
 import comfy_sdk  # noqa: E402
+from comfy_low import ApiError  # noqa: E402
 from comfy_sdk import AsyncComfy, Comfy  # noqa: E402
 from comfy_sdk.events import OutputReady, Progress, StatusChange  # noqa: E402
 
@@ -34,6 +36,10 @@ def refused(error, code, call):
         assert refusal.request_id, "refusals have the request's id"
         return refusal
     raise AssertionError(f"{code}: nothing was refused")
+
+
+def loading(asset):
+    return {**graph(), "1": {"class_type": "LoadImage", "inputs": {"image": asset}}}
 
 
 def workflow(client, *args, **more):
@@ -105,6 +111,39 @@ with Comfy(api_key=KEY) as client:
     assert cancelled.cancel().status == "canceled"
     assert job.cancel().status == "succeeded", "a finished job stays as it is"
 
+    # A file is handed in, once, and a job starts from it.
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "photo.png")
+        with open(path, "wb") as file:
+            file.write(content)
+        photo = client.assets.from_file(path)
+        started = client.run(client.workflows.from_json(loading(photo)), timeout=60)
+        assert started.status == "succeeded" and photo.created_new is True
+        told = started.get_workflow().graph["1"]["inputs"]["image"]
+        assert isinstance(told, str) and told, told
+        # Another handle on the same bytes sends none.
+        again = client.assets.from_file(path)
+        assert (again.commit(), again.created_new) == (photo.id, False)
+    assert photo.hash == again.hash and photo.job_id is None and photo.expires_at is None
+    found = client.assets.get(photo.id)
+    assert (found.hash, found.file_path) == (photo.hash, "photo.png")
+    with client._low.get_asset_content(photo.id) as answer:
+        assert answer.read() == content
+    # A file of a job is one to start from too.
+    made = client.workflows.from_json(loading(client.assets.get(output.id)))
+    assert client.run(made, timeout=60).status == "succeeded"
+    large = client.assets.from_bytes(os.urandom(3 << 20), filename="noise.bin")
+    assert large.commit() and large.created_new
+    try:
+        client._low.post_assets(io.BytesIO(b"a"), "image/png", "a.png", expected_hash=photo.hash)
+        raise AssertionError("a wrong hash was not refused")
+    except ApiError as refusal:
+        assert (refusal.http_status, refusal.code) == (409, "hash_mismatch"), refusal
+    photo.delete()
+    refused(comfy_sdk.NotFound, "not_found", lambda: client.assets.get(found.id))
+    gone = client.workflows.from_json(loading(found))
+    refused(comfy_sdk.MissingAsset, "missing_asset", lambda: client.submit(gone))
+
     # What is refused.
     node = refused(
         comfy_sdk.InvalidWorkflow, "invalid_workflow", lambda: client.submit(workflow(client, seed=2**63))
@@ -133,6 +172,7 @@ with Comfy(api_key=KEY) as client:
 with Comfy(api_key=OTHER_KEY) as other:
     refused(comfy_sdk.NotFound, "not_found", lambda: other.jobs.get(job.id))
     assert list(other.list_jobs()) == []
+    refused(comfy_sdk.NotFound, "not_found", lambda: other.assets.get(large.id))
 
 with Comfy(api_key="ij_wrong") as stranger:
     refused(comfy_sdk.Unauthorized, "unauthorized", lambda: stranger.jobs.get(job.id))
@@ -157,7 +197,9 @@ async def asynchronously():
         job = await client.run(client.workflows.from_json(graph()), timeout=60)
         [output] = job.get_outputs("9")
         assert await output.to_bytes() == content
-        watched = await client.submit(client.workflows.from_json(graph()))
+        photo = client.assets.from_bytes(content, filename="photo.png")
+        watched = await client.submit(client.workflows.from_json(loading(photo)))
+        assert photo.created_new is True
         events = [event async for event in watched.events()]
         assert events[-1] == StatusChange("succeeded"), events
         assert any(isinstance(event, OutputReady) for event in events)

@@ -92,6 +92,8 @@ impl Rig {
         INSTALLED
             .get_or_init(|| async {
                 cluster.kubectl(["apply", "--server-side", "-k", BASE]).expect("the base");
+                let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+                cluster.kubectl(established).expect("the definitions are established");
             })
             .await;
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).expect("a kubeconfig");

@@ -6,6 +6,7 @@ mod jobs;
 mod list;
 mod refusals;
 mod submit;
+mod uploads;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
