@@ -26,7 +26,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Cluster, Process, Proxy, Redis, RedisOptions, S3, free_port, wait_for};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,19 +83,22 @@ impl Answer {
 impl Rig {
     pub(crate) async fn start() -> Self {
         static CRYPTO: Once = Once::new();
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        /// The kubeconfig of the cluster that has the base.
+        static INSTALLED: Mutex<PathBuf> = Mutex::const_new(PathBuf::new());
         static NEXT: AtomicU32 = AtomicU32::new(0);
         CRYPTO.call_once(|| {
             rustls::crypto::ring::default_provider().install_default().expect("a TLS provider");
         });
         let cluster = Cluster::shared().await.expect("a cluster");
-        INSTALLED
-            .get_or_init(|| async {
-                cluster.kubectl(["apply", "--server-side", "-k", BASE]).expect("the base");
-                let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-                cluster.kubectl(established).expect("the definitions are established");
-            })
-            .await;
+        // The cluster ends with the last test that uses it, and the next one has another.
+        let mut installed = INSTALLED.lock().await;
+        if *installed != cluster.kubeconfig() {
+            cluster.kubectl(["apply", "--server-side", "-k", BASE]).expect("the base");
+            let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+            cluster.kubectl(established).expect("the definitions are established");
+            *installed = cluster.kubeconfig().to_owned();
+        }
+        drop(installed);
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).expect("a kubeconfig");
         let server =
             kubeconfig.clusters[0].cluster.as_ref().and_then(|c| c.server.clone()).expect("a server");
