@@ -167,7 +167,8 @@ impl Stand {
     /// # Errors
     /// When API server, Redis or bucket can't be read.
     pub async fn verdict(&self, studio: &Studio<'_>, made: Made) -> Result<Verdict> {
-        const TIDY: Duration = Duration::from_secs(20);
+        // A watch that failed several times is tried again after up to 30 s; until then nobody knows what was deleted.
+        const TIDY: Duration = Duration::from_secs(45);
         let queue = studio.queue().await?;
         let empty = async || queue.jobs(0).await.ok()?.jobs.is_empty().then_some(());
         // What is left after this is in the verdict.
