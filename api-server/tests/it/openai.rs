@@ -111,7 +111,7 @@ async fn refusals_have_openais_shape() {
     }
     let broken = answer(shop.post(GENERATIONS, &json!({})).body("{")).await;
     is_refused(&broken, 400, &Value::Null, &Value::Null);
-    let large = answer(shop.post(GENERATIONS, &json!({"prompt": "a".repeat(3 << 20)}))).await;
+    let large = answer(shop.post(GENERATIONS, &json!({"prompt": "a".repeat(2 << 20)}))).await;
     is_refused(&large, 413, &Value::Null, &Value::Null);
 
     let rig = &shop.rig;
