@@ -1,6 +1,7 @@
 //! What callers do with jobs, whatever front they come by. Every job is an ImageJob; nothing is kept beside it.
 
 mod cursor;
+mod digest;
 mod may;
 mod submit;
 
