@@ -1,7 +1,7 @@
 //! A job as it is kept: what answers are made of, without its work. Thousands are kept, and a workflow may have a
 //! megabyte.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use bytes::Bytes;
 use crds::{
@@ -110,7 +110,8 @@ impl Job {
 }
 
 /// An ImageJob as its watch shows it, as far as it is read.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Resource)]
+#[resource(inherit = ImageJob)]
 pub(crate) struct JobObject {
     pub(crate) metadata: ObjectMeta,
     spec: SpecSeen,
@@ -193,35 +194,6 @@ impl From<JobObject> for Job {
             status,
             json: OnceLock::new(),
         }
-    }
-}
-
-impl Resource for JobObject {
-    type DynamicType = ();
-    type Scope = <ImageJob as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        ImageJob::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ImageJob::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ImageJob::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ImageJob::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

@@ -1,7 +1,7 @@
 //! An ImageJob as its watch shows it, as far as it is read. Graphs stay text, and images are not read at all: thousands of
 //! jobs pass here, some with a workflow of a megabyte.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use crds::{Condition, Counts, ImageJob, ImageJobSpec, JobOutput, JobPool, PoolRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 /// An ImageJob, in short.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Resource)]
 #[serde(try_from = "Wire")]
+#[resource(inherit = ImageJob)]
 pub(crate) struct JobObject {
     pub(crate) metadata: ObjectMeta,
     pub(crate) spec: SpecSeen,
@@ -149,35 +150,6 @@ impl TryFrom<Wire> for JobObject {
         let open = status.pool.is_none() && status.completion_time.is_none();
         let text = open.then(|| to_raw_value(&WholeText { labels, spec: &text })).transpose()?;
         Ok(Self { metadata, spec, text, status })
-    }
-}
-
-impl Resource for JobObject {
-    type DynamicType = ();
-    type Scope = <ImageJob as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        ImageJob::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ImageJob::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ImageJob::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ImageJob::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 
