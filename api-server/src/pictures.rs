@@ -42,7 +42,7 @@ impl Picture<'_> {
     /// When the bucket does not give it, or it is too large for an answer.
     pub(crate) async fn base64(&self, app: &App, job: &Job) -> Result<String, Error> {
         let store = app.buckets.of_job(job).await?;
-        let bytes = files::read(&store, self.file, PICTURE_AT_MOST).await?;
+        let bytes = files::read(&store, &self.file.into(), PICTURE_AT_MOST).await?;
         Ok(STANDARD.encode(bytes))
     }
 

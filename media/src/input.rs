@@ -81,6 +81,19 @@ pub enum BadInput {
         /// Pixels in all that are taken.
         pixels: u64,
     },
+    /// A mask that is opaque everywhere, by its kind.
+    #[error("it has no transparency, and a mask is transparent where the picture is to change")]
+    NoAlpha,
+    /// A mask of another size than its picture.
+    #[error("it has {width} × {height} pixels, and its picture {} × {}", .wanted.0, .wanted.1)]
+    OtherSize {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// The picture's width and height, in pixels.
+        wanted: (u32, u32),
+    },
     /// Something is wrong with it.
     #[error(transparent)]
     Bad(#[from] BadFile),
@@ -92,6 +105,39 @@ pub enum BadInput {
 /// # Errors
 /// When it is no PNG, JPEG or WebP, is damaged, or exceeds a limit, which is checked before it is decoded.
 pub fn clean_input(bytes: &[u8], limits: &Limits) -> Result<Png, BadInput> {
+    png(pixels(bytes, limits)?)
+}
+
+/// Makes a clean PNG of a user's picture with the transparency of another file, the mask. ComfyUI's mask editor sends a mask
+/// so: what is transparent is to be painted.
+///
+/// # Errors
+/// As [`clean_input`], of each; [`BadInput::NoAlpha`] of a mask without transparency; [`BadInput::OtherSize`].
+pub fn with_alpha_of(picture: &[u8], mask: &[u8], limits: &Limits) -> Result<Png, BadInput> {
+    let mask = pixels(mask, limits)?;
+    if !mask.color().has_alpha() {
+        return Err(BadInput::NoAlpha);
+    }
+    let mask = mask.into_rgba8();
+    let mut picture = pixels(picture, limits)?.into_rgba8();
+    let ((width, height), wanted) = (mask.dimensions(), picture.dimensions());
+    if (width, height) != wanted {
+        return Err(BadInput::OtherSize { width, height, wanted });
+    }
+    for (pixel, mask) in picture.pixels_mut().zip(mask.pixels()) {
+        pixel.0[3] = mask.0[3];
+    }
+    png(picture.into())
+}
+
+fn png(picture: DynamicImage) -> Result<Png, BadInput> {
+    let (width, height) = (picture.width(), picture.height());
+    let bytes = clean_png(picture).map_err(BadFile::Pixels)?;
+    Ok(Png { bytes, width, height })
+}
+
+/// A picture's pixels, turned as EXIF says.
+fn pixels(bytes: &[u8], limits: &Limits) -> Result<DynamicImage, BadInput> {
     is_within(bytes, limits)?;
     let kind = MediaType::sniff(bytes, "");
     if !matches!(kind, MediaType::Png | MediaType::Jpeg | MediaType::Webp) {
@@ -104,10 +150,7 @@ pub fn clean_input(bytes: &[u8], limits: &Limits) -> Result<Png, BadInput> {
         MediaType::Jpeg => read(|| JpegDecoder::new(Cursor::new(bytes)), limits),
         _ => read(|| WebPDecoder::new(Cursor::new(bytes)), limits),
     };
-    let picture = picture.map_err(|error| BadFile::Pixels(error.to_string()))?;
-    let (width, height) = (picture.width(), picture.height());
-    let bytes = clean_png(picture).map_err(BadFile::Pixels)?;
-    Ok(Png { bytes, width, height })
+    Ok(picture.map_err(|error| BadFile::Pixels(error.to_string()))?)
 }
 
 /// Checks a file of another kind that a user hands in: a video, a sound, a latent, a 3D model, a text. Only its container

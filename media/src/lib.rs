@@ -30,7 +30,7 @@
 //! whose bytes do not, is refused. Memory: at most 8 MiB of a file are held, and mostly a few bytes; a part that would
 //! take more (a header, comments) is not stripped, and [`Facts::is_stripped`] says so.
 //!
-//! [`is_black`] and [`convert`] look at pixels; [`clean_input`] and [`check_input`] are for files of users.
+//! [`is_black`] and [`convert`] look at pixels; [`clean_input`], [`check_input`] and [`with_alpha_of`] are for files of users.
 
 mod avif;
 mod bad;
@@ -59,7 +59,7 @@ mod walk;
 pub use self::{
     bad::BadFile,
     convert::{Converted, Format, Unconverted, convert},
-    input::{BadInput, Limits, Png, check_input, clean_input},
+    input::{BadInput, Limits, Png, check_input, clean_input, with_alpha_of},
     kind::MediaType,
     pixels::is_black,
     reader::{Facts, Metadata, Reader},

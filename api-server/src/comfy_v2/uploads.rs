@@ -56,7 +56,7 @@ pub(super) async fn upload(
                 id: id.transpose()?,
             })
         };
-        folder.take_part(request, &[EXPECTED_HASH, FILE_PATH, CONTENT_TYPE], describe).await
+        folder.take_part(request, "file", &[EXPECTED_HASH, FILE_PATH, CONTENT_TYPE], describe).await
     };
     let (file, is_new) = taken.await.map_err(Refusal::of_upload)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };

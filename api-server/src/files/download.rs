@@ -85,17 +85,14 @@ pub(crate) async fn download(store: &Store, file: &Served<'_>, asked: &HeaderMap
 ///
 /// # Errors
 /// As [`download`]; [`Error::TooLarge`] when it has more than `most` bytes.
-pub(crate) async fn read(store: &Store, file: &OutputFile, most: usize) -> Result<Bytes, Error> {
+pub(crate) async fn read(store: &Store, file: &Served<'_>, most: usize) -> Result<Bytes, Error> {
     if file.bytes > most as u64 {
         return Err(Error::TooLarge { most });
     }
-    let mut reading = store.read(&file.key, None).await.map_err(|error| of_store(error, &file.name))?;
+    let mut reading = store.read(file.key, None).await.map_err(|error| of_store(error, file.name))?;
     let mut content = BytesMut::new();
     let broken = |error: std::io::Error| {
-        of_store(
-            store::Error::Unavailable { at: store.place(&file.key), cause: error.to_string() },
-            &file.name,
-        )
+        of_store(store::Error::Unavailable { at: store.place(file.key), cause: error.to_string() }, file.name)
     };
     while let Some(piece) = reading.next().await.map_err(broken)? {
         content.extend_from_slice(&piece);

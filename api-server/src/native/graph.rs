@@ -127,10 +127,10 @@ fn not_allowed(node: &Value, tenant: &Tenant) -> Vec<String> {
 
 /// What is wrong with nodes.
 #[derive(Default)]
-struct NodeErrors(Map<String, Value>);
+pub(super) struct NodeErrors(Map<String, Value>);
 
 impl NodeErrors {
-    fn add(&mut self, graph: &Graph, id: &str, kind: &str, input: &str, details: &str) {
+    pub(super) fn add(&mut self, graph: &Graph, id: &str, kind: &str, input: &str, details: &str) {
         let message = match kind {
             "value_not_in_list" => "Value not in list",
             "value_bigger_than_max" => "Value bigger than max",
@@ -138,6 +138,7 @@ impl NodeErrors {
             "required_input_missing" => "Required input is missing",
             "return_type_mismatch" => "Return type mismatch between linked nodes",
             "bad_linked_input" => "Bad linked input",
+            "custom_validation_failed" => "Custom validation failed for node",
             "invalid_input_type" => "Failed to convert an input value",
             _ => "Prompt outputs failed validation",
         };
@@ -151,7 +152,7 @@ impl NodeErrors {
         }
     }
 
-    fn refuse(&self) -> Result<(), Refusal> {
+    pub(super) fn refuse(&self) -> Result<(), Refusal> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -16,6 +16,7 @@ mod queue;
 mod refusal;
 mod socket;
 mod system;
+mod uploads;
 
 use axum::{
     Router,
@@ -41,8 +42,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/queue", get(queue::list).post(queue::change))
         .route("/interrupt", post(queue::interrupt))
         .route("/view", get(outputs::view))
-        .route("/upload/image", post(system::not_yet))
-        .route("/upload/mask", post(system::not_yet))
+        .route("/upload/image", post(uploads::image).layer(DefaultBodyLimit::disable()))
+        .route("/upload/mask", post(uploads::mask).layer(DefaultBodyLimit::disable()))
         .route("/object_info", get(object_info::all))
         .route("/object_info/{class}", get(object_info::one))
         .route("/models", get(models::folders))

@@ -5,12 +5,13 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{own_jobs, refusal::Refusal};
-use crate::{app::App, cache::Job, error::Error, files};
+use super::{own_jobs, refusal::Refusal, uploads};
+use crate::{app::App, auth::Caller, cache::Job, error::Error, files, http::Mount, uploads::Folder};
 
 /// The length of a UUID with its hyphens.
 const ID_LENGTH: usize = 36;
@@ -67,20 +68,46 @@ pub(super) struct Asked {
 /// The file itself, with no redirect: clients would pass their key on to the bucket.
 pub(super) async fn view(
     State(app): State<App>,
+    mount: Mount,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let caller = app.caller(&headers)?;
     let asked = asked.map(|Query(asked)| asked.filename).unwrap_or_default();
-    let no_file = || Error::NotFound { what: "file", name: asked.clone() };
-    let name = FileName::parse(&asked).ok_or_else(no_file)?;
-    let job = own_jobs::find(&app, &caller, &name.job).await.map_err(|error| match error {
-        Error::NotFound { .. } => no_file(),
-        error => error,
-    })?;
-    let file = files::find(&job, name.index, name.n).map_err(|_| no_file())?;
-    let store = app.buckets.of_job(&job).await?;
-    Ok(files::download(&store, &file.into(), &headers).await?)
+    let shown = async {
+        if let Some(id) = uploads::id_in(&asked) {
+            let folder = Folder::of(&app, &caller, &mount).await?;
+            return folder.download(&folder.find(id).await?, &headers).await;
+        }
+        let name = FileName::parse(&asked).ok_or_else(|| no_file(&asked))?;
+        let job = own_jobs::find(&app, &caller, &name.job).await?;
+        let file = files::find(&job, name.index, name.n)?;
+        files::download(&app.buckets.of_job(&job).await?, &file.into(), &headers).await
+    };
+    Ok(shown.await.map_err(|error| in_its_name(error, &asked))?)
+}
+
+/// The content of a job's file, of at most so many bytes.
+///
+/// # Errors
+/// [`Error::NotFound`] of a name that is none of the caller's; [`Error::TooLarge`].
+pub(super) async fn content(app: &App, caller: &Caller, name: &str, most: usize) -> Result<Bytes, Error> {
+    let read = async {
+        let FileName { job, index, n } = FileName::parse(name).ok_or_else(|| no_file(name))?;
+        let job = own_jobs::find(app, caller, &job).await?;
+        let file = files::find(&job, index, n)?;
+        files::read(&app.buckets.of_job(&job).await?, &file.into(), most).await
+    };
+    read.await.map_err(|error| in_its_name(error, name))
+}
+
+fn no_file(name: &str) -> Error {
+    Error::NotFound { what: "file", name: name.to_owned() }
+}
+
+/// Whatever is missing on the way to a file, the client knows the file's name only.
+fn in_its_name(error: Error, name: &str) -> Error {
+    if matches!(error, Error::NotFound { .. }) { no_file(name) } else { error }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{FRONT, body, graph, own_jobs, refusal::Refusal};
+use super::{FRONT, body, graph, own_jobs, refusal::Refusal, uploads};
 use crate::{
     app::App,
     cache::{Job, Seen},
@@ -65,13 +65,20 @@ async fn submitted(
 ) -> Result<Submitted, Refusal> {
     let caller = app.caller(headers)?;
     let mut body = body::object(body)?;
-    let graph = graph::read(&mut body)?;
+    let mut graph = graph::read(&mut body)?;
     let name = prompt_id(&body)?;
     let kept = kept(body)?;
     let engine = app.definitions.of_those_there(app, &caller, &mount).await;
-    graph::verify(&graph, &caller.tenant, engine.as_ref().map(|engine| &engine.nodes))?;
+    let known = engine.as_ref().map(|engine| &engine.nodes);
+    graph::verify(&graph, &caller.tenant, known)?;
+    let inputs = uploads::settle(app, &caller, &mount, &mut graph, known).await?;
     let spec = json!({ "work": { "type": "Workflow", "workflow": { "graph": graph } } });
-    let Value::Object(spec) = spec else { return Err(Error::Internal("a spec is an object".into()).into()) };
+    let Value::Object(mut spec) = spec else {
+        return Err(Error::Internal("a spec is an object".into()).into());
+    };
+    if !inputs.is_empty() {
+        spec.insert("inputs".to_owned(), inputs.into());
+    }
     let submission = Submission { spec, pool: mount.pool, front: FRONT, name, kept, ..Submission::default() };
     let submitted = app.jobs.submit(&caller, submission).await?;
     // A namespace may have jobs of other tenants, and of other keys.

@@ -1,23 +1,17 @@
 //! What ComfyUI tells of itself. It never wakes a GPU.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
-use serde_json::{Map, Value, json};
+use axum::{Json, extract::State, http::HeaderMap};
+use serde_json::{Value, json};
 
-use super::{
-    BODY_AT_MOST,
-    definitions::pool_of,
-    refusal::{self, Refusal},
-};
+use super::{definitions::pool_of, refusal::Refusal};
 use crate::{app::App, http::Mount};
 
 /// What is told of a pool's version before a worker was there.
 const USUAL_VERSION: &str = "0.3.64";
 /// Memory of the machine and the GPU that clients are shown: some choose their defaults by it.
 const MEMORY: u64 = 24 << 30;
+/// The largest file that a pool can be set to take, in bytes.
+const UPLOAD_AT_MOST: u64 = 96 << 20;
 
 /// A machine with one GPU, as clients expect it.
 pub(super) async fn stats(
@@ -41,9 +35,9 @@ pub(super) async fn stats(
     })))
 }
 
-/// What this server can beyond ComfyUI's first protocol.
+/// What this server can beyond ComfyUI's first protocol. A pool may take less than the largest upload.
 pub(super) fn flags() -> Value {
-    json!({ "supports_preview_metadata": false, "max_upload_size": BODY_AT_MOST })
+    json!({ "supports_preview_metadata": false, "max_upload_size": UPLOAD_AT_MOST })
 }
 
 pub(super) async fn features(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
@@ -61,14 +55,4 @@ pub(super) async fn free(State(app): State<App>, headers: HeaderMap) -> Result<(
 pub(super) async fn nothing(State(app): State<App>, headers: HeaderMap) -> Result<Json<[(); 0]>, Refusal> {
     app.caller(&headers)?;
     Ok(Json([]))
-}
-
-/// Uploads are not taken yet.
-pub(super) async fn not_yet(
-    State(app): State<App>,
-    headers: HeaderMap,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    app.caller(&headers)?;
-    let body = refusal::body("not_implemented", "uploads are not supported yet", "", &Map::new());
-    Ok((StatusCode::NOT_IMPLEMENTED, Json(body)))
 }

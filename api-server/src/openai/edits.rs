@@ -1,10 +1,9 @@
 //! `/v1/images/edits`: pictures from a picture and a text, which come as a form.
 
 use axum::{
-    extract::{FromRequest as _, Multipart, Request, State, multipart::Field},
+    extract::{FromRequest as _, Multipart, Request, State},
     response::Response,
 };
-use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -18,7 +17,7 @@ use crate::{
     error::Error,
     fields::Fields,
     http::Mount,
-    uploads::{Description, Folder, Uploaded},
+    uploads::{Description, Folder, Uploaded, broken, bytes_of},
 };
 
 /// Parts of a form.
@@ -59,7 +58,7 @@ struct Form {
 async fn read(folder: &Folder, mut parts: Multipart) -> Result<Form, Error> {
     let mut form = Form::default();
     let mut count = 0;
-    while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(mut part) = parts.next_field().await.map_err(|error| broken(&error))? {
         count += 1;
         if count > PARTS_AT_MOST {
             return Err(Error::invalid("", format!("the form has more than {PARTS_AT_MOST} parts")));
@@ -79,11 +78,11 @@ async fn read(folder: &Folder, mut parts: Multipart) -> Result<Form, Error> {
                 return Err(Error::invalid("/image", "one picture is started from, not several"));
             }
             "mask" => {
-                let mask = black_and_white(bytes_of(part, MASK_AT_MOST).await?).await?;
+                let mask = black_and_white(bytes_of(&mut part, MASK_AT_MOST).await?).await?;
                 form.mask = Some(folder.take_bytes(Description::default(), mask).await?);
             }
             name => {
-                let text = bytes_of(part, TEXT_AT_MOST).await?;
+                let text = bytes_of(&mut part, TEXT_AT_MOST).await?;
                 let text = String::from_utf8(text.into());
                 let text = text.map_err(|_| Error::invalid(format!("/{name}"), "it must be a text"))?;
                 form.fields.insert(name.to_owned(), json!(text));
@@ -91,19 +90,4 @@ async fn read(folder: &Folder, mut parts: Multipart) -> Result<Form, Error> {
         }
     }
     Ok(form)
-}
-
-async fn bytes_of(mut part: Field<'_>, most: usize) -> Result<Bytes, Error> {
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
-        if bytes.len() + piece.len() > most {
-            return Err(Error::TooLarge { most });
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.freeze())
-}
-
-fn broken(error: &dyn std::fmt::Display) -> Error {
-    Error::invalid("", format!("the form can't be read: {error}"))
 }

@@ -51,7 +51,7 @@ async fn take(
         let description = Description { name, media_type: kind, id: None };
         return folder.take(description, request.into_body().into_data_stream()).await;
     }
-    folder.take_part(request, &[], |_| Ok(Description { name, ..Description::default() })).await
+    folder.take_part(request, "file", &[], |_| Ok(Description { name, ..Description::default() })).await
 }
 
 fn view(uploaded: &Uploaded) -> Value {

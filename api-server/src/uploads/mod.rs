@@ -23,7 +23,7 @@ use crate::{
     http::Mount,
 };
 
-pub(crate) use form::Texts;
+pub(crate) use form::{Texts, broken, bytes_of};
 use spool::{Spool, Spooled};
 
 /// The longest name of a file, in characters.
@@ -104,8 +104,7 @@ impl Folder {
         description: Description,
         content: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<(Uploaded, bool), Error> {
-        let most = self.pool.spec.inputs.max_bytes;
-        let Spooled { content, id, sha256, bytes } = spool(content, most).await?;
+        let Spooled { content, id, sha256, bytes } = spool(content, self.pool.spec.inputs.max_bytes).await?;
         if description.id.as_ref().is_some_and(|wanted| *wanted != id) {
             return Err(Error::HashMismatch { found: id });
         }
@@ -137,15 +136,25 @@ impl Folder {
         }
     }
 
+    /// The bytes that a file may have.
+    pub(crate) fn most_bytes(&self) -> usize {
+        usize::try_from(self.pool.spec.inputs.max_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// A file's content.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the bucket is away; [`Error::TooLarge`].
+    pub(crate) async fn bytes(&self, file: &Uploaded) -> Result<Bytes, Error> {
+        files::read(&self.store, &file.served(), self.most_bytes()).await
+    }
+
     /// Answers a request for a file with its bytes.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the bucket is away.
     pub(crate) async fn download(&self, file: &Uploaded, asked: &HeaderMap) -> Result<Response, Error> {
-        let Uploaded { key, upload, .. } = file;
-        let Upload { name, media_type, sha256, bytes, .. } = upload;
-        let file = files::Served { key, name, media_type, bytes: *bytes, sha256: Some(sha256) };
-        files::download(&self.store, &file, asked).await
+        files::download(&self.store, &file.served(), asked).await
     }
 
     /// Deletes a file. Jobs that are to start from it will miss it.
@@ -156,6 +165,11 @@ impl Folder {
 }
 
 impl Uploaded {
+    fn served(&self) -> files::Served<'_> {
+        let Upload { name, media_type, sha256, bytes, .. } = &self.upload;
+        files::Served { key: &self.key, name, media_type, bytes: *bytes, sha256: Some(sha256) }
+    }
+
     /// Where a job's input comes from that starts from it, as the ImageJob API has it.
     pub(crate) fn source(&self) -> Value {
         json!({ "s3": { "key": self.key } })

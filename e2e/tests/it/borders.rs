@@ -16,7 +16,7 @@ const BORDERS: [(&str, &[&str]); 14] = [
     ("workflow", &["crds"]),
     ("gpu-worker", &["addresses", "media", "queue", "store"]),
     ("operator", &["crds", "policy", "queue", "workflow"]),
-    ("api-server", &["addresses", "crds", "queue", "store", "workflow"]),
+    ("api-server", &["addresses", "crds", "media", "queue", "store", "workflow"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
     ("comfyui-sim", &[]),

@@ -1,7 +1,7 @@
 //! Files of users.
 
 use image::{DynamicImage, ImageEncoder, RgbaImage};
-use media::{BadFile, BadInput, Limits, MediaType, check_input, clean_input};
+use media::{BadFile, BadInput, Limits, MediaType, check_input, clean_input, with_alpha_of};
 use proptest::prelude::{any, prop_assert, proptest};
 
 use crate::files::{SECRET, all, file, holds};
@@ -140,4 +140,23 @@ proptest! {
         drop(media::convert(&bytes, media::Format::Webp, 50));
         drop(media::is_black(&bytes, MediaType::sniff(&bytes, "")));
     }
+}
+
+#[test]
+fn a_mask_gives_its_picture_its_transparency() {
+    let png = |picture: DynamicImage| {
+        let mut bytes = Vec::new();
+        picture.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png).expect("a PNG");
+        bytes
+    };
+    let mask = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([9, 9, 9, if x == 0 { 0 } else { 255 }]));
+    let picture = image::RgbImage::from_pixel(2, 1, image::Rgb([10, 20, 30]));
+    let put = |picture: &[u8], mask: &[u8]| with_alpha_of(picture, mask, &Limits::default());
+    let (mask, picture) = (png(mask.into()), png(picture.into()));
+    let masked = put(&picture, &mask).expect("a picture");
+    let pixels = image::load_from_memory(&masked.bytes).expect("a PNG").into_rgba8().into_raw();
+    assert_eq!(pixels, [10, 20, 30, 0, 10, 20, 30, 255]);
+    assert_eq!(put(&picture, &picture), Err(BadInput::NoAlpha));
+    let other = png(RgbaImage::new(3, 1).into());
+    assert_eq!(put(&picture, &other), Err(BadInput::OtherSize { width: 3, height: 1, wanted: (2, 1) }));
 }

@@ -5,6 +5,7 @@ mod history;
 mod prompt;
 mod queue;
 mod socket;
+mod uploads;
 
 use ::queue::JobUid;
 use ::store::{FileFacts, Keys, Output, Store};
