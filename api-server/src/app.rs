@@ -7,7 +7,7 @@ use queue::Redis;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    auth::{self, Caller, KeyStore},
+    auth::{self, Caller, Issuer, KeyStore},
     cache::Cache,
     error::Error,
     files::Buckets,
@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) cache: Cache,
     pub(crate) jobs: JobStore,
     pub(crate) keys: KeyStore,
+    /// Whose bearer tokens are taken beside API keys.
+    pub(crate) issuer: Option<Arc<Issuer>>,
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
@@ -48,7 +50,7 @@ pub(crate) struct App {
 impl App {
     /// Who sends a request with these headers.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
-        auth::caller(&self.cache, headers)
+        auth::caller(&self.cache, self.issuer.as_deref(), headers)
     }
 
     /// Creates a job, and counts it.

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use queue::Tls;
 
+use crate::auth::Issuer;
+
 /// What the program is to do.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "api-server", version, about = "The HTTP API of the ImageJob operator")]
@@ -81,6 +83,22 @@ pub struct Config {
     #[arg(long, env = "POD_NAMESPACE", default_value = "imagejob-system")]
     pub namespace: String,
 
+    /// The OpenID Connect issuer whose bearer tokens are taken beside API keys, e.g. https://login.example.com/realms/images
+    #[arg(long, env = "OIDC_ISSUER", value_name = "URL", requires = "oidc_audience")]
+    pub oidc_issuer: Option<String>,
+
+    /// The audience that such tokens must be for
+    #[arg(long, env = "OIDC_AUDIENCE", value_name = "NAME", requires = "oidc_issuer")]
+    pub oidc_audience: Option<String>,
+
+    /// The claim of such a token that names the ImageTenant: its name, or a JSON pointer, e.g. /kubernetes.io/namespace
+    #[arg(long, env = "OIDC_TENANT_CLAIM", value_name = "CLAIM", default_value = "tenant")]
+    pub oidc_tenant_claim: String,
+
+    /// File with authorities to trust for the issuer, PEM, beside the public ones
+    #[arg(long, env = "OIDC_CA_FILE", value_name = "FILE")]
+    pub oidc_ca_file: Option<PathBuf>,
+
     /// Take API keys from paths too, /k/KEY/…, for clients of ComfyUI's own protocol that cannot send headers. Proxies write
     /// paths into their logs
     #[arg(long, env = "KEYS_IN_PATHS")]
@@ -125,6 +143,12 @@ impl Config {
             self.redis_cert_file.as_deref(),
             self.redis_key_file.as_deref(),
         )
+    }
+
+    /// Whose bearer tokens are taken.
+    pub(crate) fn issuer(&self) -> anyhow::Result<Option<Issuer>> {
+        let (Some(url), Some(audience)) = (&self.oidc_issuer, &self.oidc_audience) else { return Ok(None) };
+        Issuer::new(url, audience, &self.oidc_tenant_claim, self.oidc_ca_file.as_deref()).map(Some)
     }
 
     /// What links in answers begin with, without a slash at its end.

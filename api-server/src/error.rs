@@ -11,6 +11,9 @@ pub(crate) enum Error {
     NoKey,
     #[error("the API key is not known: it is misspelt, or was revoked")]
     BadKey,
+    /// Of an OpenID Connect issuer.
+    #[error("the bearer token is refused: {0}")]
+    BadToken(String),
     #[error("{0}")]
     Forbidden(String),
     /// It does not exist, or belongs to somebody else: nobody can tell which.
@@ -83,7 +86,7 @@ impl Error {
     /// The status that fronts answer with whose protocols say nothing else.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
-            Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
+            Self::NoKey | Self::BadKey | Self::BadToken(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,

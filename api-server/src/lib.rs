@@ -77,10 +77,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     // Redis may come later, and go: what needs it says so.
     let tls = config.tls().context("certificates for Redis")?;
     let redis = Redis::open_with(&config.redis_url, tls).context("the address of Redis")?;
+    let issuer = config.issuer()?.map(Arc::new);
     let limits = Limits::new(redis.clone(), cache.clone());
     let app = App {
         jobs: JobStore::new(client.clone(), cache.clone(), limits.clone(), config.job_ttl_seconds),
         keys: KeyStore::new(client.clone(), &config.namespace),
+        issuer,
         limits,
         cache: cache.clone(),
         progress: Progress::new(redis.clone()),
@@ -113,6 +115,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         () = cache::run(client, &config.namespace, &cache) => anyhow::bail!("the watches ended"),
         () = webhooks::run(&app) => anyhow::bail!("webhooks are not sent any more"),
+        () = auth::run(app.issuer.as_ref()) => anyhow::bail!("the OIDC issuer is not asked any more"),
         () = record::run(&app) => anyhow::bail!("nothing is counted any more"),
         () = async {
             tokio::join!(

@@ -9,6 +9,7 @@ mod watch;
 use std::sync::Arc;
 
 use crds::{ImageTenant, ImageTenantSpec, WorkerPool};
+use jiff::Timestamp;
 use workflow::is_like;
 
 pub(crate) use job::{Job, JobObject, Request, State};
@@ -55,10 +56,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Whether the caller's key and tenant are as good as they were.
+    /// Whether the caller's key or token, and tenant, are as good as they were.
     pub(crate) fn still_knows(&self, caller: &Caller) -> bool {
         let tenant = self.tenants.get(&*caller.tenant.name);
-        self.keys.get(&caller.key.hash).is_some() && tenant.is_some_and(|tenant| !tenant.spec.disabled)
+        let is_good = match caller.until {
+            Some(until) => Timestamp::now() < until,
+            None => self.keys.get(&caller.key.hash).is_some(),
+        };
+        is_good && tenant.is_some_and(|tenant| !tenant.spec.disabled)
     }
 }
 

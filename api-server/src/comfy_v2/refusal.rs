@@ -95,7 +95,7 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (status, code) = match &error {
-            Error::NoKey | Error::BadKey => (401, "unauthorized"),
+            Error::NoKey | Error::BadKey | Error::BadToken(_) => (401, "unauthorized"),
             Error::Forbidden(_) => (403, "forbidden"),
             Error::NotFound { .. } => (404, "not_found"),
             Error::Invalid(_) => (422, "invalid_workflow"),

@@ -201,7 +201,7 @@ impl JobStore {
 
 /// Whether a job was created with the caller's key.
 pub(crate) fn is_of_key(job: &Job, caller: &Caller) -> bool {
-    let Caller { tenant, key } = caller;
+    let Caller { tenant, key, .. } = caller;
     job.namespace == tenant.spec.namespace
         && *job.tenant == *tenant.name
         && job.key.as_deref() == Some(key.label())

@@ -53,7 +53,7 @@ impl From<Error> for Refusal {
 /// The status and ComfyUI's name of an error.
 fn kind_of(error: &Error) -> (u16, &'static str) {
     match error {
-        Error::NoKey | Error::BadKey => (401, "unauthorized"),
+        Error::NoKey | Error::BadKey | Error::BadToken(_) => (401, "unauthorized"),
         Error::Forbidden(_) => (403, "forbidden"),
         Error::NotFound { .. } => (404, "not_found"),
         Error::Invalid(_) => (400, "invalid_prompt"),

@@ -82,7 +82,9 @@ impl From<Error> for Refusal {
         let (message, retry_after) = (error.to_string(), error.retry_after());
         let invalid = |status| Self::new(status, INVALID_REQUEST, message.clone());
         let refusal = match &error {
-            Error::NoKey | Error::BadKey => invalid(StatusCode::UNAUTHORIZED).with_code("invalid_api_key"),
+            Error::NoKey | Error::BadKey | Error::BadToken(_) => {
+                invalid(StatusCode::UNAUTHORIZED).with_code("invalid_api_key")
+            }
             Error::Forbidden(_) => invalid(StatusCode::FORBIDDEN),
             Error::NotFound { what: "model", .. } => Self::model_not_found(message),
             Error::NotFound { .. } => invalid(StatusCode::NOT_FOUND),

@@ -67,7 +67,7 @@ impl Problem {
     fn kind(&self) -> usize {
         match self.error {
             Error::NoKey => 0,
-            Error::BadKey => 1,
+            Error::BadKey | Error::BadToken(_) => 1,
             Error::Forbidden(_) => 2,
             Error::NotFound { .. } => 3,
             Error::Invalid(_) => 4,

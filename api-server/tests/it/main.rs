@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod maker;
 mod native;
+mod oidc;
 mod openai;
 mod pools;
 mod rig;
