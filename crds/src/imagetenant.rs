@@ -2,7 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Money, PoolRef, rules, schema};
+use crate::{CredentialsRef, Money, PoolRef, rules, schema};
 
 /// Who uses the HTTP API, and what they may use.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -77,7 +77,13 @@ pub struct ImageTenantSpec {
     #[serde(default = "yes")]
     pub workflows: bool,
 
-    /// Who is told of the tenant's jobs, up to 5; a request may name one more for its job. See docs/webhooks.md.
+    /// The queues that the tenant's jobs are taken from, beside its HTTP requests, up to 5. Default: none. See docs/http/sqs.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub intakes: Vec<TenantIntake>,
+
+    /// Who is told of the tenant's jobs, up to 5; a request may name one more for its job. See docs/http/webhooks.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -104,20 +110,84 @@ pub struct ModelAlias {
     pub model: String,
 }
 
-/// Where a tenant's events are sent.
+/// A queue whose messages become jobs of the tenant.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+pub struct TenantIntake {
+    /// Its name in the list. The tenant's usage shows its jobs under the key `sqs.NAME`.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
+    pub name: String,
+    /// The queue. It needs the rights to receive, to delete and to change the visibility of messages.
+    pub sqs: SqsQueue,
+    /// The pool of jobs that name none. Default: the first of the tenant's pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_ref: Option<PoolRef>,
+}
+
+/// A queue of Amazon SQS, or of a server that is compatible with it.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SqsQueue {
+    /// The queue's URL, e.g. `https://sqs.eu-central-1.amazonaws.com/123456789012/images`. Requests go to its host, whatever
+    /// its address is.
+    #[serde(rename = "queueURL")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = rules::queue_url())]
+    pub queue_url: String,
+    /// The region that requests are signed for. Default: the one that the URL's host names, else that of the API server's
+    /// environment, else us-east-1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = rules::dns_label())]
+    pub region: Option<String>,
+    /// The Secret in the tenant's own namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: the
+    /// credentials of the API server's ServiceAccount or machine (web identity, instance role).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<CredentialsRef>,
+}
+
+/// A topic of Amazon SNS, or of a server that is compatible with it.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SnsTopic {
+    /// The topic's ARN, e.g. `arn:aws:sns:eu-central-1:123456789012:images`. It names the region.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = rules::topic_arn())]
+    pub topic_arn: String,
+    /// The URL of a server that is not AWS, or of a VPC endpoint, whatever its address is. Default: AWS in the topic's region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = rules::http_url())]
+    pub endpoint: Option<String>,
+    /// The Secret in the tenant's own namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: the
+    /// credentials of the API server's ServiceAccount or machine (web identity, instance role).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<CredentialsRef>,
+}
+
+/// Where a tenant's events are sent: to a URL, a queue or a topic.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::one_target())]
 pub struct TenantWebhook {
     /// Its name in the list.
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = rules::dns_label())]
     pub name: String,
     /// The URL that events are posted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = rules::receiver_url())]
-    pub url: String,
-    /// The events to send: accepted, started, image, completed, failed, cancelled, late. Default: completed, failed,
-    /// cancelled and late.
+    pub url: Option<String>,
+    /// The queue that events are sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqs: Option<SqsQueue>,
+    /// The topic that events are published to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sns: Option<SnsTopic>,
+    /// The events to send: accepted, started, image, completed, failed, cancelled, late, refused (a message of an intake that
+    /// cannot become a job). Default: completed, failed, cancelled, late and refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::webhook_events")]
     pub events: Vec<String>,

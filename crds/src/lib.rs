@@ -37,7 +37,9 @@ pub use imagejob::{
     Timings, Work, WorkOf, WorkType, Workflow,
 };
 pub use imagerecipe::{ImageRecipe, ImageRecipeSpec, RecipeInput, RecipeInputType};
-pub use imagetenant::{ImageTenant, ImageTenantSpec, ModelAlias, TenantLimits, TenantWebhook};
+pub use imagetenant::{
+    ImageTenant, ImageTenantSpec, ModelAlias, SnsTopic, SqsQueue, TenantIntake, TenantLimits, TenantWebhook,
+};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use lenient::{Lenient, Unreadable};
 pub use money::{Money, MoneyError};

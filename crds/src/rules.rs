@@ -95,6 +95,27 @@ pub(crate) fn receiver_url() -> Rule {
     )
 }
 
+pub(crate) fn one_target() -> Rule {
+    rule(
+        "[has(self.url), has(self.sqs), has(self.sns)].filter(given, given).size() == 1",
+        "give exactly one of url, sqs or sns",
+    )
+}
+
+pub(crate) fn queue_url() -> Rule {
+    rule(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != '' && self.matches('/[-_A-Za-z0-9]{1,80}([.]fifo)?$')",
+        "give the queue's URL, e.g. https://sqs.eu-central-1.amazonaws.com/123456789012/images",
+    )
+}
+
+pub(crate) fn topic_arn() -> Rule {
+    rule(
+        "self.matches('^arn:[-a-z]+:sns:[-a-z0-9]+:[0-9]{12}:[-_A-Za-z0-9]{1,256}([.]fifo)?$')",
+        "give the topic's ARN, e.g. arn:aws:sns:eu-central-1:123456789012:images",
+    )
+}
+
 pub(crate) fn recipe_name() -> Rule {
     rule("self.metadata.name.size() <= 63", "a recipe's name has at most 63 characters")
 }

@@ -167,8 +167,8 @@ pub(crate) fn class_names(_: &mut Gen) -> Schema {
 pub(crate) fn webhook_events(_: &mut Gen) -> Schema {
     json_schema!({
         "type": "array",
-        "maxItems": 7,
-        "items": {"type": "string", "enum": ["accepted", "started", "image", "completed", "failed", "cancelled", "late"]},
+        "maxItems": 8,
+        "items": {"type": "string", "enum": ["accepted", "started", "image", "completed", "failed", "cancelled", "late", "refused"]},
         "x-kubernetes-list-type": "set",
     })
 }

@@ -185,12 +185,25 @@ fn pools() -> Vec<Case> {
 
 #[rustfmt::skip]
 fn tenants() -> Vec<Case> {
+    let queue = json!({"queueURL": "https://sqs.eu-central-1.amazonaws.com/123456789012/done"});
+    let topic = json!({"topicArn": "arn:aws:sns:eu-central-1:123456789012:done"});
     vec![
         case(tenant, "/metadata/name", "a".repeat(63), "a".repeat(64), "a tenant's name has at most 63 characters"),
         case(tenant, "/spec/namespace", "studio-1", "Studio", LABEL),
         case(tenant, "/spec/pools/0/name", "flux", "Flux", LABEL),
         case(tenant, "/spec/modelAliases", json!([{"name": "a", "model": "m"}]), json!([{"name": "a", "model": "m"}, {"name": "a", "model": "n"}]), "spec.modelAliases[1]: Duplicate value"),
         case(tenant, "/spec/webhooks/0/url", "http://a/b", "ftp://a/b", "give an http or https URL, e.g. https://shop.example.com/hooks/images"),
+        case(tenant, "/spec/webhooks/0", json!({"name": "a", "sqs": queue}), json!({"name": "a", "sqs": queue, "sns": topic}), "spec.webhooks[0]: Invalid value: give exactly one of url, sqs or sns"),
+        case(tenant, "/spec/webhooks/0", json!({"name": "a", "sns": topic}), json!({"name": "a"}), "give exactly one of url, sqs or sns"),
+        case(tenant, "/spec/webhooks/0/events", json!(["refused", "late"]), json!(["born"]), "Unsupported value: \"born\""),
+        case(tenant, "/spec/webhooks/2/sns/topicArn", "arn:aws-cn:sns:cn-north-1:123456789012:a_b.fifo", "done", "give the topic's ARN, e.g. arn:aws:sns:eu-central-1:123456789012:images"),
+        case(tenant, "/spec/webhooks/2/sns/endpoint", "http://127.0.0.1:4566", "127.0.0.1:4566", URL),
+        case(tenant, "/spec/intakes/0/name", "orders-2", "Orders", LABEL),
+        case(tenant, "/spec/intakes", json!([{"name": "a", "sqs": queue}]), json!([{"name": "a", "sqs": queue}, {"name": "a", "sqs": queue}]), "spec.intakes[1]: Duplicate value"),
+        case(tenant, "/spec/intakes/0/sqs/queueURL", "http://127.0.0.1:9324/000000000000/a_b.fifo", "orders", "give the queue's URL, e.g. https://sqs.eu-central-1.amazonaws.com/123456789012/images"),
+        case(tenant, "/spec/intakes/0/sqs/queueURL", "https://a/b", "https://a/b?c=d", "give the queue's URL"),
+        case(tenant, "/spec/intakes/0/sqs/region", "us-gov-west-1", "US East", LABEL),
+        case(tenant, "/spec/intakes/0/sqs/credentialsSecretRef/name", "aws.keys", "aws_keys", "use small letters, digits, '-' and '.', with a letter or digit at both ends"),
         case(tenant, "/spec/limits/amountPerDay", "0.000001", "-1", "give a price of 0 or more as a quoted decimal"),
         case(tenant, "/spec/limits/imagesPerDay", 1, 0, "spec.limits.imagesPerDay in body should be greater than or equal to 1"),
     ]

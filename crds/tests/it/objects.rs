@@ -166,7 +166,35 @@ pub(crate) fn tenant() -> Value {
             "modelAliases": [{"name": "dall-e-3", "model": "sd_xl_base_1.0.safetensors"}],
             "recipes": ["portrait"],
             "workflows": false,
-            "webhooks": [{"name": "shop", "url": "https://shop.example.com/hooks?a=b", "events": ["completed"]}],
+            "intakes": [{
+                "name": "orders",
+                "sqs": {
+                    "queueURL": "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
+                    "region": "eu-central-1",
+                    "credentialsSecretRef": {"name": "aws"},
+                },
+                "poolRef": {"name": "video", "namespace": "shared"},
+            }],
+            "webhooks": [
+                {"name": "shop", "url": "https://shop.example.com/hooks?a=b", "events": ["completed"]},
+                {
+                    "name": "queue",
+                    "sqs": {
+                        "queueURL": "https://sqs.eu-central-1.amazonaws.com/123456789012/done.fifo",
+                        "region": "eu-central-1",
+                        "credentialsSecretRef": {"name": "aws"},
+                    },
+                    "events": ["refused"],
+                },
+                {
+                    "name": "topic",
+                    "sns": {
+                        "topicArn": "arn:aws:sns:eu-central-1:123456789012:done",
+                        "endpoint": "http://sns.example.com:4566",
+                        "credentialsSecretRef": {"name": "aws"},
+                    },
+                },
+            ],
             "limits": {
                 "requestsPerSecond": 10,
                 "unfinishedJobs": 100,
