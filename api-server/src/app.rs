@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     auth::{self, Caller, Issuer, KeyStore},
+    aws::Aws,
     cache::Cache,
     error::Error,
     files::Buckets,
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) progress: Progress,
     pub(crate) limits: Limits,
     pub(crate) buckets: Buckets,
+    pub(crate) aws: Aws,
     pub(crate) signer: Signer,
     pub(crate) redis: Redis,
     pub(crate) webhooks: Arc<Webhooks>,

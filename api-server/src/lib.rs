@@ -8,9 +8,11 @@
 mod a1111;
 mod app;
 mod auth;
+mod aws;
 mod cache;
 mod comfy_v2;
 mod config;
+mod credentials;
 mod error;
 mod fields;
 mod files;
@@ -31,6 +33,7 @@ mod record;
 mod runpod;
 mod samplers;
 mod signing;
+mod sqs;
 mod uploads;
 mod webhooks;
 
@@ -54,6 +57,7 @@ pub use webhooks::Network;
 
 use app::App;
 use auth::{KeyStore, NewKey, Rights};
+use aws::Aws;
 use cache::Cache;
 use files::Buckets;
 use jobs::JobStore;
@@ -92,6 +96,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             config.webhook_allow.clone(),
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
+        aws: Aws::new(client.clone(), &config.namespace),
         definitions: native::Definitions::default(),
         signer: Signer::new(client.clone(), &config.namespace),
         redis,
@@ -122,6 +127,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
                 http::serve(api, routes(app.clone()), config.keys_in_paths, stopped(), drain),
                 // Whoever looks for the server's state finds it until the end.
                 http::serve(system, system_app, false, stopped(), Duration::ZERO),
+                sqs::run(&app, drain),
             );
         } => Ok(()),
     }

@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) submissions: IntCounterVec,
     /// Attempts to deliver webhooks, by how they ended.
     pub(crate) webhooks: IntCounterVec,
+    /// Requests to SQS about intakes that failed, by what was asked.
+    pub(crate) sqs_errors: IntCounterVec,
 }
 
 impl Metrics {
@@ -49,12 +51,17 @@ impl Metrics {
             Opts::new("imagejob_api_webhook_attempts_total", "Attempts to deliver webhooks."),
             &["outcome"],
         )?;
+        let sqs_errors = IntCounterVec::new(
+            Opts::new("imagejob_api_sqs_errors_total", "Requests to SQS that failed."),
+            &["action"],
+        )?;
+        registry.register(Box::new(sqs_errors.clone()))?;
         registry.register(Box::new(webhooks.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(streams.clone()))?;
         registry.register(Box::new(submissions.clone()))?;
-        Ok(Self { registry, requests, seconds, streams, submissions, webhooks })
+        Ok(Self { registry, requests, seconds, streams, submissions, webhooks, sqs_errors })
     }
 
     /// Counts a stream of this front until what is returned is dropped.

@@ -1,35 +1,26 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
-use aws_config::{
-    BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::{
     Client,
-    config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider},
+    config::{RequestChecksumCalculation, ResponseChecksumValidation},
     operation::get_object::GetObjectOutput,
     types::ChecksumAlgorithm,
 };
-use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
-    Capabilities, Conditions, Content, Error, FileFacts, Keys, Output, Place, Result, credentials::Clean,
+    Access, Capabilities, Conditions, Content, Error, FileFacts, Keys, Output, Place, Result,
+    aws::CONNECT_TIMEOUT,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A request may take a second longer for each so many bytes that it sends.
 const SLOWEST: u64 = 1 << 20;
-/// A second attempt hides a dropped connection; the caller decides about further ones.
-const ATTEMPTS: u32 = 2;
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// A file's content never changes, so caches may keep it for ever.
 pub(crate) const FILE_CACHE: &str = "public, max-age=31536000, immutable";
 /// A manifest changes while its job runs.
 const MANIFEST_CACHE: &str = "no-cache";
-/// AWS redirects from this region to the right one; most other servers ignore the region.
-const ANY_REGION: &str = "us-east-1";
 /// A key that no image has; reading it shows whether the bucket answers.
 const PROBE: &str = ".probe";
 
@@ -93,48 +84,19 @@ impl Store {
 
     /// Opens a bucket with the given keys.
     pub async fn open_with_keys(output: &Output, keys: Keys) -> Result<Self> {
-        Self::open_with(output, Some(keys.provider()?)).await
+        Self::open_with(output, Some(keys)).await
     }
 
-    async fn open_with(output: &Output, keys: Option<SharedCredentialsProvider>) -> Result<Self> {
+    async fn open_with(output: &Output, keys: Option<Keys>) -> Result<Self> {
         let output = output.clean()?;
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(output.request_timeout)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .timeout_config(timeouts)
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF),
-            );
-        if let Some(keys) = keys {
-            loader = loader.credentials_provider(keys);
-        }
-        if let Some(region) = &output.region {
-            loader = loader.region(Region::new(region.clone()));
-        } else if output.endpoint.is_some() {
-            // The server is not AWS, so the SDK does not ask the instance metadata for a region, which would take
-            // seconds.
-            let env = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
-            loader = loader.region(env.or_else(Region::from_static(ANY_REGION)));
-        }
-        let shared = Box::pin(loader.load()).await; // a very deep future
-        let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
-        match shared.region() {
-            None => config = config.region(Region::from_static(ANY_REGION)),
-            // The SDK may have found the region in a file or a variable.
-            Some(region) => config = config.region(Region::new(crate::output::region(region.as_ref())?)),
-        }
-        if let Some(provider) = shared.credentials_provider() {
-            config = config.credentials_provider(SharedCredentialsProvider::new(Clean(provider)));
-        }
-        if let Some(endpoint) = &output.endpoint {
-            config = config.endpoint_url(endpoint);
-        }
+        let access = Access {
+            keys,
+            region: output.region.clone(),
+            endpoint: output.endpoint.clone(),
+            timeout: output.request_timeout,
+        };
+        let shared = access.config().await?;
+        let config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(output.path_style);
         let plain = config
             .clone()
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

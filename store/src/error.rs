@@ -6,6 +6,8 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
+use crate::aws::{answer, causes, chain};
+
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -130,11 +132,7 @@ impl Error {
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
                 let code = service.err().code().unwrap_or_default();
-                let cause = match service.err().message() {
-                    Some(message) => format!("{status} {code}: {message}"),
-                    None => format!("{status} {code}"),
-                };
-                Self::from_answer(at, status, code, cause)
+                Self::from_answer(at, status, code, answer(error).1)
             }
             other => Self::Unexpected { at, cause: causes(other) },
         }
@@ -183,17 +181,6 @@ impl Error {
 /// The error of the credentials chain, if it prevented the request.
 fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CredentialsError> {
     chain(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The error and its causes in one line; the SDK's own messages hardly say more than "dispatch failure".
-fn causes(error: &(dyn StdError + 'static)) -> String {
-    let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
-    words.dedup();
-    words.join(": ")
-}
-
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! attempt, or a worker that was thought dead, never makes a second picture or changes a published one; and an image
 //! can be found without asking any service.
 
+mod aws;
 mod bounded;
 mod bucket;
 mod capabilities;
@@ -17,6 +18,7 @@ mod output;
 mod read;
 mod upload;
 
+pub use aws::{Access, answer};
 pub use bucket::{Found, Put, Store};
 pub use capabilities::{Capabilities, Conditions};
 pub use content::{BadPiece, Content, Pieces};

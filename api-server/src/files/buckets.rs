@@ -7,20 +7,17 @@ use std::{
 };
 
 use crds::{JobOutput, WorkerPool};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 use store::{Keys, Output, Store};
-use tokio::time::timeout;
 
 use crate::{
     cache::{Cache, Job, PoolKey},
+    credentials,
     error::Error,
 };
 
 /// Credentials are read again after so long: they may have been replaced.
 const KEPT: Duration = Duration::from_secs(300);
-/// For an answer of the cluster's API server.
-const ANSWER: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Open buckets by pool and place, and since when.
@@ -108,23 +105,13 @@ impl Buckets {
     }
 
     async fn keys(&self, namespace: &str, name: &str) -> Result<Keys, Error> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let unavailable = |error: &dyn std::fmt::Display| {
-            tracing::warn!(%error, namespace, name, "the bucket's credentials can't be read; the API server needs the right to get this Secret");
+        credentials::keys(&self.client, namespace, name).await.map_err(|error| {
+            tracing::warn!(error, namespace, name, "the bucket's credentials can't be read");
             Error::Unavailable {
                 what: "the files' bucket can't be reached".to_owned(),
                 retry_after: RETRY_AFTER,
             }
-        };
-        let secret = timeout(ANSWER, api.get(name)).await.map_err(|_| unavailable(&"no answer in time"))?;
-        let data = secret.map_err(|error| unavailable(&error))?.data.unwrap_or_default();
-        let field = |name: &str| data.get(name).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-        match (field("AWS_ACCESS_KEY_ID"), field("AWS_SECRET_ACCESS_KEY")) {
-            (Some(access_key_id), Some(secret_access_key)) => {
-                Ok(Keys { access_key_id, secret_access_key, session_token: field("AWS_SESSION_TOKEN") })
-            }
-            _ => Err(unavailable(&"AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing")),
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

@@ -32,7 +32,8 @@ pub(crate) fn json_with_pictures<T: DeserializeOwned>(
     parsed(&bytes(body, WITH_PICTURES_AT_MOST)?)
 }
 
-fn parsed<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Error> {
+/// `bytes` as `T`.
+pub(crate) fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

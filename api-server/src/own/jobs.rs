@@ -105,7 +105,16 @@ pub(super) async fn order(
     let key =
         headers.get(IDEMPOTENCY_KEY).map(|value| IdempotencyKey::parse(value.to_str().unwrap_or_default()));
     let key = key.transpose()?;
-    let mut spec: Map<String, Value> = body::json(body)?;
+    Ok(Submission { key, ..submission(app, caller, mount, body::json(body)?).await? })
+}
+
+/// What the body of a request for a job asks for.
+pub(crate) async fn submission(
+    app: &App,
+    caller: &Caller,
+    mount: Mount,
+    mut spec: Map<String, Value>,
+) -> Result<Submission, Error> {
     let labels: BTreeMap<String, String> = match spec.shift_remove("labels") {
         None | Some(Value::Null) => BTreeMap::new(),
         Some(labels) => serde_json::from_value(labels)
@@ -121,7 +130,7 @@ pub(super) async fn order(
     if let Some(inputs) = spec.get_mut("inputs") {
         uploads::settle(app, caller, &mount, inputs).await?;
     }
-    Ok(Submission { spec, labels, pool: mount.pool, webhook, front: FRONT, key, ..Submission::default() })
+    Ok(Submission { spec, labels, pool: mount.pool, webhook, front: FRONT, ..Submission::default() })
 }
 
 /// The type of work may be left out where the field says it.

@@ -23,7 +23,8 @@ use axum::{
 
 use crate::{app::App, http::body::BODY_AT_MOST};
 
-pub(crate) use problem::{in_our_words, no_such_method, no_such_path};
+pub(crate) use jobs::submission;
+pub(crate) use problem::{Problem, in_our_words, no_such_method, no_such_path};
 
 /// The front's name in metrics and labels.
 pub(crate) const FRONT: &str = "v1";

@@ -80,15 +80,16 @@ impl Problem {
             Error::HashMismatch { .. } => 11,
         }
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    /// The code of its kind.
+    pub(crate) fn code(&self) -> &'static str {
+        KINDS[self.kind()].0
+    }
+
+    /// What the answer's body says.
+    pub(crate) fn body(&self) -> Value {
         let (code, status, title, _) = KINDS[self.kind()];
         let Self { error, public_url } = self;
-        if let Error::Internal(error) = &error {
-            tracing::error!(error, "a request failed by our fault");
-        }
         let mut body = json!({
             "type": format!("{public_url}/errors/{code}"),
             "title": title,
@@ -96,7 +97,7 @@ impl IntoResponse for Problem {
             "detail": error.to_string(),
             "code": code,
         });
-        match &error {
+        match error {
             Error::Invalid(faults) => {
                 let fault =
                     |fault: &crate::error::Fault| json!({ "pointer": fault.pointer, "detail": fault.detail });
@@ -105,6 +106,18 @@ impl IntoResponse for Problem {
             Error::OverLimit { limit, .. } => body["violated-policies"] = json!([limit]),
             _ => {}
         }
+        body
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (_, status, ..) = KINDS[self.kind()];
+        if let Error::Internal(error) = &self.error {
+            tracing::error!(error, "a request failed by our fault");
+        }
+        let body = self.body();
+        let Self { error, .. } = self;
         let mut response = (StatusCode::from_u16(status).unwrap_or_default(), Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

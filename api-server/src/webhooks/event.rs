@@ -19,13 +19,13 @@ pub(super) struct Event {
     pub(super) id: String,
 }
 
-/// The names that may be asked for.
+/// The names that a request may ask for; tenants are told of `refused` besides.
 pub(crate) const NAMES: [&str; 7] =
     ["accepted", "started", "image", "completed", "failed", "cancelled", "late"];
 
 /// Whether an endpoint that asks for `events` is told of this one.
 pub(super) fn is_wanted(events: &[String], name: &str) -> bool {
-    const USUAL: [&str; 4] = ["completed", "failed", "cancelled", "late"];
+    const USUAL: [&str; 5] = ["completed", "failed", "cancelled", "late", "refused"];
     if events.is_empty() { USUAL.contains(&name) } else { events.iter().any(|event| event == name) }
 }
 

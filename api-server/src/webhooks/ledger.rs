@@ -4,16 +4,18 @@
 //! | key | type | what |
 //! |---|---|---|
 //! | `ijw:{w}:due` | zset | ids of messages by when they are due, ms |
-//! | `ijw:{w}:message:ID` | hash | url, body, event, namespace, job, uid, tenant, attempts |
+//! | `ijw:{w}:message:ID` | hash | receiver (JSON), url (its address), body, event, namespace, job, uid, tenant, attempts |
 //! | `ijw:{w}:job:UID` | hash | a job's messages: open, delivered, given-up or gone |
 //! | `ijw:{w}:log:UID` | list | a job's last 100 attempts, the newest first, JSON |
-//! | `ijw:{w}:gone:TENANT` | set | URLs that answered 410 |
+//! | `ijw:{w}:gone:TENANT` | set | addresses that answered 410 |
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use queue::Redis;
 use redis::Script;
 use serde::{Deserialize, Serialize};
+
+use super::Receiver;
 
 static ADD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("add.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
@@ -29,7 +31,7 @@ const LEASE_MS: u64 = 40_000;
 pub(super) struct Message {
     /// The same on every attempt, by which receivers tell one that comes again.
     pub(super) id: String,
-    pub(super) url: String,
+    pub(super) receiver: Receiver,
     pub(super) body: String,
     pub(super) event: String,
     pub(super) tenant: String,
@@ -82,11 +84,12 @@ impl Ledger {
 
     /// Adds a message, unless it was added before.
     pub(super) async fn add(&self, message: &Message, now_ms: i64) -> queue::Result<bool> {
-        let Message { id, url, body, event, tenant, namespace, job, uid, attempts } = message;
+        let Message { id, receiver, body, event, tenant, namespace, job, uid, attempts } = message;
         let mut call = ADD.key(of_job(uid));
         call.key(DUE).key(format!("{MESSAGES}{id}")).arg(id).arg(now_ms);
         for (field, value) in [
-            ("url", url),
+            ("receiver", &serde_json::to_string(receiver).unwrap_or_default()),
+            ("url", &receiver.address().to_owned()),
             ("body", body),
             ("event", event),
             ("tenant", tenant),
@@ -109,7 +112,8 @@ impl Ledger {
             let mut text = |name: &str| fields.remove(name).unwrap_or_default();
             Message {
                 id,
-                url: text("url"),
+                receiver: serde_json::from_str(&text("receiver"))
+                    .unwrap_or_else(|_| Receiver::Url(text("url"))),
                 body: text("body"),
                 event: text("event"),
                 tenant: text("tenant"),

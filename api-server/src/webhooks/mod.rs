@@ -1,8 +1,11 @@
-//! Whoever asked is told: events of jobs are posted to URLs, as Standard Webhooks 1.0.0 has it. What a job's state implies
-//! is added to the ledger by every replica, once; any replica sends what is due.
+//! Whoever asked is told: events of jobs are posted to URLs, as Standard Webhooks 1.0.0 has it, or sent to queues and topics
+//! of AWS. What a job's state implies is added to the ledger by every replica, once; any replica sends what is due.
 
+mod amazon;
 mod event;
 mod ledger;
+mod receiver;
+mod refused;
 mod secrets;
 mod send;
 mod sign;
@@ -26,6 +29,7 @@ use uuid::Uuid;
 
 pub(crate) use event::NAMES;
 pub(crate) use ledger::Logged;
+pub(crate) use refused::Refusal;
 pub(crate) use secrets::{SigningSecret, SigningSecrets};
 pub use target::Network;
 
@@ -37,6 +41,7 @@ use crate::{
 };
 
 use ledger::{Course, Ledger, Message};
+use receiver::Receiver;
 use send::{Attempt, Letter};
 
 /// The UUID v5 namespace of messages' ids.
@@ -103,25 +108,28 @@ impl Webhooks {
         if job.is_notified {
             return Ok(());
         }
-        let of_tenant = tenant.spec.webhooks.iter().map(|hook| (&hook.url, &hook.events));
-        let endpoints = job.request.webhook.iter().map(|hook| (&hook.url, &hook.events)).chain(of_tenant);
-        for (url, events) in endpoints {
+        let of_tenant =
+            tenant.spec.webhooks.iter().filter_map(|hook| Some((Receiver::of(hook)?, &hook.events)));
+        let of_request =
+            job.request.webhook.iter().map(|hook| (Receiver::Url(hook.url.clone()), &hook.events));
+        for (receiver, events) in of_request.chain(of_tenant) {
+            let address = receiver.address();
             for event in event::events(job).into_iter().filter(|event| event::is_wanted(events, event.name)) {
-                let id = Uuid::new_v5(&MESSAGES, format!("{}\0{url}\0{}", job.uid, event.id).as_bytes());
+                let id = Uuid::new_v5(&MESSAGES, format!("{}\0{address}\0{}", job.uid, event.id).as_bytes());
                 let id = format!("msg_{}", id.simple());
-                if self.is_added(&id) || self.ledger.is_disabled(&tenant.name, url).await? {
+                if self.is_added(&id) || self.ledger.is_disabled(&tenant.name, address).await? {
                     continue;
                 }
                 // RunPod's clients expect its own form at the URL that they named.
                 let is_runpods = job.front.as_deref() == Some(runpod::FRONT)
-                    && job.request.webhook.as_ref().is_some_and(|hook| hook.url == *url);
+                    && job.request.webhook.as_ref().is_some_and(|hook| hook.url == *address);
                 let body = match is_runpods {
                     true => runpod::told(app, job).await,
                     false => event::body(app, job, &event),
                 };
                 let message = Message {
                     id: id.clone(),
-                    url: url.clone(),
+                    receiver: receiver.clone(),
                     body,
                     event: event.name.to_owned(),
                     tenant: tenant.name.to_string(),
@@ -185,15 +193,15 @@ pub(crate) async fn run(app: &App) {
 
 async fn attempt(app: &App, message: Message) {
     let webhooks = &app.webhooks;
-    // Without a secret the lease ends, and the message is tried again.
-    let Ok(secret) = webhooks.secrets.of(&message.tenant).await else { return };
-    let secrets: Vec<&str> =
-        [Some(secret.current.as_str()), secret.previous.as_deref()].into_iter().flatten().collect();
-    let timestamp = Timestamp::now().as_second();
-    let signature = sign::signatures(&secrets, &message.id, timestamp, message.body.as_bytes());
-    let letter =
-        Letter { id: &message.id, url: &message.url, timestamp, signature, body: message.body.clone() };
-    let attempt = send::post(letter, &webhooks.allowed).await;
+    let attempt = match &message.receiver {
+        Receiver::Url(url) => match post(webhooks, &message, url).await {
+            Some(attempt) => attempt,
+            // Without a secret the lease ends, and the message is tried again.
+            None => return,
+        },
+        Receiver::Sqs(queue) => amazon::to_queue(&app.aws, queue, &message).await,
+        Receiver::Sns(topic) => amazon::to_topic(&app.aws, topic, &message).await,
+    };
     let course = course(&message, &attempt);
     let outcome = match course {
         Course::Delivered => "delivered",
@@ -205,7 +213,7 @@ async fn attempt(app: &App, message: Message) {
     let logged = Logged {
         message: message.id.clone(),
         event: message.event.clone(),
-        url: message.url.clone(),
+        url: message.receiver.address().to_owned(),
         time: Timestamp::now().to_string(),
         attempt: message.attempts + 1,
         status: attempt.status,
@@ -216,7 +224,7 @@ async fn attempt(app: &App, message: Message) {
         },
     };
     if course == Course::Gone
-        && let Err(error) = webhooks.ledger.disable(&message.tenant, &message.url).await
+        && let Err(error) = webhooks.ledger.disable(&message.tenant, message.receiver.address()).await
     {
         tracing::warn!(%error, "a URL that wants no more webhooks can't be noted");
     }
@@ -227,6 +235,17 @@ async fn attempt(app: &App, message: Message) {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "how a webhook went can't be noted; it may be sent again"),
     }
+}
+
+/// Posts it to a URL, signed; `None` when there is no secret to sign it with.
+async fn post(webhooks: &Webhooks, message: &Message, url: &str) -> Option<Attempt> {
+    let secret = webhooks.secrets.of(&message.tenant).await.ok()?;
+    let secrets: Vec<&str> =
+        [Some(secret.current.as_str()), secret.previous.as_deref()].into_iter().flatten().collect();
+    let timestamp = Timestamp::now().as_second();
+    let signature = sign::signatures(&secrets, &message.id, timestamp, message.body.as_bytes());
+    let letter = Letter { id: &message.id, url, timestamp, signature, body: message.body.clone() };
+    Some(send::post(letter, &webhooks.allowed).await)
 }
 
 fn course(message: &Message, attempt: &Attempt) -> Course {

@@ -93,17 +93,14 @@ pub(crate) fn said(output: &Output) -> String {
 /// A Python that has the clients.
 pub(crate) async fn python() -> &'static str {
     static FOUND: OnceCell<String> = OnceCell::const_new();
-    FOUND
-        .get_or_init(|| async {
-            let output = Command::new(PYTHON)
-                .arg(format!("{CLIENTS}/requirements.txt"))
-                .output()
-                .await
-                .expect("a script");
-            assert!(output.status.success(), "{}", said(&output));
-            String::from_utf8(output.stdout).expect("a path").trim().to_owned()
-        })
-        .await
+    FOUND.get_or_init(|| async { python_with(&format!("{CLIENTS}/requirements.txt")).await }).await
+}
+
+/// A Python that has the packages of a requirements file.
+pub(crate) async fn python_with(requirements: &str) -> String {
+    let output = Command::new(PYTHON).arg(requirements).output().await.expect("a script");
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ pub(crate) struct Rig {
 pub(crate) struct Replica {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    metrics: SocketAddr,
     log: PathBuf,
 }
 
@@ -212,7 +213,7 @@ impl Rig {
         .collect();
         let process =
             Process::spawn_logged("env", args, fs::File::create(&log).expect("a log")).expect("a replica");
-        let replica = Replica { process, address, log };
+        let replica = Replica { process, address, metrics, log };
         let ready = wait_for("a replica to be ready", PATIENCE, async || {
             let answer = self.http.get(format!("http://{metrics}/readyz")).send().await.ok()?;
             answer.status().is_success().then_some(())
@@ -300,6 +301,12 @@ impl Rig {
 }
 
 impl Replica {
+    /// The value of a metric with these labels, as they are written in its text.
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let text = reqwest::get(format!("http://{}/metrics", self.metrics)).await.ok()?.text().await.ok()?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+    }
+
     /// Its log.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(Path::new(&self.log)).unwrap_or_default()
