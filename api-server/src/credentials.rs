@@ -17,8 +17,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) async fn keys(client: &Client, namespace: &str, name: &str) -> Result<Keys, String> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let found = timeout(ANSWER, api.get(name)).await.map_err(|_| "no answer in time".to_owned())?;
-    let secret = found
-        .map_err(|error| format!("the API server needs the right to get the Secret {name:?}: {error}"))?;
+    let secret = found.map_err(|error| match error {
+        kube::Error::Api(status) => format!("the Secret {name:?} can't be read: {}", status.message),
+        error => format!("the Secret {name:?} can't be read: {error}"),
+    })?;
     let data = secret.data.unwrap_or_default();
     let field = |name: &str| data.get(name).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
     match (field("AWS_ACCESS_KEY_ID"), field("AWS_SECRET_ACCESS_KEY")) {

@@ -78,15 +78,15 @@ async fn course(intake: &Intake, message: &Message, mut stop: watch::Receiver<bo
     let Intake { app, tenant, spec } = intake;
     let count = |outcome: &str| app.metrics.submissions.with_label_values(&[FRONT, outcome]).inc();
     let mut is_first = true;
-    loop {
-        let Some(caller) = intake.caller() else { return Course::GiveBack };
+    while !*stop.borrow() {
+        let Some(caller) = intake.caller() else { break };
         let error = match submit(intake, &caller, message).await {
             Ok(Submitted { job, is_new, .. }) => {
                 count(if is_new { "created" } else { "repeated" });
                 tracing::info!(
                     tenant,
                     intake = spec.name,
-                    message = id,
+                    message_id = id,
                     job = job.name,
                     is_new,
                     "a message is a job"
@@ -112,9 +112,10 @@ async fn course(intake: &Intake, message: &Message, mut stop: watch::Receiver<bo
         is_first = false;
         tokio::select! {
             () = sleep(jittered(wait.min(LOOK_AGAIN))) => {}
-            _ = stop.wait_for(|stop| *stop) => return Course::GiveBack,
+            _ = stop.wait_for(|stop| *stop) => {}
         }
     }
+    Course::GiveBack
 }
 
 async fn submit(intake: &Intake, caller: &Caller, message: &Message) -> Result<Submitted, Error> {
@@ -147,7 +148,7 @@ async fn refuse(intake: &Intake, caller: &Caller, message: &Message, error: Erro
     tracing::warn!(
         tenant,
         intake = spec.name,
-        message = message_id,
+        message_id,
         code = problem.code(),
         received,
         "a message cannot become a job"

@@ -21,8 +21,8 @@ use crate::{
 
 /// Messages that a replica works on or holds at once, of one queue; SQS gives out ten at most at a time.
 const AT_ONCE: usize = 10;
-/// A queue is asked to wait so long for messages, seconds: the longest that SQS takes.
-const LONG_POLL: i32 = 20;
+/// A queue is asked to wait so long for messages, seconds. SQS takes up to 20; this ends while the server drains.
+const LONG_POLL: i32 = 15;
 /// For the answer to such a request, and for that to any other.
 const RECEIVED: Duration = Duration::from_secs(40);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -58,12 +58,8 @@ impl Intake {
                 }
                 continue;
             }
-            let received = tokio::select! {
-                received = self.receive(room) => received,
-                // What the queue gives out just now, others see when it is visible again.
-                _ = stop.wait_for(|stop| *stop) => break,
-            };
-            match received {
+            // Not broken off: a message that the queue gives out to nobody would stay invisible, and count as received.
+            match self.receive(room).await {
                 Ok(messages) => {
                     failures = 0;
                     for message in messages {

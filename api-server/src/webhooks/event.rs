@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// An event's body in bytes at most; a longer one goes without the list of results.
-const LONGEST: usize = 20_000;
+pub(super) const LONGEST: usize = 20_000;
 
 /// An event of a job, by its name: `accepted`, `started`, `image`, `completed`, `failed`, `cancelled`, `late`.
 #[derive(Debug, Clone, PartialEq, Eq)]

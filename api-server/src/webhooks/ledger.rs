@@ -164,9 +164,11 @@ impl Ledger {
         states.arg(of_job(uid));
         let mut log = redis::cmd("LRANGE");
         log.arg(log_of(uid)).arg(0).arg(-1);
+        // In this order, the log has the attempts that the states tell of.
+        let states = self.redis.run(&states).await?;
         let lines: Vec<String> = self.redis.run(&log).await?;
         let attempts = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok((self.redis.run(&states).await?, attempts))
+        Ok((states, attempts))
     }
 
     /// Has a message sent again at once, whatever became of it. `false`: it is not there.

@@ -10,6 +10,9 @@ use crate::{cache::Tenant, own::Problem};
 /// The event's name.
 const REFUSED: &str = "refused";
 
+/// What is wrong quotes the message, which may be long; so many characters of it are told then.
+const SHOWN: usize = 1000;
+
 /// A message that was refused.
 #[derive(Debug)]
 pub(crate) struct Refusal<'a> {
@@ -25,7 +28,7 @@ impl Webhooks {
     /// Adds what the tenant is to be told of a message that was refused.
     pub(crate) async fn note_refused(&self, tenant: &Tenant, refusal: &Refusal<'_>) -> queue::Result<()> {
         let Refusal { intake, message_id, idempotency_key, problem } = refusal;
-        let body = json!({
+        let mut body = json!({
             "type": format!("job.{REFUSED}"),
             "timestamp": jiff::Timestamp::now().to_string(),
             "data": {
@@ -35,6 +38,11 @@ impl Webhooks {
                 "problem": problem.body(),
             },
         });
+        if body.to_string().len() > event::LONGEST {
+            let detail = problem.error.to_string();
+            body["data"]["problem"]["detail"] = detail.chars().take(SHOWN).collect::<String>().into();
+            body["data"]["problem"]["errors"] = json!([]);
+        }
         let wanted = tenant.spec.webhooks.iter().filter(|hook| event::is_wanted(&hook.events, REFUSED));
         for receiver in wanted.filter_map(Receiver::of) {
             let text = format!("sqs\0{message_id}\0{}\0{REFUSED}", receiver.address());
