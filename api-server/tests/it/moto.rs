@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::File,
     net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -53,7 +52,7 @@ impl Moto {
                 let port = address.port().to_string();
                 let args = ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port].map(OsString::from);
                 let log = tempfile::tempfile().expect("a file");
-                let process = Process::spawn_logged(python, args, File::from(log)).expect("a server");
+                let process = Process::spawn_logged(python, args, log).expect("a server");
                 wait_for("moto", PATIENCE, async || {
                     http.get(format!("http://{address}/moto-api/data.json")).send().await.ok().map(drop)
                 })

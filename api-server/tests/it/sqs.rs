@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A tenant whose jobs come from the queue `orders`.
-fn from_orders(moto: &Moto, more: Value) -> Value {
+fn from_orders(moto: &Moto, more: &Value) -> Value {
     let mut spec = json!({"intakes": [{"name": "orders", "sqs": moto.named("orders")}]});
     spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     spec
@@ -95,7 +95,7 @@ async fn a_message_that_comes_twice_or_to_two_replicas_is_one_job() {
             moto.send("orders", &order(&format!("cat {n}")), Some(&format!("order {n}"))).await;
         }
     }
-    rig.tenant("acme", from_orders(&moto, json!({}))).await;
+    rig.tenant("acme", from_orders(&moto, &json!({}))).await;
     let _replicas = [rig.replica().await, rig.replica().await];
     moto.has("orders", EMPTY).await;
     assert_eq!(rig.how_many_jobs().await, ORDERS);
@@ -124,7 +124,7 @@ async fn what_cannot_become_a_job_is_told_once_and_ends_with_the_dead_letters() 
         ids.insert(moto.send("orders", body, None).await);
     }
     let told = json!({"webhooks": [{"name": "told", "sqs": moto.named("told")}]});
-    rig.tenant("acme", from_orders(&moto, told)).await;
+    rig.tenant("acme", from_orders(&moto, &told)).await;
     let replica = rig.replica().await;
     moto.has("dead", Depth { visible: 3, in_flight: 0 }).await;
     moto.has("orders", EMPTY).await;
@@ -153,7 +153,7 @@ async fn a_message_over_a_limit_waits_and_becomes_a_job_later() {
     let (rig, moto) = (Rig::start().await, Moto::start().await);
     moto.keys(&rig).await;
     moto.queue_with_dead_letters("orders", 1).await;
-    rig.tenant("acme", from_orders(&moto, json!({"limits": {"unfinishedJobs": 1}}))).await;
+    rig.tenant("acme", from_orders(&moto, &json!({"limits": {"unfinishedJobs": 1}}))).await;
     let mut replica = rig.replica().await;
     moto.send("orders", &order("a cat"), None).await;
     let first = jobs(&rig, 1).await.remove(0);
@@ -185,7 +185,7 @@ async fn while_the_cluster_is_away_messages_wait() {
     moto.queue_with_dead_letters("orders", 1).await;
     moto.queue("told", json!({})).await;
     let told = json!({"webhooks": [{"name": "told", "sqs": moto.named("told"), "events": ["refused"]}]});
-    rig.tenant("acme", from_orders(&moto, told)).await;
+    rig.tenant("acme", from_orders(&moto, &told)).await;
     let replica = rig.replica().await;
     moto.send("orders", &order("a cat"), None).await;
     jobs(&rig, 1).await;
@@ -216,7 +216,7 @@ async fn a_disabled_tenants_queue_is_left_alone_and_changes_count_at_once() {
     for queue in ["orders", "others"] {
         moto.queue(queue, json!({})).await;
     }
-    rig.tenant("acme", from_orders(&moto, json!({"disabled": true}))).await;
+    rig.tenant("acme", from_orders(&moto, &json!({"disabled": true}))).await;
     let replica = rig.replica().await;
     moto.send("orders", &order("a cat"), None).await;
     moto.send("others", &order("a dog"), None).await;
@@ -224,7 +224,7 @@ async fn a_disabled_tenants_queue_is_left_alone_and_changes_count_at_once() {
     rig.tenant("other", others.clone()).await;
     assert_eq!(jobs(&rig, 1).await[0].spec.tenant.as_deref(), Some("other"));
     assert_eq!(moto.depth("orders").await, Depth { visible: 1, in_flight: 0 });
-    rig.tenant("acme", from_orders(&moto, json!({}))).await;
+    rig.tenant("acme", from_orders(&moto, &json!({}))).await;
     jobs(&rig, 2).await;
     rig.tenant("other", json!({})).await;
     says(&replica, "the intake ends").await;
@@ -251,7 +251,7 @@ async fn the_end_of_a_job_is_sent_to_queues_and_topics() {
         {"name": "in-order", "sqs": moto.named("done.fifo"), "events": ["completed"]},
         {"name": "topic", "sns": topic, "events": ["accepted", "completed"]},
     ]});
-    let key = rig.tenant_with_key("acme", from_orders(&moto, webhooks)).await;
+    let key = rig.tenant_with_key("acme", from_orders(&moto, &webhooks)).await;
     let (replica, _other) = (rig.replica().await, rig.replica().await);
     moto.send("orders", &order("a cat"), None).await;
     let job = jobs(&rig, 1).await.remove(0);
