@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use api_server::{Cli, Command, LogFormat};
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, config } = Cli::parse();
-    init_logging(config.log_format);
-    // Exactly one crypto provider in the process; both kube and redis then use it.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    // Exactly one crypto provider in the process; kube, redis and the export of traces then use it.
+    let is_first = rustls::crypto::ring::default_provider().install_default().is_ok();
+    let json = config.log_format == LogFormat::Json;
+    let setup = telemetry::Setup { program: "api-server", logged: "info,kube=warn", json, ansi: true };
+    let _traces = telemetry::start(setup);
+    if !is_first {
         tracing::debug!("a TLS provider was installed before ours");
     }
     let result = match command {
@@ -34,13 +36,4 @@ async fn create_key(namespace: &str, order: &api_server::CreateKey) -> anyhow::R
         println!("{key}");
     }
     Ok(())
-}
-
-fn init_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }

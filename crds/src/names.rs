@@ -29,6 +29,9 @@ pub const LABEL_FRONT: &str = "imagejob.dev/front";
 pub const ANNOTATION_REQUEST: &str = "imagejob.dev/request";
 /// Annotation of a job that was created through the HTTP API: whoever wanted to be told of its end was told.
 pub const ANNOTATION_NOTIFIED: &str = "imagejob.dev/notified";
+/// Annotation of a job: the trace that its work belongs to, as a `traceparent` of W3C Trace Context, 55 characters in
+/// version 00. The HTTP API sets it while it exports traces; a user may. An invalid value is ignored.
+pub const ANNOTATION_TRACEPARENT: &str = "imagejob.dev/traceparent";
 /// Type of Secrets that hold what a tenant's webhooks are signed with.
 pub const WEBHOOK_SECRET: &str = "imagejob.dev/webhook-secret";
 /// Type of Secrets that hold an API key's hash.

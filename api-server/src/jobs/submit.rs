@@ -10,7 +10,7 @@ use std::{
 use axum::http;
 use crds::{
     GROUP, ImageJobSpec, VERSION,
-    names::{ANNOTATION_REQUEST, LABEL_API_KEY, LABEL_FRONT, LABEL_TENANT},
+    names::{ANNOTATION_REQUEST, ANNOTATION_TRACEPARENT, LABEL_API_KEY, LABEL_FRONT, LABEL_TENANT},
 };
 use jiff::Timestamp;
 use kube::{
@@ -19,6 +19,7 @@ use kube::{
     core::Status,
 };
 use serde_json::{Map, Value, json};
+use telemetry::Traceparent;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -172,11 +173,15 @@ impl JobStore {
         };
         let name = keyed.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let request = Request { digest: digest.clone(), labels, webhook, front: kept };
-        let metadata = json!({
+        let mut metadata = json!({
             "name": name,
             "labels": { LABEL_TENANT: &*tenant.name, LABEL_API_KEY: caller.key.label(), LABEL_FRONT: front },
             "annotations": { ANNOTATION_REQUEST: serde_json::to_string(&request).unwrap_or_default() },
         });
+        // A request that comes again has another trace: the digest knows nothing of it.
+        if let Some(traceparent) = Traceparent::current() {
+            metadata["annotations"][ANNOTATION_TRACEPARENT] = json!(traceparent.to_string());
+        }
         let object = image_job(&metadata, &spec);
         let new = NewJob { name: &name, images: typed.count };
         let admitted = self.limits.admit(caller, Some(new)).await?;

@@ -6,17 +6,18 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Each crate, and whom it may depend on outside of tests.
-const BORDERS: [(&str, &[&str]); 14] = [
+const BORDERS: [(&str, &[&str]); 15] = [
     ("addresses", &[]),
     ("crds", &[]),
     ("policy", &[]),
     ("queue", &[]),
     ("store", &[]),
     ("media", &[]),
+    ("telemetry", &[]),
     ("workflow", &["crds"]),
-    ("gpu-worker", &["addresses", "media", "queue", "store"]),
-    ("operator", &["crds", "policy", "queue", "workflow"]),
-    ("api-server", &["addresses", "crds", "media", "queue", "store", "workflow"]),
+    ("gpu-worker", &["addresses", "media", "queue", "store", "telemetry"]),
+    ("operator", &["crds", "policy", "queue", "telemetry", "workflow"]),
+    ("api-server", &["addresses", "crds", "media", "queue", "store", "telemetry", "workflow"]),
     ("sim", &["policy"]),
     ("testkit", &[]),
     ("comfyui-sim", &[]),
