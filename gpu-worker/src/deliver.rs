@@ -3,10 +3,12 @@ use std::time::Duration;
 use queue::{Lease, Reason, StoredFile, TaskResult, TaskSpec, Timings, WorkerId};
 use store::{Error, FileFacts, Found, Put};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::{
     backoff::Backoff,
     collect::{Collected, Lost, collect, converted, is_black},
+    comfyui::Output,
     ending::Ending,
     names::{expected_extensions, hex, names},
     task::Made,
@@ -95,11 +97,8 @@ impl Worker {
         let mut extensions = vec![String::new(); made.outputs.len()];
         let mut outputs = Vec::with_capacity(made.outputs.len());
         for (n, (output, name)) in made.outputs.iter().zip(&names).enumerate().rev() {
-            let collected = collect(&self.engine, &self.budget, output, spec.form).await?;
-            if spec.black_is_wrong && is_black(&self.budget, output, &collected).await? {
-                return Err(Undelivered::Ended(Ending::doubted(Reason::BlackImage, BLACK)));
-            }
-            let collected = converted(&self.budget, output, collected, spec.form).await?;
+            let collecting = self.take(output, spec).instrument(tracing::info_span!("collect"));
+            let collected = collecting.await?;
             let extension = collected.facts.extension.clone();
             if let Some(place) = extensions.get_mut(n) {
                 place.clone_from(&extension);
@@ -121,7 +120,8 @@ impl Worker {
                 labels: FileFacts::labels_of(&spec.labels),
             };
             let key = self.store.output().file_key(&lease.task.job.0, lease.task.index, n, &extension);
-            outputs.push(self.keep(key, facts, collected).await?);
+            let upload = tracing::info_span!("upload", imagejob.bytes = collected.facts.bytes);
+            outputs.push(self.keep(key, facts, collected).instrument(upload).await?);
         }
         outputs.reverse();
         let took = began.elapsed();
@@ -136,6 +136,15 @@ impl Worker {
             found: false,
             timings: Some(Timings { upload_ms, ..made.timings }),
         })
+    }
+
+    /// Takes a file from the engine, checks it, and brings it into its form.
+    async fn take(&self, output: &Output, spec: &TaskSpec) -> Result<Collected, Undelivered> {
+        let collected = collect(&self.engine, &self.budget, output, spec.form).await?;
+        if spec.black_is_wrong && is_black(&self.budget, output, &collected).await? {
+            return Err(Undelivered::Ended(Ending::doubted(Reason::BlackImage, BLACK)));
+        }
+        Ok(converted(&self.budget, output, collected, spec.form).await?)
     }
 
     /// Stores a file, and keeps it until the bucket takes it.

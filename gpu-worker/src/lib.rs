@@ -40,6 +40,7 @@ mod notice;
 mod orphans;
 mod pace;
 mod report;
+mod spans;
 mod start;
 mod task;
 mod text;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Lease, Release, StoredObject, TaskResult, Written};
+use queue::{Lease, Reason, Release, StoredObject, TaskResult, Written};
 use tokio::time::Instant;
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     ending::Ending,
     held::{Seat, Stop},
     metrics::Outcome,
+    spans,
     worker::Worker,
 };
 
@@ -30,8 +31,8 @@ impl Worker {
             self.health.breaker.suspect(&lease.task.job, error, Instant::now());
         }
         let word = match ending {
-            Ending::Stopped(Stop::Cancelled) => return self.metrics.task(Outcome::Cancelled),
-            Ending::Stopped(Stop::Lost) => return self.metrics.task(Outcome::Lost),
+            Ending::Stopped(Stop::Cancelled) => return self.over(Outcome::Cancelled, None),
+            Ending::Stopped(Stop::Lost) => return self.over(Outcome::Lost, None),
             Ending::Stopped(Stop::Leaving) if seat.has_begun() => Word::GivenBack(Release::Preempted),
             Ending::Stopped(Stop::Leaving | Stop::NotBegun) => Word::GivenBack(Release::HandedBack),
             Ending::GivenBack(release) => Word::GivenBack(release),
@@ -83,6 +84,7 @@ impl Worker {
             Word::GivenBack(Release::Rejected { .. }) => Outcome::Rejected,
             Word::GivenBack(Release::Withheld { .. }) => Outcome::Withheld,
         };
+        let mut reason = None;
         if let Word::GivenBack(
             Release::Crashed { error }
             | Release::Doubted { error }
@@ -91,11 +93,17 @@ impl Worker {
             | Release::Withheld { error, .. },
         ) = word
         {
+            reason = Some(error.reason);
             self.metrics.failure(error.reason.as_str());
             tracing::warn!(%task, attempt, ?outcome, reason = %error.reason, why = error.message, "no picture");
         }
         let outcome = if written == Written::Stale { Outcome::Stale } else { outcome };
         tracing::info!(%task, attempt, ?outcome, "task over");
+        self.over(outcome, reason);
+    }
+
+    fn over(&self, outcome: Outcome, reason: Option<Reason>) {
         self.metrics.task(outcome);
+        spans::ended(outcome, reason);
     }
 }

@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use queue::{Lease, Reason, TaskKind, TaskSpec, Timings};
 use tokio::sync::watch;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     backoff::Backoff,
@@ -12,6 +13,7 @@ use crate::{
     held::{Seat, Stage, Stop},
     inputs::Prepared,
     latents::{Begun, Latents},
+    spans,
     worker::Worker,
 };
 
@@ -60,6 +62,7 @@ pub(crate) async fn run(worker: Arc<Worker>, lease: Lease, seat: Seat) {
 
 /// Prepares, generates, delivers, reports and cleans up.
 async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
+    let image = spans::image(worker, lease);
     let spec = tokio::select! {
         biased;
         stop = seat.stopped() => Err(Ending::Stopped(stop)),
@@ -67,12 +70,13 @@ async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
     };
     let spec = match spec {
         Ok(spec) => spec,
-        Err(ending) => return worker.report(lease, ending, seat).await,
+        Err(ending) => return worker.report(lease, ending, seat).instrument(image).await,
     };
+    spans::join_trace(&image, &spec);
     let latents = Latents::of(&lease.task, &spec, worker.store.output());
     let latents = latents.as_ref();
     let task = Task { lease, spec: &spec, latents };
-    let ending = unless_stopped(seat, Box::pin(worker.attempt(task, seat))).await;
+    let ending = unless_stopped(seat, Box::pin(worker.attempt(task, seat))).instrument(image.clone()).await;
     seat.enter(if seat.is_in_engine() { Stage::Stopping } else { Stage::Reporting });
     let reporting = async {
         if let Some(latents) = latents.filter(|_| !ending.is_interruption()) {
@@ -90,7 +94,8 @@ async fn run_image(worker: &Worker, lease: &Lease, seat: &Seat) {
             worker.take_back(latents).await;
         }
     };
-    tokio::join!(reporting, cleaning);
+    // The image is over once it is reported.
+    tokio::join!(reporting.instrument(image), cleaning);
 }
 
 async fn unless_stopped(seat: &Seat, work: impl Future<Output = Ending>) -> Ending {
@@ -164,7 +169,8 @@ impl Worker {
         let name = &task.lease.task;
         loop {
             // Each time: an engine that was restarted has lost them.
-            let inputs = self.inputs.prepare(&name.job, &task.spec.inputs).await;
+            let preparing = self.inputs.prepare(&name.job, &task.spec.inputs);
+            let inputs = preparing.instrument(tracing::info_span!("inputs")).await;
             let inputs = inputs.map_err(|error| {
                 tracing::warn!(task = %name, %error, "an input can't be had");
                 error.ending()
@@ -219,8 +225,10 @@ impl Worker {
         let timeout = Duration::from_secs(spec.timeout_seconds.into());
         seat.prompted(id.clone(), lease.units * share_left(&segments));
         let prompt = Prompt { id, graph: nodes, segments, outputs: spec.outputs.clone(), timeout };
+        let span = tracing::info_span!("generate", imagejob.load_ms = Empty, imagejob.decode_ms = Empty);
         let Generated { outputs, engine_ms, load_ms, decode_ms } =
-            self.generate(task, begun, &prompt, seat).await?;
+            self.generate(task, begun, &prompt, seat).instrument(span.clone()).await?;
+        span.record("imagejob.load_ms", load_ms).record("imagejob.decode_ms", decode_ms);
         let took = Duration::from_millis(engine_ms);
         seat.generated(took);
         self.metrics.engine_seconds.observe(took.as_secs_f64());

@@ -166,6 +166,7 @@ pub(crate) async fn begin(queue: &Queue, uid: &JobUid) {
         form: queue::Form::default(),
         black_is_wrong: false,
         labels: std::collections::BTreeMap::new(),
+        traceparent: None,
         timeout_seconds: 300,
     };
     let job = Job {

@@ -103,6 +103,7 @@ pub(crate) fn task(graph: Value) -> TaskSpec {
         form: Form::default(),
         black_is_wrong: true,
         labels: BTreeMap::new(),
+        traceparent: None,
         timeout_seconds: 600,
     }
 }

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use crds::{ConfigMapRef, ImageJob, ImageJobSpec, ImageRecipe, ImageRecipeSpec, JobSource};
+use crds::{
+    ConfigMapRef, ImageJob, ImageJobSpec, ImageRecipe, ImageRecipeSpec, JobSource,
+    names::ANNOTATION_TRACEPARENT,
+};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{Api, api::ListParams, core::PartialObjectMeta};
@@ -148,7 +151,8 @@ async fn job(
 }
 
 fn of(job: ImageJob) -> Whole {
-    Whole { labels: job.metadata.labels.unwrap_or_default(), spec: job.spec }
+    let traceparent = job.metadata.annotations.and_then(|mut all| all.remove(ANNOTATION_TRACEPARENT));
+    Whole { labels: job.metadata.labels.unwrap_or_default(), traceparent, spec: job.spec }
 }
 
 /// Reads what a job refers to.

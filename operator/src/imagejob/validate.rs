@@ -8,6 +8,7 @@ use crds::{
 };
 use jiff::Timestamp;
 use queue::Job;
+use telemetry::Traceparent;
 
 use super::{
     inputs::File,
@@ -37,6 +38,8 @@ pub(crate) struct References {
     pub(crate) files: BTreeMap<String, Source<File>>,
     /// The job's labels that its objects carry.
     pub(crate) labels_carried: BTreeMap<String, String>,
+    /// The trace that its images belong to.
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 /// Something that a job refers to.

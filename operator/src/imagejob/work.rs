@@ -124,6 +124,7 @@ pub(super) fn make(
         form: form(spec),
         black_is_wrong: is_shipped,
         labels: references.labels_carried.clone(),
+        traceparent: references.traceparent.map(|traceparent| traceparent.to_string()),
         timeout_seconds: spec.timeout_seconds,
         seeds,
         cut: cut.filter(|cut| cut.segments > 1),

@@ -25,12 +25,16 @@ pub(crate) struct JobObject {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Whole {
     pub(crate) labels: BTreeMap<String, String>,
+    /// As its annotation has it, perhaps invalid.
+    #[serde(default)]
+    pub(crate) traceparent: Option<String>,
     pub(crate) spec: ImageJobSpec,
 }
 
 #[derive(Serialize)]
 struct WholeText<'a> {
     labels: BTreeMap<String, String>,
+    traceparent: Option<String>,
     spec: &'a RawValue,
 }
 
@@ -54,6 +58,16 @@ struct Metadata {
     deletion_timestamp: Option<Time>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: Annotations,
+}
+
+/// What is read of a job's annotations; others are long.
+#[derive(Default, Deserialize)]
+struct Annotations {
+    /// [`crds::names::ANNOTATION_TRACEPARENT`]
+    #[serde(rename = "imagejob.dev/traceparent")]
+    traceparent: Option<String>,
 }
 
 /// What is read of a spec before it is validated.
@@ -134,6 +148,7 @@ impl TryFrom<Wire> for JobObject {
             creation_timestamp,
             deletion_timestamp,
             labels,
+            annotations: Annotations { traceparent },
         } = metadata;
         let metadata = ObjectMeta {
             namespace,
@@ -148,7 +163,7 @@ impl TryFrom<Wire> for JobObject {
         let spec = serde_json::from_str(text.get())?;
         let status = status.unwrap_or_default();
         let open = status.pool.is_none() && status.completion_time.is_none();
-        let text = open.then(|| to_raw_value(&WholeText { labels, spec: &text })).transpose()?;
+        let text = open.then(|| to_raw_value(&WholeText { labels, traceparent, spec: &text })).transpose()?;
         Ok(Self { metadata, spec, text, status })
     }
 }
@@ -171,6 +186,10 @@ mod tests {
         let labelled = seen(json!({"metadata": {"labels": {"team": "art"}}})).text.unwrap();
         let whole: Whole = serde_json::from_str(labelled.get()).unwrap();
         assert_eq!((whole.labels["team"].as_str(), whole.spec.count), ("art", 4));
+        let traced =
+            json!({"metadata": {"annotations": {crds::names::ANNOTATION_TRACEPARENT: "00-a", "other": "b"}}});
+        let whole: Whole = serde_json::from_str(seen(traced).text.unwrap().get()).unwrap();
+        assert_eq!(whole.traceparent.as_deref(), Some("00-a"));
         let failed_before = json!({"status": {"completionTime": crate::fixtures::CREATED}});
         assert!(seen(failed_before).text.is_none());
     }

@@ -122,6 +122,9 @@ pub struct TaskSpec {
     /// The job's labels, which its objects carry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The trace that the job's images belong to, a `traceparent` of W3C Trace Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// Longest time one image may take in the engine, seconds.
     pub timeout_seconds: u32,
 }

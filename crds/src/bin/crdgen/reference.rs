@@ -219,6 +219,10 @@ impl Page {
                 "annotation of a job that came by the HTTP API: what the request said beside the spec",
             ),
             (
+                names::ANNOTATION_TRACEPARENT,
+                "annotation of a job: the trace that its work belongs to, a `traceparent` of W3C Trace Context",
+            ),
+            (
                 names::ANNOTATION_NOTIFIED,
                 "annotation of a job that came by the HTTP API: its webhooks are settled",
             ),

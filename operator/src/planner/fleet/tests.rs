@@ -149,6 +149,7 @@ fn job() -> queue::Job {
         recipe: Source::Inline,
         files: BTreeMap::new(),
         labels_carried: BTreeMap::new(),
+        traceparent: None,
         known: None,
     };
     let spec = crate::fixtures::job().spec;

@@ -33,6 +33,9 @@ impl Jobs {
         let text = self.index.jobs.text(record.uid);
         let whole: Option<Box<Whole>> =
             text.and_then(|text| serde_json::from_str(text.get()).ok()).map(Box::new);
+        if let Some(whole) = &whole {
+            self.trace_acceptance(record, whole);
+        }
         match whole {
             Some(whole) if !labels && !refers(&whole.spec) => {
                 self.queue(record, pool, &Loaded::alone(*whole));
@@ -91,6 +94,7 @@ impl Jobs {
     }
 
     fn queue(&mut self, record: &JobRecord, pool: PoolRecord, loaded: &Loaded) {
+        self.trace_acceptance(record, &loaded.whole);
         let references = References {
             pool_key: Some(pool.key.clone()),
             allowed: is_allowed(record, &pool.object, loaded),
@@ -98,6 +102,7 @@ impl Jobs {
             recipe: loaded.recipe.clone(),
             files: loaded.files.clone(),
             labels_carried: loaded.whole.labels.clone(),
+            traceparent: self.traceparent(record, &loaded.whole),
             known: self.engines_have(&pool.key),
             pool: Some(pool.object),
         };
@@ -155,6 +160,7 @@ impl Jobs {
             Ok(enqueued) => {
                 self.went_well(uid);
                 self.filled(uid);
+                self.accepted_in_trace(uid, pool);
                 self.index.jobs.drop_text(uid);
                 if record.told.terms.is_none() {
                     let told = status::queued(&record, *terms, &self.pool_seen(pool, None), Timestamp::now());
@@ -195,6 +201,7 @@ impl Jobs {
     /// It can't be queued as things stand, or never.
     fn tell_problem(&mut self, record: &JobRecord, problem: &Problem) {
         self.filled(record.uid);
+        self.refused_in_trace(record.uid, problem);
         let now = Timestamp::now();
         match problem.course {
             Course::Ends => self.end_with(record, status::refused(record, problem, now), None),

@@ -23,6 +23,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use tracing::Span;
 
 use super::{Handles, PoolHandle, timers::Timers};
 use crate::{
@@ -39,6 +40,7 @@ use crate::{
 };
 
 mod accept;
+mod accept_span;
 mod deadlines;
 mod look;
 mod sweep;
@@ -90,6 +92,8 @@ pub(crate) struct Jobs {
     /// Jobs that wait for what another job makes, by its namespace and name.
     awaiting: HashMap<(Arc<str>, String), HashSet<Uid>>,
     fillings: HashMap<PoolKey, Filling>,
+    /// Of jobs that are being accepted.
+    spans: HashMap<Uid, Span>,
     room: Arc<Semaphore>,
     sweep_at: Instant,
     expiry_at: Option<Instant>,
@@ -154,6 +158,7 @@ impl Jobs {
             failures: HashMap::new(),
             awaiting: HashMap::new(),
             fillings: HashMap::new(),
+            spans: HashMap::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             sweep_at: Instant::now() + sweep::EVERY,
             expiry_at: Some(Instant::now()),
@@ -358,6 +363,7 @@ impl Jobs {
         self.timers.clear(uid);
         self.paces.remove(&uid);
         self.failures.remove(&uid);
+        self.spans.remove(&uid);
         self.no_longer_awaits(uid);
         self.filled(uid);
     }

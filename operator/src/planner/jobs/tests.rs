@@ -329,7 +329,7 @@ async fn what_redis_lost_is_queued_again_on_its_terms_and_then_the_keeper_is_tol
         panic!("another")
     };
     assert_eq!(place.uid, uid);
-    let whole = Whole { labels: BTreeMap::new(), spec: job_with(json!({})).spec };
+    let whole = Whole { labels: BTreeMap::new(), traceparent: None, spec: job_with(json!({})).spec };
     let loaded = Loaded::alone(whole);
     desk.pool(&json!({"metadata": {"generation": 2}, "spec": {"fairness": {"defaultWeight": 9}}}));
     desk.jobs.found(Found::Job { uid, result: Ok(Box::new(loaded)) });

@@ -24,6 +24,7 @@ fn references() -> References {
         recipe: Source::Inline,
         files: BTreeMap::new(),
         labels_carried: BTreeMap::new(),
+        traceparent: None,
         known: None,
     }
 }

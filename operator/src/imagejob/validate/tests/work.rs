@@ -95,8 +95,18 @@ fn workers_are_told_all_of_a_text_to_image() {
     let job = job_with(json!({"spec": {"timeoutSeconds": 60, "work": {"textToImage": {
         "negativePrompt": "blurry", "width": 512, "height": 768, "steps": 30, "cfgScale": "6.5",
         "sampler": "dpmpp_2m", "scheduler": "karras", "seed": 7}}}}));
-    let TaskSpec { graph, seeds, inputs, cut, outputs, form: _, black_is_wrong, labels: _, timeout_seconds } =
-        task_of(&accepted(&job, &references()));
+    let TaskSpec {
+        graph,
+        seeds,
+        inputs,
+        cut,
+        outputs,
+        form: _,
+        black_is_wrong,
+        labels: _,
+        traceparent: _,
+        timeout_seconds,
+    } = task_of(&accepted(&job, &references()));
     let of = |id: &str, input: &str| graph[id]["inputs"][input].clone();
     assert_eq!(of("4", "ckpt_name"), "v1-5.safetensors");
     assert_eq!((of("6", "text"), of("7", "text")), (json!("a lighthouse at dusk"), json!("blurry")));

@@ -80,7 +80,7 @@ async fn a_job_that_waits_for_another_jobs_file_is_read_anew_as_soon_as_that_one
     let key = "generated/a.png".to_owned();
     let there = File::Object { pool: self::key(), key };
     let files = BTreeMap::from([("photo".to_owned(), Source::Found(there))]);
-    let whole = Whole { labels: BTreeMap::new(), spec };
+    let whole = Whole { labels: BTreeMap::new(), traceparent: None, spec };
     desk.jobs.found(Found::Job { uid, result: Ok(Box::new(Loaded { files, ..Loaded::alone(whole) })) });
     let job = desk.queued(Enqueued::New);
     let task: queue::TaskSpec = serde_json::from_slice(&job.payload).unwrap();
