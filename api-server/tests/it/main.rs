@@ -24,6 +24,7 @@ mod pools;
 mod rig;
 mod runpod;
 mod sqs;
+mod traces;
 mod trouble;
 mod uploads;
 mod webhooks;

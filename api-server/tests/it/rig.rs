@@ -193,24 +193,30 @@ impl Rig {
 
     /// One that is told this.
     pub(crate) async fn replica_with(&self, more: &[&str]) -> Replica {
+        self.replica_in(&[], more).await
+    }
+
+    /// The same, with environment variables (`NAME=value`).
+    pub(crate) async fn replica_in(&self, environment: &[&str], more: &[&str]) -> Replica {
         let port = || SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let (address, metrics) = (port(), port());
         let log = self.files.path().join(format!("{}.log", address.port()));
-        let args: Vec<OsString> = [
-            format!("KUBECONFIG={}", self.kubeconfig.display()),
-            "RUST_LOG=info".to_owned(),
-            env!("CARGO_BIN_EXE_api-server").to_owned(),
-            format!("--redis-url=redis://{}", self.redis_proxy.address()),
-            format!("--namespace={}", self.system),
-            format!("--listen={address}"),
-            format!("--metrics-listen={metrics}"),
-            "--keys-in-paths".to_owned(),
-            "--drain-seconds=5".to_owned(),
-        ]
-        .into_iter()
-        .chain(more.iter().map(|&more| more.to_owned()))
-        .map(OsString::from)
-        .collect();
+        let args: Vec<OsString> =
+            [format!("KUBECONFIG={}", self.kubeconfig.display()), "RUST_LOG=info".to_owned()]
+                .into_iter()
+                .chain(environment.iter().map(|&variable| variable.to_owned()))
+                .chain([
+                    env!("CARGO_BIN_EXE_api-server").to_owned(),
+                    format!("--redis-url=redis://{}", self.redis_proxy.address()),
+                    format!("--namespace={}", self.system),
+                    format!("--listen={address}"),
+                    format!("--metrics-listen={metrics}"),
+                    "--keys-in-paths".to_owned(),
+                    "--drain-seconds=5".to_owned(),
+                ])
+                .chain(more.iter().map(|&more| more.to_owned()))
+                .map(OsString::from)
+                .collect();
         let process =
             Process::spawn_logged("env", args, fs::File::create(&log).expect("a log")).expect("a replica");
         let replica = Replica { process, address, metrics, log };

@@ -1,7 +1,8 @@
-//! Real services for tests: Redis (single, Cluster, Sentinel), S3, a Kubernetes control plane, and a proxy that makes
+//! Real services for tests: Redis (single, Cluster, Sentinel), S3, a Kubernetes control plane, a collector of traces, and a proxy that makes
 //! the network between them fail. Each runs on free loopback ports and ends when its handle is dropped.
 mod clock;
 mod cluster;
+mod collector;
 mod process;
 mod proxy;
 mod redis;
@@ -20,6 +21,7 @@ use std::{
 
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterOptions};
+pub use collector::{Collector, SpanSeen};
 pub use process::{Process, memory_mb};
 pub use proxy::{Fault, Proxy};
 pub use redis::{Access, Persistence, Redis, RedisOptions, Transport, redis_server};

@@ -23,6 +23,7 @@ mod replay;
 mod rig;
 mod segments;
 mod starting;
+mod traces;
 mod unreadable;
 mod wire;
 mod working;
