@@ -65,7 +65,13 @@ pub(crate) struct Replicas {
 }
 
 /// Applies the base with the address of the test's Redis, and returns when the API server has accepted all objects.
-pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replicas: Replicas) -> Result<()> {
+pub(crate) fn apply(
+    cluster: &Cluster,
+    directory: &Path,
+    redis_url: &str,
+    replicas: Replicas,
+    collector: Option<&str>,
+) -> Result<()> {
     let overlay = directory.join("overlay");
     fs::create_dir_all(&overlay)?;
     let beside = |folder: &str| -> Result<PathBuf> {
@@ -80,6 +86,7 @@ pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replic
             { "name": "imagejob-operator", "count": replicas.operators },
             { "name": "imagejob-api", "count": replicas.api_servers },
         ],
+        "patches": collector.map(export_traces).into_iter().collect::<Vec<_>>(),
         "secretGenerator": [{
             "name": "imagejob-redis",
             "literals": [format!("url={redis_url}")],
@@ -89,6 +96,22 @@ pub(crate) fn apply(cluster: &Cluster, directory: &Path, redis_url: &str, replic
     write_yaml(&overlay.join("kustomization.yaml"), &kustomization)?;
     cluster.kubectl(["apply", "--server-side", "-k", &overlay.display().to_string()])?;
     Ok(())
+}
+
+/// As docs/operations.md says it.
+fn export_traces(collector: &str) -> Value {
+    let variable = |name: &str, value: &str| {
+        json!({
+            "op": "add",
+            "path": "/spec/template/spec/containers/0/env/-",
+            "value": { "name": name, "value": value },
+        })
+    };
+    let patch = json!([
+        variable("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+        variable("OTEL_BSP_SCHEDULE_DELAY", "100")
+    ]);
+    json!({ "target": { "kind": "Deployment" }, "patch": patch.to_string() })
 }
 
 fn write_yaml(file: &Path, value: &Value) -> Result<()> {

@@ -44,13 +44,15 @@ pub struct WorldOptions {
     pub clock: Option<Clock>,
     /// Who gets into Redis: by default with a password, so that each pool has a user of its own.
     pub access: Access,
+    /// The collector to which the operator and the API server export traces, as a URL; `None`: they export none.
+    pub collector: Option<String>,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
         let (cloud, engine) = (CloudOptions::default(), EngineOptions::default());
         let access = Access::Password("operators".to_owned());
-        Self { cloud, engine, operators: 1, api_servers: 0, clock: None, access }
+        Self { cloud, engine, operators: 1, api_servers: 0, clock: None, access, collector: None }
     }
 }
 
@@ -118,7 +120,7 @@ impl World {
         let client = client(cluster.kubeconfig()).await?;
         let (redis_url, s3_endpoint) = (redis.url(), s3.endpoint());
         let replicas = Replicas { operators: options.operators, api_servers: options.api_servers };
-        deploy::apply(&cluster, files.path(), &redis_url, replicas)?;
+        deploy::apply(&cluster, files.path(), &redis_url, replicas, options.collector.as_deref())?;
         Ok(Self {
             cluster,
             client,

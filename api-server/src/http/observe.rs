@@ -50,7 +50,7 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     }
     app.metrics.requests.with_label_values(&[front, route, method.as_str(), status_text(status)]).inc();
     app.metrics.seconds.with_label_values(&[front, route]).observe(elapsed.as_secs_f64());
-    tracing::info!(target: "access", front, route, %method, status, ms = elapsed.as_millis(), id = id.to_str().unwrap_or_default(), "request");
+    span.in_scope(|| tracing::info!(target: "access", front, route, %method, status, ms = elapsed.as_millis(), id = id.to_str().unwrap_or_default(), "request"));
     let headers = response.headers_mut();
     headers.insert(COMFY_REQUEST_ID, id.clone());
     headers.insert(REQUEST_ID, id);

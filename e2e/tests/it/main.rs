@@ -18,6 +18,7 @@ mod promises;
 mod redis;
 mod services;
 mod stage;
+mod traces;
 mod work;
 
 use std::{process::ExitCode, time::Duration};
@@ -118,6 +119,7 @@ fn main() -> Result<ExitCode> {
         faults::a_worker_that_is_cut_off_writes_too_late,
         faults::all_workers_of_a_zone_are_killed,
         faults::a_leader_without_the_api_server_does_no_harm,
+        traces::a_request_is_one_trace_from_the_api_to_the_upload,
         faults::a_wiped_redis_and_a_job_that_ends_engines_cost_others_little,
     ]);
     trials.extend(readings![borders::no_crate_knows_whom_it_should_not, documents::name_only_what_exists,]);

@@ -81,7 +81,7 @@ async fn an_attempt_that_is_interrupted_says_so_and_is_exported_before_the_end()
 async fn images_are_made_while_the_collector_is_away_and_a_bad_trace_is_ignored() {
     let rig = Rig::start(steps_of(1)).await;
     let nobody = format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{}", free_port().expect("a port"));
-    let mut worker = rig.worker_with(&[&nobody, SOON]);
+    let mut worker = rig.worker_with(&[&nobody, SOON, "RUST_LOG=info"]);
     worker.is_ready().await;
 
     let job = rig.enqueue(picture(4), |job, spec| {
