@@ -72,6 +72,24 @@ async fn a_request_with_a_trace_has_a_span_in_it_and_its_job_goes_on_with_it() {
 }
 
 #[tokio::test]
+async fn a_trace_that_is_not_sampled_is_not_exported_and_its_job_says_so() {
+    let rig = Rig::start().await;
+    let (key, collector) = (rig.tenant_with_key("acme", json!({})).await, Collector::start().await.unwrap());
+    let replica = rig.replica_in(&[&to(&collector.url()), SOON], &[]).await;
+    let ask = async |flags: &str| {
+        let request = rig.post(&replica, "/v1/jobs", &key).json(&picture("a cat"));
+        let created = answer(request.header("traceparent", format!("00-{TRACE}-{CALLER}-{flags}"))).await;
+        let job = rig.jobs().get(created.json["id"].as_str().unwrap()).await.unwrap();
+        job.metadata.annotations.unwrap().remove(ANNOTATION_TRACEPARENT).unwrap()
+    };
+    let (without, with) = (ask("00").await, ask("01").await);
+    assert!(without.starts_with(&format!("00-{TRACE}-")) && without.ends_with("-00"), "{without}");
+    assert!(with.ends_with("-01"), "{with}");
+    span_of(&collector, "POST /v1/jobs").await;
+    assert_eq!(collector.spans().len(), 1, "{:#?}", collector.spans());
+}
+
+#[tokio::test]
 async fn without_a_collector_or_with_one_that_is_away_jobs_are_created_as_ever() {
     let rig = Rig::start().await;
     let key = rig.tenant_with_key("acme", json!({})).await;

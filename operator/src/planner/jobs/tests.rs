@@ -22,6 +22,7 @@ use crate::{
     workerpool::outlook::Outlook,
 };
 
+mod traced;
 mod waiting;
 
 /// The planner of jobs, and everybody it talks to.
