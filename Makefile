@@ -88,7 +88,7 @@ rust: # without make's jobs, which cargo would share
 
 .PHONY: fast
 fast: # what is measured
-	@env -u MAKEFLAGS cargo build --profile fast $(WITHOUT_SIM) $(addprefix --bin=,operator gpu-worker comfyui-sim bench)
+	@env -u MAKEFLAGS cargo build --profile fast $(WITHOUT_SIM) $(addprefix --bin=,operator gpu-worker api-server comfyui-sim bench)
 	@env -u MAKEFLAGS cargo bench --no-run --quiet --profile fast $(WITHOUT_SIM) --bench queue --bench overhead
 
 .PHONY: redis

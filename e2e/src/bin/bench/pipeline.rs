@@ -50,7 +50,7 @@ const MANY: usize = 10_000;
 const RUNNING: usize = 20;
 /// Finished jobs in the API server when the operator's memory is read again.
 const KEPT: usize = 100_000;
-/// The operator's memory is read when it has not grown for so long.
+/// A process' memory is read when it has not grown for so long.
 const SETTLED: Duration = Duration::from_secs(5);
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// After so long without another Pod, scaling has what it wants.
@@ -130,7 +130,7 @@ pub(crate) async fn measure(figures: &mut Figures) -> Result<()> {
     // As after each upgrade: one that has all of them listed.
     drop(operator);
     let operator = Operator::start(&programs, &options).await?;
-    figures.insert("control.rss_mb_100k_ended".into(), settled_rss_mb(&operator).await?);
+    figures.insert("control.rss_mb_100k_ended".into(), settled(|| operator.rss_mb()).await?);
     Ok(())
 }
 
@@ -156,11 +156,11 @@ async fn slow_jobs(client: &Client, redis_url: &str) -> Result<Queue> {
     Ok(Queue::new(queue::Redis::connect(redis_url).await?, &format!("{NAMESPACE}/slow")))
 }
 
-/// The operator's memory once it has read all there is.
-async fn settled_rss_mb(operator: &Operator) -> Result<f64> {
+/// A process' memory once it does not grow any more, MB.
+pub(crate) async fn settled(rss_mb: impl Fn() -> Result<f64>) -> Result<f64> {
     let (mut most, mut grown) = (0.0, Instant::now());
     while grown.elapsed() < SETTLED {
-        let now = operator.rss_mb()?;
+        let now = rss_mb()?;
         if now > most {
             (most, grown) = (now, Instant::now());
         }

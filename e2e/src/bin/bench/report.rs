@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// Keys and aims.
-const AIMS: [(&str, Aim); 24] = [
+const AIMS: [(&str, Aim); 32] = [
     ("queue.single_per_s", Aim::None),
     ("queue.single_vs_bullmq", Aim::AtLeast(1.5)),
     ("queue.lifecycle_per_s", Aim::AtLeast(30_000.0)),
@@ -26,6 +26,14 @@ const AIMS: [(&str, Aim); 24] = [
     ("control.reject_ms_p99", Aim::AtMost(1000.0)),
     ("control.rss_mb_10k", Aim::AtMost(40.0)),
     ("control.rss_mb_100k_ended", Aim::AtMost(90.0)),
+    ("api.submit_per_s", Aim::None),
+    ("api.submit_vs_ceiling", Aim::AtLeast(0.8)),
+    ("api.submit_p99_ms", Aim::AtMost(50.0)),
+    ("api.read_per_s", Aim::AtLeast(15_000.0)),
+    ("api.event_lag_ms_p99", Aim::AtMost(300.0)),
+    ("api.added_latency_ms", Aim::AtMost(100.0)),
+    ("api.rss_mb", Aim::AtMost(80.0)),
+    ("api.duplicates", Aim::AtMost(0.0)),
     ("worker.overhead", Aim::AtMost(1.01)),
     ("worker.segments_overhead", Aim::AtMost(1.01)),
     ("worker.gap_ms", Aim::AtMost(10.0)),
