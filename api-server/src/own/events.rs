@@ -15,6 +15,7 @@ use queue::TaskProgress;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, sleep_until};
 
 use super::{FRONT, problem::Problem, view};
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 
 /// A frame without content, so that nobody takes the line for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Between two frames at least, but for the last.
+/// Between two frames at least. What comes later than that after the last one goes out at once.
 const PACE: Duration = Duration::from_millis(100);
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -101,7 +102,7 @@ pub(crate) async fn events(
         app: app.clone(),
         follower,
         known,
-        begun: false,
+        next_at: None,
         ended: false,
         _open: app.metrics.open_stream(FRONT),
     };
@@ -119,7 +120,8 @@ struct Frames {
     follower: Follower,
     /// The id of the last frame that the client has.
     known: Option<String>,
-    begun: bool,
+    /// The next frame goes out then at the earliest; `None` before the first.
+    next_at: Option<Instant>,
     ended: bool,
     _open: OpenStream,
 }
@@ -134,19 +136,20 @@ impl Frames {
             return None;
         }
         loop {
-            if self.begun {
+            if let Some(next_at) = self.next_at {
                 if !self.follower.changed().await {
                     self.ended = true;
                     return Some(Event::default().event("deleted").data("{}"));
                 }
-                tokio::time::sleep(PACE).await;
+                sleep_until(next_at).await;
             }
-            self.begun = true;
             let now = self.follower.now();
             let (id, data) = frame(&self.app, &now);
+            self.next_at.get_or_insert_with(Instant::now);
             self.ended = now.job.state().is_final();
             if self.known.as_ref() != Some(&id) {
                 self.known = Some(id.clone());
+                self.next_at = Some(Instant::now() + PACE);
                 return Some(Event::default().id(id).event("job").data(data));
             }
             if self.ended {
