@@ -56,10 +56,33 @@ pub(crate) struct Jobs {
 struct Maps {
     jobs: HashMap<JobKey, Arc<Job>>,
     /// By namespace and tenant.
-    tenants: HashMap<(String, String), BTreeMap<Place, Arc<Job>>>,
+    tenants: HashMap<(String, String), OfTenant>,
     followed: HashMap<JobKey, watch::Sender<Seen>>,
     /// By namespace and tenant.
     followed_tenants: HashMap<(String, String), broadcast::Sender<Change>>,
+}
+
+/// The jobs of a tenant.
+#[derive(Debug, Default)]
+struct OfTenant {
+    listed: BTreeMap<Place, Arc<Job>>,
+    /// How many of them have not ended: every submission asks.
+    unfinished: usize,
+}
+
+impl OfTenant {
+    fn put(&mut self, job: Arc<Job>) {
+        self.unfinished += usize::from(!job.state().is_final());
+        if let Some(old) = self.listed.insert(place(&job), job) {
+            self.unfinished -= usize::from(!old.state().is_final());
+        }
+    }
+
+    fn remove(&mut self, job: &Job) {
+        if let Some(old) = self.listed.remove(&place(job)) {
+            self.unfinished -= usize::from(!old.state().is_final());
+        }
+    }
 }
 
 /// A part of a list.
@@ -86,9 +109,11 @@ impl Jobs {
         asked: impl Fn(&Job) -> bool,
     ) -> Page {
         let maps = self.read();
-        let Some(jobs) = maps.tenants.get(&owner(tenant)) else { return Page { jobs: vec![], next: None } };
+        let Some(of_tenant) = maps.tenants.get(&owner(tenant)) else {
+            return Page { jobs: vec![], next: None };
+        };
         let end = after.map_or(Bound::Unbounded, |place| Bound::Excluded(place.clone()));
-        let mut found = jobs.range((Bound::Unbounded, end)).rev().filter(|(_, job)| asked(job));
+        let mut found = of_tenant.listed.range((Bound::Unbounded, end)).rev().filter(|(_, job)| asked(job));
         let page: Vec<_> = found.by_ref().take(limit).collect();
         let next = page.last().map(|(place, _)| (*place).clone()).filter(|_| found.next().is_some());
         Page { jobs: page.into_iter().map(|(_, job)| Arc::clone(job)).collect(), next }
@@ -96,9 +121,7 @@ impl Jobs {
 
     /// How many jobs of the tenant have not ended.
     pub(crate) fn unfinished(&self, tenant: &Tenant) -> usize {
-        let maps = self.read();
-        let jobs = maps.tenants.get(&owner(tenant)).into_iter().flat_map(BTreeMap::values);
-        jobs.filter(|job| !job.state().is_final()).count()
+        self.read().tenants.get(&owner(tenant)).map_or(0, |of_tenant| of_tenant.unfinished)
     }
 
     /// Follows a job: its present state, and every later one, but for those that are over before they are looked at.
@@ -177,7 +200,7 @@ impl Maps {
             self.unlist(&old);
         }
         let owner = (job.namespace.clone(), job.tenant.clone());
-        self.tenants.entry(owner).or_default().insert(place(&job), Arc::clone(&job));
+        self.tenants.entry(owner).or_default().put(Arc::clone(&job));
         if let Some(followed) = self.followed.get(&key) {
             followed.send_replace(Seen::Is(Arc::clone(&job)));
         }
@@ -205,9 +228,9 @@ impl Maps {
 
     fn unlist(&mut self, job: &Job) {
         let owner = (job.namespace.clone(), job.tenant.clone());
-        if let Some(jobs) = self.tenants.get_mut(&owner) {
-            jobs.remove(&place(job));
-            if jobs.is_empty() {
+        if let Some(of_tenant) = self.tenants.get_mut(&owner) {
+            of_tenant.remove(job);
+            if of_tenant.listed.is_empty() {
                 self.tenants.remove(&owner);
             }
         }
@@ -227,7 +250,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cache::job::JobObject;
+    use crate::cache::job::{JobObject, State};
 
     fn tenant(name: &str) -> Tenant {
         let spec = serde_json::from_value(json!({"namespace": "studio"})).unwrap();
@@ -264,6 +287,26 @@ mod tests {
         assert!(jobs.get(&acme, "d").is_none() && jobs.get(&tenant("other"), "d").is_some());
         let asked = jobs.page(&acme, None, 10, |job| job.name != "b");
         assert_eq!((asked.jobs.len(), asked.next), (3, None));
+    }
+
+    #[test]
+    fn a_job_that_has_not_ended_counts_until_it_has() {
+        let (jobs, acme) = (Jobs::default(), tenant("acme"));
+        let ended = |name: &str| {
+            let mut job = job(name, "acme", 1, false);
+            job.state = Some(State::Completed);
+            job
+        };
+        jobs.put(job("a", "acme", 1, false));
+        jobs.put(job("b", "acme", 2, false));
+        jobs.put(job("a", "acme", 1, true));
+        assert_eq!(jobs.unfinished(&acme), 2);
+        jobs.put(ended("a"));
+        jobs.put(ended("a"));
+        jobs.put(job("c", "other", 1, false));
+        assert_eq!(jobs.unfinished(&acme), 1);
+        jobs.retain(&HashSet::new());
+        assert_eq!(jobs.unfinished(&acme), 0);
     }
 
     #[test]
