@@ -1,6 +1,6 @@
 //! What every handler has at hand.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 use queue::Redis;
@@ -24,9 +24,12 @@ use crate::{
 /// How often a stream looks whether its key is still good.
 const LOOK_AT_KEY: Duration = Duration::from_secs(3);
 
-/// The parts of the server. Cheap to clone.
+/// The server. Every request clones it several times, which costs one count.
 #[derive(Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<Parts>);
+
+/// The parts of the server.
+pub(crate) struct Parts {
     pub(crate) cache: Cache,
     pub(crate) jobs: JobStore,
     pub(crate) keys: KeyStore,
@@ -49,7 +52,19 @@ pub(crate) struct App {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// Who sends a request with these headers.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         auth::caller(&self.cache, self.issuer.as_deref(), headers)

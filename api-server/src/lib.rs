@@ -55,7 +55,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 pub use config::{Cli, Command, Config, CreateKey, LogFormat};
 pub use webhooks::Network;
 
-use app::App;
+use app::{App, Parts};
 use auth::{KeyStore, NewKey, Rights};
 use aws::Aws;
 use cache::Cache;
@@ -83,7 +83,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let redis = Redis::open_with(&config.redis_url, tls).context("the address of Redis")?;
     let issuer = config.issuer()?.map(Arc::new);
     let limits = Limits::new(redis.clone(), cache.clone());
-    let app = App {
+    let app = App::new(Parts {
         jobs: JobStore::new(client.clone(), cache.clone(), limits.clone(), config.job_ttl_seconds),
         keys: KeyStore::new(client.clone(), &config.namespace),
         issuer,
@@ -104,7 +104,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         stopping: stop.clone(),
         metrics: Arc::new(Metrics::new().context("register the metrics")?),
         public_url: config.public_url().into(),
-    };
+    });
     let listen =
         async |address| TcpListener::bind(address).await.with_context(|| format!("listen on {address}"));
     let (api, system) = (listen(config.listen).await?, listen(config.metrics_listen).await?);
