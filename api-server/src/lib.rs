@@ -26,6 +26,7 @@ mod native;
 mod openai;
 mod outcome;
 mod own;
+mod page;
 mod picture;
 mod pictures;
 mod progress;
@@ -142,6 +143,7 @@ fn routes(app: App) -> Router {
         .merge(openai::routes())
         .merge(a1111::routes())
         .merge(runpod::routes())
+        .merge(page::routes(app.clone()))
         .fallback(own::no_such_path)
         .method_not_allowed_fallback(own::no_such_method)
         .layer(RequestBodyTimeoutLayer::new(BETWEEN_PIECES))

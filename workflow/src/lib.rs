@@ -27,7 +27,7 @@ pub use nodes::{Class, NotObjectInfo, ObjectInfo};
 pub use order::{by_number, order};
 pub use parse::{NotAWorkflow, graph_of, parse};
 pub use path::InputPath;
-pub use recipe::{JobFacts, RecipeProblem, Rendered, render};
+pub use recipe::{JobFacts, RecipeProblem, Rendered, check_input, render};
 pub use seeds::{SeedAt, SeedProblem, SeedRules, count_up, rounded_seed, settle_seeds};
 use serde_json::{Map, Value};
 pub use set::{InputProblem, set_inputs};

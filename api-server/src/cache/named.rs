@@ -33,6 +33,11 @@ impl<K: Hash + Eq + Clone, V> Named<K, V> {
         self.read().objects.get(key).cloned()
     }
 
+    /// One that is as asked.
+    pub(crate) fn find(&self, asked: impl Fn(&V) -> bool) -> Option<Arc<V>> {
+        self.read().objects.values().find(|object| asked(object)).cloned()
+    }
+
     /// All, in no order.
     pub(crate) fn all(&self) -> Vec<(K, Arc<V>)> {
         self.read().objects.iter().map(|(key, object)| (key.clone(), Arc::clone(object))).collect()

@@ -28,6 +28,7 @@ fn front_of(route: &str) -> &'static str {
         route if route.starts_with("/api/v2/") => "comfy-v2",
         route if route.starts_with("/sdapi/") => "a1111",
         route if route.starts_with("/runpod/") => "runpod",
+        route if route == "/" || route.starts_with("/ui/") => "page",
         "none" | "/errors/{code}" => "other",
         _ => "comfyui",
     }
@@ -112,6 +113,8 @@ fn status_text(status: u16) -> &'static str {
         202 => "202",
         204 => "204",
         302 => "302",
+        303 => "303",
+        304 => "304",
         400 => "400",
         401 => "401",
         403 => "403",

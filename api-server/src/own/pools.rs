@@ -73,7 +73,7 @@ pub(super) fn seconds_per_image(pool: &WorkerPool) -> Option<f64> {
 
 /// How long a new image waits, in seconds, if it waits for all that wait now; `None`: there are no workers, or nobody knows
 /// how long an image takes.
-pub(super) fn wait_seconds(pool: &WorkerPool) -> Option<u64> {
+pub(crate) fn wait_seconds(pool: &WorkerPool) -> Option<u64> {
     let status = pool.status.as_ref()?;
     let waiting = status.queue.as_ref().map_or(0, |queue| queue.waiting);
     if waiting == 0 && status.fleets.iter().any(|fleet| fleet.idle > 0) {

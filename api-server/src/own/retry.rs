@@ -1,5 +1,7 @@
 //! `/v1/jobs/{id}/retry`: the images that a job could not make are asked for again, in jobs of their own.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -11,6 +13,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{FRONT, problem::Problem, view};
 use crate::{
     app::App,
+    auth::Caller,
     cache::{Job, State as JobState},
     error::Error,
     jobs::{IdempotencyKey, Submission},
@@ -28,29 +31,42 @@ pub(crate) async fn retry(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let retried = async {
         let caller = app.caller(&headers)?;
-        let job = app.jobs.get(&caller.tenant, &id).await?;
-        let ranges = failed(&job)?;
-        let whole = app.jobs.whole(&caller.tenant, &id).await?;
-        let mut jobs: Vec<Box<RawValue>> = vec![];
-        for (first, count) in ranges {
-            let spec = spec_of(&whole, &job, first, count)?;
-            let key = IdempotencyKey::parse(&format!("retry {id} {first}"))?;
-            let order = Submission {
-                spec,
-                labels: job.request.labels.clone(),
-                webhook: job.request.webhook.clone(),
-                front: FRONT,
-                key: Some(key),
-                ..Submission::default()
-            };
-            let submitted = app.jobs.submit(&caller, order).await?;
-            let text = String::from_utf8(view::json(&app, &submitted.job).to_vec()).unwrap_or_default();
-            jobs.extend(RawValue::from_string(text));
-        }
-        Ok(json!({ "jobs": jobs }))
+        failed_again(&app, &caller, &id, FRONT).await
     };
     let jobs = retried.await.map_err(|error| app.problem(error))?;
-    Ok((StatusCode::CREATED, Json(jobs)))
+    let text = |job: &Arc<Job>| String::from_utf8(view::json(&app, job).to_vec()).unwrap_or_default();
+    let jobs: Vec<Box<RawValue>> =
+        jobs.iter().filter_map(|job| RawValue::from_string(text(job)).ok()).collect();
+    Ok((StatusCode::CREATED, Json(json!({ "jobs": jobs }))))
+}
+
+/// Asks for a job's failed images again, for a request that came by `front`; returns the new jobs.
+///
+/// # Errors
+/// [`Error::Invalid`] of a job that did not fail or whose failed images can't be asked for again; else as [`App::submit`].
+pub(crate) async fn failed_again(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    front: &'static str,
+) -> Result<Vec<Arc<Job>>, Error> {
+    let job = app.jobs.get(&caller.tenant, id).await?;
+    let ranges = failed(&job)?;
+    let whole = app.jobs.whole(&caller.tenant, id).await?;
+    let mut jobs = vec![];
+    for (first, count) in ranges {
+        let order = Submission {
+            spec: spec_of(&whole, &job, first, count)?,
+            labels: job.request.labels.clone(),
+            webhook: job.request.webhook.clone(),
+            front,
+            key: Some(IdempotencyKey::parse(&format!("retry {id} {first}"))?),
+            kept: if job.front.as_deref() == Some(front) { job.request.front.clone() } else { Map::new() },
+            ..Submission::default()
+        };
+        jobs.push(app.submit(caller, order).await?.job);
+    }
+    Ok(jobs)
 }
 
 /// The failed images as ranges: the first one's number, and how many.

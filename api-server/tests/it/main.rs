@@ -20,6 +20,7 @@ mod moto;
 mod native;
 mod oidc;
 mod openai;
+mod page;
 mod pools;
 mod rig;
 mod runpod;

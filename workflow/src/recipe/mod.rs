@@ -80,6 +80,15 @@ impl RecipeProblem {
     }
 }
 
+/// Whether an input takes the value, for whoever asks for values one by one. A file's name is not looked up.
+///
+/// # Errors
+///
+/// What is wrong with the value, as the end of a sentence.
+pub fn check_input(input: &RecipeInput, value: &Value) -> Result<(), String> {
+    value::convert(input, value, value.as_str().as_slice()).map(drop)
+}
+
 /// Puts a job's values into a recipe's graph. `graph` is the recipe's own, read from its spec or its ConfigMap.
 ///
 /// # Errors

@@ -85,6 +85,7 @@ fn tell(running: &Running) {
     println!(
         "    -d '{{\"work\":{{\"textToImage\":{{\"model\":\"{model}\",\"prompt\":\"a lighthouse at dusk\"}}}}}}'"
     );
+    println!("\nOr in a browser, with that key: {api_url}/");
     println!("\nStop it: make down");
 }
 
