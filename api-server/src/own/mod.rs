@@ -24,8 +24,8 @@ use axum::{
 use crate::{app::App, http::body::BODY_AT_MOST};
 
 pub(crate) use jobs::submission;
-pub(crate) use problem::{Problem, in_our_words, no_such_method, no_such_path};
 pub(crate) use pools::wait_seconds;
+pub(crate) use problem::{Problem, in_our_words, no_such_method, no_such_path};
 pub(crate) use retry::failed_again;
 
 /// The front's name in metrics and labels.

@@ -31,7 +31,7 @@ impl Viewer {
     fn of(app: &App, key: Arc<ApiKey>) -> Option<Self> {
         let Some(tenant) = &key.tenant else { return Some(Self::Admin(key)) };
         let tenant = app.cache.tenants.get(tenant).filter(|tenant| !tenant.spec.disabled)?;
-        Some(Self::Tenant(Caller { tenant, key }))
+        Some(Self::Tenant(Caller { tenant, key, until: None }))
     }
 
     pub(crate) fn key(&self) -> &ApiKey {

@@ -166,6 +166,7 @@ fn passes_after(error: &Error) -> Option<Duration> {
         Error::Internal(_) => Some(AFTER_FAULT),
         Error::NoKey
         | Error::BadKey
+        | Error::BadToken(_)
         | Error::Forbidden(_)
         | Error::NotFound { .. }
         | Error::Invalid(_)

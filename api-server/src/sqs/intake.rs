@@ -153,7 +153,7 @@ impl Intake {
             // Of no text: nobody can send this key.
             hash: Hash::default(),
         };
-        Some(Caller { tenant, key: Arc::new(key) })
+        Some(Caller { tenant, key: Arc::new(key), until: None })
     }
 
     /// The pool of jobs that name none.

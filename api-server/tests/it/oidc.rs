@@ -98,7 +98,7 @@ async fn a_token_of_the_issuer_is_as_good_as_a_key_of_the_tenant_that_it_names()
         let answer = submit(&rig, &replica, &token).await;
         // Until the keys are known nobody can tell.
         assert!(matches!(answer.status.as_u16(), 201 | 503), "{answer:?}");
-        (answer.status == StatusCode::CREATED).then(|| answer.json)
+        (answer.status == StatusCode::CREATED).then_some(answer.json)
     })
     .await
     .unwrap();
@@ -145,7 +145,7 @@ async fn a_token_that_is_not_good_says_why() {
     };
     let now = Timestamp::now().as_second();
     // A token that says that the public key is a shared secret.
-    let shared = EncodingKey::from_secret(signer.public()["x"].as_str().unwrap().as_bytes());
+    let shared = EncodingKey::from_secret(signer.public()["x"].as_str().unwrap().as_bytes()).unwrap();
     let hmac = Header { kid: Some("a".to_owned()), ..Header::new(Algorithm::HS256) };
     let unsigned = {
         let mut parts = token.split('.');

@@ -157,6 +157,7 @@ fn queued(uid: &JobUid) -> Result<Job> {
         black_is_wrong: false,
         labels: BTreeMap::new(),
         timeout_seconds: 300,
+        traceparent: None,
     };
     Ok(Job {
         uid: uid.clone(),
