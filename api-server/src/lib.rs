@@ -12,6 +12,7 @@ mod aws;
 mod cache;
 mod comfy_v2;
 mod config;
+mod definitions;
 mod credentials;
 mod error;
 mod fields;
@@ -60,6 +61,7 @@ use app::{App, Parts};
 use auth::{KeyStore, NewKey, Rights};
 use aws::Aws;
 use cache::Cache;
+use definitions::Definitions;
 use files::Buckets;
 use jobs::JobStore;
 use limits::Limits;
@@ -98,7 +100,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         )),
         buckets: Buckets::new(client.clone(), cache.clone()),
         aws: Aws::new(client.clone(), &config.namespace),
-        definitions: native::Definitions::default(),
+        definitions: Definitions::default(),
         signer: Signer::new(client.clone(), &config.namespace),
         redis,
         streams: Arc::new(Semaphore::new(config.max_streams)),

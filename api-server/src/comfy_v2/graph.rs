@@ -1,9 +1,10 @@
 //! What of a graph can be judged without an engine. Pure.
 
 use serde_json::Value;
-use workflow::{Graph, NotAWorkflow, graph_of};
+use workflow::{Graph, Misfit, NotAWorkflow, ObjectInfo, check, graph_of};
 
 use super::refusal::{FieldError, NodeErrors, Refusal};
+use crate::{cache::Tenant, definitions::words};
 
 /// 2^63: the cluster's API server keeps no integer from here on exactly.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
@@ -43,6 +44,19 @@ fn no_large_integers(graph: &Graph) -> Result<(), Refusal> {
 
 fn is_large(number: f64) -> bool {
     number.abs() >= TOO_LARGE
+}
+
+/// Refuses a graph that the engines would refuse which have these nodes.
+pub(super) fn fits(graph: &Graph, known: &ObjectInfo, tenant: &Tenant) -> Result<(), Refusal> {
+    let Err(misfits) = check(graph, known) else { return Ok(()) };
+    let said = |misfit: &Misfit| words(misfit, tenant);
+    let message = misfits.iter().map(said).collect::<Vec<_>>().join("\n");
+    let mut errors = NodeErrors::new();
+    for misfit in misfits.iter().filter(|misfit| !misfit.node.is_empty()) {
+        let error = FieldError { field: misfit.input.clone().unwrap_or_default(), reason: said(misfit) };
+        errors.entry(misfit.node.clone()).or_default().push(error);
+    }
+    Err(Refusal::invalid_workflow(format!("workflow: {message}")).of_nodes(errors))
 }
 
 /// Each node's inputs, and what else it says: the node's id, the name and the value.

@@ -72,6 +72,9 @@ async fn created(
     let labels = labels(metadata)?;
     let mut graph = graph::read(workflow)?;
     let inputs = references::settle(app, &caller, &mount, &mut graph).await?;
+    if let Some(engine) = app.definitions.of_those_there(app, &caller, &mount).await {
+        graph::fits(&graph, &engine.nodes, &caller.tenant)?;
+    }
     let submission = Submission {
         spec: spec(graph, inputs),
         labels,

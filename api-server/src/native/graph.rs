@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use workflow::{Graph, NotAWorkflow, ObjectInfo, What, check, graph_of, model_files};
 
 use super::refusal::Refusal;
-use crate::cache::Tenant;
+use crate::{cache::Tenant, definitions::words};
 
 /// What ComfyUI calls a prompt with wrong nodes.
 const INVALID: &str = "prompt_outputs_failed_validation";
@@ -53,15 +53,9 @@ pub(super) fn verify(graph: &Graph, tenant: &Tenant, known: Option<&ObjectInfo>)
                 let message = misfit.to_string();
                 return Err(Refusal::with_details("missing_node_type", message, details, Map::new()));
             }
-            What::NotInList { given, .. } if !tenant.spec.models.is_empty() => {
-                // The others may be models of other tenants.
-                let input = misfit.input.as_deref().unwrap_or_default();
-                let details = format!("{input}: {given} is not one of its choices");
-                errors.add(graph, &misfit.node, "value_not_in_list", input, &details);
-            }
             what => {
                 let input = misfit.input.as_deref().unwrap_or_default();
-                errors.add(graph, &misfit.node, kind_of(what), input, &misfit.to_string());
+                errors.add(graph, &misfit.node, kind_of(what), input, &words(misfit, tenant));
             }
         }
     }

@@ -3,7 +3,6 @@
 
 mod body;
 mod cloud;
-mod definitions;
 mod frame;
 mod graph;
 mod history;
@@ -23,8 +22,6 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-
-pub(crate) use definitions::Definitions;
 
 use crate::app::App;
 

@@ -16,14 +16,12 @@ use crds::WorkerPool;
 use serde_json::{Map, Value, json, value::RawValue};
 use workflow::{Graph, model_files};
 
-use super::{
-    definitions::{Engine, pool_of},
-    refusal::Refusal,
-};
+use super::refusal::Refusal;
 use crate::{
     app::App,
     auth::Caller,
     cache::{Tenant, pool_allows},
+    definitions::{Engine, pool_of},
     http::Mount,
 };
 

@@ -3,8 +3,8 @@
 use axum::{Json, extract::State, http::HeaderMap};
 use serde_json::{Value, json};
 
-use super::{definitions::pool_of, refusal::Refusal};
-use crate::{app::App, http::Mount};
+use super::refusal::Refusal;
+use crate::{app::App, definitions::pool_of, http::Mount};
 
 /// What is told of a pool's version before a worker was there.
 const USUAL_VERSION: &str = "0.3.64";

@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Fault},
     http::{Mount, body::BODY_AT_MOST},
     jobs::{IdempotencyKey, Submission},
-    uploads::{Description, Folder, Uploaded},
+    uploads::{Description, Folder, Uploaded, broken, bytes_of},
 };
 
 /// The fields of a form at most: a recipe has up to 50 inputs.
@@ -177,14 +177,10 @@ async fn read(app: &App, caller: &Caller, request: Request) -> Result<Sent, Erro
 
 /// A field's text. `room`: the bytes that all texts together may still have.
 async fn text(mut part: Field<'_>, room: &mut usize) -> Result<String, Error> {
-    let mut bytes = vec![];
-    while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
-        *room = room.checked_sub(piece.len()).ok_or(Error::TooLarge { most: BODY_AT_MOST })?;
-        bytes.extend_from_slice(&piece);
-    }
-    String::from_utf8(bytes).map_err(|_| Error::invalid("", "the form is no text in UTF-8"))
-}
-
-fn broken(error: &dyn std::fmt::Display) -> Error {
-    Error::invalid("", format!("the form can't be read: {error}"))
+    let bytes = bytes_of(&mut part, *room).await.map_err(|error| match error {
+        Error::TooLarge { .. } => Error::TooLarge { most: BODY_AT_MOST },
+        other => other,
+    })?;
+    *room -= bytes.len();
+    String::from_utf8(bytes.into()).map_err(|_| Error::invalid("", "the form is no text in UTF-8"))
 }

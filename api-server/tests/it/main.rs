@@ -10,6 +10,7 @@ mod a1111;
 mod auth;
 mod clients;
 mod comfy_v2;
+mod engine;
 mod events;
 mod files;
 mod jobs;

@@ -2,9 +2,14 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use testkit::{S3, S3Options, wait_for};
 
 use super::{created, picture, submit};
-use crate::rig::{Rig, answer};
+use crate::{
+    engine::pool_with_workers,
+    native::graph,
+    rig::{PATIENCE, Rig, answer},
+};
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_said_by_code_and_node() {
@@ -186,4 +191,37 @@ async fn paths_that_nobody_knows_are_not_there() {
     // Health needs no key.
     let healthy = reqwest::get(format!("http://{}/api/v2/health", replica.address)).await.unwrap();
     assert_eq!(healthy.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_graph_that_the_pools_engine_would_refuse_is_refused_at_once() {
+    let rig = Rig::start().await;
+    let s3 = S3::start(S3Options::default()).await.unwrap();
+    pool_with_workers(&rig, &s3).await;
+    let wide = rig.tenant_with_key("wide", json!({})).await;
+    let narrow = rig.tenant_with_key("narrow", json!({"models": ["sd15*", "gone*"]})).await;
+    let replica = rig.replica().await;
+    let with = |node: &str, input: &str, value: Value| {
+        let mut graph = graph("a cat");
+        graph[node]["inputs"][input] = value;
+        json!({"workflow": graph})
+    };
+    wait_for("the engine", PATIENCE, async || {
+        let refused = submit(&rig, &replica, &wide, &with("3", "sampler_name", json!("even"))).await;
+        (refused.status == StatusCode::UNPROCESSABLE_ENTITY).then(|| {
+            assert_eq!(refused.json["error"]["code"], "invalid_workflow");
+            assert_eq!(refused.json["error"]["details"]["node_errors"]["3"][0]["field"], "sampler_name");
+        })
+    })
+    .await
+    .unwrap();
+    let unknown = submit(&rig, &replica, &wide, &json!({"workflow": {"1": {"class_type": "Odd", "inputs": {}}}})).await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(unknown.json["error"]["message"].as_str().unwrap().contains("Odd"), "{unknown:?}");
+    // Names of other tenants' models are not told.
+    let gone = submit(&rig, &replica, &narrow, &with("4", "ckpt_name", json!("gone.safetensors"))).await;
+    assert_eq!(gone.status, StatusCode::UNPROCESSABLE_ENTITY, "{gone:?}");
+    assert!(!gone.json.to_string().contains("secret"), "{gone:?}");
+    let fits = submit(&rig, &replica, &narrow, &json!({"workflow": graph("a cat")})).await;
+    assert_eq!(fits.status, StatusCode::CREATED, "{fits:?}");
 }

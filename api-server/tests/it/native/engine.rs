@@ -1,30 +1,14 @@
 //! `/object_info`, `/models` and what else ComfyUI tells of itself.
 
-use std::io::Write as _;
-
-use flate2::{Compression, write::GzEncoder};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testkit::{S3, S3Options, wait_for};
 
-use super::{get, graph, post, store};
-use crate::rig::{PATIENCE, Rig};
-
-/// What an engine with two checkpoints has.
-fn definitions() -> Value {
-    let class = |inputs: Value, outputs: Value, is_output: bool| json!({"input": {"required": inputs}, "output": outputs, "output_name": outputs, "output_node": is_output, "python_module": "nodes"});
-    json!({
-        "KSampler": class(json!({"model": ["MODEL"], "positive": ["CONDITIONING"], "negative": ["CONDITIONING"], "latent_image": ["LATENT"],
-            "seed": ["INT", {"min": 0, "max": u64::MAX}], "steps": ["INT", {"min": 1, "max": 10000}], "cfg": ["FLOAT", {}],
-            "sampler_name": [["euler", "odd"]], "scheduler": [["normal"]], "denoise": ["FLOAT", {}]}), json!(["LATENT"]), false),
-        "CheckpointLoaderSimple": class(json!({"ckpt_name": [["sd15.safetensors", "secret.safetensors"]]}), json!(["MODEL", "CLIP", "VAE"]), false),
-        "EmptyLatentImage": class(json!({"width": ["INT", {}], "height": ["INT", {}], "batch_size": ["INT", {}]}), json!(["LATENT"]), false),
-        "CLIPTextEncode": class(json!({"text": ["STRING", {}], "clip": ["CLIP"]}), json!(["CONDITIONING"]), false),
-        "VAEDecode": class(json!({"samples": ["LATENT"], "vae": ["VAE"]}), json!(["IMAGE"]), false),
-        "SaveImage": class(json!({"images": ["IMAGE"], "filename_prefix": ["STRING", {}]}), json!([]), true),
-        "LoraLoader": class(json!({"lora_name": ["COMBO", {"options": ["a.safetensors", "sd15-b.safetensors"]}]}), json!(["MODEL"]), false),
-    })
-}
+use super::{get, graph, post};
+use crate::{
+    engine::{definitions, pool_with_workers},
+    rig::{PATIENCE, Rig},
+};
 
 #[tokio::test]
 async fn node_classes_are_the_engines_with_the_models_that_the_tenant_may_use() {
@@ -47,13 +31,7 @@ async fn node_classes_are_the_engines_with_the_models_that_the_tenant_may_use() 
     }
     assert_eq!(names(&usual), json!([]));
 
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-    packer.write_all(definitions().to_string().as_bytes()).unwrap();
-    let object = "generated/engines/abc.json.gz";
-    store(&s3).await.put_definitions(object, packer.finish().unwrap().into()).await.unwrap();
-    let busy = json!({"name": "spot", "type": "Spot", "total": 1, "starting": 0, "idle": 0, "busy": 1, "draining": 0});
-    let status = json!({"fleets": [busy], "engine": {"version": "0.3.70", "nodes": 7, "digest": "sha256:abc", "key": object}});
-    rig.pool("sd15", &s3, |pool| pool["status"] = status).await;
+    pool_with_workers(&rig, &s3).await;
     wait_for("the engine", PATIENCE, async || {
         (names(&seen(checkpoints, &wide).await) == json!(["sd15.safetensors", "secret.safetensors"]))
             .then_some(())

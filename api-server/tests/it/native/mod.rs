@@ -54,7 +54,7 @@ fn made(node: &str, key: &str, bytes: usize) -> Value {
 }
 
 /// The bucket of pools.
-async fn store(s3: &S3) -> Store {
+pub(crate) async fn store(s3: &S3) -> Store {
     let keys = Keys {
         access_key_id: s3.options().access_key.clone(),
         secret_access_key: s3.options().secret_key.clone(),

@@ -6,11 +6,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use crds::ImageRecipe;
+use crds::{ImageJob, ImageRecipe, names::LABEL_FRONT};
 use e2e::{CloudOptions, Finished, Studio, World, WorldOptions};
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use queue::{LeaseSeen, Stats};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{
     engine::Engine,
@@ -39,8 +40,9 @@ pub(crate) async fn show() -> Result<()> {
     let mut timeline = Timeline::new(&studio, studio.queue().await?);
 
     refuse_nonsense(&studio, &timeline, &engine.model).await?;
-    let jobs = apply(&studio, &timeline, &engine).await?;
+    let (jobs, generated) = apply(&studio, &timeline, &engine).await?;
     let finished = watch(&studio, &mut timeline, jobs, &engine.model).await?;
+    timeline.say(&format!("POST /v1/images/generations: answered with a picture of {} bytes", generated.await??));
     back_to_zero(&mut timeline).await?;
     table::print(&finished, Path::new("demo-out")).await?;
     println!(
@@ -88,8 +90,12 @@ fn picture(model: &str, prompt: &str, steps: u32) -> Value {
     e2e::picture(&json!({ "model": model, "prompt": prompt, "steps": steps }))
 }
 
-/// Applies the first jobs of the story; returns their names.
-async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) -> Result<Vec<String>> {
+/// Applies the first jobs of the story; returns their names, and the answer of the request that waits for its picture.
+async fn apply(
+    studio: &Studio<'_>,
+    timeline: &Timeline<'_>,
+    engine: &Engine,
+) -> Result<(Vec<String>, JoinHandle<Result<usize>>)> {
     let model = &engine.model;
     let mut lighthouses = picture(model, "a lighthouse at dusk", 40);
     lighthouses["count"] = 4.into();
@@ -113,7 +119,23 @@ async fn apply(studio: &Studio<'_>, timeline: &Timeline<'_>, engine: &Engine) ->
     let ordered = front.order(model, "a ferry in the mist").await?;
     timeline.say(&format!("POST /v1/jobs: {} (1 image, with an API key)", short(&ordered)));
     names.push(ordered);
-    Ok(names)
+    let waiting = front.clone();
+    let generated = tokio::spawn(async move { waiting.generate("a lantern in the snow").await });
+    let asked = created_by(studio, "openai").await?;
+    timeline.say(&format!("POST /v1/images/generations: {} (as OpenAI's SDKs ask, and wait)", short(&asked)));
+    names.push(asked);
+    Ok((names, generated))
+}
+
+/// The job that a request to this front creates.
+async fn created_by(studio: &Studio<'_>, front: &str) -> Result<String> {
+    let of_front = ListParams::default().labels(&format!("{LABEL_FRONT}={front}"));
+    let jobs = studio.api::<ImageJob>();
+    testkit::wait_for("the job of the request", DEADLINE, async || {
+        let found = jobs.list_metadata(&of_front).await.ok()?;
+        found.items.first().map(kube::ResourceExt::name_any)
+    })
+    .await
 }
 
 fn harbour(model: &str) -> Value {

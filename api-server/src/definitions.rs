@@ -11,9 +11,9 @@ use crds::WorkerPool;
 use flate2::read::GzDecoder;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
-use workflow::ObjectInfo;
+use workflow::{Misfit, ObjectInfo, What};
 
-use crate::{app::App, auth::Caller, cache::PoolKey, error::Error, http::Mount};
+use crate::{app::App, auth::Caller, cache::{PoolKey, Tenant}, error::Error, http::Mount};
 
 /// Definitions that are kept, by their digests: each has some megabytes.
 const KEPT: usize = 8;
@@ -29,9 +29,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Engine {
     /// The definitions as the engine gave them, by class.
-    pub(super) classes: BTreeMap<String, Box<RawValue>>,
+    pub(crate) classes: BTreeMap<String, Box<RawValue>>,
     /// The same, as graphs are checked by them.
-    pub(super) nodes: ObjectInfo,
+    pub(crate) nodes: ObjectInfo,
 }
 
 impl Engine {
@@ -54,7 +54,7 @@ pub(crate) struct Definitions {
 }
 
 /// The pool of a request: the one of its URL, else the one of the tenant's jobs that name none.
-pub(super) fn pool_of(
+pub(crate) fn pool_of(
     app: &App,
     caller: &Caller,
     mount: &Mount,
@@ -69,12 +69,23 @@ pub(super) fn pool_of(
     }
 }
 
+/// What is wrong with a node, in words that a tenant may read: where its models are limited, the others may be models of other
+/// tenants.
+pub(crate) fn words(misfit: &Misfit, tenant: &Tenant) -> String {
+    match &misfit.what {
+        What::NotInList { given, .. } if !tenant.spec.models.is_empty() => {
+            format!("{}: {given} is not one of its choices", misfit.input.as_deref().unwrap_or_default())
+        }
+        _ => misfit.to_string(),
+    }
+}
+
 impl Definitions {
     /// What the engines of a pool have; `None` where no worker has told yet.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the bucket does not give it.
-    pub(super) async fn of_pool(
+    pub(crate) async fn of_pool(
         &self,
         app: &App,
         key: &PoolKey,
@@ -101,7 +112,7 @@ impl Definitions {
 
     /// What the engines have that a request's prompt comes to, if there are workers now: those that come later may have
     /// something else. Nothing where it can't be read; then the operator checks the prompt.
-    pub(super) async fn of_those_there(
+    pub(crate) async fn of_those_there(
         &self,
         app: &App,
         caller: &Caller,
