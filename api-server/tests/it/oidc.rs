@@ -102,7 +102,7 @@ async fn a_token_of_the_issuer_is_as_good_as_a_key_of_the_tenant_that_it_names()
     })
     .await
     .unwrap();
-    let name = job["name"].as_str().unwrap();
+    let name = job["id"].as_str().unwrap();
     let labels = rig.jobs().get(name).await.unwrap().metadata.labels.unwrap();
     assert_eq!(labels["imagejob.dev/tenant"], "acme");
     assert!(labels["imagejob.dev/api-key"].starts_with("oidc-"), "{labels:?}");
