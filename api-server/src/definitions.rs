@@ -13,7 +13,13 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 use workflow::{Misfit, ObjectInfo, What};
 
-use crate::{app::App, auth::Caller, cache::{PoolKey, Tenant}, error::Error, http::Mount};
+use crate::{
+    app::App,
+    auth::Caller,
+    cache::{PoolKey, Tenant},
+    error::Error,
+    http::Mount,
+};
 
 /// Definitions that are kept, by their digests: each has some megabytes.
 const KEPT: usize = 8;

@@ -138,7 +138,7 @@ async fn another_tenants_job_and_its_files_do_not_exist() {
     let other = rig.tenant_with_key("other", json!({})).await;
     let replica = rig.replica().await;
     let id = created(&rig, &replica, &acme, &picture("a secret")).await;
-    let s3 = testkit::S3::start(testkit::S3Options::default()).await.unwrap();
+    let s3 = S3::start(S3Options::default()).await.unwrap();
     rig.say(&id, &[("Ready", "Completed"), ("Complete", "Completed")], super::made(&rig, &s3, &["a.png"]))
         .await;
     super::until_status(&rig, &replica, &acme, &id, "succeeded").await;
@@ -215,7 +215,8 @@ async fn a_graph_that_the_pools_engine_would_refuse_is_refused_at_once() {
     })
     .await
     .unwrap();
-    let unknown = submit(&rig, &replica, &wide, &json!({"workflow": {"1": {"class_type": "Odd", "inputs": {}}}})).await;
+    let unknown =
+        submit(&rig, &replica, &wide, &json!({"workflow": {"1": {"class_type": "Odd", "inputs": {}}}})).await;
     assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(unknown.json["error"]["message"].as_str().unwrap().contains("Odd"), "{unknown:?}");
     // Names of other tenants' models are not told.

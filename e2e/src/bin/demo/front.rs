@@ -18,7 +18,13 @@ pub(crate) struct Front {
 impl Front {
     /// A tenant of the studio, which has the studio's name, and a key of it.
     pub(crate) async fn open(world: &World, studio: &str, model: &str) -> Result<Self> {
-        world.tenant(studio, studio, &json!({ "defaultModel": model, "modelAliases": [{ "name": "dall-e-3", "model": model }] })).await?;
+        world
+            .tenant(
+                studio,
+                studio,
+                &json!({ "defaultModel": model, "modelAliases": [{ "name": "dall-e-3", "model": model }] }),
+            )
+            .await?;
         let (url, key) = (world.api_url().await?, world.api_key(studio)?);
         Ok(Self { http: reqwest::Client::new(), url, key })
     }

@@ -42,7 +42,8 @@ pub(crate) async fn show() -> Result<()> {
     refuse_nonsense(&studio, &timeline, &engine.model).await?;
     let (jobs, generated) = apply(&studio, &timeline, &engine).await?;
     let finished = watch(&studio, &mut timeline, jobs, &engine.model).await?;
-    timeline.say(&format!("POST /v1/images/generations: answered with a picture of {} bytes", generated.await??));
+    timeline
+        .say(&format!("POST /v1/images/generations: answered with a picture of {} bytes", generated.await??));
     back_to_zero(&mut timeline).await?;
     table::print(&finished, Path::new("demo-out")).await?;
     println!(
