@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crds::OutputFile;
+use crds::{OutputFile, WorkType};
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -29,18 +30,29 @@ pub(crate) const fn state_name(state: State) -> &'static str {
     }
 }
 
-/// What a job is called: what it shows if the page knows, else its type and the beginning of its name.
+/// What a job is called: what it shows if the page knows, else its name. A name that was made up says nothing, so its type and
+/// the beginning of it.
 pub(crate) fn title(job: &Job) -> String {
     const SHORT: usize = 8;
-    let kept =
-        job.request.front.get(TITLE).and_then(serde_json::Value::as_str).filter(|title| !title.is_empty());
-    kept.map_or_else(
-        || {
-            let kind = job.work.map_or_else(|| "Job".to_owned(), |kind| format!("{kind:?}"));
-            format!("{kind} {}", job.name.chars().take(SHORT).collect::<String>())
-        },
-        str::to_owned,
-    )
+    let kept = job.request.front.get(TITLE).and_then(serde_json::Value::as_str);
+    if let Some(title) = kept.filter(|title| !title.is_empty()) {
+        return title.to_owned();
+    }
+    if Uuid::try_parse(&job.name).is_err() {
+        return job.name.clone();
+    }
+    format!("{} {}", work_name(job.work), job.name.get(..SHORT).unwrap_or_default())
+}
+
+/// A type of work, for people.
+const fn work_name(work: Option<WorkType>) -> &'static str {
+    match work {
+        Some(WorkType::TextToImage) => "Text to image",
+        Some(WorkType::ImageToImage) => "Image to image",
+        Some(WorkType::Workflow) => "Workflow",
+        Some(WorkType::Recipe) => "Recipe",
+        Some(WorkType::Unknown) | None => "Job",
+    }
 }
 
 /// How many of the tenant's jobs run and wait, in a sentence that a screen reader says when it changes.
@@ -141,4 +153,21 @@ pub(crate) fn picture(job: &Job, index: u32, n: usize, file: &OutputFile) -> Mar
 pub(crate) fn ago(at: jiff::Timestamp) -> Markup {
     let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     html! { time datetime=(at) { (at.get(5..16).unwrap_or_default().replace('T', " ")) " UTC" } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_called_by_what_a_person_knows_of_it() {
+        let made_up = "2ef8e367-eeeb-4368-9415-4a16f606c206";
+        let job =
+            |name: &str| Job { name: name.to_owned(), work: Some(WorkType::TextToImage), ..Job::default() };
+        assert_eq!(title(&job("lighthouse")), "lighthouse");
+        assert_eq!(title(&job(made_up)), "Text to image 2ef8e367");
+        let mut shown = job(made_up);
+        shown.request.front.insert(TITLE.to_owned(), "a cat".into());
+        assert_eq!(title(&shown), "a cat");
+    }
 }
