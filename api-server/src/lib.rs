@@ -148,6 +148,7 @@ fn routes(app: App) -> Router {
         .merge(page::routes(app.clone()))
         .fallback(own::no_such_path)
         .method_not_allowed_fallback(own::no_such_method)
+        .layer(middleware::from_fn(http::read_the_rest))
         .layer(RequestBodyTimeoutLayer::new(BETWEEN_PIECES))
         .layer(middleware::from_fn_with_state(app.clone(), http::observe))
         .with_state(app)

@@ -5,6 +5,7 @@ mod held;
 mod ignored;
 mod mount;
 mod observe;
+mod rest;
 mod serve;
 mod system;
 
@@ -12,6 +13,7 @@ pub(crate) use held::held;
 pub(crate) use ignored::tell_ignored;
 pub(crate) use mount::Mount;
 pub(crate) use observe::observe;
+pub(crate) use rest::read_the_rest;
 pub(crate) use serve::{StaysOpen, serve};
 pub(crate) use system::routes as system_routes;
 

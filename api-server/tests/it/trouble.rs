@@ -126,6 +126,13 @@ async fn what_is_too_large_or_never_comes_is_not_waited_for() {
         .header("content-encoding", "gzip")
         .body(vec![0x1f, 0x8b, 8, 0, 0, 0]);
     assert_eq!(answer(bomb).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // A client that sends everything before it reads gets its answer, also of a body that is far larger than is read.
+    for path in ["/v1/jobs", "/api/v2/jobs", "/prompt", "/v1/images/generations"] {
+        let large = rig.post(&replica, path, &key).body(vec![b' '; 12 << 20]);
+        assert_eq!(answer(large).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+    let no_key = rig.post(&replica, "/v1/jobs", "ij_none").body(vec![b' '; 12 << 20]);
+    assert_eq!(answer(no_key).await.status, StatusCode::UNAUTHORIZED);
     // A body that never goes on holds its own connection only, and not for ever.
     let begun = tokio::time::Instant::now();
     let never = stream::once(async { Ok::<_, std::io::Error>(bytes::Bytes::from_static(b"{")) })
