@@ -46,10 +46,7 @@ impl Start {
         mount: &Mount,
         order: &mut PictureOrder,
     ) -> Result<(), Error> {
-        caller.may_write()?;
-        // A file that is handed in counts as a request.
-        app.limits.admit(caller, None).await?;
-        let folder = Folder::of(app, caller, mount).await?;
+        let folder = Folder::to_fill(app, caller, mount).await?;
         order.image = Some(folder.take_base64("/init_images/0", &self.image).await?.source());
         if let Some(mask) = &self.mask {
             order.mask = Some(folder.take_base64("/mask", mask).await?.source());

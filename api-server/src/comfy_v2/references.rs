@@ -74,9 +74,7 @@ fn input_of(name: &str, asset: &Found) -> Value {
         Found::Output(job, (index, n)) => {
             json!({ "name": name, "from": { "job": { "name": job.name, "index": index, "output": n } } })
         }
-        Found::Upload(_, file) => {
-            json!({ "name": name, "from": file.source(), "sha256": file.upload.sha256 })
-        }
+        Found::Upload(_, file) => file.input(name),
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{
     FRONT, graph, references,
@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     follow::Snapshot,
     http::{Mount, body},
-    jobs::{IdempotencyKey, Submission, Submitted},
+    jobs::{IdempotencyKey, Submission, Submitted, workflow_spec},
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -76,7 +76,7 @@ async fn created(
         graph::fits(&graph, &engine.nodes, &caller.tenant)?;
     }
     let submission = Submission {
-        spec: spec(graph, inputs),
+        spec: workflow_spec(graph, inputs),
         labels,
         pool: mount.pool,
         front: FRONT,
@@ -88,17 +88,6 @@ async fn created(
         // Here a key counts once, also for the same body.
         Submitted { is_new: false, .. } => Err(Error::KeyReused.into()),
     }
-}
-
-fn spec(graph: workflow::Graph, inputs: Vec<Value>) -> Map<String, Value> {
-    let object = |field: &str, value| Value::Object(Map::from_iter([(field.to_owned(), value)]));
-    let mut work = Map::from_iter([("type".to_owned(), json!("Workflow"))]);
-    work.insert("workflow".to_owned(), object("graph", Value::Object(graph)));
-    let mut spec = Map::from_iter([("work".to_owned(), Value::Object(work))]);
-    if !inputs.is_empty() {
-        spec.insert("inputs".to_owned(), Value::Array(inputs));
-    }
-    spec
 }
 
 /// The labels of a job. How many and how long they may be is the core's to say.

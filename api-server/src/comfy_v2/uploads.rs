@@ -44,9 +44,7 @@ pub(super) async fn upload(
     let base = Base::new(&app, &mount);
     let taken = async {
         let caller = app.caller(request.headers())?;
-        caller.may_write()?;
-        app.limits.admit(&caller, None).await?;
-        let folder = Folder::of(&app, &caller, &mount).await?;
+        let folder = Folder::to_fill(&app, &caller, &mount).await?;
         let describe = |mut texts: Texts| {
             let id =
                 texts.remove(EXPECTED_HASH).map(|hash| id_of(&hash).map(str::to_owned).ok_or_else(malformed));

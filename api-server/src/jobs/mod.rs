@@ -4,6 +4,7 @@ mod cursor;
 mod digest;
 mod may;
 mod submit;
+mod workflow;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 pub(crate) use cursor::{cursor, place_at};
 pub(crate) use submit::{IdempotencyKey, Submission, Submitted};
+pub(crate) use workflow::workflow_spec;
 
 use crate::{
     auth::Caller,

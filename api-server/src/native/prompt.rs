@@ -19,7 +19,7 @@ use crate::{
     cache::{Job, Seen},
     error::Error,
     http::Mount,
-    jobs::{Submission, Submitted},
+    jobs::{Submission, Submitted, workflow_spec},
 };
 
 /// The longest client_id in bytes: it is kept with the job.
@@ -72,13 +72,7 @@ async fn submitted(
     let known = engine.as_ref().map(|engine| &engine.nodes);
     graph::verify(&graph, &caller.tenant, known)?;
     let inputs = uploads::settle(app, &caller, &mount, &mut graph, known).await?;
-    let spec = json!({ "work": { "type": "Workflow", "workflow": { "graph": graph } } });
-    let Value::Object(mut spec) = spec else {
-        return Err(Error::Internal("a spec is an object".into()).into());
-    };
-    if !inputs.is_empty() {
-        spec.insert("inputs".to_owned(), inputs.into());
-    }
+    let spec = workflow_spec(graph, inputs);
     let submission = Submission { spec, pool: mount.pool, front: FRONT, name, kept, ..Submission::default() };
     let submitted = app.jobs.submit(&caller, submission).await?;
     // A namespace may have jobs of other tenants, and of other keys.

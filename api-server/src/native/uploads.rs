@@ -75,9 +75,7 @@ pub(super) async fn mask(
 
 async fn admitted(app: &App, mount: &Mount, headers: &HeaderMap) -> Result<(Caller, Folder), Error> {
     let caller = app.caller(headers)?;
-    caller.may_write()?;
-    app.limits.admit(&caller, None).await?;
-    let folder = Folder::of(app, &caller, mount).await?;
+    let folder = Folder::to_fill(app, &caller, mount).await?;
     Ok((caller, folder))
 }
 
@@ -173,8 +171,7 @@ pub(super) async fn settle(
         }
     }
     errors.refuse()?;
-    let input = |(id, file): (&String, &Uploaded)| json!({ "name": input_name(id), "from": file.source(), "sha256": file.upload.sha256 });
-    Ok(found.iter().map(input).collect())
+    Ok(found.iter().map(|(id, file)| file.input(&input_name(id))).collect())
 }
 
 /// What a job calls an upload: ids are longer than names of inputs may be.

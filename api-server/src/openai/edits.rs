@@ -34,11 +34,8 @@ pub(crate) async fn edit(
     request: Request,
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers())?;
-    caller.may_write()?;
-    // A file that is handed in counts as a request.
-    app.limits.admit(&caller, None).await?;
     let headers = request.headers().clone();
-    let folder = Folder::of(&app, &caller, &mount).await?;
+    let folder = Folder::to_fill(&app, &caller, &mount).await?;
     let form = Multipart::from_request(request, &()).await.map_err(|error| broken(&error))?;
     let Form { fields, image, mask } = read(&folder, form).await?;
     let image = image.ok_or_else(|| Error::invalid("/image", "hand in the picture to start from"))?;

@@ -42,9 +42,7 @@ async fn take(
     request: Request,
 ) -> Result<(Uploaded, bool), Error> {
     let caller = app.caller(request.headers())?;
-    caller.may_write()?;
-    app.limits.admit(&caller, None).await?;
-    let folder = Folder::of(app, &caller, mount).await?;
+    let folder = Folder::to_fill(app, &caller, mount).await?;
     let kind =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     if !kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data")) {

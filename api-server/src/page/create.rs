@@ -124,7 +124,7 @@ fn values(form: &Form, sent: &Sent) -> Result<(Map<String, Value>, Vec<Value>), 
         let name = format!("{}{}", fields::PREFIX, input.name);
         if let Some(file) = sent.files.get(&name) {
             values.insert(input.name.clone(), json!(input.name));
-            inputs.push(json!({ "name": input.name, "from": file.source(), "sha256": file.upload.sha256 }));
+            inputs.push(file.input(&input.name));
             continue;
         }
         match fields::value(input, sent.texts.get(&name).map(String::as_str)) {
@@ -162,10 +162,7 @@ async fn read(app: &App, caller: &Caller, request: Request) -> Result<Sent, Erro
         }
         let folder = match &mut folder {
             Some(folder) => folder,
-            none => {
-                app.limits.admit(caller, None).await?;
-                none.insert(Folder::of(app, caller, &Mount::default()).await?)
-            }
+            none => none.insert(Folder::to_fill(app, caller, &Mount::default()).await?),
         };
         let media_type = part.content_type().map(str::to_owned);
         let description = Description { name: Some(file_name), media_type, id: None };

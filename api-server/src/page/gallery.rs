@@ -57,7 +57,8 @@ const fn work_name(work: Option<WorkType>) -> &'static str {
 
 /// How many of the tenant's jobs run and wait, in a sentence that a screen reader says when it changes.
 pub(crate) fn summary(app: &App, tenant: &Tenant) -> Markup {
-    let count = |state| app.cache.jobs.page(tenant, None, usize::MAX, |job| job.state() == state).jobs.len();
+    let unfinished = app.cache.jobs.page(tenant, None, usize::MAX, |job| !job.state().is_final()).jobs;
+    let count = |state| unfinished.iter().filter(|job| job.state() == state).count();
     let (running, waiting) = (count(State::Running), count(State::Queued));
     html! { p.summary role="status" { (running) " running, " (waiting) " waiting" } }
 }

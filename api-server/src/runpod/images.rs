@@ -25,10 +25,7 @@ pub(super) async fn hand_in(
     if images.len() > MOST {
         return Err(Error::invalid("/input/images", format!("they are at most {MOST}")));
     }
-    endpoint.caller.may_write()?;
-    // Files that are handed in count as a request.
-    app.limits.admit(&endpoint.caller, None).await?;
-    let folder = Folder::of(app, &endpoint.caller, &endpoint.mount()).await?;
+    let folder = Folder::to_fill(app, &endpoint.caller, &endpoint.mount()).await?;
     let mut inputs = vec![];
     for (i, image) in images.iter().enumerate() {
         let pointer = format!("/input/images/{i}");
@@ -40,7 +37,7 @@ pub(super) async fn hand_in(
             rename(graph, name, &input);
         }
         let uploaded = folder.take_base64(&format!("{pointer}/image"), content).await?;
-        inputs.push(json!({ "name": input, "from": uploaded.source(), "sha256": uploaded.upload.sha256 }));
+        inputs.push(uploaded.input(&input));
     }
     spec.insert("inputs".to_owned(), json!(inputs));
     Ok(())

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{endpoint::Endpoint, images};
-use crate::{app::App, error::Error, fields::Fields, picture::PictureOrder, webhooks::Webhook};
+use crate::{
+    app::App, error::Error, fields::Fields, jobs::workflow_spec, picture::PictureOrder, webhooks::Webhook,
+};
 
 /// Pictures of one request: a job lists so many.
 const MOST: u32 = 100;
@@ -61,8 +63,7 @@ fn of_workflow(workflow: Value) -> Result<Map<String, Value>, Error> {
         let detail = "a whole number above 2^63 - 1 would not be kept exactly";
         return Err(Error::invalid(format!("/input/workflow/{node}"), detail));
     }
-    let work = json!({ "type": "Workflow", "workflow": { "graph": graph } });
-    Ok(Map::from_iter([("work".to_owned(), work)]))
+    Ok(workflow_spec(graph, vec![]))
 }
 
 /// The cluster's API server makes a float of it. What has more than 64 bits is one already.

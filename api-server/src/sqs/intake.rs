@@ -92,8 +92,7 @@ impl Intake {
                 .message_attribute_names("All");
             Box::pin(request.send()).await.map_err(|error| store::answer(&error).1)
         };
-        let answer = timeout(RECEIVED, request).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        Ok(answer?.messages.unwrap_or_default())
+        Ok(within(RECEIVED, request).await?.messages.unwrap_or_default())
     }
 
     /// Has others see a message after `wait`, and not before.
@@ -110,7 +109,7 @@ impl Intake {
                 .visibility_timeout(seconds(wait));
             Box::pin(request.send()).await.map(drop).map_err(|error| store::answer(&error).1)
         };
-        timeout(ANSWER, request).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        within(ANSWER, request).await
     }
 
     /// Deletes a message.
@@ -126,7 +125,7 @@ impl Intake {
                 .set_receipt_handle(message.receipt_handle.clone());
             Box::pin(request.send()).await.map(drop).map_err(|error| store::answer(&error).1)
         };
-        timeout(ANSWER, request).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        within(ANSWER, request).await
     }
 
     /// Counts and logs a request to the queue that failed.
@@ -164,6 +163,10 @@ impl Intake {
             });
         Mount { pool }
     }
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    timeout(limit, answer).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
 fn retry_after(failures: u32) -> Duration {

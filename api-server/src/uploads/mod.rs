@@ -76,6 +76,16 @@ impl Folder {
         Ok(Self { store, prefix, pool })
     }
 
+    /// The caller's folder, to hand files in: they count as a request.
+    ///
+    /// # Errors
+    /// As [`Folder::of`]; [`Error::Forbidden`] of a key that may only read; [`Error::OverLimit`].
+    pub(crate) async fn to_fill(app: &App, caller: &Caller, mount: &Mount) -> Result<Self, Error> {
+        caller.may_write()?;
+        app.limits.admit(caller, None).await?;
+        Self::of(app, caller, mount).await
+    }
+
     fn key(&self, id: &str) -> String {
         format!("{}{id}", self.prefix)
     }
@@ -168,6 +178,11 @@ impl Uploaded {
     fn served(&self) -> files::Served<'_> {
         let Upload { name, media_type, sha256, bytes, .. } = &self.upload;
         files::Served { key: &self.key, name, media_type, bytes: *bytes, sha256: Some(sha256) }
+    }
+
+    /// A job's input of this name that is the file.
+    pub(crate) fn input(&self, name: &str) -> Value {
+        json!({ "name": name, "from": self.source(), "sha256": self.upload.sha256 })
     }
 
     /// Where a job's input comes from that starts from it, as the ImageJob API has it.

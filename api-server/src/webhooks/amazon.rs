@@ -42,7 +42,7 @@ pub(super) async fn to_queue(aws: &Aws, queue: &SqsQueue, message: &Message) -> 
         let answer = Box::pin(request.send()).await.map_err(|error| store::answer(&error))?;
         Ok(answer.message_id().unwrap_or_default().to_owned())
     };
-    attempt(timeout(WITHIN, sent).await.unwrap_or_else(|_| Err(late())))
+    attempt(sent).await
 }
 
 /// Publishes it to a topic.
@@ -65,18 +65,15 @@ pub(super) async fn to_topic(aws: &Aws, topic: &SnsTopic, message: &Message) -> 
         let answer = Box::pin(request.send()).await.map_err(|error| store::answer(&error))?;
         Ok(answer.message_id().unwrap_or_default().to_owned())
     };
-    attempt(timeout(WITHIN, sent).await.unwrap_or_else(|_| Err(late())))
+    attempt(sent).await
 }
 
-fn attempt(sent: Result<String, (Option<u16>, String)>) -> Attempt {
-    match sent {
+async fn attempt(sent: impl Future<Output = Result<String, (Option<u16>, String)>>) -> Attempt {
+    let late = |_| Err((None, format!("no answer within {} s", WITHIN.as_secs())));
+    match timeout(WITHIN, sent).await.unwrap_or_else(late) {
         Ok(id) => Attempt { status: Some(TAKEN), said: format!("MessageId {id}"), retry_after: None },
         Err((status, said)) => Attempt { status, said, retry_after: None },
     }
-}
-
-fn late() -> (Option<u16>, String) {
-    (None, format!("no answer within {} s", WITHIN.as_secs()))
 }
 
 fn kind(message: &Message) -> String {
